@@ -1,0 +1,73 @@
+# NEXUS Continuum. `make run` starts everything; `make test` tests everything.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+VERSION ?=
+LDFLAGS := $(if $(VERSION),-X main.version=$(VERSION))
+GO      ?= go
+# go-nvml wraps functions that its header calls deprecated; the warnings help nobody here.
+export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
+TOOL    := $(GO) tool -modfile=.ci/tools.mod
+RACE_PACKAGES := ./...
+FUZZTIME ?= 20s
+
+.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-jobs fuzz generate vuln image clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## build and start everything in one process
+	@exec ./bin/nexus serve
+
+build: ## build bin/nexus
+	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/nexus ./cmd/nexus
+
+test: ## run every test
+	$(GO) test -timeout 30m ./...
+
+race: ## run the tests under the race detector (needs gcc)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 40m $(RACE_PACKAGES)
+
+lint: ## vet, golangci-lint, formatting
+	$(GO) vet ./...
+	$(TOOL) golangci-lint run ./...
+
+fmt: ## format the code
+	$(TOOL) gofumpt -w $$(git ls-files '*.go')
+
+base: build ## pretrain the bases that come with the program; NEXUS_BASE_DATA names the folder with the text
+	@test -n "$(NEXUS_BASE_DATA)" || { echo "set NEXUS_BASE_DATA to the folder that holds the text, see docs/architecture/base.md"; exit 2; }
+	NEXUS_MODEL_SIZE=small ./bin/nexus pretrain $(NEXUS_BASE_DATA) -o model/base/small.nxb --steps 8000
+	NEXUS_MODEL_SIZE=base ./bin/nexus pretrain $(NEXUS_BASE_DATA) -o model/base/base.nxb --steps 4000
+
+bench: build ## measure the running system and print a table
+	$(GO) run ./bench
+
+bench-once: ## run every Go benchmark once, so that none rots
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./...
+
+bench-model: ## measure the model; NEXUS_BENCH_DATA names the folder with clinc150/
+	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/"; exit 2; }
+	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/... -run '^$$' -bench 'CLINC|Continual|Gate' -benchtime 1x -timeout 60m
+
+bench-jobs: ## measure the queue against plain lists
+	$(GO) test ./queue/... -run '^$$' -bench . -benchtime 3s
+
+fuzz: ## run each fuzz target for FUZZTIME
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+generate: ## make the generated code anew
+	$(GO) generate ./...
+
+vuln: ## look for known vulnerabilities (needs their database)
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
+
+image: ## build the container image
+	docker build -t nexus-continuum:latest -f deploy/Dockerfile .
+
+clean: ## remove what was built
+	rm -rf bin dist coverage.out
