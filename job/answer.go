@@ -1,0 +1,105 @@
+package job
+
+// Answer is the result of an interact job: the 200 body of POST /api/interact.
+type Answer struct {
+	JobID         string   `json:"job_id"`
+	InteractionID string   `json:"interaction_id"`
+	Response      string   `json:"response"`
+	Responded     bool     `json:"responded"`
+	Reason        *string  `json:"reason"`
+	Confidence    float64  `json:"confidence"`
+	Threshold     float64  `json:"threshold"`
+	Topic         *string  `json:"topic"`
+	Sources       []Source `json:"sources"`
+	Flow          Flow     `json:"flow"`
+	Checkpoint    *string  `json:"checkpoint"`
+	Timing        Timing   `json:"timing"`
+}
+
+// Source is a taught lesson near the prompt.
+type Source struct {
+	LessonID   string  `json:"lesson_id"`
+	Prompt     string  `json:"prompt"`
+	Similarity float64 `json:"similarity"`
+}
+
+// Flow tells how the model reached its state. Depth is a measure of work, not
+// of confidence.
+type Flow struct {
+	Depth     int     `json:"depth"`
+	Converged bool    `json:"converged"`
+	Residual  float64 `json:"residual"`
+}
+
+// Timing splits the time of an interact, in milliseconds.
+type Timing struct {
+	QueueMS   float64 `json:"queue_ms"`
+	ComputeMS float64 `json:"compute_ms"`
+	TotalMS   float64 `json:"total_ms"`
+}
+
+// Reasons for a refusal.
+const (
+	ReasonUntaught      = "untaught"
+	ReasonLowConfidence = "low_confidence"
+	ReasonAmbiguous     = "ambiguous"
+	ReasonUnfamiliar    = "unfamiliar"
+	ReasonTaughtRefusal = "taught_refusal"
+	ReasonNotConverged  = "not_converged"
+)
+
+// Figures are measured on held-out prompts.
+type Figures struct {
+	Prompts int `json:"prompts"`
+	// Accuracy is the share answered right if every prompt were answered.
+	Accuracy float64 `json:"accuracy"`
+	// Answered is the share of prompts at or above the threshold.
+	Answered float64 `json:"answered"`
+	// WrongAnswered is the share of all prompts that were answered wrongly.
+	WrongAnswered float64 `json:"wrong_answered"`
+	// ForeignRefused is the share of foreign prompts that were refused.
+	ForeignRefused float64 `json:"foreign_refused"`
+	Threshold      float64 `json:"threshold"`
+}
+
+// Trained is the result of a train job.
+type Trained struct {
+	Dataset        string          `json:"dataset,omitempty"`
+	Topic          string          `json:"topic,omitempty"`
+	LessonsTaken   int             `json:"lessons_taken"`
+	LessonsKnown   int             `json:"lessons_known"`
+	LessonsRemoved int             `json:"lessons_removed"`
+	LessonsSkipped int             `json:"lessons_skipped"`
+	Skipped        []Fault         `json:"skipped,omitempty"`
+	Contradictions []Contradiction `json:"contradictions,omitempty"`
+	Steps          int             `json:"steps"`
+	Seconds        float64         `json:"seconds"`
+	Before         *Figures        `json:"before"`
+	After          *Figures        `json:"after"`
+	Checkpoint     string          `json:"checkpoint"`
+	Promoted       bool            `json:"promoted"`
+	Why            string          `json:"why"`
+}
+
+// Contradiction is a prompt that was taught a second answer; the newer won.
+type Contradiction struct {
+	LessonID string `json:"lesson_id"`
+	Prompt   string `json:"prompt"`
+	Older    string `json:"older"`
+	Newer    string `json:"newer"`
+}
+
+// Interaction is one line of the bounded log of prompts and answers.
+type Interaction struct {
+	ID         string   `json:"id"`
+	Prompt     string   `json:"prompt,omitempty"`
+	Topic      string   `json:"topic,omitempty"`
+	Response   string   `json:"response,omitempty"`
+	Responded  bool     `json:"responded"`
+	Reason     string   `json:"reason,omitempty"`
+	Confidence float64  `json:"confidence"`
+	Threshold  float64  `json:"threshold"`
+	Lessons    []string `json:"lessons,omitempty"`
+	Checkpoint string   `json:"checkpoint,omitempty"`
+	At         *Time    `json:"at"`
+}

@@ -1,0 +1,87 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Error is a fault that a person or a program is told of: a code for
+// programs, a sentence for people. What caused it inside stays behind Unwrap
+// and belongs in the log.
+type Error struct {
+	Code   string  `json:"code"`
+	Detail string  `json:"detail"`
+	Field  string  `json:"field,omitempty"`
+	Faults []Fault `json:"faults,omitempty"`
+
+	// RetryAfter is how long a caller should wait; zero is unsaid.
+	RetryAfter time.Duration `json:"-"`
+	cause      error
+}
+
+// Codes of errors. Each has one HTTP status, which package api knows.
+const (
+	CodeInvalid          = "invalid_request"
+	CodeUnknownField     = "unknown_field"
+	CodeBadJSON          = "bad_json"
+	CodeNotUTF8          = "not_utf8"
+	CodePromptEmpty      = "prompt_empty"
+	CodePromptTooLong    = "prompt_too_long"
+	CodeResponseTooLong  = "response_too_long"
+	CodeBadLesson        = "bad_lesson"
+	CodeTooLarge         = "too_large"
+	CodeUnsupportedType  = "unsupported_media_type"
+	CodeUnknownAction    = "unknown_action"
+	CodeUnknownTopic     = "unknown_topic"
+	CodeUnauthorized     = "unauthorized"
+	CodeForbidden        = "forbidden"
+	CodeNotFound         = "not_found"
+	CodeMethodNotAllowed = "method_not_allowed"
+	CodeConflict         = "conflict"
+	CodeJobEnded         = "job_ended"
+	CodeIdempotencyReuse = "idempotency_key_reused"
+	CodeRateLimited      = "rate_limited"
+	CodeQueueFull        = "queue_full"
+	CodeUnavailable      = "unavailable"
+	CodeTimeout          = "timeout"
+	CodeCanceled         = "canceled"
+	CodeInternal         = "internal"
+)
+
+// Errorf makes an error with a code and a sentence.
+func Errorf(code, format string, args ...any) *Error {
+	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Error returns the sentence and, for the log, the cause.
+func (e *Error) Error() string {
+	if e.cause != nil {
+		return e.Detail + ": " + e.cause.Error()
+	}
+	return e.Detail
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.cause }
+
+// On names the field at fault.
+func (e *Error) On(field string) *Error { e.Field = field; return e }
+
+// Because keeps the cause for the log.
+func (e *Error) Because(err error) *Error { e.cause = err; return e }
+
+// After says how long to wait before the next try.
+func (e *Error) After(d time.Duration) *Error { e.RetryAfter = d; return e }
+
+// AsError finds the Error in err's chain; any other error becomes CodeInternal,
+// with its text kept from the caller.
+func AsError(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return Errorf(CodeInternal, "something went wrong on our side; the log has it under this request id").Because(err)
+}

@@ -1,0 +1,8 @@
+package job
+
+// Limits of what is taken in. Characters are Unicode code points.
+const (
+	MaxPromptChars   = 8_000
+	MaxResponseChars = 64_000
+	MaxTopicChars    = 128
+)
