@@ -1,0 +1,244 @@
+package model
+
+import (
+	"math"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/model/encoder"
+	"github.com/nexus-continuum/nexus/model/gate"
+	"github.com/nexus-continuum/nexus/model/memory"
+	"github.com/nexus-continuum/nexus/model/text"
+)
+
+// Query is one prompt.
+type Query struct {
+	Prompt string
+	Topic  string // narrows what may answer; empty for all
+}
+
+// Source is a taught lesson near the prompt.
+type Source struct {
+	LessonID   string
+	Prompt     string
+	Similarity float64
+}
+
+// Verdict is what the model makes of a prompt: a taught response, word for
+// word, or a refusal.
+type Verdict struct {
+	Responded bool
+	Response  string // empty in a refusal
+	Reason    string // one of job.Reason…; empty in an answer
+	// Confidence is the calibrated probability that the best candidate is
+	// right; a prompt that repeats a taught one has nearly 1.
+	Confidence float64
+	Threshold  float64
+	Topic      string // of the lesson that answered
+	Sources    []Source
+	Depth      int
+	Converged  bool
+	Residual   float64
+}
+
+// maxSources bounds Verdict.Sources.
+const maxSources = 3
+
+// MaxBatch is how many prompts Ask scans together; more are taken in turns.
+const MaxBatch = 32
+
+// scratch is the working memory of one call.
+type scratch struct {
+	prompt  text.Prompt
+	encoder *encoder.Scratch
+	memory  memory.Scratch
+	forms   []text.Form
+	vectors []float32
+	infos   []encoder.Info
+	queries []memory.Query
+	found   []memory.Found
+	seen    gate.Look
+}
+
+func newScratch(e encoder.Encoder) *scratch {
+	return &scratch{
+		encoder: e.NewScratch(),
+		forms:   make([]text.Form, MaxBatch),
+		vectors: make([]float32, MaxBatch*e.Dim()),
+		infos:   make([]encoder.Info, MaxBatch),
+		queries: make([]memory.Query, 0, MaxBatch),
+		found:   make([]memory.Found, MaxBatch),
+	}
+}
+
+func (m *Model) get() *scratch  { return m.scratch.Get().(*scratch) } //nolint:forcetypeassert // the pool holds nothing else
+func (m *Model) put(s *scratch) { m.scratch.Put(s) }
+
+// encode is the way memory asks for vectors.
+func (s *scratch) encode(m *Model) memory.Encode {
+	return func(dst []float32, prompt string) {
+		m.reader().Read(&s.prompt, prompt)
+		m.encoder.Encode(&s.prompt, dst, s.encoder)
+	}
+}
+
+// Ask answers or refuses each query. Each prompt is brought to its equilibrium
+// by itself; memory is scanned for up to MaxBatch of them together.
+func (m *Model) Ask(queries []Query) []Verdict {
+	out := make([]Verdict, len(queries))
+	s := m.get()
+	defer m.put(s)
+	for from := 0; from < len(queries); from += MaxBatch {
+		to := min(from+MaxBatch, len(queries))
+		m.look(queries[from:to], s)
+		for i := range to - from {
+			out[from+i] = m.judge(queries[from+i], i, s)
+		}
+	}
+	return out
+}
+
+// look encodes up to MaxBatch prompts and searches memory for them.
+func (m *Model) look(queries []Query, s *scratch) {
+	s.queries = s.queries[:0]
+	for i, q := range queries {
+		h := m.encodeInto(q.Prompt, i, s)
+		s.queries = append(s.queries, memory.Query{Vector: h, Form: &s.forms[i], Topic: q.Topic})
+	}
+	m.store.Search(s.queries, s.found, &s.memory)
+}
+
+// encodeInto brings a prompt to its equilibrium, into place i of the batch.
+func (m *Model) encodeInto(prompt string, i int, s *scratch) (h []float32) {
+	h = s.vectors[i*m.encoder.Dim() : (i+1)*m.encoder.Dim()]
+	s.forms[i].Read(prompt)
+	m.reader().Read(&s.prompt, prompt)
+	s.infos[i] = m.encoder.Encode(&s.prompt, h, s.encoder)
+	return h
+}
+
+// judge makes the verdict on query i of the batch.
+func (m *Model) judge(q Query, i int, s *scratch) Verdict {
+	info, found := s.infos[i], &s.found[i]
+	v := Verdict{
+		Threshold: math.Min(m.gate.Threshold(), 1),
+		Depth:     info.Depth, Converged: info.Converged, Residual: finite(float64(info.Residual)),
+	}
+	if m.store.Len() == 0 || q.Topic != "" && m.store.Topics()[q.Topic] == 0 {
+		return v.refuse(job.ReasonUntaught)
+	}
+	if s.forms[i].Words() == 0 {
+		return v.refuse(job.ReasonUnfamiliar)
+	}
+	if n, how := m.store.Repeated(&s.queries[i], &s.memory); how != memory.NoRepeat {
+		v.Confidence = repeatConfidence(how)
+		v.Sources = m.sources(n, s.queries[i].Vector, found, s)
+		return m.give(v, n)
+	}
+	v.Sources = m.sources(none, nil, found, s)
+	fill(&s.seen, found, info)
+	best, confidence, evidence := m.gate.Weigh(&s.seen)
+	if best < 0 {
+		return v.refuse(job.ReasonUnfamiliar)
+	}
+	v.Confidence = confidence
+	lesson := found.Candidates[best].Lesson
+	_, refusal := m.store.Response(found.Candidates[best].Answer)
+	switch {
+	case refusal:
+		return v.refuse(job.ReasonTaughtRefusal)
+	case !info.Converged:
+		return v.refuse(job.ReasonNotConverged)
+	case v.Confidence < m.gate.Threshold():
+		return v.refuse(why(&evidence))
+	}
+	return m.give(v, lesson)
+}
+
+// repeatConfidence: nothing is guessed in a repeat, and next to nothing where
+// a slip was read over.
+func repeatConfidence(how memory.Repeat) float64 {
+	if how == memory.Same || how == memory.Spacing {
+		return 1
+	}
+	return 0.98
+}
+
+// give answers as lesson n does.
+func (m *Model) give(v Verdict, n uint32) Verdict {
+	response, refusal := m.store.Response(m.store.Answer(n))
+	if refusal {
+		return v.refuse(job.ReasonTaughtRefusal)
+	}
+	v.Responded, v.Response, v.Topic = true, response, m.store.Topic(n)
+	return v
+}
+
+func (v Verdict) refuse(reason string) Verdict {
+	v.Reason = reason
+	return v
+}
+
+// Below these a refusal is told as what it most looks like.
+const (
+	unfamiliarCover = 0.5 // half of what the prompt says is unknown to the answer
+	ambiguousGap    = 0.7 // log(1 + gap): the second answer is half as likely as the first
+)
+
+// why names the reason of a refusal for lack of confidence.
+func why(e *gate.Evidence) string {
+	switch {
+	case e[gate.Cover] < unfamiliarCover || e[gate.Missing] > 1-unfamiliarCover:
+		return job.ReasonUnfamiliar
+	case e[gate.Gap] < ambiguousGap:
+		return job.ReasonAmbiguous
+	}
+	return job.ReasonLowConfidence
+}
+
+// none is no lesson number.
+const none = ^uint32(0)
+
+// sources lists the repeated lesson, if any, and then the nearest ones.
+func (m *Model) sources(first uint32, h []float32, found *memory.Found, s *scratch) []Source {
+	out := make([]Source, 0, maxSources)
+	add := func(n uint32, similarity float32) {
+		out = append(out, Source{LessonID: m.store.ID(n, &s.memory), Prompt: m.store.Prompt(n), Similarity: finite(float64(similarity))})
+	}
+	if first != none {
+		add(first, m.store.Similarity(first, h))
+	}
+	for _, n := range found.Near {
+		if len(out) == maxSources {
+			break
+		}
+		if n.Lesson != first {
+			add(n.Lesson, n.Similarity)
+		}
+	}
+	return out
+}
+
+// finite keeps what JSON cannot say out of verdicts.
+func finite(x float64) float64 {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return 0
+	}
+	return x
+}
+
+// Candidate is the lesson that comes nearest to answering prompt, whether or
+// not the gate would let it pass; ok is false if there is none.
+func (m *Model) Candidate(prompt string) (l Lesson, ok bool) {
+	s := m.get()
+	defer m.put(s)
+	m.look([]Query{{Prompt: prompt}}, s)
+	if n, how := m.store.Repeated(&s.queries[0], &s.memory); how != memory.NoRepeat {
+		return m.store.Lesson(n), true
+	}
+	fill(&s.seen, &s.found[0], s.infos[0])
+	best, _, _ := m.gate.Weigh(&s.seen)
+	if best < 0 {
+		return Lesson{}, false
+	}
+	return m.store.Lesson(s.found[0].Candidates[best].Lesson), true
+}

@@ -1,0 +1,119 @@
+package model
+
+import (
+	"fmt"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/model/encoder"
+	"github.com/nexus-continuum/nexus/model/gate"
+)
+
+// Report says what became of new weights.
+type Report struct {
+	// Before and After are the figures of the old and the new weights on the
+	// same held-out prompts, each with a threshold of its own.
+	Before, After job.Figures
+	Promoted      bool
+	Why           string
+	Steps         int
+}
+
+// What new weights may lose and still be promoted. Refusal of foreign prompts
+// is compared where both answer as many of the others: each side's own
+// threshold trades one for the other.
+const (
+	mayLoseAccuracy = 0.01
+	mayLoseRefusal  = 0.02
+)
+
+// Slices of Finish, in lessons: some ten milliseconds at the size small.
+const (
+	encodeSlice = 128
+	judgeSlice  = 16
+)
+
+// Finish gives the memory of onto, which may have changed since the Learner was
+// made, to the new weights, judges old and new weights on the held-out lessons,
+// calibrates, and returns the model to serve: with the new weights, or, where
+// they are worse, with the old ones and a fresh calibration. It may be called
+// before all steps are done, and once.
+func (l *Learner) Finish(onto *Model) (*Model, Report, error) {
+	weights := l.trainer.Weights()
+	if err := l.trainer.Close(); err != nil {
+		return nil, Report{}, fmt.Errorf("end learning: %w", err)
+	}
+	return l.settle(onto, weights)
+}
+
+// settle judges weights and promotes them or not.
+func (l *Learner) settle(onto *Model, weights encoder.Weights) (*Model, Report, error) {
+	report := Report{Steps: l.trainer.Done()}
+	before := l.judge(onto)
+	old, oldGate := *onto, gate.Calibrate(before, onto.cfg.TargetError)
+	old.gate = oldGate
+	report.Before = figures(oldGate, before)
+
+	if err := encoder.CheckFinite(weights); err != nil {
+		report.After, report.Why = report.Before, "the new weights are not finite"
+		return &old, report, nil //nolint:nilerr // that they are kept out, and why, is the result
+	}
+	fresh, err := onto.withWeights(weights, true)
+	if err != nil {
+		return nil, report, fmt.Errorf("end learning: %w", err)
+	}
+	fresh = l.recode(fresh)
+	after := l.judge(fresh)
+	fresh.gate = gate.Calibrate(after, onto.cfg.TargetError)
+	report.After = figures(fresh.gate, after)
+
+	report.Promoted, report.Why = promote(report.Before, report.After, refusedAt(fresh.gate, after, report.Before.Answered))
+	if report.Promoted {
+		return fresh, report, nil
+	}
+	return &old, report, nil
+}
+
+// promote decides between old and new weights by their figures; refused is the
+// share of foreign prompts that the new ones refuse where they answer as many of
+// the others as the old ones do.
+func promote(before, after job.Figures, refused float64) (yes bool, why string) {
+	if after.Accuracy < before.Accuracy-mayLoseAccuracy {
+		return false, fmt.Sprintf("kept out: accuracy on %d held-out prompts would fall from %.1f to %.1f %%",
+			after.Prompts, 100*before.Accuracy, 100*after.Accuracy)
+	}
+	if refused < before.ForeignRefused-mayLoseRefusal {
+		return false, fmt.Sprintf("kept out: with %.1f %% of the held-out prompts answered, %.1f %% of foreign ones would be refused instead of %.1f",
+			100*before.Answered, 100*refused, 100*before.ForeignRefused)
+	}
+	if after.Prompts == 0 {
+		return true, "no answer has enough phrasings to hold one out for judging"
+	}
+	return true, fmt.Sprintf("accuracy %.1f %% (before %.1f), %.1f %% answered (%.1f) and %.1f %% of foreign prompts refused (%.1f) on %d held-out prompts",
+		100*after.Accuracy, 100*before.Accuracy, 100*after.Answered, 100*before.Answered, 100*after.ForeignRefused, 100*before.ForeignRefused, after.Prompts)
+}
+
+func (l *Learner) yield() {
+	if l.opt.Yield != nil {
+		l.opt.Yield()
+	}
+}
+
+// judge collects the records of m, with the feedback known so far.
+func (l *Learner) judge(m *Model) []gate.Record {
+	j := m.judging()
+	for j.step(judgeSlice) {
+		l.yield()
+	}
+	return append(j.records, m.gate.Feedback()...)
+}
+
+// recode encodes the memory of m with its new weights.
+func (l *Learner) recode(m *Model) *Model {
+	s := m.get()
+	defer m.put(s)
+	r := m.store.Recode(m.encoder.Dim(), s.encode(m))
+	for r.Step(encodeSlice) {
+		l.yield()
+	}
+	return m.with(r.Finish())
+}

@@ -1,0 +1,120 @@
+// Package gate decides which candidate is the best and whether it is to be
+// answered: it turns what memory found into a calibrated probability of being
+// right, and sets the threshold on it such that wrong answers stay below a
+// target, by conformal risk control.
+package gate
+
+import "math"
+
+// Candidate are the figures of one answer that may be right, by the features
+// Best to Core.
+type Candidate [Gap]float64
+
+// Look is what was seen of one prompt.
+type Look struct {
+	Candidates []Candidate
+	// Rest are the features that belong to the prompt as a whole, from Contrast
+	// on.
+	Rest [Features - Contrast]float64
+}
+
+// Evidence is what speaks for and against the best candidate. All are numbers
+// without unit, most of them between 0 and 1.
+type Evidence [Features]float64
+
+// The features. Which of them tell how much is in docs/architecture.
+const (
+	Best       = iota // cosine to the nearest lesson of the answer
+	Mean              // cosine to the mean of the answer's exemplars
+	Cover             // share of the prompt's words, by weight, that the answer knows
+	Missing           // weight of the most telling word that it does not know
+	Back              // share of the nearest lesson's words that the prompt holds
+	Core              // share of what the answer's lessons have in common that the prompt holds
+	Gap               // log(1 + score less that of the second answer)
+	Contrast          // Best less the mean cosine of the nearest few lessons, at most MaxContrast
+	Unknown           // weight of the words that nobody taught
+	Unseen            // share of features that no training step touched
+	Saturation        // mean of 1−z² over the equilibrium
+	Features
+)
+
+// MaxContrast is as far as a lesson can stand out of its neighbours: where a
+// memory is small the neighbours are far whatever is asked.
+const MaxContrast = 0.2
+
+// direction tells which way a feature may speak: 1 for, −1 against the
+// candidate, 0 either way. A model that found otherwise in a few hundred
+// prompts would be wrong about all that are unlike them: gibberish is.
+var direction = [Features]float64{
+	Best: 1, Mean: 1, Cover: 1, Missing: -1, Back: 1, Core: 1, Gap: 1, Contrast: 1, Unknown: -1, Unseen: -1,
+}
+
+// nobody is the second answer where no better one is taught: what a prompt in
+// like words about something else would look like. Without it the only lesson
+// of a small memory would be beyond doubt.
+var nobody = Candidate{Best: 0.7, Mean: 0.7, Cover: 0.6, Missing: 0.3, Back: 0.5, Core: 0.5}
+
+// Evidence ranks the candidates of a look and collects what speaks for the
+// best; best is −1 if there is none.
+func (r *Ranker) Evidence(l *Look) (best int, e Evidence) {
+	best = -1
+	var first, second float64
+	for i := range l.Candidates {
+		switch s := r.Score(&l.Candidates[i]); {
+		case best < 0 || s > first:
+			second = first
+			best, first = i, s
+		case i == 1 || s > second:
+			second = s
+		}
+	}
+	if best < 0 {
+		return best, e
+	}
+	if nobody := r.Score(&nobody); len(l.Candidates) < 2 || second < nobody {
+		second = nobody
+	}
+	copy(e[:], l.Candidates[best][:])
+	e[Gap] = math.Log1p(max(first-second, 0))
+	copy(e[Contrast:], l.Rest[:])
+	return best, e
+}
+
+// Record is one judged prompt.
+type Record struct {
+	Look
+	// Right is the place of the right answer among the candidates, −1 if it is
+	// not there.
+	Right int
+	// Foreign says that no answer was right.
+	Foreign bool
+	// Feedback says that a person judged it; such records outlive the weights
+	// they were made with.
+	Feedback bool
+	// Of names what was judged; of two judgements of the same the later counts.
+	Of string
+}
+
+// complaint reports whether a person called the answer wrong, without any
+// answer being known that would have been right.
+func (r *Record) complaint() bool { return r.Feedback && r.Right < 0 && !r.Foreign }
+
+// seen is a record as a ranker sees it.
+type seen struct {
+	evidence  Evidence
+	right     bool
+	foreign   bool
+	complaint bool
+}
+
+func (r *Ranker) see(records []Record) []seen {
+	out := make([]seen, 0, len(records))
+	for i := range records {
+		best, e := r.Evidence(&records[i].Look)
+		out = append(out, seen{
+			evidence: e, right: best >= 0 && best == records[i].Right,
+			foreign: records[i].Foreign, complaint: records[i].complaint(),
+		})
+	}
+	return out
+}

@@ -1,0 +1,106 @@
+package gate
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/nexus-continuum/nexus/model/wire"
+)
+
+// formatVersion 2 added what a judgement is of.
+const formatVersion = 2
+
+// maxCandidates bounds the candidates of one record.
+const maxCandidates = 64
+
+// Bytes writes the judged prompts; all else follows from them.
+func (g *Gate) Bytes() []byte {
+	var w wire.Writer
+	w.Uint(formatVersion)
+	w.Uint(Features)
+	w.Uint(uint64(len(g.records)))
+	for i := range g.records {
+		r := &g.records[i]
+		kind := uint64(0)
+		if r.Foreign {
+			kind |= 1
+		}
+		if r.Feedback {
+			kind |= 2
+		}
+		w.Uint(kind)
+		if r.Feedback {
+			w.String(r.Of)
+		}
+		w.Uint(uint64(r.Right + 1))
+		w.Uint(uint64(len(r.Candidates)))
+		for j := range r.Candidates {
+			for _, x := range r.Candidates[j] {
+				w.Double(x)
+			}
+		}
+		for _, x := range r.Rest {
+			w.Double(x)
+		}
+	}
+	return w.Bytes
+}
+
+// Open reads what Bytes wrote and calibrates for alpha.
+func Open(alpha float64, data []byte) (*Gate, error) {
+	r := wire.NewReader(data)
+	version := r.Uint(1 << 32)
+	if r.Err() == nil && (version < 1 || version > formatVersion) {
+		r.Fail("version %d, this program reads 1 to %d", version, formatVersion)
+	}
+	features := r.Uint(1 << 10)
+	n := r.Count(1)
+	if n > Window {
+		r.Fail("%d records, the window holds %d", n, Window)
+	}
+	if r.Err() == nil && features != Features {
+		// Judged by other features than this program has: calibration starts
+		// from the stand-in again, and the next consolidation judges anew.
+		return New(alpha), nil
+	}
+	records := make([]Record, 0, min(n, Window))
+	for range n {
+		kind := r.Uint(3)
+		rec := Record{Foreign: kind&1 > 0, Feedback: kind&2 > 0}
+		if rec.Feedback && version > 1 {
+			rec.Of = r.String()
+		}
+		rec.Right = int(r.Uint(maxCandidates)) - 1
+		for range r.Uint(maxCandidates) {
+			var c Candidate
+			for i := range c {
+				c[i] = figure(r)
+			}
+			rec.Candidates = append(rec.Candidates, c)
+		}
+		for i := range rec.Rest {
+			rec.Rest[i] = figure(r)
+		}
+		if rec.Right >= len(rec.Candidates) {
+			r.Fail("candidate %d of %d is right", rec.Right, len(rec.Candidates))
+		}
+		if r.Err() != nil {
+			break
+		}
+		records = append(records, rec)
+	}
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("read judged prompts: %w", err)
+	}
+	return Calibrate(records, alpha), nil
+}
+
+// figure reads one feature; all of them are small.
+func figure(r *wire.Reader) float64 {
+	x := r.Double()
+	if math.Abs(x) > 1e3 {
+		r.Fail("a figure of %g", x)
+		return 0
+	}
+	return x
+}

@@ -1,0 +1,204 @@
+package model
+
+import (
+	"math"
+	"testing"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/topic/topictest"
+)
+
+// learned runs a whole consolidation.
+func learned(t testing.TB, m *Model, opt LearnOptions) (*Model, Report) {
+	t.Helper()
+	l, err := m.Learner(opt)
+	if err != nil {
+		t.Fatalf("learner: %v", err)
+	}
+	for l.Done() < l.Total() {
+		if _, err := l.Step(); err != nil {
+			t.Fatalf("step %d: %v", l.Done(), err)
+		}
+	}
+	out, report, err := l.Finish(m)
+	if err != nil {
+		t.Fatalf("finish: %v", err)
+	}
+	return out, report
+}
+
+// TestGeneralKnowledge is the promise to a user who starts the pack: most
+// phrasings that were never taught are answered, next to none wrongly, and what
+// was not taught is refused.
+func TestGeneralKnowledge(t *testing.T) {
+	if testing.Short() {
+		t.Skip("figures of a whole training: the run without -short has them")
+	}
+	t.Parallel()
+	m, err := New(Config{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lessons := pack(t)
+	m, _ = m.Memorise(lessons)
+	t.Run("from memory alone", func(t *testing.T) { promise(t, m) })
+	yields := 0
+	next, report := learned(t, m, LearnOptions{Fresh: idsOf(lessons), Seed: 1, Yield: func() { yields++ }})
+	if !report.Promoted || !next.Info().Trained || !next.Info().Calibrated {
+		t.Fatalf("not promoted: %+v", report)
+	}
+	if report.After.Accuracy < report.Before.Accuracy || report.Steps == 0 || yields == 0 {
+		t.Errorf("report %+v after %d yields", report, yields)
+	}
+	t.Run("after learning", func(t *testing.T) { promise(t, next) })
+	again, err := Open(Config{}, next.Parts())
+	if err != nil {
+		t.Fatalf("reopen: %v", err)
+	}
+	if a, b := next.Info(), again.Info(); a.Threshold != b.Threshold || a.Lessons != b.Lessons || !b.Trained {
+		t.Errorf("info %+v and after opening %+v", a, b)
+	}
+}
+
+func promise(t *testing.T, m *Model) {
+	heldOut, err := topictest.Heldout()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered, right := 0.0, 0.0
+	for _, l := range heldOut {
+		if v := m.Ask([]Query{{Prompt: l.Prompt}})[0]; v.Responded {
+			answered++
+			if v.Response == l.Response {
+				right++
+			}
+		}
+	}
+	if share := answered / float64(len(heldOut)); share < 0.85 || right/answered < 0.97 {
+		t.Errorf("%.3f of %d held-out phrasings answered, %.3f of them right; want at least 0.85 and 0.97", share, len(heldOut), right/answered)
+	}
+	for name, read := range map[string]func() ([]topictest.Foreign, error){"foreign prompts": topictest.ForeignPrompts, "unknown entities": topictest.UnknownEntities} {
+		prompts, err := read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := 0.0
+		for _, p := range prompts {
+			if !m.Ask([]Query{{Prompt: p.Prompt}})[0].Responded {
+				refused++
+			}
+		}
+		if share := refused / float64(len(prompts)); share < 0.9 {
+			t.Errorf("%.3f of %d %s refused, want at least 0.9", share, len(prompts), name)
+		}
+	}
+}
+
+func TestLearningIsRepeatable(t *testing.T) {
+	t.Parallel()
+	lessons := pack(t)[:120]
+	var parts [2][]Part
+	for i := range parts {
+		m, err := New(Config{Seed: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, _ = m.Memorise(lessons)
+		m, _ = learned(t, m, LearnOptions{Fresh: idsOf(lessons), Seed: 9})
+		parts[i] = m.Parts()
+	}
+	for i := range parts[0] {
+		if string(parts[0][i].Data) != string(parts[1][i].Data) {
+			t.Errorf("part %s differs between two runs with one seed", parts[0][i].Name)
+		}
+	}
+}
+
+func TestLessonsThatComeWhileLearningAreKept(t *testing.T) {
+	t.Parallel()
+	lessons := pack(t)[:200]
+	m, err := New(Config{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, _ := m.Memorise(lessons[:150])
+	l, err := base.Learner(LearnOptions{Fresh: idsOf(lessons[:150])})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := l.Step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	onto, _ := base.Memorise(lessons[150:])
+	onto, _ = onto.Unlearn(func(x Lesson) bool { return x.Prompt == lessons[0].Prompt })
+	next, _, err := l.Finish(onto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := next.Ask([]Query{{Prompt: lessons[199].Prompt}})[0]; v.Response != lessons[199].Response {
+		t.Errorf("a lesson from the meantime: %+v", v)
+	}
+	if _, ok := next.Lesson(LessonID(lessons[0].Topic, lessons[0].Prompt)); ok {
+		t.Error("a lesson unlearned in the meantime is back")
+	}
+}
+
+func TestWorseWeightsAreKeptOut(t *testing.T) {
+	t.Parallel()
+	before := job.Figures{Prompts: 500, Accuracy: 0.90, Answered: 0.8, ForeignRefused: 0.95}
+	for name, c := range map[string]struct {
+		accuracy, refused float64
+		want              bool
+	}{
+		"better":                      {0.93, 0.97, true},
+		"a little less accurate":      {0.895, 0.95, true},
+		"less accurate":               {0.885, 0.97, false},
+		"refuses a little less":       {0.90, 0.935, true},
+		"refuses less":                {0.95, 0.92, false},
+		"accurate, but answers trash": {0.99, 0.1, false},
+	} {
+		after := job.Figures{Prompts: 500, Accuracy: c.accuracy}
+		if yes, why := promote(before, after, c.refused); yes != c.want || why == "" {
+			t.Errorf("%s: promoted %v (%s), want %v", name, yes, why, c.want)
+		}
+	}
+}
+
+func TestWeightsThatAreNoNumbersAreKeptOut(t *testing.T) {
+	t.Parallel()
+	lessons := pack(t)[:100]
+	m, err := New(Config{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _ = m.Memorise(lessons)
+	l, err := m.Learner(LearnOptions{Fresh: idsOf(lessons)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights := m.weights.Clone()
+	weights.Sections()[0].Data[77] = float32(math.NaN())
+	next, report, err := l.settle(m, weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Promoted || report.Why == "" || next.Info().Trained {
+		t.Errorf("promoted: %+v", report)
+	}
+	if v := next.Ask([]Query{{Prompt: lessons[5].Prompt}})[0]; v.Response != lessons[5].Response {
+		t.Errorf("the old model no longer answers: %+v", v)
+	}
+}
+
+func TestNothingToLearn(t *testing.T) {
+	t.Parallel()
+	m, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Learner(LearnOptions{}); err == nil {
+		t.Error("an empty model has something to learn")
+	}
+}

@@ -1,0 +1,467 @@
+package memory
+
+import (
+	"math"
+	"slices"
+
+	"github.com/nexus-continuum/nexus/model/kernel"
+	"github.com/nexus-continuum/nexus/model/text"
+)
+
+// Neighbours is how many exemplars near a prompt are looked at.
+const Neighbours = 32
+
+// Detailed is for how many candidates all is worked out.
+const Detailed = 8
+
+// Bounds of the candidates that words bring in beside the nearest vectors: a
+// word that more answers know says little, and a few answers are enough.
+const (
+	maxWordAnswers = 48
+	maxByWord      = 16
+)
+
+// Query is what memory is asked.
+type Query struct {
+	Vector []float32 // unit vector of the prompt
+	Form   *text.Form
+	Topic  string // narrows what may be found; empty for all
+	// WithoutLesson and WithoutAnswer leave a lesson or a whole answer out, as
+	// if it had never been taught: 1 + its number, 0 for none. Calibration
+	// asks so.
+	WithoutLesson, WithoutAnswer uint32
+}
+
+// Candidate is an answer that may be right.
+type Candidate struct {
+	Answer uint32
+	Lesson uint32 // the nearest of its lessons
+	// Best is the cosine to that lesson, Mean that to the mean of the answer's
+	// exemplars (Best where there is but one).
+	Best, Mean float32
+	// Votes is how many of the Neighbours nearest exemplars are the answer's.
+	Votes int
+	// Cover is the share of the prompt's words, each weighed by how much it
+	// tells, that lessons of the answer hold, and Missing the weight of the
+	// most telling word that they lack, in shares of all. Back is the share of
+	// the nearest lesson's words that the prompt holds.
+	Cover, Missing, Back float32
+	// Core is the share of the words that the answer's lessons have in common
+	// which the prompt holds; 1 where they have none in common.
+	Core float32
+}
+
+// Neighbour is a lesson near the prompt.
+type Neighbour struct {
+	Lesson     uint32
+	Similarity float32
+}
+
+// Found is what Search found for one query. Its slices are reused.
+type Found struct {
+	Candidates []Candidate // the promising ones first; those beyond Detailed lack Back and Core
+	Near       []Neighbour // the nearest lessons, nearest first
+	// Unknown is the weight of the words that no lesson knows, in shares of
+	// all words of the prompt.
+	Unknown float32
+}
+
+// Scratch is the working memory of one caller of Search and Repeated.
+type Scratch struct {
+	scanner kernel.Scanner
+	queries []kernel.Query
+	hits    [][]kernel.Hit
+	bitmaps []kernel.Bitmap
+	other   text.Form
+	slips   []uint64
+	words   []wordWeight
+	answers []uint32
+	mean    []float32
+	bytes   []byte
+}
+
+// wordWeight is one distinct word of the prompt.
+type wordWeight struct {
+	at     int // in the form
+	key    uint64
+	weight float32
+	df     int // answers that know it
+	// near are known words that an unknown one may be a slip or another ending
+	// of, with how far they stand for it.
+	near  [maxNear]nearWord
+	nears int
+}
+
+type nearWord struct {
+	key   uint64
+	alike float32
+}
+
+// maxNear bounds the known words that one unknown word may stand for.
+const maxNear = 4
+
+// Search fills found[i] for queries[i]; the vectors are scanned together.
+func (s *Store) Search(queries []Query, found []Found, sc *Scratch) {
+	sc.queries = sc.queries[:0]
+	for len(sc.hits) < len(queries) {
+		sc.hits, sc.bitmaps = append(sc.hits, nil), append(sc.bitmaps, nil)
+	}
+	for i := range queries {
+		sc.queries = append(sc.queries, kernel.Query{Vector: queries[i].Vector, Allowed: s.allowed(&queries[i], i, sc)})
+	}
+	if s.rows.Len() > 0 {
+		s.scan(sc, len(queries))
+	}
+	for i := range queries {
+		q, f := &queries[i], &found[i]
+		f.Candidates, f.Near = f.Candidates[:0], f.Near[:0]
+		for _, h := range sc.hits[i] {
+			n := s.lessons[h.Row]
+			f.Near = append(f.Near, Neighbour{Lesson: n, Similarity: h.Score})
+			s.vote(f, s.answerOf(n), n, h.Score)
+		}
+		s.weigh(q, sc)
+		s.byWord(q, f, sc)
+		s.detail(q, f, sc)
+	}
+}
+
+// coarseRows is the number of rows from which the 8-bit scan is the faster.
+const coarseRows = 4096
+
+func (s *Store) scan(sc *Scratch, n int) {
+	if s.rows.Len() < coarseRows {
+		sc.scanner.TopManyExact(s.rows, sc.queries, Neighbours, sc.hits[:n])
+		return
+	}
+	sc.scanner.TopMany(s.rows, sc.queries, Neighbours, sc.hits[:n])
+}
+
+// allowed is the bitmap of the rows that q may find.
+func (s *Store) allowed(q *Query, i int, sc *Scratch) kernel.Bitmap {
+	live := s.live
+	if q.Topic != "" {
+		if live = s.within[q.Topic]; live == nil {
+			return noRows
+		}
+	}
+	if q.WithoutLesson == 0 && q.WithoutAnswer == 0 {
+		return live
+	}
+	sc.bitmaps[i] = append(sc.bitmaps[i][:0], live...)
+	b := sc.bitmaps[i]
+	if n := q.WithoutLesson; n > 0 && s.rowOf[n-1] > 0 {
+		s.forbid(b, n-1)
+	}
+	if a := q.WithoutAnswer; a > 0 && s.answers[a-1] != nil {
+		for _, n := range s.answers[a-1].lessons {
+			s.forbid(b, n)
+		}
+	}
+	return b
+}
+
+// noRows allows nothing; it differs from nil, which allows all.
+var noRows = kernel.Bitmap{}
+
+func (s *Store) forbid(b kernel.Bitmap, lesson uint32) {
+	if row := s.rowOf[lesson]; row > 0 && int(row-1)/64 < len(b) {
+		b.Clear(int(row - 1))
+	}
+}
+
+// vote adds a neighbour to the candidates.
+func (s *Store) vote(f *Found, a, lesson uint32, score float32) {
+	for i := range f.Candidates {
+		if f.Candidates[i].Answer == a {
+			f.Candidates[i].Votes++
+			return
+		}
+	}
+	f.Candidates = append(f.Candidates, Candidate{Answer: a, Lesson: lesson, Best: score, Votes: 1})
+}
+
+// weigh fills sc.words with the distinct words of the prompt: the fewer
+// answers know a word, the more it tells (inverse document frequency, with
+// answers as documents).
+func (s *Store) weigh(q *Query, sc *Scratch) {
+	sc.words = sc.words[:0]
+	known := s.known
+	if q.WithoutAnswer > 0 {
+		known--
+	}
+	for t := range q.Form.Words() {
+		key := q.Form.Key(t)
+		if slices.ContainsFunc(sc.words, func(w wordWeight) bool { return w.key == key }) {
+			continue
+		}
+		df := s.index.wordCount(key)
+		if a := q.WithoutAnswer; a > 0 && s.answers[a-1].count(key) > 0 {
+			df--
+		}
+		if n := q.WithoutLesson; n > 0 && q.WithoutAnswer == 0 && s.answers[s.answerOf(n-1)].count(key) == 1 {
+			df-- // the lesson left out is the prompt itself
+		}
+		w := wordWeight{at: t, key: key, df: df, weight: weightOf(known, df, q.Form.Word(t))}
+		if df <= 0 {
+			s.nearWords(&w, q.Form.Word(t), sc)
+		}
+		sc.words = append(sc.words, w)
+	}
+}
+
+// nearWords finds the known words that the unknown word may stand for.
+func (s *Store) nearWords(w *wordWeight, word []byte, sc *Scratch) {
+	sc.slips = text.Deletions(sc.slips[:0], word)
+	left := maxSlips
+	for _, h := range sc.slips {
+		s.index.newest(kindSlip, h, func(n uint32) bool {
+			sc.other.Read(s.prompt(n))
+			for t := range sc.other.Words() {
+				key := sc.other.Key(t)
+				if key == w.key || slices.ContainsFunc(w.near[:w.nears], func(x nearWord) bool { return x.key == key }) {
+					continue
+				}
+				if alike := text.Alike(word, sc.other.Word(t)); alike > 0 {
+					w.near[w.nears] = nearWord{key, alike}
+					if w.nears++; w.nears == maxNear {
+						return false
+					}
+				}
+			}
+			left--
+			return left > 0
+		})
+		if w.nears == maxNear || left <= 0 {
+			return
+		}
+	}
+}
+
+// weightOf is how much a word tells if df of known answers know it. A word
+// that nobody taught may be the heart of the prompt or mere wrapping: how
+// common it is in general decides.
+func weightOf(known, df int, word []byte) float32 {
+	w := math.Log1p(float64(known) / (float64(max(df, 0)) + 0.5))
+	return float32(w) * text.Weight(word)
+}
+
+// byWord adds the answers that share telling words with the prompt.
+func (s *Store) byWord(q *Query, f *Found, sc *Scratch) {
+	slices.SortFunc(sc.words, func(a, b wordWeight) int { return a.df - b.df })
+	added := 0
+	for i := range sc.words {
+		w := &sc.words[i]
+		if w.df > maxWordAnswers {
+			break
+		}
+		if w.df > 0 {
+			added += s.knowing(q, f, w.key, maxByWord-added, sc)
+		}
+		for _, near := range w.near[:w.nears] {
+			if s.index.wordCount(near.key) <= maxWordAnswers {
+				added += s.knowing(q, f, near.key, maxByWord-added, sc)
+			}
+		}
+	}
+}
+
+// knowing adds up to limit answers that know a word and are no candidates yet.
+func (s *Store) knowing(q *Query, f *Found, key uint64, limit int, sc *Scratch) (added int) {
+	if limit <= 0 {
+		return 0
+	}
+	sc.answers = s.index.append(sc.answers[:0], kindWord, key, 2*maxWordAnswers)
+	for _, a := range sc.answers {
+		if s.answers[a] == nil || a+1 == q.WithoutAnswer || slices.ContainsFunc(f.Candidates, func(c Candidate) bool { return c.Answer == a }) {
+			continue
+		}
+		if c, ok := s.nearest(q, a); ok {
+			f.Candidates = append(f.Candidates, c)
+			if added++; added == limit {
+				break
+			}
+		}
+	}
+	return added
+}
+
+// nearest is the candidate that answer a makes.
+func (s *Store) nearest(q *Query, a uint32) (Candidate, bool) {
+	c, ok := Candidate{Answer: a}, false
+	for _, n := range s.answers[a].lessons {
+		v := s.vector(n)
+		if v == nil || !s.visible(q, n) {
+			continue
+		}
+		if cos := kernel.Dot(v, q.Vector); !ok || cos > c.Best {
+			c.Lesson, c.Best, ok = n, cos, true
+		}
+	}
+	return c, ok
+}
+
+// detail completes the candidates.
+func (s *Store) detail(q *Query, f *Found, sc *Scratch) {
+	var total, unknown float32
+	for _, w := range sc.words {
+		total += w.weight
+		if w.df <= 0 {
+			unknown += w.weight
+		}
+	}
+	if total == 0 {
+		total = 1
+	}
+	f.Unknown = unknown / total
+	for i := range f.Candidates {
+		c := &f.Candidates[i]
+		c.Mean = s.mean(q, c, sc)
+		c.Cover, c.Missing = s.cover(q, c.Answer, nil, total, sc)
+	}
+	slices.SortFunc(f.Candidates, func(a, b Candidate) int {
+		switch x, y := rough(&a), rough(&b); {
+		case x > y:
+			return -1
+		case x < y:
+			return 1
+		}
+		return int(a.Answer) - int(b.Answer)
+	})
+	for i := range min(len(f.Candidates), Detailed) {
+		c := &f.Candidates[i]
+		sc.other.Read(s.prompt(c.Lesson))
+		c.Cover, c.Missing = s.cover(q, c.Answer, &sc.other, total, sc)
+		c.Back = s.back(q, sc)
+		c.Core = s.core(q, c.Answer, sc)
+	}
+}
+
+// rough orders candidates before the details are known.
+func rough(c *Candidate) float32 { return c.Best + c.Mean + c.Cover }
+
+// mean is the cosine of the prompt to the mean of the answer's exemplars.
+func (s *Store) mean(q *Query, c *Candidate, sc *Scratch) float32 {
+	a := s.answers[c.Answer]
+	sum, n := a.sum, a.exemplars
+	if l := q.WithoutLesson; l > 0 && s.answerOf(l-1) == c.Answer {
+		if v := s.vector(l - 1); v != nil {
+			sc.mean = append(sc.mean[:0], sum...)
+			kernel.Axpy(-1, v, sc.mean)
+			sum, n = sc.mean, n-1
+		}
+	}
+	norm := kernel.Norm(sum)
+	if n < 2 || norm < 1e-6 || a.refusal {
+		return c.Best
+	}
+	return kernel.Dot(sum, q.Vector) / norm
+}
+
+// cover weighs the words of the prompt that answer a knows. Near forms (slips,
+// endings) are looked for in one lesson of it, if given.
+func (s *Store) cover(q *Query, number uint32, lesson *text.Form, total float32, sc *Scratch) (cover, missing float32) {
+	a := s.answers[number]
+	self := 0
+	if l := q.WithoutLesson; l > 0 && s.answerOf(l-1) == number {
+		self = 1 // its own words would cover it
+	}
+	for _, w := range sc.words {
+		match := float32(0)
+		if a.count(w.key) > self {
+			match = 1
+		} else {
+			for _, near := range w.near[:w.nears] {
+				if match < near.alike && a.count(near.key) > 0 {
+					match = near.alike
+				}
+			}
+			if match == 0 && lesson != nil {
+				match = alike(q.Form.Word(w.at), w.df > 0, lesson)
+			}
+		}
+		cover += w.weight * match
+		missing = max(missing, w.weight*(1-match))
+	}
+	return cover / total, missing / total
+}
+
+// back weighs the words of the lesson in sc.other that the prompt holds.
+func (s *Store) back(q *Query, sc *Scratch) float32 {
+	var got, total float32
+	for t := range sc.other.Words() {
+		key := sc.other.Key(t)
+		w := weightOf(s.known, s.index.wordCount(key), sc.other.Word(t))
+		total += w
+		if slices.ContainsFunc(sc.words, func(x wordWeight) bool { return x.key == key }) {
+			got += w
+		} else {
+			got += w * alike(sc.other.Word(t), false, q.Form)
+		}
+	}
+	if total == 0 {
+		return 0
+	}
+	return got / total
+}
+
+// coreShare is the share of an answer's lessons from which on a word is one
+// that they have in common.
+const coreShare = 0.3
+
+// core weighs the words that the lessons of an answer have in common, each by
+// how much it tells and, squared, by the share of the lessons that hold it.
+func (s *Store) core(q *Query, number uint32, sc *Scratch) float32 {
+	a := s.answers[number]
+	lessons, own := len(a.lessons), false
+	if l := q.WithoutLesson; l > 0 && s.answerOf(l-1) == number {
+		lessons, own = lessons-1, true
+	}
+	least := coreShare * float32(lessons)
+	var got, total float32
+	for i, key := range a.words {
+		if float32(a.counts[i]) < least {
+			continue
+		}
+		n, match := int(a.counts[i]), float32(0)
+		for j := range sc.words {
+			w := &sc.words[j]
+			if w.key == key {
+				match = 1
+				if own {
+					n-- // the lesson left out holds the words of the prompt
+				}
+				break
+			}
+			for _, near := range w.near[:w.nears] {
+				if near.key == key {
+					match = max(match, near.alike)
+				}
+			}
+		}
+		if float32(n) < least || n == 0 {
+			continue
+		}
+		share := float32(n) / float32(lessons)
+		weight := share * share * float32(math.Log1p(float64(s.known)/(float64(s.index.wordCount(key))+0.5)))
+		got += weight * match
+		total += weight
+	}
+	if total == 0 {
+		return 1
+	}
+	return got / total
+}
+
+// alike is how far a word of f may stand for w. For a word that is known by
+// itself only another ending may.
+func alike(w []byte, known bool, f *text.Form) float32 {
+	most := float32(0)
+	for t := range f.Words() {
+		if known && !text.SameStem(w, f.Word(t)) {
+			continue
+		}
+		most = max(most, text.Alike(w, f.Word(t)))
+	}
+	return most
+}

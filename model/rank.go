@@ -1,0 +1,32 @@
+package model
+
+import (
+	"github.com/nexus-continuum/nexus/model/encoder"
+	"github.com/nexus-continuum/nexus/model/gate"
+	"github.com/nexus-continuum/nexus/model/memory"
+)
+
+// densityOver is how many near lessons make up the neighbourhood of a prompt.
+const densityOver = 8
+
+// fill makes l what the gate judges by, from what memory found.
+func fill(l *gate.Look, f *memory.Found, info encoder.Info) {
+	l.Candidates = l.Candidates[:0]
+	for i := range f.Candidates[:min(len(f.Candidates), memory.Detailed)] {
+		c := &f.Candidates[i]
+		l.Candidates = append(l.Candidates, gate.Candidate{
+			gate.Best: float64(c.Best), gate.Mean: float64(c.Mean),
+			gate.Cover: float64(c.Cover), gate.Missing: float64(c.Missing),
+			gate.Back: float64(c.Back), gate.Core: float64(c.Core),
+		})
+	}
+	var density, best float64
+	near := min(len(f.Near), densityOver)
+	for _, n := range f.Near[:near] {
+		density += float64(n.Similarity) / float64(near)
+		best = max(best, float64(n.Similarity))
+	}
+	l.Rest = [gate.Features - gate.Contrast]float64{
+		min(best-density, gate.MaxContrast), float64(f.Unknown), float64(info.Unknown), float64(info.Saturation),
+	}
+}

@@ -1,0 +1,130 @@
+package text
+
+import (
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// class says what a rune is to the splitter.
+type class uint8
+
+const (
+	space  class = iota // separates words and is dropped
+	skip                // dropped without separating: joiners, selectors
+	letter              // part of a run of letters or digits
+	alone               // a word by itself: a CJK character
+	symbol              // a word by itself: anything else that can be seen
+)
+
+// asciiClass answers for the common case by a table.
+var asciiClass = func() (t [utf8.RuneSelf]class) {
+	for c := range t {
+		switch {
+		case c <= ' ' || c == 0x7f:
+			t[c] = space
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+			t[c] = letter
+		default:
+			t[c] = symbol
+		}
+	}
+	return t
+}()
+
+func classOf(r rune) class {
+	if r < utf8.RuneSelf {
+		return asciiClass[r]
+	}
+	switch {
+	case unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana):
+		return alone
+	case unicode.IsLetter(r), unicode.IsNumber(r):
+		return letter
+	case unicode.IsMark(r):
+		return letter // a vowel sign or accent; the splitter drops it at the start of a word
+	case unicode.IsSpace(r), unicode.Is(unicode.Cc, r), unicode.Is(unicode.Z, r):
+		return space
+	case unicode.Is(unicode.Cf, r):
+		return skip
+	}
+	return symbol
+}
+
+// fold maps a rune to the form that stands for all its cases.
+func fold(r rune) rune {
+	if r < utf8.RuneSelf {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}
+	switch r {
+	case 'ς':
+		return 'σ'
+	case '’', '‘', 'ʼ', '＇', '´':
+		return '\''
+	case '“', '”', '„':
+		return '"'
+	case '–', '—', '‐', '‑', '−':
+		return '-'
+	}
+	return unicode.ToLower(r)
+}
+
+// normalised returns s in NFKC, in scratch where s is not so already.
+func normalised(scratch []byte, s string) []byte {
+	scratch = scratch[:0]
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return norm.NFKC.AppendString(scratch, s)
+		}
+	}
+	return append(scratch, s...)
+}
+
+// split fills the words of p.
+func (p *Prompt) split(s string) {
+	p.normed = normalised(p.normed, s)
+	p.folded, p.ends, p.marks, p.Dropped = p.folded[:0], p.ends[:0], p.marks[:0], 0
+	inWord := false
+	for i := 0; i < len(p.normed); {
+		r, size := rune(p.normed[i]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRune(p.normed[i:])
+		}
+		i += size
+		switch c := classOf(r); c {
+		case space:
+			inWord = false
+		case skip:
+		case letter:
+			if !inWord && r >= utf8.RuneSelf && unicode.IsMark(r) {
+				continue
+			}
+			p.put(r, inWord, false)
+			inWord = true
+		default:
+			p.put(r, false, c == symbol)
+			inWord = false
+		}
+	}
+	p.Words = len(p.ends)
+}
+
+// put appends r to the last word if it continues it, else starts a new one.
+func (p *Prompt) put(r rune, continues, mark bool) {
+	switch {
+	case continues && p.Dropped > 0:
+		return
+	case !continues && len(p.ends) == MaxWords:
+		p.Dropped++
+		return
+	case !continues:
+		p.ends = append(p.ends, 0)
+		p.marks = append(p.marks, mark)
+	}
+	p.folded = utf8.AppendRune(p.folded, fold(r))
+	p.ends[len(p.ends)-1] = int32(len(p.folded))
+}
