@@ -1,0 +1,233 @@
+package storage
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// Op says what a dataset does to the model.
+type Op string
+
+// The operations.
+const (
+	OpTeach  Op = "teach"
+	OpForget Op = "forget"
+	OpJudge  Op = "judge"
+)
+
+// Valid reports whether o is a known operation.
+func (o Op) Valid() bool { return o == OpTeach || o == OpForget || o == OpJudge }
+
+// DatasetMeta is what the maker of a dataset says of it.
+type DatasetMeta struct {
+	Op Op `json:"op"`
+	// Topic is the topic of a forget operation that has no lessons, or the topic
+	// of lessons that name none.
+	Topic string `json:"topic,omitempty"`
+	// Pack names the topic pack that the lessons came from, if one did.
+	Pack string `json:"pack,omitempty"`
+	// LessonIDs names lessons to unlearn by id.
+	LessonIDs []string `json:"lesson_ids,omitempty"`
+	// Faults are the lines of the upload that were left out, at most 1000.
+	Faults []job.Fault `json:"faults,omitempty"`
+	// Lines is how many lines the upload had, with the faulty ones; 0 is unsaid.
+	Lines int `json:"lines,omitempty"`
+}
+
+// Dataset is the header of a stored teach, forget or judge operation. Its ID is its
+// identity and, by sorting, its place in the order of operations.
+type Dataset struct {
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"created_at"`
+	DatasetMeta
+	// Lessons is how many lessons follow.
+	Lessons int `json:"lessons"`
+	// Encoding of the payload: "plain" (NDJSON) or "zstd".
+	Encoding string `json:"encoding"`
+	// Size of the payload as stored and Raw of its NDJSON, in bytes.
+	Size int64 `json:"size"`
+	Raw  int64 `json:"raw"`
+	// SHA256 of the payload as stored.
+	SHA256 string `json:"sha256"`
+}
+
+// Limits of a dataset.
+const (
+	// MaxDatasetRaw bounds the NDJSON of one dataset in bytes: an upload of
+	// 256 MiB in the most wasteful escaping.
+	MaxDatasetRaw = 2 << 30
+	maxHeader     = 256 << 10
+	maxFaults     = 1000
+)
+
+// DatasetOptions fit Datasets to its surroundings.
+type DatasetOptions struct {
+	// Spool is the folder for uploads that outgrow memory; empty is the
+	// system's temporary folder.
+	Spool string
+	Log   *slog.Logger
+	Now   func() time.Time
+}
+
+// Datasets is the ordered log of what was taught, unlearned and judged. A dataset is
+// one object, written once and whole.
+type Datasets struct {
+	store Store
+	opt   DatasetOptions
+
+	mu   sync.Mutex
+	last string // newest id seen, so that new ones sort after it
+}
+
+// NewDatasets returns the datasets of a store.
+func NewDatasets(store Store, opt DatasetOptions) *Datasets {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	return &Datasets{store: store, opt: opt}
+}
+
+// IDs lists the ids of all datasets, oldest first, without reading them.
+func (d *Datasets) IDs(ctx context.Context) ([]string, error) {
+	infos, err := d.store.List(ctx, datasetsPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("list datasets: %w", err)
+	}
+	ids := make([]string, 0, len(infos))
+	for _, i := range infos {
+		if id, ok := datasetID(i.Key); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// List reads the headers of all datasets, oldest first. A damaged one is set
+// aside, logged and left out.
+func (d *Datasets) List(ctx context.Context) ([]Dataset, error) {
+	ids, err := d.IDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Dataset, 0, len(ids))
+	for _, id := range ids {
+		ds, err := d.Stat(ctx, id)
+		switch {
+		case err == nil:
+			out = append(out, ds)
+		case errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNotFound):
+			// Set aside by Stat, or deleted since it was listed.
+		default:
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Stat reads the header of dataset id. ErrNotFound, ErrCorrupt (it has then
+// been set aside).
+func (d *Datasets) Stat(ctx context.Context, id string) (Dataset, error) {
+	key, err := datasetKey(id)
+	if err != nil {
+		return Dataset{}, err
+	}
+	ds, err := d.stat(ctx, id, key)
+	if errors.Is(err, ErrCorrupt) {
+		// Once more: a fault of the wire must not condemn good bytes.
+		if ds, err = d.stat(ctx, id, key); errors.Is(err, ErrCorrupt) {
+			d.setAside(ctx, key, err)
+		}
+	}
+	if err != nil {
+		return Dataset{}, fmt.Errorf("read dataset %s: %w", id, err)
+	}
+	return ds, nil
+}
+
+func (d *Datasets) stat(ctx context.Context, id, key string) (ds Dataset, err error) {
+	body, err := d.store.Get(ctx, key)
+	if err != nil {
+		return Dataset{}, err
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	ds, _, err = readHeader(body, id)
+	return ds, err
+}
+
+// Delete removes dataset id. That there is none is no error.
+func (d *Datasets) Delete(ctx context.Context, id string) error {
+	key, err := datasetKey(id)
+	if err != nil {
+		return err
+	}
+	if err := d.store.Delete(ctx, key); err != nil {
+		return fmt.Errorf("delete dataset %s: %w", id, err)
+	}
+	return nil
+}
+
+func (d *Datasets) setAside(ctx context.Context, key string, why error) {
+	to := Corrupted + key
+	if err := d.store.Move(ctx, key, to); err != nil && !errors.Is(err, ErrNotFound) {
+		d.opt.Log.Error("dataset is damaged and could not be set aside", "dataset", strings.TrimPrefix(key, datasetsPrefix), "why", why, "error", err)
+		return
+	}
+	d.opt.Log.Error("dataset is damaged, set aside", "dataset", strings.TrimPrefix(key, datasetsPrefix), "moved_to", to, "why", why)
+}
+
+// readHeader reads the first line and checks it; the reader that it returns
+// continues with the payload.
+func readHeader(r io.Reader, id string) (Dataset, *bufio.Reader, error) {
+	b := bufio.NewReaderSize(r, 64<<10)
+	var line []byte
+	for {
+		part, err := b.ReadSlice('\n')
+		line = append(line, part...)
+		if err == nil {
+			break
+		}
+		if len(line) > maxHeader {
+			return Dataset{}, nil, fmt.Errorf("%w: no header in the first %d bytes", ErrCorrupt, maxHeader)
+		}
+		if errors.Is(err, io.EOF) {
+			return Dataset{}, nil, fmt.Errorf("%w: ends within its header", ErrCorrupt)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return Dataset{}, nil, err
+		}
+	}
+	ds, err := decodeHeader(line)
+	if err != nil {
+		return Dataset{}, nil, err
+	}
+	if ds.ID != id {
+		return Dataset{}, nil, fmt.Errorf("%w: it is dataset %s under another name", ErrCorrupt, ds.ID)
+	}
+	return ds, b, nil
+}
+
+func decodeHeader(line []byte) (Dataset, error) {
+	var ds Dataset
+	if err := unseal(line, kindDataset, &ds); err != nil {
+		return Dataset{}, err
+	}
+	switch {
+	case checkID(ds.ID) != nil, checkDigest(ds.SHA256) != nil, !ds.Op.Valid(),
+		ds.Encoding != encodingPlain && ds.Encoding != encodingZstd,
+		ds.Lessons < 0, ds.Size < 0, ds.Raw < 0, ds.Raw > MaxDatasetRaw, len(ds.Faults) > maxFaults:
+		return Dataset{}, fmt.Errorf("%w: header of dataset %q holds impossible values", ErrCorrupt, ds.ID)
+	}
+	return ds, nil
+}

@@ -1,0 +1,242 @@
+package storage
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// DatasetReader gives the lessons of one dataset in the order in which they
+// were added. It is for one goroutine and must be closed.
+type DatasetReader struct {
+	Dataset
+	datasets *Datasets
+	key      string
+
+	object  io.ReadCloser
+	payload *payloadReader
+	zstd    *zstd.Decoder
+	lines   *bufio.Reader
+	read    int
+	raw     int64
+}
+
+// Open verifies dataset id against its SHA-256 and then streams it. ErrNotFound;
+// ErrCorrupt: it is damaged and has been set aside.
+func (d *Datasets) Open(ctx context.Context, id string) (*DatasetReader, error) {
+	key, err := datasetKey(id)
+	if err != nil {
+		return nil, err
+	}
+	// The first pass keeps a caller from taking lessons of a damaged dataset.
+	err = d.verify(ctx, id, key)
+	if errors.Is(err, ErrCorrupt) {
+		// Once more: a fault of the wire must not condemn good bytes.
+		err = d.verify(ctx, id, key)
+	}
+	if errors.Is(err, ErrCorrupt) {
+		d.setAside(ctx, key, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open dataset %s: %w", id, err)
+	}
+	r, err := d.open(ctx, id, key)
+	if err != nil {
+		return nil, fmt.Errorf("open dataset %s: %w", id, err)
+	}
+	return r, nil
+}
+
+// Lessons reads all lessons of dataset id. Errors are those of Open.
+func (d *Datasets) Lessons(ctx context.Context, id string) (ds Dataset, lessons []Lesson, err error) {
+	r, err := d.Open(ctx, id)
+	if err != nil {
+		return Dataset{}, nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	for {
+		l, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return r.Dataset, lessons, nil
+		}
+		if err != nil {
+			return Dataset{}, nil, err
+		}
+		lessons = append(lessons, l)
+	}
+}
+
+func (d *Datasets) verify(ctx context.Context, id, key string) (err error) {
+	r, err := d.open(ctx, id, key)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	for {
+		if _, err := r.line(); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+func (d *Datasets) open(ctx context.Context, id, key string) (*DatasetReader, error) {
+	object, err := d.store.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newDatasetReader(object, id)
+	if err != nil {
+		return nil, errors.Join(err, object.Close())
+	}
+	r.datasets, r.key, r.object = d, key, object
+	return r, nil
+}
+
+func newDatasetReader(object io.Reader, id string) (*DatasetReader, error) {
+	ds, rest, err := readHeader(object, id)
+	if err != nil {
+		return nil, err
+	}
+	r := &DatasetReader{Dataset: ds, payload: &payloadReader{r: rest, left: ds.Size, hash: sha256.New()}}
+	var lines io.Reader = r.payload
+	if ds.Encoding == encodingZstd {
+		if r.zstd, err = newDecoder(r.payload); err != nil {
+			return nil, err
+		}
+		lines = r.zstd
+	}
+	r.lines = bufio.NewReaderSize(lines, 64<<10)
+	return r, nil
+}
+
+// Next returns the next lesson, or io.EOF after the last. Any other error means
+// that what was read from this reader must not be used.
+func (r *DatasetReader) Next() (Lesson, error) {
+	line, err := r.line()
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			return Lesson{}, io.EOF
+		}
+		return Lesson{}, fmt.Errorf("read dataset %s: %w", r.ID, err)
+	}
+	l, err := decodeLesson(line)
+	if err != nil {
+		return Lesson{}, fmt.Errorf("read dataset %s, lesson %d: %w", r.ID, r.read, err)
+	}
+	return l, nil
+}
+
+// line returns the next line with its newline. At the end of the payload it
+// checks digest and counts and returns io.EOF.
+func (r *DatasetReader) line() ([]byte, error) {
+	var line []byte
+	for {
+		part, err := r.lines.ReadSlice('\n')
+		if len(line) == 0 {
+			line = part
+		} else {
+			line = append(line, part...)
+		}
+		switch {
+		case err == nil:
+			r.read++
+			r.raw += int64(len(line))
+			if r.read > r.Lessons || r.raw > r.Raw {
+				return nil, fmt.Errorf("%w: more lessons than its header says", ErrCorrupt)
+			}
+			return line, nil
+		case len(line) > maxLessonLine:
+			return nil, fmt.Errorf("%w: lesson %d is longer than a lesson can be", ErrCorrupt, r.read+1)
+		case errors.Is(err, bufio.ErrBufferFull):
+			line = bytes.Clone(line)
+		case errors.Is(err, io.EOF):
+			return nil, r.end(len(line))
+		default:
+			return nil, r.cause(err)
+		}
+	}
+}
+
+// cause tells damaged bytes from a store that failed to give them.
+func (r *DatasetReader) cause(err error) error {
+	if r.payload.err != nil {
+		return r.payload.err
+	}
+	return fmt.Errorf("%w: %s", ErrCorrupt, err.Error())
+}
+
+func (r *DatasetReader) end(rest int) error {
+	if err := r.payload.end(r.SHA256); err != nil {
+		return err
+	}
+	if rest > 0 || r.read != r.Lessons || r.raw != r.Raw {
+		return fmt.Errorf("%w: %d lessons in %d bytes where its header says %d in %d", ErrCorrupt, r.read, r.raw, r.Lessons, r.Raw)
+	}
+	return io.EOF
+}
+
+// Close releases the reader.
+func (r *DatasetReader) Close() error {
+	if r.zstd != nil {
+		r.zstd.Close()
+	}
+	return r.object.Close()
+}
+
+// payloadReader hashes the payload on its way and keeps apart the errors of the
+// store beneath.
+type payloadReader struct {
+	r    io.Reader
+	left int64 // bytes of the payload still to come
+	hash hash.Hash
+	err  error // of the store
+}
+
+func (p *payloadReader) Read(b []byte) (int, error) {
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := p.r.Read(b[:min(int64(len(b)), p.left)])
+	p.left -= int64(n)
+	p.hash.Write(b[:n])
+	if errors.Is(err, io.EOF) {
+		if p.left > 0 {
+			p.err = fmt.Errorf("%w: cut off, %d bytes are missing", ErrCorrupt, p.left)
+			return n, p.err
+		}
+		return n, nil
+	}
+	if err != nil {
+		p.err = err
+	}
+	return n, err
+}
+
+// end checks what was read against its digest.
+func (p *payloadReader) end(digest string) error {
+	if _, err := io.Copy(io.Discard, p); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(p.hash.Sum(nil)); got != digest {
+		return fmt.Errorf("%w: SHA-256 of its payload is %s, not %s", ErrCorrupt, got, digest)
+	}
+	var one [1]byte
+	switch n, err := io.ReadFull(p.r, one[:]); {
+	case n > 0:
+		return fmt.Errorf("%w: bytes after its end", ErrCorrupt)
+	case !errors.Is(err, io.EOF):
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Head says which checkpoint is served. Comparing two of them with == tells
+// whether anything moved between.
+type Head struct {
+	// Checkpoint is empty while nothing was ever saved.
+	Checkpoint string `json:"checkpoint"`
+	// Seq counts the moves of the head.
+	Seq int64 `json:"seq"`
+	// Fence is the greatest fencing token that has saved.
+	Fence int64 `json:"fence"`
+	// Why is "save", "promote" or "recover".
+	Why     string    `json:"why"`
+	MovedAt time.Time `json:"moved_at"`
+}
+
+// Reasons for a move of the head.
+const (
+	movedBySave    = "save"
+	movedByPromote = "promote"
+	movedByRecover = "recover"
+)
+
+// Head returns where the head stands, by reading one small record: cheap enough
+// to poll. The zero Head means that there is none. A damaged record is
+// ErrCorrupt here; LoadLatest and Save mend it.
+func (c *Checkpoints) Head(ctx context.Context) (Head, error) {
+	h, _, err := c.readHead(ctx)
+	if errors.Is(err, ErrNotFound) {
+		return Head{}, nil
+	}
+	return h, err
+}
+
+func (c *Checkpoints) readHead(ctx context.Context) (Head, Version, error) {
+	b, version, err := c.store.Read(ctx, headKey)
+	if err != nil {
+		return Head{}, Absent, fmt.Errorf("read the head: %w", err)
+	}
+	var h Head
+	if err := unseal(b, kindHead, &h); err != nil {
+		return Head{}, version, fmt.Errorf("read the head: %w", err)
+	}
+	if err := checkID(h.Checkpoint); err != nil {
+		return Head{}, version, fmt.Errorf("read the head: %w: %w", ErrCorrupt, err)
+	}
+	return h, version, nil
+}
+
+// currentHead is readHead for those who will move the head: a damaged record is
+// set aside, and where there is none the newest manifest stands in for it, so
+// that a lost head loses nothing.
+func (c *Checkpoints) currentHead(ctx context.Context) (Head, Version, error) {
+	h, version, err := c.readHead(ctx)
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTooLarge) {
+		if h, version, err = c.readHead(ctx); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTooLarge) {
+			c.setAside(ctx, "the head record is damaged", err, headKey)
+			h, version, err = c.readHead(ctx)
+		}
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return h, version, err
+	}
+	ids, err := c.ids(ctx)
+	if err != nil {
+		return Head{}, Absent, err
+	}
+	for _, id := range ids {
+		m, err := c.Manifest(ctx, id)
+		if err == nil {
+			return Head{Checkpoint: id, Fence: m.Meta.Fence}, Absent, nil
+		}
+		if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrNotFound) {
+			return Head{}, Absent, err
+		}
+	}
+	return Head{}, Absent, nil
+}
+
+// moveHead swaps the head. ErrConflict if it has moved since version was read.
+// The returned Head is the new one.
+func (c *Checkpoints) moveHead(ctx context.Context, from Head, version Version, id, why string, fence int64) (Head, error) {
+	next := Head{
+		Checkpoint: id, Seq: from.Seq + 1, Fence: max(from.Fence, fence),
+		Why: why, MovedAt: c.now(),
+	}
+	b, err := seal(kindHead, next)
+	if err != nil {
+		return Head{}, err
+	}
+	if _, err := c.store.Swap(ctx, headKey, version, b); err != nil {
+		// A client that repeats a request whose reply was lost finds its own
+		// first try in the way; so the head itself is asked.
+		if now, _, again := c.readHead(ctx); again == nil && now.Checkpoint == id && now.Seq == next.Seq && now.Fence == next.Fence {
+			return now, nil
+		}
+		return Head{}, fmt.Errorf("move the head to %s: %w", id, err)
+	}
+	return next, nil
+}
+
+// Promote moves the head to the kept checkpoint id, after verifying every part
+// of it. A trainer that saves onto the former head then gets ErrConflict and
+// must load this one. ErrNotFound, ErrCorrupt.
+func (c *Checkpoints) Promote(ctx context.Context, id string) (Head, error) {
+	m, err := c.verify(ctx, id)
+	if err != nil {
+		return Head{}, err
+	}
+	for range maxSwaps {
+		h, version, err := c.currentHead(ctx)
+		if err != nil {
+			return Head{}, err
+		}
+		if h.Checkpoint == id && version != Absent {
+			return h, nil
+		}
+		h, err = c.moveHead(ctx, h, version, id, movedByPromote, 0)
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return Head{}, err
+		}
+		return h, c.restore(ctx, m)
+	}
+	return Head{}, fmt.Errorf("promote checkpoint %s: the head moved %d times meanwhile: %w", id, maxSwaps, ErrConflict)
+}
+
+// restore writes a manifest again that a Prune at the same moment took away.
+// Its parts are still there: garbage is collected one Prune later.
+func (c *Checkpoints) restore(ctx context.Context, m Manifest) error {
+	b, err := encodeManifest(m)
+	if err != nil {
+		return err
+	}
+	key, err := manifestKey(m.ID)
+	if err != nil {
+		return err
+	}
+	if _, err := c.store.Stat(ctx, key); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if _, err := c.store.Swap(ctx, key, Absent, b); err != nil && !errors.Is(err, ErrConflict) {
+		return fmt.Errorf("keep checkpoint %s: %w", m.ID, err)
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package storage
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Where things lie under the root.
+const (
+	manifestPrefix = "checkpoint_"
+	manifestSuffix = ".json"
+	partsPrefix    = "parts/"
+	datasetsPrefix = "datasets/"
+	headKey        = "head.json"
+	controlKey     = "control.json"
+
+	// Corrupted is the folder that takes what was found damaged.
+	Corrupted = "corrupted/"
+)
+
+const (
+	maxKey      = 512
+	maxSegments = 4
+)
+
+// CheckKey returns ErrBadKey unless key has the form that Store asks for. In
+// particular no key can name a hidden file or climb out of the root.
+func CheckKey(key string) error {
+	if key == "" || len(key) > maxKey {
+		return fmt.Errorf("key of %d bytes: %w", len(key), ErrBadKey)
+	}
+	segments := strings.Split(key, "/")
+	if len(segments) > maxSegments {
+		return fmt.Errorf("key %q has more than %d segments: %w", key, maxSegments, ErrBadKey)
+	}
+	for _, s := range segments {
+		if s == "" || s[0] == '.' || len(s) > 255 {
+			return fmt.Errorf("key %q: %w", key, ErrBadKey)
+		}
+		for _, c := range []byte(s) {
+			if !keyByte(c) {
+				return fmt.Errorf("key %q: %w", key, ErrBadKey)
+			}
+		}
+	}
+	return nil
+}
+
+// CheckPrefix is CheckKey for the prefix of List.
+func CheckPrefix(prefix string) error {
+	if prefix == "" {
+		return nil
+	}
+	return CheckKey(strings.TrimSuffix(prefix, "/"))
+}
+
+func keyByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-'
+}
+
+func manifestKey(id string) (string, error) {
+	if err := checkID(id); err != nil {
+		return "", fmt.Errorf("checkpoint %w", err)
+	}
+	return manifestPrefix + id + manifestSuffix, nil
+}
+
+// manifestID is the inverse of manifestKey; false for foreign names.
+func manifestID(key string) (string, bool) {
+	id, ok := strings.CutPrefix(key, manifestPrefix)
+	if !ok {
+		return "", false
+	}
+	id, ok = strings.CutSuffix(id, manifestSuffix)
+	return id, ok && checkID(id) == nil
+}
+
+func datasetKey(id string) (string, error) {
+	if err := checkID(id); err != nil {
+		return "", fmt.Errorf("dataset %w", err)
+	}
+	return datasetsPrefix + id, nil
+}
+
+func datasetID(key string) (string, bool) {
+	id, ok := strings.CutPrefix(key, datasetsPrefix)
+	return id, ok && checkID(id) == nil
+}
+
+// checkID takes only the one spelling that job.NewID makes, so that an id is a
+// safe part of a key and sorts by time.
+func checkID(id string) error {
+	u, err := uuid.Parse(id)
+	if err != nil || u.Version() != 7 || u.String() != id {
+		return fmt.Errorf("id %q: %w", id, ErrBadKey)
+	}
+	return nil
+}
+
+func checkDigest(s string) error {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != 32 || strings.ToLower(s) != s {
+		return fmt.Errorf("%q is not a SHA-256 in lower-case hex: %w", s, ErrBadKey)
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Retention says which checkpoints Prune keeps, besides the head, which always
+// stays. A checkpoint that any rule wants is kept.
+type Retention struct {
+	// Newest is how many of the newest are kept.
+	Newest int
+	// Daily and Weekly are for how many days and ISO weeks (UTC), counted from
+	// the newest checkpoint of each, one is kept.
+	Daily, Weekly int
+	// Protect names others to keep.
+	Protect []string
+}
+
+// Pruned says what a Prune removed.
+type Pruned struct {
+	Checkpoints []string
+	Parts       int
+	Bytes       int64
+}
+
+// Prune deletes the parts that no checkpoint names any more and that are older
+// than the grace period, and then the checkpoints that keep does not want. The
+// parts of those go with the next Prune, so that who loads one of them now, or
+// promotes it, still finds them.
+func (c *Checkpoints) Prune(ctx context.Context, keep Retention) (Pruned, error) {
+	var done Pruned
+	if keep.Newest < 1 {
+		return done, fmt.Errorf("prune checkpoints: at least the newest must be kept, not %d", keep.Newest)
+	}
+	if err := c.collect(ctx, &done); err != nil {
+		return done, fmt.Errorf("collect unreferenced parts: %w", err)
+	}
+	manifests, err := c.List(ctx)
+	if err != nil {
+		return done, err
+	}
+	kept := keep.choose(manifests)
+	for _, m := range manifests {
+		if kept[m.ID] {
+			continue
+		}
+		// The head is read anew each time: a promotion may have come between.
+		head, _, err := c.currentHead(ctx)
+		if err != nil {
+			return done, err
+		}
+		if m.ID == head.Checkpoint {
+			continue
+		}
+		key, err := manifestKey(m.ID)
+		if err != nil {
+			return done, err
+		}
+		if err := c.store.Delete(ctx, key); err != nil {
+			return done, fmt.Errorf("delete checkpoint %s: %w", m.ID, err)
+		}
+		done.Checkpoints = append(done.Checkpoints, m.ID)
+	}
+	return done, nil
+}
+
+// choose returns the ids to keep; manifests are newest first.
+func (r Retention) choose(manifests []Manifest) map[string]bool {
+	kept := make(map[string]bool)
+	for _, id := range r.Protect {
+		kept[id] = true
+	}
+	for _, m := range manifests[:min(r.Newest, len(manifests))] {
+		kept[m.ID] = true
+	}
+	r.spread(manifests, r.Daily, kept, func(t time.Time) string { return t.Format(time.DateOnly) })
+	r.spread(manifests, r.Weekly, kept, func(t time.Time) string {
+		year, week := t.ISOWeek()
+		return fmt.Sprint(year, week)
+	})
+	return kept
+}
+
+// spread keeps the newest checkpoint of each of the last n periods that have one.
+func (Retention) spread(manifests []Manifest, n int, kept map[string]bool, period func(time.Time) string) {
+	seen := make(map[string]bool)
+	for _, m := range manifests {
+		p := period(m.CreatedAt.UTC())
+		if len(seen) == n || seen[p] {
+			continue
+		}
+		seen[p] = true
+		kept[m.ID] = true
+	}
+}
+
+// collect deletes old parts that no manifest names.
+func (c *Checkpoints) collect(ctx context.Context, done *Pruned) error {
+	// Parts are listed before manifests are read: a save that ends between the
+	// two has its manifest seen.
+	parts, err := c.store.List(ctx, partsPrefix)
+	if err != nil {
+		return err
+	}
+	manifests, err := c.List(ctx)
+	if err != nil {
+		return err
+	}
+	named := make(map[string]bool)
+	for _, m := range manifests {
+		for _, p := range m.Parts {
+			named[p.Stored.key()] = true
+		}
+	}
+	// Age is measured on the clock of the store, which wrote the times, but a
+	// part from the future (a restored folder, a clock put back) must not make
+	// the others look old.
+	newest := time.Time{}
+	for _, p := range parts {
+		if p.ModTime.After(newest) {
+			newest = p.ModTime
+		}
+	}
+	if now := c.now(); now.Before(newest) {
+		newest = now
+	}
+	for _, p := range parts {
+		if named[p.Key] || newest.Sub(p.ModTime) < c.opt.Grace {
+			continue
+		}
+		// Once more, just before: a save may have written the same bytes anew.
+		info, err := c.store.Stat(ctx, p.Key)
+		if errors.Is(err, ErrNotFound) || err == nil && !info.ModTime.Equal(p.ModTime) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.store.Delete(ctx, p.Key); err != nil {
+			return err
+		}
+		done.Parts++
+		done.Bytes += p.Size
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// fail says what was tried and gives the error of the server its meaning.
+func (s *Store) fail(tried, key string, err error) error {
+	where := s.String()
+	if key != "" {
+		where = s.join(key)
+	}
+	if kind := kindOf(err); kind != nil {
+		return fmt.Errorf("%s %s: %w: %w", tried, where, kind, err)
+	}
+	return fmt.Errorf("%s %s: %w", tried, where, err)
+}
+
+func kindOf(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	answer := minio.ToErrorResponse(err)
+	switch answer.Code {
+	case "NoSuchKey":
+		return storage.ErrNotFound
+	case "PreconditionFailed", "ConditionalRequestConflict":
+		return storage.ErrConflict
+	case "NoSuchBucket":
+		// Not ErrNotFound: who has lost a bucket must not start afresh in silence.
+		return storage.ErrUnavailable
+	case "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded":
+		return storage.ErrFull
+	case "MethodNotAllowed", "XMinioReadOnly":
+		return storage.ErrReadOnly
+	case "AccessDenied", "InvalidAccessKeyId", "NoSuchUser", "XAdminUserNotFound", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AllAccessDisabled", "AccountProblem":
+		return storage.ErrDenied
+	}
+	switch answer.StatusCode {
+	case http.StatusInsufficientStorage:
+		return storage.ErrFull
+	case http.StatusPreconditionFailed:
+		return storage.ErrConflict
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return storage.ErrDenied
+	}
+	// A 404 without NoSuchKey is not ErrNotFound either: it may be a bucket, a
+	// user or a whole server that is not there. What is left is the network, a server that is busy or ill, or a clock that
+	// is off: a later try may work.
+	return storage.ErrUnavailable
+}
