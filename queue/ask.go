@@ -1,0 +1,102 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// Ask queues an interact job and waits for its answer. Exactly one of the three
+// is returned: the answer; the job, when the wait ran out (it goes on, and from
+// then on it has a record); an error: what the job ended with, CodeQueueFull,
+// CodeUnavailable (within a second), or CodeCanceled when ctx ended first, in
+// which case a job that nobody has begun is dropped.
+func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*job.Answer, *job.Job, error) {
+	if spec.Kind == "" {
+		spec.Kind = job.KindInteract
+	}
+	if spec.Kind != job.KindInteract {
+		return nil, nil, job.Errorf(job.CodeInvalid, "only an interact job can be waited for").On("kind")
+	}
+	if wait <= 0 {
+		j, err := q.Submit(ctx, spec)
+		if err != nil {
+			return nil, nil, err
+		}
+		return nil, &j, nil
+	}
+	// Reply lists live in this lane's hash slot.
+	spec.Lane = job.LaneInteractive
+	if err := q.complete(&spec); err != nil {
+		return nil, nil, err
+	}
+	spec.ReplyTo = q.id
+	replied, err := q.replies.expect(spec.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer q.replies.forget(spec.ID)
+
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	if _, err := q.put(ctx, parcel{Spec: spec, Outlives: q.now().Add(wait).UnixMilli()}, forCaller); err != nil {
+		return nil, nil, err
+	}
+	select {
+	case r := <-replied:
+		return r.split()
+	case <-ctx.Done():
+		q.abandon(ctx, spec)
+		return nil, nil, job.Errorf(job.CodeCanceled, "the caller went away").Because(context.Cause(ctx))
+	case <-q.life.Done():
+		return nil, nil, unavailable("wait for job "+spec.ID, errors.New("this process is stopping"))
+	case <-timer.C:
+		return q.outlive(ctx, spec, replied)
+	}
+}
+
+func (r reply) split() (*job.Answer, *job.Job, error) {
+	if r.err != nil {
+		return nil, nil, r.err
+	}
+	return r.answer, nil, nil
+}
+
+// outlive gives a job a record when its caller's wait has run out, unless it
+// ended at the last moment: then its reply is on the way.
+func (q *Queue) outlive(ctx context.Context, spec job.Spec, replied <-chan reply) (*job.Answer, *job.Job, error) {
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	k := q.keys(spec.Lane)
+	args := append([]any{k.own, spec.ID, millis(q.now())}, recordFields(spec)...)
+	state, err := q.scripts.outlive.Run(ctx, q.redis, []string{k.task(spec.ID)}, args...).Text()
+	if err != nil {
+		return nil, nil, unavailable("record job "+spec.ID, err)
+	}
+	if state != "gone" {
+		j, _, err := q.readRecord(ctx, spec.ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		return nil, &j, nil
+	}
+	select {
+	case r := <-replied:
+		return r.split()
+	case <-ctx.Done():
+		return nil, nil, unavailable("wait for job "+spec.ID, fmt.Errorf("neither its task nor its reply is there: %w", ctx.Err()))
+	}
+}
+
+// abandon drops a job whose caller has gone, if nobody has begun it.
+func (q *Queue) abandon(ctx context.Context, spec job.Spec) {
+	ctx, cancel := q.patience(context.WithoutCancel(ctx))
+	defer cancel()
+	k := q.keys(spec.Lane)
+	if err := q.scripts.abandon.Run(ctx, q.redis, []string{k.task(spec.ID), k.pending()}, spec.ID).Err(); err != nil {
+		q.opt.Log.Warn("a job whose caller went away could not be dropped", "job", spec.ID, "error", err)
+	}
+}

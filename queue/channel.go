@@ -1,0 +1,48 @@
+package queue
+
+import "context"
+
+// Publish tells every process that listens to channel. Delivery is at most
+// once: listeners must look for themselves from time to time.
+func (q *Queue) Publish(ctx context.Context, channel, msg string) error {
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	if err := q.redis.Publish(ctx, q.shared("channel", channel), msg).Err(); err != nil {
+		return unavailable("publish on "+channel, err)
+	}
+	return nil
+}
+
+// Subscribe listens to channel until ctx ends; the messages' channel is closed
+// then. It reconnects by itself; after a reconnection an empty message says
+// that some may have been missed. A reader that falls 64 behind loses the
+// oldest.
+func (q *Queue) Subscribe(ctx context.Context, channel string) <-chan string {
+	out := make(chan string, 64)
+	off := q.hub.on(ctx, q.shared("channel", channel), func(msg string, _ bool) {
+		for {
+			select {
+			case out <- msg:
+				return
+			default:
+			}
+			select {
+			case <-out:
+			default:
+			}
+		}
+	})
+	closing := func(life context.Context) {
+		select {
+		case <-ctx.Done():
+		case <-life.Done():
+		}
+		off()
+		close(out)
+	}
+	if !q.spawn(closing) {
+		off()
+		close(out)
+	}
+	return out
+}

@@ -1,0 +1,96 @@
+package queue
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+func TestPublishReachesEveryProcess(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		ctx, cancel := context.WithCancel(t.ctx)
+		here, there := t.q.Subscribe(ctx, "checkpoint"), t.open(Options{}).Subscribe(ctx, "checkpoint")
+		elsewhere := t.q.Subscribe(ctx, "control")
+		if err := t.q.Publish(t.ctx, "checkpoint", "c1"); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []<-chan string{here, there} {
+			if msg := <-c; msg != "c1" {
+				t.Errorf("message is %q", msg)
+			}
+		}
+		cancel()
+		for msg := range elsewhere {
+			t.Errorf("another channel got %q", msg)
+		}
+		for range here {
+		}
+	})
+}
+
+// The connection of the subscription is cut: a listener is told that it may
+// have missed something, and hears what follows.
+func TestSubscriptionOutlivesItsConnection(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		if t.rung.Name != "child" {
+			return // miniredis cannot cut a connection
+		}
+		c := t.q.Subscribe(t.ctx, "checkpoint")
+		if err := t.q.redis.Do(t.ctx, "CLIENT", "KILL", "TYPE", "pubsub").Err(); err != nil {
+			t.Fatal(err)
+		}
+		if msg := <-c; msg != "" {
+			t.Errorf("message is %q", msg)
+		}
+		if err := t.q.Publish(t.ctx, "checkpoint", "c2"); err != nil {
+			t.Fatal(err)
+		}
+		if msg := <-c; msg != "c2" {
+			t.Errorf("message is %q", msg)
+		}
+	})
+}
+
+func TestSlowSubscriberLosesTheOldest(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		c := t.q.Subscribe(t.ctx, "control")
+		for range 100 {
+			if err := t.q.Publish(t.ctx, "control", "old"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := t.q.Publish(t.ctx, "control", "newest"); err != nil {
+			t.Fatal(err)
+		}
+		for msg := range c {
+			if msg == "newest" {
+				break
+			}
+		}
+	})
+}
+
+func TestBeats(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		q := t.q
+		for id, ttl := range map[string]time.Duration{"a": time.Minute, "b": 500 * time.Millisecond} {
+			if err := q.Beat(t.ctx, id, []byte(`{"busy":1}`), ttl); err != nil {
+				t.Fatal(err)
+			}
+		}
+		beats, err := q.Beats(t.ctx)
+		if err != nil || len(beats) != 2 || string(beats["a"]) != `{"busy":1}` {
+			t.Fatalf("beats %v, error %v", beats, err)
+		}
+		t.until("one has fallen silent", func() bool {
+			beats, err = q.Beats(t.ctx)
+			return err == nil && len(beats) == 1 && beats["a"] != nil
+		})
+		if err := q.Unbeat(t.ctx, "a"); err != nil {
+			t.Fatal(err)
+		}
+		if beats, err = q.Beats(t.ctx); err != nil || len(beats) != 0 {
+			t.Errorf("beats %v, error %v", beats, err)
+		}
+	})
+}

@@ -1,0 +1,171 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// Event is something that happened to a job.
+type Event struct {
+	ID   string // resumes after it
+	Type string // EventState, EventProgress or EventResult
+	// Data of a state event is {state, attempts, waiting_for}, of a progress
+	// event a job.Progress, of a result event the whole job object.
+	Data json.RawMessage
+}
+
+// Types of events. The result is the last one.
+const (
+	EventState    = "state"
+	EventProgress = "progress"
+	EventResult   = "result"
+)
+
+// followPoll is how often a follower looks for itself, for messages are lost
+// while a connection is.
+const followPoll = 2 * time.Second
+
+var streamID = regexp.MustCompile(`^[0-9]{1,20}(-[0-9]{1,20})?$`)
+
+// Follow sends what happens to a job, from its beginning or after lastEventID,
+// and closes the channel after the result or when ctx ends. The history is
+// bounded: of a long job the older progress may be missing, the result never.
+// Errors: CodeNotFound, CodeInvalid (lastEventID), CodeUnavailable.
+func (q *Queue) Follow(ctx context.Context, id, lastEventID string) (<-chan Event, error) {
+	if lastEventID != "" && !streamID.MatchString(lastEventID) {
+		return nil, job.Errorf(job.CodeInvalid, "Last-Event-ID %q is not the id of an event", lastEventID).On("Last-Event-ID")
+	}
+	j, lane, err := q.readRecord(ctx, id)
+	if errors.Is(err, errNoRecord) {
+		j, err = q.Job(ctx, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := make(chan Event)
+	f := &follower{q: q, id: id, keys: q.keys(lane), last: lastEventID, out: out}
+	if lane == "" { // delivered while its caller waited: there is no stream
+		f.last = "0-0"
+		if !q.spawn(func(life context.Context) { defer close(out); f.sendResult(ctx, life, j, "1-0") }) {
+			close(out)
+		}
+		return out, nil
+	}
+	if !q.spawn(func(life context.Context) { defer close(out); f.run(ctx, life) }) {
+		close(out)
+	}
+	return out, nil
+}
+
+type follower struct {
+	q    *Queue
+	id   string
+	keys laneKeys
+	last string
+	out  chan<- Event
+}
+
+func (f *follower) run(ctx, life context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(life, cancel)()
+	news := newBell()
+	off := f.q.hub.on(ctx, f.keys.event(f.id), func(string, bool) { news.ring() })
+	defer off()
+	poll := time.NewTicker(followPoll)
+	defer poll.Stop()
+	for {
+		if f.catchUp(ctx, life) {
+			return
+		}
+		select {
+		case <-news:
+		case <-poll.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// catchUp sends what is new; done after the result.
+func (f *follower) catchUp(ctx, life context.Context) (done bool) {
+	from := "-"
+	if f.last != "" {
+		from = "(" + f.last
+	}
+	rctx, cancel := f.q.patience(ctx)
+	entries, err := f.q.redis.XRangeN(rctx, f.keys.events(f.id), from, "+", 500).Result()
+	cancel()
+	if err != nil {
+		return ctx.Err() != nil // Redis is away: the next poll looks again
+	}
+	for _, e := range entries {
+		kind, _ := e.Values["t"].(string)
+		data, _ := e.Values["d"].(string)
+		if kind == EventResult {
+			j, _, err := f.q.readRecord(ctx, f.id)
+			if err != nil {
+				return ctx.Err() != nil || errors.Is(err, errNoRecord)
+			}
+			f.sendResult(ctx, life, j, e.ID)
+			return true
+		}
+		if !f.send(ctx, life, Event{ID: e.ID, Type: kind, Data: json.RawMessage(data)}) {
+			return true
+		}
+	}
+	if len(entries) > 0 {
+		return false
+	}
+	return f.endedWithoutEvent(ctx, life)
+}
+
+// endedWithoutEvent ends a follower whose job's stream holds nothing more:
+// resumed after the result, or the stream has faded.
+func (f *follower) endedWithoutEvent(ctx, life context.Context) bool {
+	j, _, err := f.q.readRecord(ctx, f.id)
+	if errors.Is(err, errNoRecord) {
+		return true
+	}
+	if err != nil || !j.State.Final() {
+		return ctx.Err() != nil
+	}
+	rctx, cancel := f.q.patience(ctx)
+	defer cancel()
+	last, err := f.q.redis.XRevRangeN(rctx, f.keys.events(f.id), "+", "-", 1).Result()
+	switch {
+	case err != nil && !errors.Is(err, redis.Nil):
+		return ctx.Err() != nil
+	case len(last) == 0:
+		f.sendResult(ctx, life, j, "1-0")
+		return true
+	}
+	return last[0].ID == f.last || !newer(last[0].ID, f.last)
+}
+
+func (f *follower) sendResult(ctx, life context.Context, j job.Job, id string) {
+	b, err := json.Marshal(j)
+	if err != nil {
+		f.q.opt.Log.Error("a job cannot be encoded", "job", j.ID, "error", err)
+		return
+	}
+	f.send(ctx, life, Event{ID: id, Type: EventResult, Data: b})
+}
+
+func (f *follower) send(ctx, life context.Context, e Event) bool {
+	select {
+	case f.out <- e:
+		f.last = e.ID
+		return true
+	case <-ctx.Done():
+	case <-life.Done():
+	}
+	return false
+}

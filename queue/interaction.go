@@ -1,0 +1,136 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+const (
+	// deliveredWithin bounds how long after its making an interact without a
+	// record can have been logged: the longest wait, and the writer's batch.
+	deliveredWithin = 150 * time.Second
+	// findStep is how many entries one script looks at, about 1 ms of Redis.
+	findStep = 500
+	// skew is how far the clock that dated an id may be ahead of Redis's.
+	skew = 10 * time.Second
+)
+
+func (q *Queue) logKey() string     { return q.shared("log", "interactions") }
+func (q *Queue) refusalKey() string { return q.shared("log", "refusals") }
+
+// LogInteractions appends to the bounded log, in one exchange. Refusals whose
+// text was kept also go to a list of their own.
+func (q *Queue) LogInteractions(ctx context.Context, batch []job.Interaction) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	pipe := q.redis.Pipeline()
+	oldest := strconv.FormatInt(q.now().Add(-q.opt.LogRetention).UnixMilli(), 10)
+	for _, it := range batch {
+		b, err := json.Marshal(it)
+		if err != nil {
+			return fmt.Errorf("encode interaction %s: %w", it.ID, err)
+		}
+		q.append(ctx, pipe, q.logKey(), q.opt.LogLength, it.ID, b)
+		if !it.Responded && it.Prompt != "" {
+			q.append(ctx, pipe, q.refusalKey(), max(q.opt.LogLength/5, 1), it.ID, b)
+		}
+	}
+	pipe.XTrimMinIDApprox(ctx, q.logKey(), oldest, 0)
+	pipe.XTrimMinIDApprox(ctx, q.refusalKey(), oldest, 0)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return unavailable("log interactions", err)
+	}
+	return nil
+}
+
+func (q *Queue) append(ctx context.Context, pipe redis.Pipeliner, key string, most int64, id string, body []byte) {
+	// The order of the fields is what find.lua reads.
+	pipe.XAdd(ctx, &redis.XAddArgs{Stream: key, MaxLen: most, Approx: true, Values: []any{"id", id, "v", body}})
+}
+
+// Interaction finds an interaction in the log. Errors: CodeNotFound,
+// CodeUnavailable.
+func (q *Queue) Interaction(ctx context.Context, id string) (job.Interaction, error) {
+	made, err := job.IDTime(id)
+	if err != nil {
+		return job.Interaction{}, notFoundInteraction(id)
+	}
+	// A batch job may have waited long before it was answered.
+	return q.findInteraction(ctx, id, made, made.Add(q.opt.LogRetention))
+}
+
+func notFoundInteraction(id string) *job.Error {
+	return job.Errorf(job.CodeNotFound, "no interaction %q is in the log; it holds the most recent ones only", id)
+}
+
+// findInteraction looks through the log from the id's own time on. Entries
+// stand in order of their logging, which follows the making.
+func (q *Queue) findInteraction(ctx context.Context, id string, made, until time.Time) (job.Interaction, error) {
+	from := strconv.FormatInt(max(0, made.Add(-skew).UnixMilli()), 10)
+	to := strconv.FormatInt(until.UnixMilli(), 10)
+	for {
+		rctx, cancel := q.patience(ctx)
+		got, err := q.scripts.find.Run(rctx, q.redis, []string{q.logKey()}, id, from, to, findStep).StringSlice()
+		cancel()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return job.Interaction{}, unavailable("find interaction "+id, err)
+		}
+		switch {
+		case len(got) == 2 && got[0] == "hit":
+			return decodeInteraction(got[1])
+		case len(got) == 2 && got[0] == "next":
+			from = "(" + got[1]
+		default:
+			return job.Interaction{}, notFoundInteraction(id)
+		}
+	}
+}
+
+func decodeInteraction(s string) (job.Interaction, error) {
+	var it job.Interaction
+	if err := json.Unmarshal([]byte(s), &it); err != nil {
+		return it, fmt.Errorf("decode interaction: %w", err)
+	}
+	return it, nil
+}
+
+// delivered shows a logged interaction as the job that it was.
+func delivered(it job.Interaction) (job.Job, error) {
+	made, err := job.IDTime(it.ID)
+	if err != nil {
+		return job.Job{}, err
+	}
+	text := func(s string) *string {
+		if s == "" {
+			return nil
+		}
+		return &s
+	}
+	answer := job.Answer{
+		JobID: it.ID, InteractionID: it.ID, Response: it.Response, Responded: it.Responded,
+		Reason: text(it.Reason), Confidence: it.Confidence, Threshold: it.Threshold,
+		Topic: text(it.Topic), Checkpoint: text(it.Checkpoint), Sources: []job.Source{},
+	}
+	for _, id := range it.Lessons {
+		answer.Sources = append(answer.Sources, job.Source{LessonID: id})
+	}
+	b, err := json.Marshal(answer)
+	if err != nil {
+		return job.Job{}, fmt.Errorf("encode answer of %s: %w", it.ID, err)
+	}
+	j := newJob(job.Spec{ID: it.ID, Kind: job.KindInteract, Topic: it.Topic, CreatedAt: made})
+	j.State, j.Attempts, j.Result = job.StateSucceeded, 1, b
+	j.StartedAt, j.FinishedAt = j.CreatedAt, it.At
+	return j, nil
+}

@@ -1,0 +1,258 @@
+package ladder
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// childPatience covers reading a large append-only file.
+	childPatience = time.Minute
+	// guestLook is how often a guest of another process's child looks whether
+	// it has become free to run its own.
+	guestLook = 250 * time.Millisecond
+	lastWords = 8 // lines
+	// Rest between the end of a server and the start of the next.
+	shortest = 50 * time.Millisecond
+	longest  = 5 * time.Second
+)
+
+// child keeps one redis-server running on a data folder. Of several processes
+// on the same folder one owns it, by a file lock; the others are its guests and
+// one of them takes over when it ends. The server itself holds the lock too, so
+// that no second one opens the same append-only file while it still writes.
+type child struct {
+	binary string
+	dir    string
+	socket string
+	log    *slog.Logger
+
+	quit chan struct{}
+	done chan struct{}
+
+	mu   sync.Mutex
+	proc *os.Process // of our own child, while it runs
+}
+
+func startChild(ctx context.Context, opt Options, binary string) (*Rung, error) {
+	dir, err := filepath.Abs(filepath.Join(opt.Dir, "redis"))
+	if err != nil {
+		return nil, fmt.Errorf("find data folder %s: %w", opt.Dir, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data folder: %w", err)
+	}
+	socket, err := socketPath(dir)
+	if err != nil {
+		return nil, err
+	}
+	c := &child{
+		binary: binary, dir: dir, socket: socket, log: opt.Log,
+		quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	first := make(chan error, 1)
+	go func() {
+		defer close(c.done)
+		// The child gets its death signal when the thread that forked it ends,
+		// so this goroutine keeps its thread to itself for as long as it runs.
+		runtime.LockOSThread()
+		c.supervise(first)
+	}()
+	t := Target{unix: true, opt: redis.UniversalOptions{Addrs: []string{socket}}}
+	client := t.connect(opt)
+	if err := c.ready(ctx, client, first); err != nil {
+		_ = client.Close()
+		return nil, errors.Join(fmt.Errorf("run %s on %s: %w", binary, dir, err), c.stop(ctx))
+	}
+	return &Rung{
+		describe: fmt.Sprintf("%s as a child process, append-only file in %s", filepath.Base(binary), dir),
+		connect:  func() redis.UniversalClient { return t.connect(opt) },
+		client:   client,
+		stop:     c.stop,
+	}, nil
+}
+
+// ready waits until the server answers, or has failed at its first attempt.
+func (c *child) ready(ctx context.Context, client redis.UniversalClient, first <-chan error) error {
+	ctx, cancel := context.WithTimeout(ctx, childPatience)
+	defer cancel()
+	answered := make(chan error, 1)
+	go func() {
+		err := c.appear(ctx)
+		if err == nil {
+			err = answer(ctx, client, childPatience)
+		}
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		return err
+	case err := <-first:
+		cancel()
+		<-answered //nolint:errcheck // it was canceled; why is in err
+		return err
+	}
+}
+
+// appear waits for the socket: go-redis would log each try without one.
+func (c *child) appear(ctx context.Context) error {
+	t := time.NewTicker(time.Millisecond)
+	defer t.Stop()
+	for {
+		if _, err := os.Stat(c.socket); err == nil {
+			return nil
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return fmt.Errorf("it made no socket: %w", ctx.Err())
+		}
+	}
+}
+
+// supervise runs servers one after the other until quit. What ended the first
+// of them goes to first, which has room for one error.
+func (c *child) supervise(first chan<- error) {
+	guest := false
+	for backoff := shortest; ; backoff = min(2*backoff, longest) {
+		began := time.Now()
+		lock, err := lockDir(c.dir)
+		if errors.Is(err, errLocked) {
+			if !guest {
+				c.log.Info("the data folder has a redis-server of another process; using it", "dir", c.dir)
+			}
+			guest, backoff = true, shortest
+			if !c.rest(guestLook) {
+				return
+			}
+			continue
+		}
+		guest = false
+		if err == nil {
+			err = c.run(lock)
+			lock.Close()
+		}
+		select {
+		case <-c.quit:
+			return
+		default:
+		}
+		select {
+		case first <- err: // once; later there is no room
+		default:
+		}
+		if time.Since(began) > longest {
+			backoff = shortest
+		}
+		c.log.Error("redis-server ended; starting it again", "error", err, "in", backoff)
+		if !c.rest(backoff) {
+			return
+		}
+	}
+}
+
+func (c *child) rest(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-c.quit:
+		return false
+	}
+}
+
+// run starts a server and waits for its end.
+func (c *child) run(lock *os.File) (err error) {
+	// We hold the lock, so a socket that is left belongs to nobody.
+	if err := os.Remove(c.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the socket of a former server: %w", err)
+	}
+	cmd := exec.Command(c.binary, //nolint:noctx // stop ends it in an orderly way; a context would kill it
+		"--port", "0", "--unixsocket", c.socket, "--unixsocketperm", "700",
+		"--dir", c.dir, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+		"--maxmemory-policy", "noeviction", "--daemonize", "no", "--logfile", "")
+	cmd.SysProcAttr = procAttr()
+	cmd.ExtraFiles = []*os.File{lock}
+	out, w := io.Pipe()
+	cmd.Stdout, cmd.Stderr = w, w
+	// A grandchild that keeps the output open must not keep us waiting.
+	cmd.WaitDelay = time.Second
+	var logs sync.WaitGroup
+	var last []string
+	logs.Go(func() { last = c.relay(out) })
+	defer func() {
+		_ = w.Close() // a pipe's writer never fails to close
+		logs.Wait()
+		if err != nil && len(last) > 0 {
+			err = fmt.Errorf("%w; its last words: %s", err, strings.Join(last, " / "))
+		}
+	}()
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", c.binary, err)
+	}
+	c.mu.Lock()
+	c.proc = cmd.Process
+	c.mu.Unlock()
+	select {
+	case <-c.quit: // stop may have missed it
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+	default:
+	}
+	err = cmd.Wait()
+	c.mu.Lock()
+	c.proc = nil
+	c.mu.Unlock()
+	return err
+}
+
+// relay passes on what the server says and returns its last words. Most of it
+// is routine, its warnings too, so it counts only when the server ends.
+func (c *child) relay(r io.Reader) (last []string) {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		c.log.Debug("redis-server", "said", lines.Text())
+		if last = append(last, lines.Text()); len(last) > lastWords {
+			last = last[1:]
+		}
+	}
+	_, _ = io.Copy(io.Discard, r) // a line too long for the scanner
+	return last
+}
+
+// stop asks the server to shut down, which syncs its append-only file, and
+// waits. When ctx ends first it is killed.
+func (c *child) stop(ctx context.Context) error {
+	close(c.quit)
+	c.signal(syscall.SIGTERM)
+	select {
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+		c.signal(syscall.SIGKILL)
+		<-c.done
+		return fmt.Errorf("redis-server did not end in time: %w", ctx.Err())
+	}
+}
+
+func (c *child) signal(s os.Signal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.proc != nil {
+		_ = c.proc.Signal(s)
+	}
+}

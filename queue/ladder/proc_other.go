@@ -1,0 +1,10 @@
+//go:build unix && !linux
+
+package ladder
+
+import "syscall"
+
+// procAttr keeps a Ctrl-C at the terminal from reaching the child before us.
+// Without a death signal a child outlives a killed parent; the next process on
+// the data folder is its guest.
+func procAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -1,0 +1,92 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// LaneState is what /api/status tells of a lane.
+type LaneState struct {
+	Name      job.Lane `json:"name"`
+	Pending   int64    `json:"pending"`
+	Active    int64    `json:"active"`
+	Delayed   int64    `json:"delayed"` // handed back or to be retried, resting
+	Paused    bool     `json:"paused"`
+	PausedWhy string   `json:"paused_why,omitempty"`
+	Processed int64    `json:"processed"`
+	Failed    int64    `json:"failed"`
+	OldestMS  float64  `json:"oldest_ms"` // how long the first in line has waited
+	Max       int      `json:"max"`       // pending at which the lane is full
+}
+
+// Lanes tells of every lane, most urgent first.
+func (q *Queue) Lanes(ctx context.Context) ([]LaneState, error) {
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	lanes := job.Lanes()
+	out := make([]LaneState, len(lanes))
+	for i, l := range lanes {
+		k := q.keys(l)
+		got, err := q.scripts.lane.Run(ctx, q.redis, []string{
+			k.pending(), k.active(), k.scheduled(), k.retry(),
+			k.paused(), k.why(), k.processed(), k.failed(),
+		}, k.tasks()).Slice()
+		if err != nil {
+			return nil, unavailable("read lane "+string(l), err)
+		}
+		if out[i], err = q.decodeLane(l, got); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (q *Queue) decodeLane(l job.Lane, got []any) (LaneState, error) {
+	if len(got) != 8 {
+		return LaneState{}, fmt.Errorf("decode lane %s: %d parts instead of 8", l, len(got))
+	}
+	n := func(i int) int64 {
+		switch v := got[i].(type) {
+		case int64:
+			return v
+		case string:
+			x, _ := strconv.ParseInt(v, 10, 64)
+			return x
+		}
+		return 0
+	}
+	why, _ := got[4].(string)
+	s := LaneState{
+		Name: l, Pending: n(0), Active: n(1), Delayed: n(2), Paused: n(3) == 1, PausedWhy: why,
+		Processed: n(5), Failed: n(6), Max: q.opt.MaxQueue,
+	}
+	if since := n(7); since > 0 {
+		s.OldestMS = max(0, float64(q.now().Sub(time.Unix(0, since)).Microseconds())/1000)
+	}
+	return s, nil
+}
+
+// PauseLane stops or resumes the taking of jobs from a lane, in every process.
+// Running jobs go on; reason is shown as waiting_for of those that wait.
+func (q *Queue) PauseLane(ctx context.Context, lane job.Lane, paused bool, reason string) error {
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	flag := "0"
+	if paused {
+		flag = "1"
+	}
+	k := q.keys(lane)
+	err := q.scripts.pause.Run(ctx, q.redis, []string{k.paused(), k.why()}, k.own, flag, reason, q.now().Unix()).Err()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return unavailable("pause lane "+string(lane), err)
+	}
+	q.wakes.ring(lane)
+	return nil
+}

@@ -1,0 +1,95 @@
+package queue
+
+import (
+	"testing"
+	"time"
+)
+
+func (b *bundle) hold(l *Lease) int64 {
+	b.Helper()
+	token, ok, err := l.Acquire(b.ctx)
+	if err != nil || !ok {
+		b.Fatalf("not acquired: %v, %v", ok, err)
+	}
+	return token
+}
+
+func TestLeaseHasOneHolder(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		other := t.open(Options{})
+		first, second := t.q.Lease("trainer", 10*time.Second), other.Lease("trainer", 10*time.Second)
+		token := t.hold(first)
+		if again := t.hold(first); again != token {
+			t.Errorf("acquired again with token %d, had %d", again, token)
+		}
+		if _, ok, err := second.Acquire(t.ctx); ok || err != nil {
+			t.Fatalf("second holder: %v, %v", ok, err)
+		}
+		select {
+		case <-second.Lost():
+		default:
+			t.Error("a lease that is not held is not lost")
+		}
+		if err := first.Release(t.ctx); err != nil {
+			t.Fatal(err)
+		}
+		<-first.Lost()
+		if next := t.hold(second); next <= token {
+			t.Errorf("token %d does not rise over %d", next, token)
+		}
+		if err := first.Release(t.ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := second.Renew(t.ctx); err != nil {
+			t.Errorf("the former holder's release took it away: %v", err)
+		}
+		if err := second.Release(t.ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestLeaseIsRenewedWhileHeld(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		l := t.q.Lease("leader", 9*time.Second)
+		t.hold(l)
+		last := t.q.redis.PTTL(t.ctx, l.key()).Val()
+		t.until("its time is put forward", func() bool {
+			left := t.q.redis.PTTL(t.ctx, l.key()).Val()
+			more := left > last+time.Second
+			last = left
+			return more
+		})
+		if err := l.Release(t.ctx); err != nil {
+			t.Fatal(err)
+		}
+		if n := t.q.redis.Exists(t.ctx, l.key()).Val(); n != 0 {
+			t.Error("it is still held")
+		}
+	})
+}
+
+// The key is deleted by hand, another takes the lease: the first notices, and
+// its token is the lower one.
+func TestLeaseLostToAnother(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		first, second := t.q.Lease("leader", 300*time.Millisecond), t.q.Lease("leader", 300*time.Millisecond)
+		old := t.hold(first)
+		if err := t.q.redis.FlushAll(t.ctx).Err(); err != nil {
+			t.Fatal(err)
+		}
+		token := t.hold(second)
+		if token <= old {
+			t.Errorf("token %d does not rise over %d, even after a FLUSHALL", token, old)
+		}
+		<-first.Lost()
+		if err := first.Renew(t.ctx); err == nil {
+			t.Error("a lost lease was renewed")
+		}
+		for _, l := range []*Lease{first, second} {
+			if err := l.Release(t.ctx); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

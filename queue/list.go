@@ -1,0 +1,129 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// Filter says which jobs to list. Zero values mean all.
+type Filter struct {
+	Kind   job.Kind
+	State  job.State
+	Cursor string // what Jobs returned as next; empty begins with the newest
+	Limit  int    // 1 to 500; 50
+}
+
+// Jobs lists recorded jobs, newest first. next continues the list and is empty
+// at its end. Errors: CodeInvalid (a filter's value), CodeUnavailable.
+func (q *Queue) Jobs(ctx context.Context, f Filter) (jobs []job.Job, next string, err error) {
+	if err := f.check(); err != nil {
+		return nil, "", err
+	}
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	cursor := f.Cursor
+	for {
+		ids, lanes, err := q.newest(ctx, f, cursor)
+		if err != nil {
+			return nil, "", unavailable("list jobs", err)
+		}
+		for i, id := range ids {
+			if len(jobs) == f.Limit {
+				return jobs, jobs[len(jobs)-1].ID, nil
+			}
+			j, _, err := q.readLanes(ctx, id, lanes[i:i+1])
+			if redis.HasErrorPrefix(err, "NOSCRIPT") {
+				if err = q.loadRead(ctx); err == nil {
+					j, _, err = q.readLanes(ctx, id, lanes[i:i+1])
+				}
+			}
+			cursor = id
+			switch {
+			case errors.Is(err, errNoRecord): // faded; the index follows
+			case err != nil:
+				return nil, "", unavailable("list jobs", err)
+			case f.State == "" || j.State == f.State: // it may have moved on
+				jobs = append(jobs, j)
+			}
+		}
+		if len(ids) < f.Limit+1 {
+			return jobs, "", nil
+		}
+	}
+}
+
+func (f *Filter) check() error {
+	if f.Kind != "" && !f.Kind.Valid() {
+		return job.Errorf(job.CodeInvalid, "kind %q is unknown", f.Kind).On("kind")
+	}
+	if f.State != "" && !f.State.Valid() {
+		return job.Errorf(job.CodeInvalid, "state %q is unknown", f.State).On("state")
+	}
+	if f.Cursor != "" {
+		if _, err := job.IDTime(f.Cursor); err != nil {
+			return job.Errorf(job.CodeInvalid, "the cursor is not one that a list returned").On("cursor")
+		}
+	}
+	if f.Limit < 0 || f.Limit > 500 {
+		return job.Errorf(job.CodeInvalid, "limit is %d; it must be between 1 and 500", f.Limit).On("limit")
+	}
+	if f.Limit == 0 {
+		f.Limit = 50
+	}
+	return nil
+}
+
+// newest merges the lanes' indexes: up to one id more than the limit, with the
+// lane of each. Ids are UUIDv7, so their order is that of time.
+func (q *Queue) newest(ctx context.Context, f Filter, cursor string) ([]string, []job.Lane, error) {
+	top := "+"
+	if cursor != "" {
+		top = "(" + cursor
+	}
+	lanes := lanesOf(f.Kind)
+	pipe := q.redis.Pipeline()
+	cmds := make([]*redis.StringSliceCmd, len(lanes))
+	for i, l := range lanes {
+		index := q.keys(l).index()
+		if f.State != "" {
+			index = q.keys(l).stateIndex(f.State)
+		}
+		cmds[i] = pipe.ZRevRangeByLex(ctx, index, &redis.ZRangeBy{Max: top, Min: "-", Count: int64(f.Limit + 1)})
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, nil, fmt.Errorf("read indexes: %w", err)
+	}
+	type entry struct {
+		id   string
+		lane job.Lane
+	}
+	var all []entry
+	for i, cmd := range cmds {
+		for _, id := range cmd.Val() {
+			all = append(all, entry{id, lanes[i]})
+		}
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].id > all[j].id })
+	all = all[:min(len(all), f.Limit+1)]
+	ids, of := make([]string, len(all)), make([]job.Lane, len(all))
+	for i, e := range all {
+		ids[i], of[i] = e.id, e.lane
+	}
+	return ids, of, nil
+}
+
+func lanesOf(k job.Kind) []job.Lane {
+	switch k {
+	case job.KindInteract:
+		return []job.Lane{job.LaneInteractive, job.LaneBatch}
+	case job.KindTrain:
+		return []job.Lane{job.LaneTrain}
+	}
+	return job.Lanes()
+}

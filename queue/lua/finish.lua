@@ -1,0 +1,29 @@
+-- A worker ends a job that has a record: asynq's acknowledgement, and the
+-- record's last state.
+-- KEYS: active, lease, task, processed today, processed, failed today, failed,
+--       record
+-- ARGV: id, owner, state, prefix, now ms, result, error, progress, retain s,
+--       end of statistics (unix s), started ms
+-- Returns 'ok', or 'lost' when the job is no longer this worker's to end.
+local id, to, p = ARGV[1], ARGV[3], ARGV[4]
+if redis.call('HGET', KEYS[3], 'owner') ~= ARGV[2] or redis.call('LREM', KEYS[1], 0, id) == 0 then
+  return 'lost'
+end
+redis.call('ZREM', KEYS[2], id)
+redis.call('DEL', KEYS[3])
+if redis.call('INCR', KEYS[4]) == 1 then redis.call('EXPIREAT', KEYS[4], ARGV[10]) end
+redis.call('INCR', KEYS[5])
+if to == 'failed' then
+  if redis.call('INCR', KEYS[6]) == 1 then redis.call('EXPIREAT', KEYS[6], ARGV[10]) end
+  redis.call('INCR', KEYS[7])
+end
+local state = redis.call('HGET', KEYS[8], 'state')
+if not state or final(state) then return 'ok' end
+if state == 'queued' and to == 'succeeded' then -- it began while its caller still waited
+  move(p, id, 'running')
+  redis.call('HINCRBY', KEYS[8], 'attempts', 1)
+end
+redis.call('HSETNX', KEYS[8], 'started', ARGV[11])
+if ARGV[8] ~= '' then redis.call('HSET', KEYS[8], 'progress', ARGV[8]) end
+conclude(p, id, to, ARGV[5], ARGV[9], ARGV[6], ARGV[7])
+return 'ok'

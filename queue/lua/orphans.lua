@@ -1,0 +1,24 @@
+-- Finds records that have not ended although their task is gone (evicted, or
+-- deleted by hand). Tasks and records change together, so none is on its way.
+-- KEYS: lock, index of queued, index of running
+-- ARGV: prefix, task prefix, ms to the next look, most records to look at
+-- Returns {id, spec, …}; those that were running are queued again.
+local p = ARGV[1]
+local out = {}
+if not redis.call('SET', KEYS[1], '1', 'NX', 'PX', ARGV[3]) then return out end
+for i = 2, 3 do
+  for _, id in ipairs(redis.call('ZRANGE', KEYS[i], 0, tonumber(ARGV[4]) - 1)) do
+    if redis.call('EXISTS', ARGV[2] .. id) == 0 then
+      local spec = redis.call('HGET', p .. 'job:' .. id, 'spec')
+      if not spec then
+        redis.call('ZREM', KEYS[i], id)
+        redis.call('ZREM', p .. 'jobs', id)
+      else
+        if move(p, id, 'queued') then changed(p, id) end
+        out[#out + 1] = id
+        out[#out + 1] = spec
+      end
+    end
+  end
+end
+return out

@@ -1,0 +1,41 @@
+-- Finds the active tasks whose worker is dead and queues them again. A worker
+-- is dead when its owner key was gone in two sweeps in a row: after a pause of
+-- Redis itself all of them have run out, though every worker lives.
+-- KEYS: active, lease, pending
+-- ARGV: prefix, task prefix, sweeper's owner id, ms to the next sweep, now ns,
+--       most losses
+-- Returns {ids queued again, ids given up (now the sweeper's), ids without task}
+local p, tasks = ARGV[1], ARGV[2]
+local again, given, missing = {}, {}, {}
+if not redis.call('SET', p .. 'sweep', '1', 'NX', 'PX', ARGV[4]) then return {again, given, missing} end
+for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+  local key = tasks .. id
+  local v = redis.call('HMGET', key, 'msg', 'owner', 'missed')
+  if not v[1] then
+    redis.call('LREM', KEYS[1], 0, id)
+    redis.call('ZREM', KEYS[2], id)
+    redis.call('DEL', key)
+    missing[#missing + 1] = id
+  elseif v[2] and redis.call('EXISTS', p .. 'owner:' .. v[2]) == 1 then
+    if v[3] then redis.call('HDEL', key, 'missed') end
+  elseif redis.call('HINCRBY', key, 'missed', 1) >= 2 then
+    redis.call('HDEL', key, 'missed')
+    if redis.call('HINCRBY', key, 'lost', 1) >= tonumber(ARGV[6]) then
+      redis.call('HSET', key, 'owner', ARGV[3])
+      given[#given + 1] = id
+    else
+      redis.call('HDEL', key, 'owner')
+      redis.call('LREM', KEYS[1], 0, id)
+      redis.call('ZREM', KEYS[2], id)
+      redis.call('RPUSH', KEYS[3], id)
+      redis.call('HSET', key, 'state', 'pending', 'pending_since', ARGV[5])
+      if move(p, id, 'queued') then
+        redis.call('HSET', p .. 'job:' .. id, 'waiting', 'its worker was lost; it runs again')
+        changed(p, id)
+      end
+      again[#again + 1] = id
+    end
+  end
+end
+if #again > 0 then redis.call('PUBLISH', p .. 'wake', '') end
+return {again, given, missing}

@@ -1,0 +1,144 @@
+package queue
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// claimTTL is how long a claim in flight outlives the process that made it.
+const claimTTL = 15 * time.Second
+
+// Claim is the right to do what an Idempotency-Key names. Exactly one of Keep
+// and Drop ends it.
+type Claim struct {
+	q       *Queue
+	key     string
+	channel string
+	digest  string
+	id      string
+	ttl     time.Duration
+
+	mu      sync.Mutex
+	refresh *time.Timer
+	ended   bool
+}
+
+// Once claims a key within a scope (who asks, and of which route). The first
+// caller gets a claim: it does the work and keeps the outcome, or drops the
+// claim. A repeat with the same digest of its body gets the outcome, waiting
+// for the first while that is in flight; if the first drops or dies, one of
+// those who wait gets the claim. A repeat with another digest gets
+// CodeIdempotencyReuse. ttl is how long the outcome is kept.
+func (q *Queue) Once(ctx context.Context, scope, key, digest string, ttl time.Duration) (*Claim, []byte, error) {
+	sum := sha256.Sum256([]byte(scope + "\x00" + key))
+	name := hex.EncodeToString(sum[:16])
+	c := &Claim{
+		q: q, key: q.shared(name, "once"), channel: q.shared(name, "settled"),
+		digest: digest, id: job.NewID(), ttl: ttl,
+	}
+	verdict, outcome, err := c.try(ctx)
+	if err != nil || verdict != "busy" {
+		return c.answer(verdict, outcome, err)
+	}
+	news := newBell()
+	off := q.hub.on(ctx, c.channel, func(string, bool) { news.ring() })
+	defer off()
+	poll := time.NewTicker(time.Second) // for a first whose process died
+	defer poll.Stop()
+	for {
+		verdict, outcome, err := c.try(ctx)
+		if err != nil || verdict != "busy" {
+			return c.answer(verdict, outcome, err)
+		}
+		select {
+		case <-news:
+		case <-poll.C:
+		case <-q.life.Done():
+			return nil, nil, unavailable("wait for the first use of an idempotency key", errors.New("this process is stopping"))
+		case <-ctx.Done():
+			return nil, nil, job.Errorf(job.CodeCanceled, "the caller went away").Because(context.Cause(ctx))
+		}
+	}
+}
+
+func (c *Claim) answer(verdict string, outcome []byte, err error) (*Claim, []byte, error) {
+	switch {
+	case err != nil:
+		return nil, nil, unavailable("claim an idempotency key", err)
+	case verdict == "done":
+		return nil, outcome, nil
+	case verdict == "reuse":
+		return nil, nil, job.Errorf(job.CodeIdempotencyReuse,
+			"this Idempotency-Key was used with another body; use a new key for a new request").On("Idempotency-Key")
+	}
+	c.again()
+	return c, nil, nil
+}
+
+func (c *Claim) try(ctx context.Context) (string, []byte, error) {
+	ctx, cancel := c.q.patience(ctx)
+	defer cancel()
+	got, err := c.q.funnel.run(ctx, c.q.scripts.claim, []string{c.key}, c.digest, c.id, claimTTL.Milliseconds()).StringSlice()
+	if err != nil {
+		return "", nil, err
+	}
+	if len(got) == 2 {
+		return got[0], []byte(got[1]), nil
+	}
+	return got[0], nil, nil
+}
+
+// again renews the claim while its work goes on.
+func (c *Claim) again() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || c.q.life.Err() != nil {
+		return
+	}
+	c.refresh = time.AfterFunc(claimTTL/3, func() {
+		_, _, _ = c.try(c.q.life) // a failure is made good by the next, or by Keep
+		c.again()
+	})
+}
+
+func (c *Claim) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+	if c.refresh != nil {
+		c.refresh.Stop()
+	}
+}
+
+// Keep ends the claim with its outcome, which every repeat gets from now on.
+func (c *Claim) Keep(ctx context.Context, outcome []byte) error {
+	c.end()
+	ctx, cancel := c.q.patience(ctx)
+	defer cancel()
+	err := c.q.scripts.keep.Run(ctx, c.q.redis, []string{c.key}, c.digest, c.id, outcome, c.ttl.Milliseconds(), c.channel).Err()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return unavailable("keep the outcome of an idempotency key", err)
+	}
+	return nil
+}
+
+// Drop ends the claim without an outcome: the next use of the key is a first
+// one. It does nothing after Keep.
+func (c *Claim) Drop(ctx context.Context) error {
+	c.end()
+	ctx, cancel := c.q.patience(ctx)
+	defer cancel()
+	err := c.q.scripts.drop.Run(ctx, c.q.redis, []string{c.key}, c.id, c.channel).Err()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return unavailable("drop an idempotency key", err)
+	}
+	return nil
+}

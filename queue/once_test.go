@@ -1,0 +1,128 @@
+package queue
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// 200 posts with one key, over two processes: one does the work, all get its
+// outcome.
+func TestOnceAmong200(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		other := t.open(Options{})
+		var did atomic.Int64
+		var wg sync.WaitGroup
+		for i := range 200 {
+			q := []*Queue{t.q, other}[i%2]
+			wg.Go(func() {
+				claim, outcome, err := q.Once(t.ctx, "POST /api/jobs", "key", "body", time.Minute)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if claim != nil {
+					did.Add(1)
+					j, err := q.Submit(t.ctx, interact("x"))
+					if err != nil {
+						t.Error(err)
+					}
+					outcome = []byte(j.ID)
+					if err := claim.Keep(t.ctx, outcome); err != nil {
+						t.Error(err)
+					}
+				}
+				if len(outcome) != idLength {
+					t.Errorf("outcome is %q", outcome)
+				}
+			})
+		}
+		wg.Wait()
+		if did.Load() != 1 || t.lane(job.LaneBatch).Pending != 1 {
+			t.Errorf("%d did the work, %d jobs wait", did.Load(), t.lane(job.LaneBatch).Pending)
+		}
+	})
+}
+
+func TestOnceWithAnotherBody(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		claim, _, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = t.q.Once(t.ctx, "s", "key", "another", time.Minute)
+		wantCode(t.T, err, job.CodeIdempotencyReuse)
+		if err := claim.Keep(t.ctx, []byte("done")); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = t.q.Once(t.ctx, "s", "key", "another", time.Minute)
+		wantCode(t.T, err, job.CodeIdempotencyReuse)
+		// Another scope is another key.
+		claim, _, err = t.q.Once(t.ctx, "s2", "key", "another", time.Minute)
+		if err != nil || claim == nil {
+			t.Fatalf("claim %v, error %v", claim, err)
+		}
+		if err := claim.Drop(t.ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestOncePassesADroppedClaimOn(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		first, _, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := make(chan *Claim, 1)
+		go func() {
+			c, _, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
+			if err != nil {
+				t.Error(err)
+			}
+			second <- c
+		}()
+		if err := first.Drop(t.ctx); err != nil {
+			t.Fatal(err)
+		}
+		c := <-second
+		if c == nil {
+			t.Fatal("nobody got the claim")
+		}
+		if err := first.Keep(t.ctx, []byte("late")); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Keep(t.ctx, []byte("right")); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Drop(t.ctx); err != nil {
+			t.Fatal(err)
+		}
+		_, outcome, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
+		if err != nil || string(outcome) != "right" {
+			t.Errorf("outcome %q, error %v", outcome, err)
+		}
+	})
+}
+
+func TestOnceEndsWithItsContext(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		first, _, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.ctx, 20*time.Millisecond)
+		defer cancel()
+		_, _, err = t.q.Once(ctx, "s", "key", "body", time.Minute)
+		if err == nil {
+			t.Error("it did not wait")
+		}
+		if err := first.Drop(t.ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -1,0 +1,198 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// A job with a webhook has an outbox: a list of the events that its receiver
+// has not taken yet, written in the step that writes the event itself. Events
+// of one job go out one after the other; a receiver that is slow or gone holds
+// up its own job's events and nothing else.
+
+// Posting is an event on its way to the webhook of a job. Whoever fetched it
+// tells what became of it with Delivered, Postpone or Drop; otherwise it is
+// lent again, so it may arrive twice.
+type Posting struct {
+	JobID    string
+	URL      string
+	Failures int // so far, of this event
+	At       time.Time
+	// Event has the job's id in its data too; a result's data is the job
+	// object as it is now.
+	Event Event
+
+	lane  job.Lane
+	entry string
+}
+
+// Postings lends up to most events that are due, for lend. next is how long
+// nothing further will be, so far as is known now. Those whose job's record
+// has faded are dropped. Errors: CodeUnavailable.
+func (q *Queue) Postings(ctx context.Context, most int, lend time.Duration) (due []Posting, next time.Duration, err error) {
+	next = -1
+	for _, lane := range job.Lanes() {
+		if len(due) == most {
+			return due, 0, nil
+		}
+		found, rest, err := q.fetch(ctx, lane, most-len(due), lend)
+		if err != nil {
+			return due, 0, err
+		}
+		due = append(due, found...)
+		if rest >= 0 && (next < 0 || rest < next) {
+			next = rest
+		}
+	}
+	if next < 0 {
+		next = time.Hour
+	}
+	return due, next, nil
+}
+
+func (q *Queue) fetch(ctx context.Context, lane job.Lane, most int, lend time.Duration) ([]Posting, time.Duration, error) {
+	rctx, cancel := q.patience(ctx)
+	k := q.keys(lane)
+	got, err := q.scripts.fetch.Run(rctx, q.redis, []string{k.outbox()}, k.own, most, lend.Milliseconds()).Slice()
+	cancel()
+	if err != nil {
+		return nil, 0, unavailable("fetch events for webhooks", err)
+	}
+	if len(got) < 2 || len(got)%4 != 2 {
+		return nil, 0, fmt.Errorf("fetch events for webhooks: a reply of %d parts", len(got))
+	}
+	rest, _ := got[0].(int64)
+	if lost, _ := got[1].(int64); lost > 0 {
+		q.opt.Log.Warn("events for webhooks were dropped: their jobs are no longer kept", "lane", lane, "events", lost)
+	}
+	var out []Posting
+	for parts := texts(got[2:]); len(parts) >= 4; parts = parts[4:] {
+		p := Posting{JobID: parts[0], URL: parts[2], lane: lane, entry: parts[1]}
+		p.Failures, _ = strconv.Atoi(parts[3])
+		if err := q.open(ctx, &p); err != nil {
+			// It is lent again; if it can never be opened, its record fades.
+			q.opt.Log.Error("an event for a webhook cannot be read", "job", p.JobID, "error", err)
+			continue
+		}
+		out = append(out, p)
+	}
+	return out, time.Duration(rest) * time.Millisecond, nil
+}
+
+// open reads the entry of an outbox: event id, type and data.
+func (q *Queue) open(ctx context.Context, p *Posting) error {
+	parts := strings.SplitN(p.entry, " ", 3)
+	if len(parts) != 3 {
+		return fmt.Errorf("an entry of %d parts", len(parts))
+	}
+	ms, _, _ := strings.Cut(parts[0], "-")
+	at, err := strconv.ParseInt(ms, 10, 64)
+	if err != nil {
+		return fmt.Errorf("event id: %w", err)
+	}
+	p.At = time.UnixMilli(at)
+	p.Event = Event{ID: parts[0], Type: parts[1]}
+	if p.Event.Type == EventResult {
+		j, _, err := q.readRecord(ctx, p.JobID)
+		if err != nil {
+			return err
+		}
+		p.Event.Data, err = json.Marshal(j)
+		return err
+	}
+	data := map[string]any{}
+	if err := json.Unmarshal([]byte(parts[2]), &data); err != nil {
+		return fmt.Errorf("event data: %w", err)
+	}
+	data["id"] = p.JobID
+	p.Event.Data, err = json.Marshal(data)
+	return err
+}
+
+// Delivered ends a posting that its receiver has taken.
+func (q *Queue) Delivered(ctx context.Context, p Posting) error {
+	_, err := q.posted(ctx, p, PostDelivered, 0, 0)
+	return err
+}
+
+// Postpone has it sent again after a while; failures is what Failures will be.
+func (q *Queue) Postpone(ctx context.Context, p Posting, failures int, after time.Duration) error {
+	_, err := q.posted(ctx, p, PostRetried, failures, after)
+	return err
+}
+
+// Drop gives up what waits for the job's receiver, and returns how many events
+// that were.
+func (q *Queue) Drop(ctx context.Context, p Posting) (int, error) {
+	return q.posted(ctx, p, PostDropped, 0, 0)
+}
+
+func (q *Queue) posted(ctx context.Context, p Posting, what string, failures int, after time.Duration) (int, error) {
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	k := q.keys(p.lane)
+	n, err := q.scripts.posted.Run(ctx, q.redis, []string{k.outbox()},
+		k.own, p.JobID, p.entry, what, failures, after.Milliseconds()).Int()
+	if err != nil {
+		return 0, unavailable("write what became of an event", err)
+	}
+	return n, nil
+}
+
+// Outcomes of events for webhooks, as Posted counts them.
+const (
+	PostDelivered = "delivered"
+	PostRetried   = "retried"
+	PostDropped   = "dropped" // the receiver did not take it, or the outboxes were full
+)
+
+// Posted counts what became of events for webhooks, of the whole cluster and
+// for as long as Redis remembers.
+func (q *Queue) Posted(ctx context.Context) (map[string]int64, error) {
+	sums := map[string]int64{PostDelivered: 0, PostRetried: 0, PostDropped: 0}
+	for _, lane := range job.Lanes() {
+		rctx, cancel := q.patience(ctx)
+		got, err := q.redis.HGetAll(rctx, q.keys(lane).posted()).Result()
+		cancel()
+		if err != nil {
+			return nil, unavailable("count events for webhooks", err)
+		}
+		for outcome := range sums {
+			n, _ := strconv.ParseInt(got[outcome], 10, 64) // 0 before the first
+			sums[outcome] += n
+		}
+	}
+	return sums, nil
+}
+
+// PostingNews rings when an event for a webhook was written, until ctx ends.
+// Rings may be missed: whoever waits must look from time to time.
+func (q *Queue) PostingNews(ctx context.Context) <-chan struct{} {
+	news := newBell()
+	lanes := job.Lanes()
+	offs := make([]func(), len(lanes))
+	for i, lane := range lanes {
+		offs[i] = q.hub.on(ctx, q.keys(lane).outbox(), func(string, bool) { news.ring() })
+	}
+	end := func(life context.Context) {
+		select {
+		case <-ctx.Done():
+		case <-life.Done():
+		}
+		for _, off := range offs {
+			off()
+		}
+	}
+	if !q.spawn(end) {
+		for _, off := range offs {
+			off()
+		}
+	}
+	return news
+}

@@ -1,0 +1,103 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// Causes for which a handler's context ends, told apart by context.Cause.
+var (
+	ErrCanceled = errors.New("the job was canceled")
+	ErrDeadline = errors.New("the job's deadline has passed")
+	ErrDraining = errors.New("the worker is stopping")
+)
+
+// HandBack makes the error with which a handler puts the job back without spending an
+// attempt. reason is shown as waiting_for. after is how long to let it rest,
+// rounded up to seconds and at least one, except that a draining worker's jobs
+// are free again at once.
+func HandBack(reason string, after time.Duration) error {
+	return &handBackError{reason: reason, after: after}
+}
+
+type handBackError struct {
+	reason string
+	after  time.Duration
+}
+
+func (h *handBackError) Error() string { return "handed back: " + h.reason }
+
+// Retryable marks an error after which the job runs again, a bounded number of
+// times, each after a longer rest.
+func Retryable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &retryableError{err}
+}
+
+type retryableError struct{ err error }
+
+func (r *retryableError) Error() string { return r.err.Error() }
+func (r *retryableError) Unwrap() error { return r.err }
+
+// outcome is what becomes of a job after a handler returned.
+type outcome struct {
+	state  job.State // final, or StateQueued to run again
+	result any
+	err    *job.Error
+
+	why    string        // StateQueued: shown as waiting_for
+	after  time.Duration // StateQueued: rest
+	refund bool          // StateQueued: the attempt does not count
+}
+
+// judge decides what becomes of a job. cause is why its context ended, if it
+// did; attempt counts from 1.
+func judge(result any, err, cause error, attempt, most int) outcome {
+	var back *handBackError
+	var again *retryableError
+	draining := errors.Is(cause, ErrDraining)
+	switch {
+	case err == nil:
+		return outcome{state: job.StateSucceeded, result: result}
+	case errors.Is(cause, ErrCanceled):
+		return outcome{state: job.StateCanceled, err: errCanceledJob()}
+	case errors.As(err, &back):
+		after := max(back.after, time.Second)
+		if draining {
+			after = 0
+		}
+		return outcome{state: job.StateQueued, why: back.reason, after: after, refund: true}
+	case draining:
+		return outcome{state: job.StateQueued, why: stoppedWhy, refund: true}
+	case errors.Is(cause, ErrDeadline):
+		return outcome{state: job.StateFailed, err: errTimeout().Because(err)}
+	case errors.As(err, &again) && attempt < most:
+		rest := time.Second << (2 * (attempt - 1)) // 1 s, 4 s, 16 s, …
+		return outcome{
+			state: job.StateQueued, after: rest,
+			why: fmt.Sprintf("it failed (%s) and runs again", job.AsError(again.err).Detail),
+		}
+	}
+	return outcome{state: job.StateFailed, err: job.AsError(err)}
+}
+
+// stoppedWhy is shown as waiting_for of a job whose worker drained.
+const stoppedWhy = "its worker stopped; it runs again"
+
+func errTimeout() *job.Error {
+	return job.Errorf(job.CodeTimeout, "the job did not end before its deadline")
+}
+
+// endedBy says why ctx ended, nil while it has not.
+func endedBy(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}

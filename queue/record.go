@@ -1,0 +1,187 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// A record is a hash: spec, kind, state, created, started, finished (unix ms),
+// attempts, progress, result, error (JSON), waiting, cancel ('1'); of a job
+// with a webhook hook_url, hook (its events), hook_failures and hook_progress
+// (when progress was last sent, unix ms).
+
+// recordFields are the fields that a record begins with, name and value in turn.
+func recordFields(s job.Spec) []any {
+	s.ReplyTo = ""
+	spec, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // strings, times and lists of them only
+	}
+	fields := []any{"kind", string(s.Kind), "spec", spec, "created", millis(s.CreatedAt)}
+	if s.Webhook != "" {
+		events := s.WebhookEvents
+		if len(events) == 0 {
+			events = []string{EventState, EventProgress, EventResult}
+		}
+		fields = append(fields, "hook_url", s.Webhook, "hook", strings.Join(events, ","))
+	}
+	return fields
+}
+
+// newJob is the job object of a job that waits.
+func newJob(s job.Spec) job.Job {
+	return job.Job{
+		ID: s.ID, Kind: s.Kind, State: job.StateQueued, Topic: s.Topic,
+		CreatedAt: job.At(s.CreatedAt.Truncate(time.Millisecond)), Links: job.LinksOf(s.ID),
+	}
+}
+
+var errNoRecord = errors.New("no record")
+
+// Job finds a job. An interact that was answered while its caller waited has no
+// record; it is found in the log of interactions, shown as succeeded. Errors:
+// CodeNotFound, CodeUnavailable.
+func (q *Queue) Job(ctx context.Context, id string) (job.Job, error) {
+	made, err := job.IDTime(id)
+	if err != nil {
+		return job.Job{}, notFound(id)
+	}
+	j, _, err := q.readRecord(ctx, id)
+	if !errors.Is(err, errNoRecord) {
+		return j, err
+	}
+	it, err := q.findInteraction(ctx, id, made, made.Add(deliveredWithin))
+	if err != nil {
+		return job.Job{}, err
+	}
+	return delivered(it)
+}
+
+func notFound(id string) *job.Error {
+	return job.Errorf(job.CodeNotFound, "no job %q is known; ended jobs are kept for a limited time", id)
+}
+
+// readRecord looks in every lane at once, since an id does not tell its lane.
+func (q *Queue) readRecord(ctx context.Context, id string) (job.Job, job.Lane, error) {
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	for attempt := 0; ; attempt++ {
+		j, lane, err := q.readLanes(ctx, id, job.Lanes())
+		if redis.HasErrorPrefix(err, "NOSCRIPT") && attempt == 0 {
+			if err = q.loadRead(ctx); err == nil {
+				continue
+			}
+		}
+		if err == nil || errors.Is(err, errNoRecord) {
+			return j, lane, err
+		}
+		return job.Job{}, "", unavailable("read job "+id, err)
+	}
+}
+
+// loadRead stores the script that pipelines call by its digest alone.
+func (q *Queue) loadRead(ctx context.Context) error {
+	return q.scripts.read.Load(ctx, q.redis).Err()
+}
+
+func (q *Queue) readLanes(ctx context.Context, id string, lanes []job.Lane) (job.Job, job.Lane, error) {
+	pipe := q.redis.Pipeline()
+	cmds := make([]*redis.Cmd, len(lanes))
+	for i, l := range lanes {
+		k := q.keys(l)
+		cmds[i] = q.scripts.read.EvalSha(ctx, pipe, []string{k.record(id), k.pending(), k.why()}, id)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return job.Job{}, "", err
+	}
+	for i, cmd := range cmds {
+		reply, err := cmd.Slice()
+		if errors.Is(err, redis.Nil) {
+			continue
+		}
+		if err != nil {
+			return job.Job{}, "", err
+		}
+		j, err := decodeRead(id, reply)
+		return j, lanes[i], err
+	}
+	return job.Job{}, "", errNoRecord
+}
+
+// decodeRead reads what read.lua returns.
+func decodeRead(id string, reply []any) (job.Job, error) {
+	if len(reply) != 3 {
+		return job.Job{}, fmt.Errorf("decode job %s: %d parts instead of 3", id, len(reply))
+	}
+	flat, ok := reply[0].([]any)
+	if !ok || len(flat)%2 != 0 {
+		return job.Job{}, fmt.Errorf("decode job %s: fields do not pair up", id)
+	}
+	fields := make(map[string]string, len(flat)/2)
+	for i := 0; i < len(flat); i += 2 {
+		name, _ := flat[i].(string)
+		fields[name], _ = flat[i+1].(string)
+	}
+	position, _ := reply[1].(int64)
+	why, _ := reply[2].(string)
+	return decodeRecord(id, fields, int(position), why)
+}
+
+// decodeRecord turns a record's fields into a job object. position is 0 when
+// the job does not wait; why is set while its lane is paused.
+func decodeRecord(id string, f map[string]string, position int, why string) (job.Job, error) {
+	j := job.Job{ID: id, Kind: job.Kind(f["kind"]), State: job.State(f["state"]), Links: job.LinksOf(id)}
+	if !j.Kind.Valid() || !j.State.Valid() {
+		return job.Job{}, fmt.Errorf("decode job %s: kind %q in state %q", id, j.Kind, j.State)
+	}
+	var spec job.Spec
+	if err := json.Unmarshal([]byte(f["spec"]), &spec); err != nil {
+		return job.Job{}, fmt.Errorf("decode job %s: spec: %w", id, err)
+	}
+	j.Topic = spec.Topic
+	for name, to := range map[string]**job.Time{"created": &j.CreatedAt, "started": &j.StartedAt, "finished": &j.FinishedAt} {
+		if ms, err := strconv.ParseInt(f[name], 10, 64); err == nil {
+			*to = job.At(time.UnixMilli(ms))
+		}
+	}
+	j.Attempts, _ = strconv.Atoi(f["attempts"])
+	if v := f["progress"]; v != "" {
+		if err := json.Unmarshal([]byte(v), &j.Progress); err != nil {
+			return job.Job{}, fmt.Errorf("decode job %s: progress: %w", id, err)
+		}
+	}
+	if v := f["result"]; v != "" {
+		if !json.Valid([]byte(v)) {
+			return job.Job{}, fmt.Errorf("decode job %s: result is not JSON", id)
+		}
+		j.Result = json.RawMessage(v)
+	}
+	if v := f["error"]; v != "" {
+		j.Error = &job.Error{}
+		if err := json.Unmarshal([]byte(v), j.Error); err != nil {
+			return job.Job{}, fmt.Errorf("decode job %s: error: %w", id, err)
+		}
+	}
+	if j.State == job.StateQueued {
+		if position > 0 {
+			j.QueuePosition = &position
+		}
+		waiting := f["waiting"]
+		if why != "" {
+			waiting = why
+		}
+		if waiting != "" {
+			j.WaitingFor = &waiting
+		}
+	}
+	return j, nil
+}

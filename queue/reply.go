@@ -1,0 +1,183 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// reply is what a worker says to a waiting caller: an answer or an error.
+type reply struct {
+	id     string
+	answer *job.Answer
+	err    *job.Error
+}
+
+// A reply on its list is the id, a letter that says what follows, and JSON.
+const (
+	idLength    = 36
+	replyAnswer = 'a'
+	replyError  = 'e'
+)
+
+func encodeReply(id string, kind byte, body []byte) []byte {
+	b := make([]byte, 0, idLength+1+len(body))
+	b = append(b, id...)
+	b = append(b, kind)
+	return append(b, body...)
+}
+
+func decodeReply(s string) (reply, error) {
+	if len(s) < idLength+1 {
+		return reply{}, fmt.Errorf("decode reply: %d bytes are too few", len(s))
+	}
+	r := reply{id: s[:idLength]}
+	body := []byte(s[idLength+1:])
+	var err error
+	switch s[idLength] {
+	case replyAnswer:
+		r.answer = &job.Answer{}
+		err = json.Unmarshal(body, r.answer)
+	case replyError:
+		r.err = &job.Error{}
+		err = json.Unmarshal(body, r.err)
+	default:
+		err = fmt.Errorf("kind %q is unknown", s[idLength])
+	}
+	if err != nil {
+		return r, fmt.Errorf("decode reply to %s: %w", r.id, err)
+	}
+	return r, nil
+}
+
+// blockFor is how long the reader of replies blocks. stop ends it early.
+const blockFor = 2 * time.Second
+
+// replies matches what arrives on the one reply list of this process with the
+// callers that wait.
+type replies struct {
+	q     *Queue
+	key   string
+	begin sync.Once
+
+	mu      sync.Mutex
+	reading bool
+	waiting map[string]chan reply
+}
+
+func newReplies(q *Queue) *replies {
+	return &replies{q: q, key: q.keys(job.LaneInteractive).reply(q.id), waiting: map[string]chan reply{}}
+}
+
+// expect registers a caller. The channel takes one reply without blocking.
+func (r *replies) expect(id string) (<-chan reply, error) {
+	r.begin.Do(func() { r.q.spawn(r.read) })
+	c := make(chan reply, 1)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, taken := r.waiting[id]; taken {
+		return nil, job.Errorf(job.CodeConflict, "job %s is being waited for already", id)
+	}
+	r.waiting[id] = c
+	return c, nil
+}
+
+func (r *replies) forget(id string) {
+	r.mu.Lock()
+	delete(r.waiting, id)
+	r.mu.Unlock()
+}
+
+// deliver hands a reply to its caller, if it still waits, and returns how many
+// others do.
+func (r *replies) deliver(rep reply) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.waiting[rep.id]; c != nil {
+		delete(r.waiting, rep.id)
+		c <- rep
+	}
+	return len(r.waiting)
+}
+
+// failAll tells every caller the same.
+func (r *replies) failAll(e *job.Error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, c := range r.waiting {
+		delete(r.waiting, id)
+		c <- reply{id: id, err: e}
+	}
+}
+
+// read is the only reader of the list. It blocks for one reply and then drains
+// what has come with it; miniredis has no BLMPOP.
+func (r *replies) read(ctx context.Context) {
+	r.mu.Lock()
+	r.reading = true
+	r.mu.Unlock()
+	defer r.failAll(unavailable("wait for a reply", errors.New("this process is stopping")))
+	var lost time.Time // since when Redis does not answer
+	for ctx.Err() == nil {
+		got, err := r.q.redis.BLPop(ctx, blockFor, r.key).Result()
+		switch {
+		case err == nil:
+			lost = time.Time{}
+			for more := r.take(got[1:]); more; {
+				batch, err := r.q.redis.LPopCount(ctx, r.key, 256).Result()
+				if err != nil {
+					break // nothing, or the next BLPOP meets the same fault
+				}
+				more = r.take(batch)
+			}
+		case errors.Is(err, redis.Nil):
+			lost = time.Time{}
+		default:
+			if lost.IsZero() {
+				lost = time.Now()
+			} else if time.Since(lost) > r.q.opt.Patience {
+				r.failAll(unavailable("wait for a reply", err))
+			}
+			pause(ctx, 50*time.Millisecond)
+		}
+	}
+}
+
+// stop ends the blocking read, which a context does not, with an empty reply.
+func (r *replies) stop(ctx context.Context) {
+	r.mu.Lock()
+	reading := r.reading
+	r.mu.Unlock()
+	if !reading {
+		return
+	}
+	ctx, cancel := r.q.patience(ctx)
+	defer cancel()
+	pipe := r.q.redis.Pipeline()
+	pipe.RPush(ctx, r.key, "")
+	pipe.PExpire(ctx, r.key, 2*blockFor)
+	_, _ = pipe.Exec(ctx) // without Redis the read has failed already
+}
+
+// take delivers a batch and says whether others still wait.
+func (r *replies) take(batch []string) (more bool) {
+	for _, s := range batch {
+		if s == "" {
+			continue
+		}
+		rep, err := decodeReply(s)
+		if err != nil {
+			r.q.opt.Log.Error("a reply cannot be read", "error", err)
+			rep.err = job.AsError(err)
+		}
+		more = r.deliver(rep) > 0
+	}
+	return more
+}

@@ -1,0 +1,70 @@
+package queue
+
+import (
+	"embed"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+//go:embed lua
+var luaFiles embed.FS
+
+// scripts are the steps that must happen whole or not at all.
+type scripts struct {
+	enqueue, submit, dequeue, start, requeue *redis.Script
+	answer, finish                           *redis.Script
+	outlive, abandon, cancel, read, progress *redis.Script
+	sweep, orphans, mine, expire             *redis.Script
+	lane, pause                              *redis.Script
+	acquire, renew, release                  *redis.Script
+	claim, keep, drop                        *redis.Script
+	beat, beats, find                        *redis.Script
+	fetch, posted                            *redis.Script
+}
+
+func loadScripts() *scripts {
+	prelude := transitions() + source("record")
+	plain := func(name string) *redis.Script { return redis.NewScript(source(name)) }
+	record := func(name string) *redis.Script { return redis.NewScript(prelude + source(name)) }
+	return &scripts{
+		enqueue: plain("enqueue"), submit: record("submit"), dequeue: plain("dequeue"), start: record("start"),
+		answer: plain("answer"), finish: record("finish"), requeue: record("requeue"), outlive: record("outlive"),
+		abandon: plain("abandon"), cancel: record("cancel"), read: plain("read"),
+		progress: record("progress"), sweep: record("sweep"), orphans: record("orphans"), mine: plain("mine"), expire: plain("expire"),
+		lane: plain("lane"), pause: plain("pause"),
+		acquire: plain("acquire"), renew: plain("renew"), release: plain("release"),
+		claim: plain("claim"), keep: plain("keep"), drop: plain("drop"),
+		beat: plain("beat"), beats: plain("beats"), find: plain("find"),
+		fetch: plain("fetch"), posted: record("posted"),
+	}
+}
+
+func source(name string) string {
+	b, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err) // the file is part of the binary
+	}
+	return string(b) + "\n"
+}
+
+// transitions writes job.State.Allows as a Lua table, so that the state machine
+// has one source.
+func transitions() string {
+	states := []job.State{job.StateQueued, job.StateRunning, job.StateSucceeded, job.StateFailed, job.StateCanceled}
+	var b strings.Builder
+	b.WriteString("local allows = {")
+	for _, from := range states {
+		b.WriteString(string(from) + "={")
+		for _, to := range states {
+			if from.Allows(to) {
+				b.WriteString(string(to) + "=true,")
+			}
+		}
+		b.WriteString("},")
+	}
+	b.WriteString("}\n")
+	return b.String()
+}

@@ -1,0 +1,290 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// Handler runs one job. Its result is job.Answer for an interact and
+// job.Trained for a train job. It must return soon after ctx ends, and may run
+// again for a job whose result could not be written.
+type Handler func(ctx context.Context, t *Task) (result any, err error)
+
+// Server takes the jobs of one lane.
+type Server struct {
+	q           *Queue
+	lane        job.Lane
+	keys        laneKeys
+	concurrency int
+	handler     Handler
+	id          string // owner of the tasks that it takes
+
+	asynq    *asynq.Server
+	wake     bell
+	shape    func(keys []string, args []any) shape
+	seen     chan struct{} // closed when a dequeue was recognised
+	matched  sync.Once
+	unhooked bool          // dequeues are not recognised: plain polling
+	trouble  time.Duration // rest after a failed dequeue; asynq's processor only
+	taken    []taken       // dequeued ahead; asynq's processor only
+	given    atomic.Int64  // tasks with asynq
+
+	quit  context.Context // ends: take no more
+	close context.CancelFunc
+	// drain ends what handlers run under, with cause ErrDraining.
+	work  context.Context
+	drain context.CancelCauseFunc
+
+	slots   chan struct{} // handlers that run; asynq frees its own too early
+	mu      sync.Mutex
+	state   lifecycle
+	running map[string]*Task
+	held    map[string]int // tasks that were taken and have not ended, by id
+	lastOK  time.Time      // owner key written
+	offs    []func()
+	jobs    sync.WaitGroup
+	chores  sync.WaitGroup
+}
+
+// Serve makes a server of a lane that runs at most concurrency handlers at
+// once. A process may have several, also of one lane.
+func (q *Queue) Serve(lane job.Lane, concurrency int, h Handler) *Server {
+	concurrency = max(concurrency, 1)
+	s := &Server{
+		q: q, lane: lane, keys: q.keys(lane), concurrency: concurrency, handler: h, shape: shapeOf,
+		id: job.NewID(), wake: newBell(), seen: make(chan struct{}),
+		slots: make(chan struct{}, concurrency), running: map[string]*Task{}, held: map[string]int{},
+	}
+	s.quit, s.close = context.WithCancel(context.Background())
+	s.work, s.drain = context.WithCancelCause(context.Background())
+	return s
+}
+
+// Start begins to take jobs. It does not fail when Redis is away: the server
+// begins when Redis comes.
+func (s *Server) Start(ctx context.Context) error {
+	s.mu.Lock()
+	if s.state != fresh {
+		s.mu.Unlock()
+		return fmt.Errorf("start server of lane %s: it was started or stopped before", s.lane)
+	}
+	s.state = started
+	s.mu.Unlock()
+	s.sign(ctx)
+	s.q.wakes.add(s.lane, s.wake)
+	s.offs = append(s.offs,
+		s.q.hub.on(ctx, s.keys.wake(), func(string, bool) { s.wake.ring() }),
+		s.q.hub.on(ctx, s.keys.cancel(), func(id string, renewed bool) {
+			if !renewed {
+				s.stopJob(id, ErrCanceled)
+			}
+		}))
+	if err := s.listen(hookedInterval); err != nil {
+		return err
+	}
+	t := time.NewTimer(2 * time.Second)
+	defer t.Stop()
+	select {
+	case <-s.seen:
+	case <-t.C:
+		s.q.opt.Log.Error("asynq dequeues in a way that is not recognised; polling instead", "lane", s.lane, "every", plainInterval)
+		s.asynq.Shutdown()
+		s.unhooked = true
+		if err := s.listen(plainInterval); err != nil {
+			return err
+		}
+	}
+	s.chores.Go(s.housekeep)
+	return nil
+}
+
+func (s *Server) listen(interval time.Duration) error {
+	s.asynq = asynq.NewServerFromRedisClient(
+		&serverWire{UniversalClient: s.q.redis, server: s},
+		asynq.Config{
+			Concurrency:              s.concurrency,
+			Queues:                   map[string]int{string(s.lane): 1},
+			TaskCheckInterval:        interval,
+			DelayedTaskCheckInterval: time.Second,
+			// Handlers are told to stop before; this is only the last resort.
+			ShutdownTimeout: 30 * time.Second,
+			RetryDelayFunc:  func(int, error, *asynq.Task) time.Duration { return 0 },
+			IsFailure:       func(error) bool { return false },
+			Logger:          asynqLog{s.q.opt.Log.With("lane", string(s.lane))},
+			LogLevel:        asynq.WarnLevel,
+		})
+	if err := s.asynq.Start(asynq.HandlerFunc(s.process)); err != nil {
+		return fmt.Errorf("start asynq for lane %s: %w", s.lane, err)
+	}
+	return nil
+}
+
+// Stop drains: it takes no further job, tells handlers to stop (their contexts
+// end with ErrDraining), and waits for them. What they hand back is free for
+// other workers at once.
+func (s *Server) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	was := s.state
+	s.state = stopped
+	s.mu.Unlock()
+	s.close()
+	s.drain(ErrDraining)
+	if was == fresh {
+		return nil
+	}
+	s.q.wakes.remove(s.lane, s.wake)
+	for _, off := range s.offs {
+		off()
+	}
+	if was == started {
+		s.chores.Go(func() { s.asynq.Shutdown(); s.giveBack(ctx) })
+	}
+	if err := wait(ctx, &s.jobs, "handlers of lane "+string(s.lane)); err != nil {
+		return err
+	}
+	if err := wait(ctx, &s.chores, "server of lane "+string(s.lane)); err != nil {
+		return err
+	}
+	s.unsign(ctx)
+	return nil
+}
+
+// process is asynq's handler. It always returns nil: the end of a job is
+// written here, whole, and asynq's acknowledgement is swallowed by the wire.
+func (s *Server) process(actx context.Context, at *asynq.Task) error {
+	defer s.given.Add(-1)
+	id, _ := asynq.GetTaskID(actx)
+	defer s.unhold(id)
+	var p parcel
+	if err := json.Unmarshal(at.Payload(), &p); err != nil || p.ID != id {
+		s.q.opt.Log.Error("a task cannot be read", "task", id, "error", err)
+		s.settle(actx, &Task{s: s, Spec: job.Spec{ID: id}}, time.Time{},
+			outcome{state: job.StateFailed, err: job.Errorf(job.CodeInternal, "the job could not be read")})
+		return nil
+	}
+	t := &Task{Spec: p.Spec, Attempt: 1, EnqueuedAt: p.CreatedAt, s: s}
+	// A job ends with the server's work, not with asynq's lease (see heed).
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(actx))
+	defer cancel(nil)
+	defer context.AfterFunc(s.work, func() { cancel(ErrDraining) })() //nolint:contextcheck // the server's own life
+	t.cancel = cancel
+	if !s.enter(t) {
+		return nil // it runs here already; that run ends it
+	}
+	defer s.leave(t)
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-s.work.Done():
+		s.settle(ctx, t, time.Time{}, outcome{state: job.StateQueued, refund: true, why: stoppedWhy})
+		return nil
+	}
+	if s.unhooked { // asynq's own dequeue notes no owner
+		if err := s.own(ctx, id); err != nil {
+			s.q.opt.Log.Warn("a task could not be claimed; its lane's sweep will", "job", id, "error", err)
+			return nil
+		}
+	}
+	began := s.q.now()
+	if !p.Deadline.IsZero() {
+		var stop context.CancelFunc
+		// Deadlines are the caller's clock; what remains is measured by ours.
+		ctx, stop = context.WithTimeoutCause(ctx, p.Deadline.Sub(began), ErrDeadline)
+		defer stop()
+		if !p.Deadline.After(began) {
+			s.settle(ctx, t, began, outcome{state: job.StateFailed, err: errTimeout()})
+			return nil
+		}
+	}
+	// A job whose caller still waits has no record, and costs no command here.
+	if p.ReplyTo == "" || began.UnixMilli() >= p.Outlives {
+		if o, stop := s.begin(ctx, t); stop {
+			if o != nil {
+				s.settle(ctx, t, began, *o)
+			}
+			return nil
+		}
+	}
+	done := make(chan struct{})
+	defer close(done)
+	go s.heed(actx, done, cancel)
+	result, err := s.run(ctx, t)
+	o := judge(result, err, endedBy(ctx), t.Attempt, s.q.opt.MaxAttempts)
+	if o.err != nil && o.state == job.StateFailed {
+		s.q.opt.Log.Warn("a job failed", "job", id, "kind", p.Kind, "attempt", t.Attempt, "code", o.err.Code, "error", o.err)
+	}
+	s.settle(ctx, t, began, o)
+	return nil
+}
+
+// own notes that a task is this server's.
+func (s *Server) own(ctx context.Context, id string) error {
+	ctx, cancel := s.q.patience(ctx)
+	defer cancel()
+	return s.q.redis.HSet(ctx, s.keys.task(id), "owner", s.id).Err()
+}
+
+// heed cancels a job when asynq's context ends, as it does when an operator
+// cancels the task in asynq's monitor. It also ends when asynq's lease has run
+// out during an outage of Redis; that is no reason to stop, since the task is
+// still ours by its owner key.
+func (s *Server) heed(actx context.Context, done <-chan struct{}, cancel context.CancelCauseFunc) {
+	select {
+	case <-done:
+	case <-actx.Done():
+		if s.recentlySigned() {
+			cancel(ErrCanceled)
+		}
+	}
+}
+
+// enter counts a task as running here, unless it does already.
+func (s *Server) enter(t *Task) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, twice := s.running[t.Spec.ID]; twice {
+		return false
+	}
+	s.running[t.Spec.ID] = t
+	s.jobs.Add(1)
+	return true
+}
+
+func (s *Server) leave(t *Task) {
+	s.mu.Lock()
+	delete(s.running, t.Spec.ID)
+	s.mu.Unlock()
+	s.jobs.Done()
+}
+
+func (s *Server) stopJob(id string, cause error) {
+	s.mu.Lock()
+	t := s.running[id]
+	s.mu.Unlock()
+	if t != nil {
+		t.cancel(cause)
+	}
+}
+
+// asynqLog passes asynq's own lines on.
+type asynqLog struct{ *slog.Logger }
+
+func (l asynqLog) Debug(a ...any) { l.Logger.Debug("asynq", "said", fmt.Sprint(a...)) }
+func (l asynqLog) Info(a ...any)  { l.Logger.Info("asynq", "said", fmt.Sprint(a...)) }
+func (l asynqLog) Warn(a ...any)  { l.Logger.Warn("asynq", "said", fmt.Sprint(a...)) }
+func (l asynqLog) Error(a ...any) { l.Logger.Error("asynq", "said", fmt.Sprint(a...)) }
+
+// Fatal is never called by asynq's server.
+func (l asynqLog) Fatal(a ...any) { l.Logger.Error("asynq", "said", fmt.Sprint(a...)) }
+
+var errPanic = errors.New("the handler panicked")

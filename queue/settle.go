@@ -1,0 +1,188 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// begin marks a recorded job as running. stop says not to run it; then o, if
+// any, is how to end it.
+func (s *Server) begin(ctx context.Context, t *Task) (o *outcome, stop bool) {
+	t.recorded.Store(true)
+	for rest := 20 * time.Millisecond; ; rest = min(2*rest, time.Second) {
+		verdict, attempt, err := s.tryBegin(ctx, t.Spec.ID)
+		switch {
+		case err != nil:
+			// Redis is away. The task stays ours; wait for it rather than run
+			// a job that may have been canceled.
+			s.q.opt.Log.Warn("a job could not be begun", "job", t.Spec.ID, "error", err)
+			if !pause(ctx, rest) {
+				o := judge(nil, err, endedBy(ctx), 1, 1)
+				return &o, true
+			}
+			continue
+		case verdict == "final":
+			return &outcome{state: job.StateSucceeded}, true // acknowledge; the record stays as it is
+		case verdict == "canceled":
+			return &outcome{state: job.StateCanceled, err: errCanceledJob()}, true
+		case verdict == "none":
+			t.recorded.Store(t.Spec.ReplyTo == "")
+		}
+		t.Attempt = max(attempt, 1)
+		return nil, false
+	}
+}
+
+func (s *Server) tryBegin(ctx context.Context, id string) (verdict string, attempt int, err error) {
+	ctx, cancel := s.q.patience(ctx)
+	defer cancel()
+	got, err := s.q.scripts.start.Run(ctx, s.q.redis, []string{s.keys.record(id)}, s.keys.own, id, millis(s.q.now())).Slice()
+	if err != nil {
+		return "", 0, err
+	}
+	verdict, _ = got[0].(string)
+	n, _ := got[1].(int64)
+	return verdict, int(n), nil
+}
+
+// run calls the handler; a panic fails the job and no other.
+func (s *Server) run(ctx context.Context, t *Task) (result any, err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			s.q.opt.Log.Error("a handler panicked", "job", t.Spec.ID, "kind", t.Spec.Kind, "panic", x, "stack", string(debug.Stack()))
+			result, err = nil, fmt.Errorf("%w: %v", errPanic, x)
+		}
+	}()
+	for attempt := 1; ; attempt++ {
+		result, err = s.handler(ctx, t)
+		// A waiting caller is served here and now rather than after a rest.
+		again := judge(result, err, endedBy(ctx), attempt, s.q.opt.MaxAttempts)
+		if t.recorded.Load() || again.state != job.StateQueued || again.refund {
+			return result, err
+		}
+		t.Attempt = attempt + 1
+		if !pause(ctx, time.Duration(attempt)*10*time.Millisecond) {
+			return result, err
+		}
+	}
+}
+
+// settleFor bounds how long a worker tries to write the end of a job when it
+// is itself to end. After that the job runs again elsewhere.
+const settleFor = 3 * time.Second
+
+// settle writes what became of a job, as often as it takes, also after ctx.
+func (s *Server) settle(ctx context.Context, t *Task, began time.Time, o outcome) {
+	ctx = context.WithoutCancel(ctx)
+	progress := t.end()
+	var giveUp <-chan time.Time
+	quit := s.quit.Done()
+	for rest := 20 * time.Millisecond; ; rest = min(2*rest, time.Second) {
+		verdict, err := s.write(ctx, t, began, progress, o)
+		if err == nil {
+			switch verdict {
+			case "canceled":
+				o = outcome{state: job.StateCanceled, err: errCanceledJob()}
+				continue
+			case "lost":
+				s.q.opt.Log.Debug("a job's end was not written: it is no longer this worker's", "job", t.Spec.ID)
+			}
+			return
+		}
+		s.q.opt.Log.Warn("the end of a job could not be written yet", "job", t.Spec.ID, "error", err)
+		timer := time.NewTimer(rest)
+		select {
+		case <-timer.C:
+		case <-quit:
+			quit = nil
+			giveUp = time.After(settleFor)
+		case <-giveUp:
+			return
+		}
+		timer.Stop()
+	}
+}
+
+func (s *Server) write(ctx context.Context, t *Task, began time.Time, progress []byte, o outcome) (string, error) {
+	ctx, cancel := s.q.patience(ctx)
+	defer cancel()
+	if o.state == job.StateQueued {
+		return s.writeRequeue(ctx, t.Spec.ID, progress, o)
+	}
+	return s.writeFinish(ctx, t.Spec, began, progress, o)
+}
+
+func (s *Server) writeFinish(ctx context.Context, spec job.Spec, began time.Time, progress []byte, o outcome) (string, error) {
+	var result, fault []byte
+	if o.state == job.StateSucceeded && o.result != nil {
+		b, err := json.Marshal(o.result)
+		if err != nil {
+			s.q.opt.Log.Error("a result cannot be encoded", "job", spec.ID, "error", err)
+			o = outcome{state: job.StateFailed, err: job.AsError(err)}
+		}
+		result = b
+	}
+	if o.err != nil {
+		b, err := json.Marshal(o.err)
+		if err != nil {
+			return "", err
+		}
+		fault = b
+	}
+	now, k := s.q.now(), s.keys
+	keys := []string{
+		k.active(), k.lease(), k.task(spec.ID), k.day(k.processed(), now), k.processed(),
+		k.day(k.failed(), now), k.failed(), k.record(spec.ID),
+	}
+	statsEnd := now.AddDate(0, 0, 90).Unix()
+	if spec.ReplyTo != "" {
+		said := encodeReply(spec.ID, replyAnswer, result)
+		if fault != nil {
+			said = encodeReply(spec.ID, replyError, fault)
+		}
+		verdict, err := s.q.funnel.run(ctx, s.q.scripts.answer, keys,
+			spec.ID, s.id, string(o.state), k.reply(spec.ReplyTo), said, statsEnd).Text()
+		if err != nil || verdict != "record" {
+			return verdict, err
+		}
+	}
+	retain := s.q.opt.ResultRetention
+	if o.state == job.StateFailed {
+		retain = s.q.opt.FailedRetention
+	}
+	start := now
+	if !began.IsZero() {
+		start = began
+	}
+	return s.q.scripts.finish.Run(ctx, s.q.redis, keys,
+		spec.ID, s.id, string(o.state), k.own, millis(now), result, fault, progress,
+		seconds(retain), statsEnd, millis(start)).Text()
+}
+
+func (s *Server) writeRequeue(ctx context.Context, id string, progress []byte, o outcome) (string, error) {
+	now := s.q.now()
+	var notBefore int64
+	if o.after > 0 {
+		notBefore = int64(math.Ceil(float64(now.Add(o.after).UnixMilli()) / 1000))
+	}
+	refund := "0"
+	if o.refund {
+		refund = "1"
+	}
+	k := s.keys
+	return s.q.scripts.requeue.Run(ctx, s.q.redis,
+		[]string{k.active(), k.lease(), k.task(id), k.pending(), k.retry()},
+		k.own, id, s.id, notBefore, now.UnixNano(), o.why, refund, progress).Text()
+}
+
+// seconds rounds up, at least one: a key must not fade before it is written.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(max(1, int64(math.Ceil(d.Seconds()))), 10)
+}

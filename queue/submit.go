@@ -1,0 +1,115 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// parcel is a task's payload: the job, and what only this package needs.
+type parcel struct {
+	job.Spec
+	// Outlives is when the caller's wait runs out (unix ms). From then on the
+	// job may have a record although it has a reply list too.
+	Outlives int64 `json:"outlives,omitempty"`
+}
+
+// faraway keeps asynq's own timeout, which it rounds to seconds, out of the
+// way: deadlines are kept by the server's context.
+const faraway = 10 * 365 * 24 * time.Hour
+
+// Submit makes a record and queues the job. It answers job.Error with
+// CodeQueueFull when the lane is full and CodeUnavailable, within a second,
+// when Redis is gone; then nothing was stored that the caller must know of.
+// Submitting the same id again is no error.
+func (q *Queue) Submit(ctx context.Context, spec job.Spec) (job.Job, error) {
+	if err := q.complete(&spec); err != nil {
+		return job.Job{}, err
+	}
+	spec.ReplyTo = ""
+	pending, err := q.put(ctx, parcel{Spec: spec}, withRecord)
+	if err != nil {
+		return job.Job{}, err
+	}
+	j := newJob(spec)
+	if pending > 0 {
+		position := int(pending)
+		j.QueuePosition = &position
+	}
+	return j, nil
+}
+
+// complete fills what the caller may leave out and refuses what cannot be run.
+func (q *Queue) complete(spec *job.Spec) error {
+	if !spec.Kind.Valid() {
+		return job.Errorf(job.CodeInvalid, "kind %q is unknown; it is one of %q and %q", spec.Kind, job.KindInteract, job.KindTrain).On("kind")
+	}
+	if spec.ID == "" {
+		spec.ID = job.NewID()
+	} else if _, err := job.IDTime(spec.ID); err != nil {
+		return job.Errorf(job.CodeInvalid, "%v", err).On("id")
+	}
+	if spec.Lane == "" {
+		spec.Lane = job.LaneBatch
+		if spec.Kind == job.KindTrain {
+			spec.Lane = job.LaneTrain
+		}
+	}
+	if spec.CreatedAt.IsZero() {
+		spec.CreatedAt = q.now()
+	}
+	return nil
+}
+
+// placing says how put treats the record of a job.
+type placing int
+
+const (
+	forCaller  placing = iota // a caller waits; there is no record yet
+	withRecord                // make the record, unless it is there
+	forRecord                 // it is there, and lost its task
+)
+
+// put queues a task, with what belongs to it, in one step, and wakes a worker.
+// It returns how many jobs now wait in the lane.
+func (q *Queue) put(ctx context.Context, p parcel, how placing) (int64, error) {
+	payload, err := json.Marshal(p)
+	if err != nil {
+		return 0, fmt.Errorf("encode job %s: %w", p.ID, err)
+	}
+	k := q.keys(p.Lane)
+	call := &enqueueCall{script: q.scripts.submit}
+	switch how {
+	case forCaller:
+		call.script = q.scripts.enqueue
+		call.extra = []any{k.own, q.opt.MaxQueue, k.reply(p.ReplyTo)}
+	case withRecord:
+		call.extra = append([]any{k.own, q.opt.MaxQueue}, recordFields(p.Spec)...)
+	case forRecord:
+		call.extra = []any{k.own, 0}
+	}
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	task := asynq.NewTask(string(p.Kind), payload)
+	_, err = q.producer.EnqueueContext(context.WithValue(ctx, enqueueKey{}, call), task,
+		asynq.TaskID(p.ID), asynq.Queue(string(p.Lane)), asynq.Timeout(faraway), asynq.MaxRetry(1<<20))
+	switch {
+	case call.err != nil:
+		return 0, unavailable("enqueue job "+p.ID, call.err)
+	case err != nil && !errors.Is(err, asynq.ErrTaskIDConflict):
+		return 0, unavailable("enqueue job "+p.ID, err)
+	case !call.done:
+		return 0, fmt.Errorf("enqueue job %s: asynq no longer enqueues as this package knows it", p.ID)
+	case call.verdict < 0:
+		return 0, job.Errorf(job.CodeQueueFull, "%d jobs wait already, as many as are allowed; try again shortly", call.pending).
+			After(time.Second)
+	}
+	q.wakes.ring(p.Lane)
+	return call.pending, nil
+}

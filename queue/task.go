@@ -1,0 +1,98 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// progressEvery bounds how often a job's progress is written.
+const progressEvery = 250 * time.Millisecond
+
+// Task is a job in a handler's hands.
+type Task struct {
+	Spec       job.Spec
+	Attempt    int // from 1; a hand-back does not count
+	EnqueuedAt time.Time
+
+	s        *Server
+	recorded atomic.Bool // it has a record, so far as is known
+	cancel   context.CancelCauseFunc
+
+	mu      sync.Mutex
+	latest  []byte // progress as JSON, nil if none
+	phase   string // of latest
+	written time.Time
+	flush   *time.Timer // writes what was held back
+	over    bool
+}
+
+// Progress tells how far the job is. Writes are throttled; the last one is
+// never lost, and a new phase is written at once. It returns why the job
+// should stop, if it should; trouble with Redis is no reason to.
+func (t *Task) Progress(ctx context.Context, p job.Progress) error {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.latest = b
+	rest := progressEvery - time.Since(t.written)
+	now := t.recorded.Load() && !t.over && (rest <= 0 || p.Phase != t.phase)
+	t.phase = p.Phase
+	switch {
+	case now:
+		t.written = time.Now()
+		if t.flush != nil {
+			t.flush.Stop()
+			t.flush = nil
+		}
+	case t.recorded.Load() && !t.over && t.flush == nil:
+		t.flush = time.AfterFunc(rest, t.writeHeldBack)
+	}
+	t.mu.Unlock()
+	if now {
+		t.write(ctx, b)
+	}
+	return endedBy(ctx)
+}
+
+func (t *Task) writeHeldBack() {
+	t.mu.Lock()
+	t.flush = nil
+	b, over := t.latest, t.over
+	t.written = time.Now()
+	t.mu.Unlock()
+	if !over {
+		t.write(context.Background(), b)
+	}
+}
+
+func (t *Task) write(ctx context.Context, b []byte) {
+	ctx, cancel := t.s.q.patience(context.WithoutCancel(ctx))
+	defer cancel()
+	k := t.s.keys
+	flag, err := t.s.q.scripts.progress.Run(ctx, t.s.q.redis, []string{k.record(t.Spec.ID)}, k.own, t.Spec.ID, b).Text()
+	if err != nil {
+		t.s.q.opt.Log.Warn("progress could not be written", "job", t.Spec.ID, "error", err)
+		return
+	}
+	if flag == "1" {
+		t.cancel(ErrCanceled)
+	}
+}
+
+// end stops the throttle and returns the last progress.
+func (t *Task) end() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = true
+	if t.flush != nil {
+		t.flush.Stop()
+	}
+	return t.latest
+}

@@ -1,0 +1,136 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+const (
+	// sleepAtMost is how long an idle lane goes without looking. asynq computes
+	// the end of a lease before it dequeues, so this must stay far below 30 s.
+	sleepAtMost = time.Second
+	// takeAtMost bounds the tasks of one dequeue, so that its script stays short.
+	takeAtMost = 32
+	// hookedInterval is what asynq sleeps after an empty dequeue; the real wait
+	// happens inside the dequeue.
+	hookedInterval = time.Microsecond
+	// plainInterval is the fallback when the dequeue is not recognised.
+	plainInterval = 2 * time.Millisecond
+)
+
+// bell is a latch: a ring before the wait is not lost, ten rings are one.
+type bell chan struct{}
+
+func newBell() bell { return make(bell, 1) }
+
+func (b bell) ring() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}
+
+// wakes rings the servers of this process, without a way through Redis.
+type wakes struct {
+	mu    sync.RWMutex
+	bells map[job.Lane]map[bell]struct{}
+}
+
+func newWakes() *wakes { return &wakes{bells: map[job.Lane]map[bell]struct{}{}} }
+
+func (w *wakes) add(l job.Lane, b bell) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.bells[l] == nil {
+		w.bells[l] = map[bell]struct{}{}
+	}
+	w.bells[l][b] = struct{}{}
+}
+
+func (w *wakes) remove(l job.Lane, b bell) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.bells[l], b)
+}
+
+func (w *wakes) ring(l job.Lane) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for b := range w.bells[l] {
+		b.ring()
+	}
+}
+
+// taken is a task that was dequeued and not yet given to asynq.
+type taken struct{ id, msg string }
+
+// dequeue gives asynq a task. It takes as many as there are free slots at once
+// and keeps the others for asynq's next calls; with none it waits for a wake
+// and looks once more. Only asynq's one processor goroutine comes here.
+func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys []string, args []any) *redis.Cmd {
+	s.matched.Do(func() { close(s.seen) })
+	if s.quit.Err() != nil {
+		return redis.NewCmdResult(nil, redis.Nil)
+	}
+	if len(s.taken) > 0 {
+		return s.give()
+	}
+	cmd := s.take(ctx, client, keys, args)
+	if !errors.Is(cmd.Err(), redis.Nil) {
+		return cmd
+	}
+	t := time.NewTimer(sleepAtMost)
+	defer t.Stop()
+	select {
+	case <-s.wake:
+	case <-t.C:
+	case <-s.quit.Done():
+		return cmd
+	}
+	return s.take(ctx, client, keys, args)
+}
+
+func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []string, args []any) *redis.Cmd {
+	free := max(s.concurrency-int(s.given.Load()), 1)
+	cmd := s.q.scripts.dequeue.Run(ctx, client, keys, append(args, s.id, min(free, takeAtMost))...)
+	got, err := cmd.StringSlice()
+	switch {
+	case errors.Is(err, redis.Nil):
+		s.trouble = 0
+		return redis.NewCmdResult(nil, redis.Nil)
+	case err != nil:
+		// asynq asks again at once; with Redis gone that would be a hot loop.
+		s.trouble = min(max(2*s.trouble, 20*time.Millisecond), sleepAtMost)
+		pause(s.quit, s.trouble) //nolint:contextcheck // until the server quits
+		return redis.NewCmdResult(nil, err)
+	}
+	s.trouble = 0
+	for i := 0; i+1 < len(got); i += 2 {
+		s.taken = append(s.taken, taken{got[i], got[i+1]})
+		s.hold(got[i])
+	}
+	return s.give()
+}
+
+func (s *Server) give() *redis.Cmd {
+	first := s.taken[0]
+	s.taken = s.taken[1:]
+	s.given.Add(1)
+	return redis.NewCmdResult(first.msg, nil)
+}
+
+// giveBack frees the tasks that asynq did not come for before it stopped.
+func (s *Server) giveBack(ctx context.Context) {
+	for _, t := range s.taken {
+		s.settle(ctx, &Task{s: s, Spec: job.Spec{ID: t.id}}, time.Time{},
+			outcome{state: job.StateQueued, refund: true, why: stoppedWhy})
+		s.unhold(t.id)
+	}
+	s.taken = nil
+}
