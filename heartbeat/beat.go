@@ -1,0 +1,154 @@
+// Package heartbeat holds what each process says of itself (counters, latency
+// sketches, resources, the model it serves) and how those sayings add up to
+// one picture of the cluster. It knows nothing of Redis or HTTP: a Recorder
+// collects, a Pulse hands its snapshots to whatever carries them, and Sum adds
+// up what came in.
+package heartbeat
+
+import (
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// Roles that a process may play.
+const (
+	RoleAPI       = "api"
+	RoleWorker    = "worker"
+	RoleScheduler = "scheduler"
+)
+
+// Modes of a worker's resources, mildest first.
+const (
+	ModeIdle      = "idle"      // nobody asks; training may use its full share
+	ModeActive    = "active"    // callers are served; training yields
+	ModeThrottled = "throttled" // a limit is near; training slows down
+	ModePaused    = "paused"    // background learning is paused
+	ModeCooling   = "cooling"   // over a critical temperature; nothing heavy runs
+)
+
+// Beat is what one process says of itself at one moment.
+type Beat struct {
+	ID        string    `json:"id"`
+	Roles     []string  `json:"roles"`
+	Host      string    `json:"host"`
+	PID       int       `json:"pid"`
+	Version   string    `json:"version,omitempty"`
+	StartedAt *job.Time `json:"started_at"`
+	At        *job.Time `json:"at"`
+
+	// Of a worker.
+	Device     string             `json:"device,omitempty"`
+	Mode       string             `json:"mode,omitempty"`
+	ModeReason string             `json:"mode_reason,omitempty"`
+	Slots      int                `json:"slots,omitempty"`
+	Busy       int                `json:"busy,omitempty"`
+	Trainer    bool               `json:"trainer,omitempty"`
+	Training   string             `json:"training,omitempty"` // id of the train job being run
+	Model      *Model             `json:"model,omitempty"`
+	Breakers   map[string]Breaker `json:"breakers,omitempty"`
+	Hardware   *Hardware          `json:"hardware,omitempty"`
+
+	Memory Memory `json:"memory"`
+	// CPUPercent is how busy the machine is, 0 to 100; ProcessCPUPercent is this
+	// process's own use, where 100 is one core.
+	CPUPercent        float64 `json:"cpu_percent"`
+	ProcessCPUPercent float64 `json:"process_cpu_percent"`
+
+	// Total counts since the process started, Recent in the last Window.
+	Total  Counts `json:"total"`
+	Recent Counts `json:"recent"`
+	// RatePerSecond is requests (of an API process) or interacts (of a worker)
+	// per second over the last ten whole seconds.
+	RatePerSecond         float64 `json:"rate_per_second"`
+	InteractRatePerSecond float64 `json:"interact_rate_per_second"`
+
+	// The sketches hold the last Window or, if nothing happened in it, the whole
+	// life of the process.
+	Latency    Sketch `json:"latency,omitempty"`    // ms, as an API process's callers saw it
+	Queue      Sketch `json:"queue,omitempty"`      // ms between submission and pickup
+	Compute    Sketch `json:"compute,omitempty"`    // ms of computing an answer
+	Depth      Sketch `json:"depth,omitempty"`      // flow steps
+	Confidence Sketch `json:"confidence,omitempty"` // 0 to 1
+}
+
+// Has reports whether the process plays role.
+func (b *Beat) Has(role string) bool {
+	for _, r := range b.Roles {
+		if r == role {
+			return true
+		}
+	}
+	return false
+}
+
+// Counts are events of one process.
+type Counts struct {
+	// Of an API process: interacts asked for, those put off with 202, and those
+	// that ended with a 5xx.
+	Requests int64 `json:"requests"`
+	Accepted int64 `json:"accepted"`
+	Failed   int64 `json:"failed"`
+
+	// Of a worker: interacts computed. JobsFailed counts only those whose caller
+	// did not wait; for a waited-for one the API process counts the failure.
+	Answered   int64            `json:"answered"`
+	Refused    int64            `json:"refused"`
+	JobsFailed int64            `json:"jobs_failed"`
+	Converged  int64            `json:"converged"`
+	Flowed     int64            `json:"flowed"` // interacts that ran the flow at all
+	Refusals   map[string]int64 `json:"refusals,omitempty"`
+}
+
+func (c *Counts) add(o Counts) {
+	c.Requests += o.Requests
+	c.Accepted += o.Accepted
+	c.Failed += o.Failed
+	c.Answered += o.Answered
+	c.Refused += o.Refused
+	c.JobsFailed += o.JobsFailed
+	c.Converged += o.Converged
+	c.Flowed += o.Flowed
+	for reason, n := range o.Refusals {
+		if c.Refusals == nil {
+			c.Refusals = make(map[string]int64)
+		}
+		c.Refusals[reason] += n
+	}
+}
+
+// Model describes the model that a worker serves.
+type Model struct {
+	Architecture        string         `json:"architecture"`
+	Size                string         `json:"size"`
+	Parameters          int            `json:"parameters"`
+	Checkpoint          string         `json:"checkpoint"`
+	ConfidenceThreshold float64        `json:"confidence_threshold"`
+	TargetError         float64        `json:"target_error"`
+	Lessons             int            `json:"lessons"`
+	Answers             int            `json:"answers"`
+	Topics              map[string]int `json:"topics"`
+	LoadedAt            *job.Time      `json:"loaded_at,omitempty"`
+}
+
+// Breaker is the state of a circuit breaker.
+type Breaker struct {
+	State    string    `json:"state"` // closed, half-open, open
+	Failures int       `json:"failures"`
+	OpenedAt *job.Time `json:"opened_at,omitempty"`
+}
+
+// Memory is a process's resident memory in MB (2^20 bytes).
+type Memory struct {
+	CurrentMB           float64 `json:"current_mb"`
+	PeakMB              float64 `json:"peak_mb"`
+	GrowthRateMBPerHour float64 `json:"growth_rate_mb_per_hour"`
+}
+
+// Window is how far back recent figures reach.
+const Window = windowSlices * sliceLength
+
+const (
+	windowSlices = 10
+	sliceLength  = 30 * time.Second
+)

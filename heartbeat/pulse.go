@@ -1,0 +1,105 @@
+package heartbeat
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Send carries a beat to where the others can read it, to be forgotten after ttl.
+type Send func(ctx context.Context, id string, payload []byte, ttl time.Duration) error
+
+// Pulse reads the resources and sends a snapshot, again and again.
+type Pulse struct {
+	recorder  *Recorder
+	resources *Resources
+	send      Send
+	log       *slog.Logger
+	interval  time.Duration
+
+	mu     sync.Mutex
+	cancel context.CancelFunc
+	done   chan struct{}
+	failed bool
+}
+
+// Interval is how often a process beats. A beat outlives three of them, so that
+// one lost message does not make a process vanish.
+const Interval = time.Second
+
+// NewPulse returns a pulse that beats every Interval once started.
+func NewPulse(recorder *Recorder, resources *Resources, send Send, log *slog.Logger) *Pulse {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	recorder.Fill(resources.Fill)
+	return &Pulse{recorder: recorder, resources: resources, send: send, log: log, interval: Interval}
+}
+
+// Start sends the first beat and begins beating. A send that fails is logged
+// once and tried again at the next beat.
+func (p *Pulse) Start(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done != nil {
+		return nil
+	}
+	p.beat(ctx)
+	ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	p.done = make(chan struct{})
+	go p.run(ctx, p.done)
+	return nil
+}
+
+func (p *Pulse) run(ctx context.Context, done chan<- struct{}) {
+	defer close(done)
+	tick := time.NewTicker(p.interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			p.beat(ctx)
+		}
+	}
+}
+
+// Stop ends the beating.
+func (p *Pulse) Stop(ctx context.Context) error {
+	p.mu.Lock()
+	cancel, done := p.cancel, p.done
+	p.mu.Unlock()
+	if done == nil {
+		return nil
+	}
+	cancel()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop the heartbeat: %w", ctx.Err())
+	}
+}
+
+func (p *Pulse) beat(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, p.interval)
+	defer cancel()
+	p.resources.Read(ctx)
+	b := p.recorder.Snapshot()
+	payload, err := json.Marshal(b)
+	if err == nil {
+		err = p.send(ctx, b.ID, payload, 3*p.interval)
+	}
+	if (err != nil) != p.failed && ctx.Err() != context.Canceled {
+		p.failed = err != nil
+		if err != nil {
+			p.log.Warn("heartbeat not sent; trying again each second", "error", err)
+		} else {
+			p.log.Info("heartbeat sent again")
+		}
+	}
+}
