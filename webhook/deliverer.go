@@ -1,0 +1,184 @@
+// Package webhook tells receivers of the events of jobs, by the Standard
+// Webhooks scheme (https://www.standardwebhooks.com). Any number of deliverers
+// share the work; an event arrives at least once, those of one job in order.
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	standard "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/nexus-continuum/nexus/queue"
+)
+
+// Queue is what a Deliverer needs of the jobs' transport; *queue.Queue is one.
+type Queue interface {
+	Postings(ctx context.Context, most int, lend time.Duration) (due []queue.Posting, next time.Duration, err error)
+	PostingNews(ctx context.Context) <-chan struct{}
+	Delivered(ctx context.Context, p queue.Posting) error
+	Postpone(ctx context.Context, p queue.Posting, failures int, after time.Duration) error
+	Drop(ctx context.Context, p queue.Posting) (int, error)
+}
+
+// Options of a Deliverer. Queue and Secret are required.
+type Options struct {
+	Queue  Queue
+	Secret string // whsec_…
+	Guard  Guard
+	// Timeout of one request, answer included; 10 s.
+	Timeout time.Duration
+	// Rest returns how long to wait after so many failures (from 1); false is
+	// never again. nil is Backoff.
+	Rest func(failures int) (time.Duration, bool)
+	// AtOnce is how many requests may be under way; 64.
+	AtOnce int
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// look is how often a deliverer looks without being told.
+const look = 2 * time.Second
+
+// Backoff is how long to wait after so many failures: 5 s, then three times
+// longer each time up to 3 h, in all about a day. Each is spread by ±20 %, so
+// that a receiver that comes back is not called by all at once.
+func Backoff(failures int) (time.Duration, bool) {
+	const most = 15
+	if failures > most {
+		return 0, false
+	}
+	rest := 5 * time.Second
+	for range failures - 1 {
+		rest = min(3*rest, 3*time.Hour)
+	}
+	return time.Duration(float64(rest) * (0.8 + 0.4*rand.Float64())), true
+}
+
+// Deliverer posts events until it is stopped.
+type Deliverer struct {
+	opt    Options
+	client *http.Client
+	signer *standard.Webhook
+
+	mu     sync.Mutex
+	cancel context.CancelFunc
+	loop   sync.WaitGroup
+}
+
+// New makes a deliverer; nothing is sent before Start.
+func New(opt Options) (*Deliverer, error) {
+	if opt.Queue == nil {
+		return nil, errors.New("webhook: a queue is needed")
+	}
+	if err := CheckSecret(opt.Secret); err != nil {
+		return nil, fmt.Errorf("webhook: the secret %w", err)
+	}
+	signer, err := standard.NewWebhook(opt.Secret)
+	if err != nil {
+		return nil, fmt.Errorf("webhook: %w", err)
+	}
+	if opt.Timeout == 0 {
+		opt.Timeout = 10 * time.Second
+	}
+	if opt.Rest == nil {
+		opt.Rest = Backoff
+	}
+	if opt.AtOnce == 0 {
+		opt.AtOnce = 64
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Deliverer{opt: opt, client: opt.Guard.client(opt.Timeout), signer: signer}, nil
+}
+
+// Start begins to deliver.
+func (d *Deliverer) Start(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cancel != nil {
+		return nil
+	}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	d.cancel = cancel
+	d.loop.Go(func() { d.run(life) })
+	return nil
+}
+
+// Stop breaks off what is under way, for another deliverer or a later start to
+// send again, and waits.
+func (d *Deliverer) Stop(ctx context.Context) error {
+	d.mu.Lock()
+	cancel := d.cancel
+	if cancel == nil {
+		d.cancel = func() {} // a later Start does nothing
+	}
+	d.mu.Unlock()
+	if cancel == nil {
+		return nil
+	}
+	cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.loop.Wait()
+		d.client.CloseIdleConnections()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop the delivery of webhooks: %w", ctx.Err())
+	}
+}
+
+// run fetches as many events as there are free hands for.
+func (d *Deliverer) run(ctx context.Context) {
+	var hands sync.WaitGroup
+	defer hands.Wait()
+	news := d.opt.Queue.PostingNews(ctx)
+	done := make(chan struct{}, d.opt.AtOnce)
+	timer := time.NewTimer(look)
+	defer timer.Stop()
+	for busy := 0; ; {
+		due, next, err := d.fetch(ctx, d.opt.AtOnce-busy)
+		if err != nil && ctx.Err() == nil {
+			d.opt.Log.Warn("events for webhooks could not be fetched; they are looked for again", "error", err)
+			next = look
+		}
+		for _, p := range due {
+			busy++
+			hands.Go(func() {
+				d.handle(ctx, p)
+				done <- struct{}{}
+			})
+		}
+		timer.Reset(min(next, look))
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-news:
+		case <-done:
+			busy--
+		}
+	}
+}
+
+// fetch lends for longer than a request and its report can take.
+func (d *Deliverer) fetch(ctx context.Context, free int) ([]queue.Posting, time.Duration, error) {
+	if free == 0 {
+		return nil, look, nil
+	}
+	return d.opt.Queue.Postings(ctx, free, 3*d.opt.Timeout)
+}
