@@ -1,0 +1,176 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nexus-continuum/nexus/model"
+)
+
+// batcher brings prompts to the model. It has as many slots as prompts may be
+// computed at once, each a goroutine of its own, so that a slot is free again
+// only when its work has stopped, whatever became of the job. A slot that is
+// free takes what is waiting, up to a fair share of it, and never waits for
+// more: the memory is scanned for all of them together.
+type batcher struct {
+	slots  int
+	urgent chan *ask // callers wait
+	later  chan *ask // will be polled for
+	ask    func([]model.Query) ([]model.Verdict, *served, error)
+
+	quit chan struct{}
+	stop sync.Once
+	done sync.WaitGroup
+
+	busy  atomic.Int32
+	spent atomic.Int64 // nanoseconds of all slots together
+}
+
+// ask is one prompt on its way.
+type ask struct {
+	ctx   context.Context
+	query model.Query
+	reply chan answered // holds one
+}
+
+// answered is what came back for one prompt.
+type answered struct {
+	verdict model.Verdict
+	by      *served
+	began   time.Time
+	took    time.Duration
+	err     error
+}
+
+func newBatcher(slots, waiting int, f func([]model.Query) ([]model.Verdict, *served, error)) *batcher {
+	return &batcher{
+		slots: slots, ask: f, quit: make(chan struct{}),
+		urgent: make(chan *ask, waiting), later: make(chan *ask, waiting),
+	}
+}
+
+func (b *batcher) start() {
+	for range b.slots {
+		b.done.Go(b.run)
+	}
+}
+
+// close ends the slots after the work in hand.
+func (b *batcher) close() {
+	b.stop.Do(func() { close(b.quit) })
+	b.done.Wait()
+}
+
+// do has one prompt computed. It returns early if ctx ends; a slot that has
+// begun by then still finishes.
+func (b *batcher) do(ctx context.Context, q model.Query, urgent bool) answered {
+	a := &ask{ctx: ctx, query: q, reply: make(chan answered, 1)}
+	to := b.later
+	if urgent {
+		to = b.urgent
+	}
+	select {
+	case to <- a:
+	case <-ctx.Done():
+		return answered{err: context.Cause(ctx)}
+	case <-b.quit:
+		return answered{err: errStopped}
+	}
+	select {
+	case r := <-a.reply:
+		return r
+	case <-ctx.Done():
+		return answered{err: context.Cause(ctx)}
+	case <-b.quit:
+		return answered{err: errStopped}
+	}
+}
+
+// run is one slot.
+func (b *batcher) run() {
+	batch := make([]*ask, 0, model.MaxBatch)
+	for {
+		batch = b.take(batch[:0])
+		if batch == nil {
+			return
+		}
+		b.busy.Add(1)
+		began := time.Now()
+		b.compute(batch, began)
+		b.spent.Add(int64(time.Since(began)))
+		b.busy.Add(-1)
+		clear(batch)
+	}
+}
+
+// take waits for a prompt and adds what else is waiting, leaving the other
+// slots their share; nil when the batcher closes.
+func (b *batcher) take(batch []*ask) []*ask {
+	select {
+	case a := <-b.urgent:
+		batch = append(batch, a)
+	default:
+		select {
+		case a := <-b.urgent:
+			batch = append(batch, a)
+		case a := <-b.later:
+			batch = append(batch, a)
+		case <-b.quit:
+			return nil
+		}
+	}
+	waiting := len(b.urgent) + len(b.later)
+	share := min(model.MaxBatch, 1+(waiting+b.slots-1)/b.slots)
+	for len(batch) < share {
+		select {
+		case a := <-b.urgent:
+			batch = append(batch, a)
+			continue
+		default:
+		}
+		select {
+		case a := <-b.later:
+			batch = append(batch, a)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+func (b *batcher) compute(batch []*ask, began time.Time) {
+	queries := make([]model.Query, 0, len(batch))
+	wanted := batch[:0]
+	for _, a := range batch {
+		if a.ctx.Err() == nil {
+			queries, wanted = append(queries, a.query), append(wanted, a)
+		}
+	}
+	if len(wanted) == 0 {
+		return
+	}
+	verdicts, by, err := b.ask(queries)
+	took := time.Since(began)
+	for i, a := range wanted {
+		r := answered{by: by, began: began, took: took, err: err}
+		if err == nil {
+			r.verdict = verdicts[i]
+		}
+		a.reply <- r
+	}
+}
+
+// guarded asks m and turns a panic, which a damaged model could cause, into an
+// error: it must not take the process with it.
+func guarded(m *model.Model, queries []model.Query) (v []model.Verdict, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the model panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return m.Ask(queries), nil
+}

@@ -1,0 +1,80 @@
+package worker
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// control follows what operators told the cluster.
+type control struct {
+	record atomic.Pointer[storage.Control]
+}
+
+func (c *control) now() storage.Control {
+	if r := c.record.Load(); r != nil {
+		return *r
+	}
+	return storage.Control{Training: true}
+}
+
+// pausedReason is what a paused job or process says.
+const pausedReason = "learning is paused by an operator"
+
+// followControl reads the record when told to, and every two seconds.
+func (w *Worker) followControl(ctx context.Context) {
+	said := w.opt.Queue.Subscribe(ctx, channelControl)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case msg, ok := <-said:
+			if !ok {
+				said = nil
+				continue
+			}
+			if t := w.trainer.Load(); t != nil && msg == messageSave {
+				t.Save()
+				continue
+			}
+		case <-tick.C:
+		}
+		w.readControl(ctx)
+	}
+}
+
+// readControl takes the record over. One that cannot be read leaves the last
+// one in force.
+func (w *Worker) readControl(ctx context.Context) {
+	next, err := w.opt.Control.Read(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.opt.Log.Debug("the control record cannot be read; the last one stays in force", "error", err)
+		}
+		return
+	}
+	before := w.control.record.Swap(&next)
+	if before != nil && *before == next {
+		return
+	}
+	reason := ""
+	if next.Paused {
+		reason = pausedReason
+	}
+	w.opt.Governor.Pause(reason)
+	if before != nil {
+		w.opt.Log.Info("control changed", "paused", next.Paused, "training", next.Training, "topic", next.Topic)
+	}
+	if s := w.served.Load(); s != nil && (before == nil || before.TargetError != next.TargetError) {
+		tuned := *s
+		tuned.model = w.tuned(s.model)
+		w.served.CompareAndSwap(s, &tuned)
+	}
+	if t := w.trainer.Load(); t != nil {
+		t.Nudge()
+	}
+}

@@ -1,0 +1,160 @@
+package worker
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nexus-continuum/nexus/worker/governor"
+)
+
+// Register adds the worker's metrics to a registry.
+func (w *Worker) Register(r prometheus.Registerer) error {
+	for _, c := range append(w.metrics.collectors(), newGauges(w)) {
+		if err := r.Register(c); err != nil {
+			return fmt.Errorf("register the metrics of the worker: %w", err)
+		}
+	}
+	return nil
+}
+
+// gauges show the state of a worker at the moment of a scrape.
+type gauges struct {
+	worker *Worker
+
+	slots, busy, trainer, training                                       *prometheus.Desc
+	breaker                                                              *prometheus.Desc
+	info, parameters, lessons, answers, topics, threshold, target, since *prometheus.Desc
+	mode, share, cores, cpu, used, total, hot, faults                    *prometheus.Desc
+	gpuUse, gpuUsed, gpuTotal, gpuHot, gpuPower, gpuLost                 *prometheus.Desc
+}
+
+func newGauges(w *Worker) *gauges {
+	d := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("nexus_"+name, help, labels, nil)
+	}
+	return &gauges{
+		worker: w,
+
+		slots:    d("worker_slots", "Prompts that this worker computes at once."),
+		busy:     d("worker_slots_busy", "Slots that compute now."),
+		trainer:  d("worker_trainer", "Whether this process holds the trainer's lease."),
+		training: d("worker_training", "Whether gradient steps are being taken for a job."),
+		breaker:  d("breaker_state", "1 for the state that a circuit breaker is in: closed, half-open, open.", "breaker", "state"),
+
+		info:       d("model_info", "Always 1; the labels name the kind of model that is served.", "architecture", "size"),
+		parameters: d("model_parameters", "Weights of the model that is served."),
+		lessons:    d("model_lessons", "Lessons in its memory."),
+		answers:    d("model_answers", "Different answers in its memory."),
+		topics:     d("model_topics", "Topics in its memory."),
+		threshold:  d("model_confidence_threshold", "Confidence below which it refuses."),
+		target:     d("model_target_error", "Share of wrong answers that it aims for."),
+		since:      d("model_loaded_timestamp_seconds", "When the model that is served was put to work."),
+
+		mode:   d("governor_mode", "1 for the mode that the governor is in: idle, active, throttled, paused, cooling.", "mode"),
+		share:  d("governor_training_share_ratio", "Training's share of the machine that is allowed now, 0 to 1."),
+		cores:  d("governor_cores", "Cores that may be used: the limit of the control group, or all."),
+		cpu:    d("governor_cpu_ratio", "Share of those cores in use by everyone, 0 to 1."),
+		used:   d("governor_memory_used_bytes", "Memory in use on the machine or in the control group, without what the kernel would give back."),
+		total:  d("governor_memory_total_bytes", "Memory of the machine or of the control group."),
+		hot:    d("cpu_temperature_celsius", "Temperature of the hottest core; absent where no sensor is."),
+		faults: d("governor_faults", "Parts of the machine that could not be read."),
+
+		gpuUse:   d("gpu_utilization_ratio", "Utilisation of a GPU, 0 to 1.", "gpu"),
+		gpuUsed:  d("gpu_memory_used_bytes", "Memory in use on a GPU.", "gpu"),
+		gpuTotal: d("gpu_memory_total_bytes", "Memory of a GPU.", "gpu"),
+		gpuHot:   d("gpu_temperature_celsius", "Temperature of a GPU.", "gpu"),
+		gpuPower: d("gpu_power_watts", "Power that a GPU draws.", "gpu"),
+		gpuLost:  d("gpu_lost", "Whether a GPU no longer answers.", "gpu"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (g *gauges) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		g.slots, g.busy, g.trainer, g.training, g.breaker,
+		g.info, g.parameters, g.lessons, g.answers, g.topics, g.threshold, g.target, g.since,
+		g.mode, g.share, g.cores, g.cpu, g.used, g.total, g.hot, g.faults,
+		g.gpuUse, g.gpuUsed, g.gpuTotal, g.gpuHot, g.gpuPower, g.gpuLost,
+	} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g *gauges) Collect(out chan<- prometheus.Metric) {
+	s := scrape(out)
+	w := g.worker
+	s.put(g.slots, float64(w.opt.Slots))
+	s.put(g.busy, float64(w.batcher.busy.Load()))
+	t := w.trainer.Load()
+	s.put(g.trainer, truth(t != nil))
+	s.put(g.training, truth(t != nil && t.Running() != ""))
+	for name, b := range w.breakers.states() {
+		for _, state := range []string{"closed", "half-open", "open"} {
+			s.put(g.breaker, truth(b.State == state), name, state)
+		}
+	}
+	g.collectModel(s)
+	g.collectGovernor(s, w.opt.Governor.State())
+}
+
+func (g *gauges) collectModel(s scrape) {
+	served := g.worker.served.Load()
+	if served == nil {
+		return
+	}
+	i := served.model.Info()
+	s.put(g.info, 1, i.Architecture, i.Size)
+	s.put(g.parameters, float64(i.Parameters))
+	s.put(g.lessons, float64(i.Lessons))
+	s.put(g.answers, float64(i.Answers))
+	s.put(g.topics, float64(len(i.Topics)))
+	s.put(g.threshold, i.Threshold)
+	s.put(g.target, i.TargetError)
+	s.put(g.since, float64(served.at.UnixMilli())/1000)
+}
+
+func (g *gauges) collectGovernor(s scrape, state governor.State) {
+	for _, m := range []governor.Mode{governor.ModeIdle, governor.ModeActive, governor.ModeThrottled, governor.ModePaused, governor.ModeCooling} {
+		s.put(g.mode, truth(m == state.Mode), string(m))
+	}
+	s.put(g.share, state.TrainingShare/100)
+	s.put(g.cores, state.Cores)
+	s.put(g.cpu, state.CPUPercent/100)
+	s.put(g.used, state.MemoryUsedMB*bytesPerMB)
+	s.put(g.total, state.MemoryTotalMB*bytesPerMB)
+	s.put(g.faults, float64(len(state.Faults)))
+	if state.CPUTemperature > 0 {
+		s.put(g.hot, state.CPUTemperature)
+	}
+	for _, gpu := range state.GPUs {
+		index := strconv.Itoa(gpu.Index)
+		s.put(g.gpuLost, truth(gpu.Lost != ""), index)
+		if gpu.Lost != "" {
+			continue
+		}
+		s.put(g.gpuUse, gpu.UtilizationPercent/100, index)
+		s.put(g.gpuUsed, gpu.MemoryUsedMB*bytesPerMB, index)
+		s.put(g.gpuTotal, gpu.MemoryTotalMB*bytesPerMB, index)
+		s.put(g.gpuHot, gpu.TemperatureC, index)
+		s.put(g.gpuPower, gpu.PowerW, index)
+	}
+}
+
+const bytesPerMB = 1 << 20
+
+// scrape takes the values of one scrape.
+type scrape chan<- prometheus.Metric
+
+func (s scrape) put(d *prometheus.Desc, v float64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,152 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/worker/trainer"
+)
+
+// served is the model that answers, and where it came from. It never changes;
+// another one takes its place.
+type served struct {
+	model      *model.Model
+	checkpoint string
+	at         time.Time
+	// former is what served before, kept as long as this one is on trial.
+	former *served
+}
+
+// trial is how long after a swap an open inference breaker means that the new
+// model is at fault.
+const trial = time.Minute
+
+// ask has the served model answer.
+func (w *Worker) ask(queries []model.Query) (verdicts []model.Verdict, by *served, err error) {
+	by = w.served.Load()
+	err = w.breakers.inference.Do(func() error {
+		verdicts, err = guarded(by.model, queries)
+		return err
+	})
+	return verdicts, by, err
+}
+
+// adopt puts a model to work in place of whatever serves.
+func (w *Worker) adopt(m *model.Model, saved storage.Manifest) {
+	for {
+		if w.replace(w.served.Load(), m, saved) {
+			return
+		}
+	}
+}
+
+// replace puts a model to work if old still serves.
+func (w *Worker) replace(old *served, m *model.Model, saved storage.Manifest) bool {
+	next := &served{model: w.tuned(m), checkpoint: saved.ID, at: w.opt.Now()}
+	if old != nil {
+		// One step back is enough, and a longer chain would keep old models alive.
+		before := *old
+		before.former = nil
+		next.former = &before
+	}
+	return w.served.CompareAndSwap(old, next)
+}
+
+// tuned applies the bound on errors that operators set, if they did.
+func (w *Worker) tuned(m *model.Model) *model.Model {
+	alpha := w.control.now().TargetError
+	if alpha == 0 || alpha == m.Info().TargetError {
+		return m
+	}
+	out, err := m.WithTargetError(alpha)
+	if err != nil {
+		w.opt.Log.Error("the target error that was set cannot be used", "target_error", alpha, "error", err)
+		return m
+	}
+	return out
+}
+
+// fallBack takes the model back that served before, when answers began to fail
+// within a minute of the swap. The trainer's next checkpoint gets its chance.
+func (w *Worker) fallBack() {
+	bad := w.served.Load()
+	if bad == nil || bad.former == nil || w.opt.Now().Sub(bad.at) > trial {
+		return
+	}
+	good := *bad.former
+	good.at = w.opt.Now()
+	if w.served.CompareAndSwap(bad, &good) {
+		w.rejected.Store(&bad.checkpoint)
+		w.opt.Log.Error("a new model keeps failing; the one before it serves again", "failing", bad.checkpoint, "serving", good.checkpoint)
+	}
+}
+
+// loadFirst loads the latest checkpoint or, if there is none at all, begins
+// with an untaught model.
+func (w *Worker) loadFirst(ctx context.Context) error {
+	manifest, m, err := w.loadLatest(ctx)
+	if errors.Is(err, storage.ErrNotFound) {
+		w.opt.Log.Info("no checkpoint found; starting with an untaught model")
+		if m, err = model.New(w.opt.Model); err != nil {
+			return fmt.Errorf("make a new model: %w", err)
+		}
+		w.replace(nil, m, storage.Manifest{})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w.replace(nil, m, manifest)
+	w.opt.Log.Info("model loaded", "checkpoint", manifest.ID, "lessons", manifest.Meta.Lessons)
+	return nil
+}
+
+func (w *Worker) loadLatest(ctx context.Context) (manifest storage.Manifest, m *model.Model, err error) {
+	var missing error
+	err = w.breakers.storage.Do(func() error {
+		var parts []storage.Part
+		manifest, parts, err = w.opt.Checkpoints.LoadLatest(ctx)
+		if errors.Is(err, storage.ErrNotFound) {
+			missing = err
+			return nil
+		}
+		if err == nil {
+			m, err = w.open(manifest, parts)
+		}
+		return err
+	})
+	return manifest, m, errors.Join(err, missing)
+}
+
+// open makes a model of a checkpoint and tries it before it may serve.
+func (w *Worker) open(manifest storage.Manifest, parts []storage.Part) (*model.Model, error) {
+	m, err := trainer.Open(w.opt.Model, manifest, parts)
+	if err != nil {
+		return nil, err
+	}
+	if err := tryOut(m); err != nil {
+		return nil, fmt.Errorf("try checkpoint %s: %w", manifest.ID, err)
+	}
+	return m, nil
+}
+
+// tryOut asks a model for something that it was taught: it must not fail, and
+// must give what was taught.
+func tryOut(m *model.Model) error {
+	lessons, _ := m.Lessons("", "", 4)
+	for _, l := range lessons {
+		v, err := guarded(m, []model.Query{{Prompt: l.Prompt, Topic: l.Topic}})
+		if err != nil {
+			return err
+		}
+		if l.Refusal && v[0].Reason != job.ReasonTaughtRefusal || !l.Refusal && v[0].Response != l.Response {
+			return fmt.Errorf("lesson %s does not answer its own prompt", l.ID)
+		}
+	}
+	return nil
+}

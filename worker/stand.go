@@ -1,0 +1,113 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/worker/governor"
+	"github.com/nexus-continuum/nexus/worker/trainer"
+)
+
+const (
+	leaseName = "trainer"
+	// leaseTTL is how long after a trainer's death another may begin.
+	leaseTTL = 5 * time.Second
+	standFor = time.Second
+	// trainConcurrency is how many train jobs wait in the trainer at once: what
+	// waits together is saved together.
+	trainConcurrency = 64
+	stopGrace        = 60 * time.Second
+)
+
+// stand waits for the trainer's lease and trains while it is held.
+func (w *Worker) stand(ctx context.Context) {
+	lease := w.opt.Queue.Lease(leaseName, leaseTTL)
+	for ctx.Err() == nil {
+		token, held, err := lease.Acquire(ctx)
+		if err == nil && held {
+			if err := w.train(ctx, token, lease.Lost()); err != nil && ctx.Err() == nil {
+				w.opt.Log.Error("training cannot go on here; trying again", "error", err)
+			}
+			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			if err := lease.Release(release); err != nil {
+				w.opt.Log.Warn("the trainer's lease could not be released; it runs out by itself", "error", err)
+			}
+			cancel()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(standFor):
+		}
+	}
+}
+
+// train runs the trainer and the train lane until ctx ends or the lease is lost.
+func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) error {
+	t := trainer.New(trainer.Options{
+		Checkpoints: w.opt.Checkpoints, Datasets: w.opt.Datasets, Governor: w.opt.Governor,
+		Storage: w.breakers.storage, Learning: w.breakers.learning,
+		Control: w.control.now, Live: w.live,
+		Model: w.opt.Model, Learn: w.metrics.watch(w.opt.learn), Adopt: w.adoptLogged, Announce: w.announce,
+		Fence: token, CPU: w.trainingCPU, Now: w.opt.Now, Log: w.opt.Log,
+	})
+	if err := t.Start(ctx); err != nil {
+		return fmt.Errorf("start the trainer: %w", err)
+	}
+	w.trainer.Store(t)
+	defer w.trainer.Store(nil)
+	lane := w.opt.Queue.Serve(job.LaneTrain, trainConcurrency, func(ctx context.Context, task *queue.Task) (any, error) {
+		return t.Train(ctx, task.Spec, task.Progress)
+	})
+	err := lane.Start(ctx)
+	if err == nil {
+		w.opt.Log.Info("this process trains", "fence", token)
+		select {
+		case <-ctx.Done():
+		case <-lost:
+		case <-t.Lost():
+		}
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	defer cancel()
+	// Draining the lane hands its jobs back; then nothing waits for the trainer.
+	if e := lane.Stop(stop); err == nil {
+		err = e
+	}
+	if e := t.Stop(stop); err == nil {
+		err = e
+	}
+	return err
+}
+
+// live tells whether the job of a dataset is still to be done. A dataset's job
+// has the dataset's id.
+func (w *Worker) live(ctx context.Context, dataset string) bool {
+	j, err := w.opt.Queue.Job(ctx, dataset)
+	return err == nil && !j.State.Final()
+}
+
+func (w *Worker) adoptLogged(m *model.Model, saved storage.Manifest) {
+	w.adopt(m, saved)
+	w.opt.Log.Info("model swapped", "checkpoint", saved.ID, "lessons", saved.Meta.Lessons, "why", saved.Meta.Why)
+}
+
+func (w *Worker) announce(ctx context.Context, checkpoint string) {
+	err := w.breakers.redis.Do(func() error { return w.opt.Queue.Publish(ctx, channelCheckpoint, checkpoint) })
+	if err != nil && ctx.Err() == nil {
+		w.opt.Log.Warn("a checkpoint could not be announced; workers find it at their next look", "checkpoint", checkpoint, "error", err)
+	}
+}
+
+// trainingCPU is the CPU time of this process less what serving used. Where the
+// system does not tell, training is charged by the clock.
+func (w *Worker) trainingCPU() time.Duration {
+	if used, ok := governor.CPUTime(); ok {
+		return used - time.Duration(w.batcher.spent.Load())
+	}
+	return time.Since(w.started)
+}

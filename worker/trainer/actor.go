@@ -1,0 +1,362 @@
+package trainer
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/queue"
+)
+
+// actor owns what learns. Everything here belongs to one goroutine.
+type actor struct {
+	t   *Trainer
+	opt *Options
+
+	model   *model.Model // as saved in head
+	head    string       // checkpoint; empty before the first save
+	lineage map[string]bool
+	state   state
+	// undone are datasets that a rollback took back. The next save names them in
+	// its lineage, so that nobody teaches them again.
+	undone map[string]bool
+
+	dirty   bool      // the state changed since it was saved
+	stale   bool      // a save failed and may have moved the head all the same
+	checked time.Time // when the head was last looked at
+	taught  time.Time // when the last lesson was memorised
+
+	backlog []*request // to be looked at
+	waiting []*request // memorised; they wait for gradient steps
+	session *session
+}
+
+const (
+	// lookEvery is how often the head is compared when nothing says it moved.
+	lookEvery = 2 * time.Second
+	// pausedFor is how soon a job that was handed back because learning is
+	// paused is tried again, if the pause of the lane has not held it.
+	pausedFor = 2 * time.Second
+	// storageFor is the same for a storage that fails.
+	storageFor = 5 * time.Second
+)
+
+func newActor(t *Trainer) *actor {
+	return &actor{t: t, opt: &t.opt, lineage: map[string]bool{}, undone: map[string]bool{}}
+}
+
+// run is the actor's life: first what came in, then one slice, and again.
+func (a *actor) run(ctx context.Context) {
+	defer a.close()
+	for ctx.Err() == nil && !a.isLost() {
+		a.look(ctx)
+		a.admit(ctx)
+		a.settle()
+		if a.t.unsaved.Swap(false) && a.dirty && !a.stale {
+			// That it failed is logged; the next change saves it too.
+			_ = a.save(ctx, a.model, a.state, nil, "asked for")
+		}
+		switch s := a.session; {
+		case ctx.Err() != nil || a.isLost():
+		case s != nil && s.judging != nil:
+			a.wait(ctx, lookEvery)
+		case s != nil:
+			a.slice(ctx)
+		case a.due():
+			a.begin(ctx)
+		default:
+			a.wait(ctx, a.nextLook())
+		}
+	}
+}
+
+// close hands back what is left and waits for work that was given away.
+func (a *actor) close() {
+	a.t.running.Store(nil)
+	for {
+		select {
+		case r := <-a.t.requests:
+			a.backlog = append(a.backlog, r)
+			continue
+		default:
+		}
+		break
+	}
+	why, after := "the trainer is changing hands", time.Duration(0)
+	a.handBack(&a.backlog, why, after)
+	a.handBack(&a.waiting, why, after)
+	if s := a.session; s != nil {
+		a.handBack(&s.jobs, why, after)
+		if s.judging != nil {
+			<-s.judging
+		}
+	}
+}
+
+func (a *actor) isLost() bool {
+	select {
+	case <-a.t.lost:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait sleeps until something may be to do.
+func (a *actor) wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	var judged <-chan verdict
+	if a.session != nil {
+		judged = a.session.judging
+	}
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-a.t.poke:
+		a.checked = time.Time{}
+	case r := <-a.t.requests:
+		a.backlog = append(a.backlog, r)
+	case v := <-judged:
+		a.judged(ctx, v)
+	}
+}
+
+// look compares the head with ours from time to time, or after a save whose
+// outcome is unknown.
+func (a *actor) look(ctx context.Context) {
+	now := a.opt.Now()
+	if !a.stale && now.Sub(a.checked) < lookEvery {
+		return
+	}
+	a.checked = now
+	h, err := a.opt.Checkpoints.Head(ctx)
+	switch {
+	case err != nil:
+		return // still unknown
+	case h.Checkpoint != a.head && h.Checkpoint != "":
+		a.reload(ctx)
+	default:
+		// Where everything was cleared under us, memory is all there is; the
+		// next save begins anew with it.
+		a.stale = false
+	}
+}
+
+// admit takes the requests that came in and memorises what they bring.
+func (a *actor) admit(ctx context.Context) {
+	for full := false; !full; {
+		select {
+		case r := <-a.t.requests:
+			a.backlog = append(a.backlog, r)
+		default:
+			full = true
+		}
+	}
+	a.backlog = slices.DeleteFunc(a.backlog, func(r *request) bool { return r.ctx.Err() != nil })
+	if len(a.backlog) == 0 {
+		return
+	}
+	if why, after := a.hindrance(); why != "" {
+		a.handBack(&a.backlog, why, after)
+		return
+	}
+	var todo []*request
+	for _, r := range a.backlog {
+		switch id := r.spec.Dataset; {
+		case id == "":
+			a.queue(r)
+		case a.lineage[id]:
+			a.resume(r)
+		case a.undone[id]:
+			r.end(job.Trained{}, job.Errorf(job.CodeConflict, "the model was rolled back to checkpoint %s, from before this dataset; teach it again if it is wanted", a.head))
+		default:
+			todo = append(todo, r)
+		}
+	}
+	a.backlog = nil
+	if len(todo) > 0 {
+		a.memorise(ctx, todo)
+	}
+}
+
+// hindrance says why nothing may be learned now, not even into memory.
+func (a *actor) hindrance() (why string, after time.Duration) {
+	if a.opt.Control().Paused {
+		return "learning is paused", pausedFor
+	}
+	if p := a.opt.Governor.Permit(); p.HandBack && !p.Critical {
+		return p.Reason, p.RetryAfter
+	}
+	if a.stale || a.opt.Storage.Open() {
+		return "storage cannot be written", storageFor
+	}
+	return "", 0
+}
+
+// resume goes on with a job whose dataset is in memory already: it was handed
+// back, or its worker died before it could say so.
+func (a *actor) resume(r *request) {
+	if e, fresh := a.state.find(r.spec.Dataset); fresh {
+		if e.Taken >= a.opt.Small {
+			a.queue(r)
+			return
+		}
+		r.end(a.inMemory(e, r, "small"), nil)
+		return
+	}
+	if t, ok := a.state.recall(r.spec.Dataset); ok {
+		r.end(t, nil)
+		return
+	}
+	r.end(job.Trained{
+		Dataset: r.spec.Dataset, Topic: r.spec.Topic, Skipped: r.spec.Skipped, LessonsSkipped: len(r.spec.Skipped),
+		Checkpoint: a.head, Why: "this dataset was learned before",
+	}, nil)
+}
+
+// queue lets r wait for gradient steps: those under way if they cover it.
+func (a *actor) queue(r *request) {
+	if s := a.session; s != nil && s.covers[r.spec.Dataset] {
+		s.jobs = append(s.jobs, r)
+		return
+	}
+	a.waiting = append(a.waiting, r)
+}
+
+// inMemory is the result of a job that ends without gradient steps.
+func (a *actor) inMemory(e entry, r *request, why string) job.Trained {
+	t := e.result(r.spec)
+	t.Checkpoint = a.head
+	t.Seconds = a.opt.Now().Sub(r.began).Seconds()
+	t.Before, t.After = a.state.Figures, a.state.Figures
+	t.Why = map[string]string{
+		"small":   "so few lessons answer from memory; gradient steps follow together with those of later lessons",
+		"forget":  "forgotten",
+		"nothing": "there is nothing to take gradient steps on; what was taught answers from memory",
+		"known":   "every lesson was known",
+		"judged":  "the refusal threshold counts it",
+		"no part": "it says nothing of the refusal threshold, which had no part in that answer",
+		"stopped": "training is stopped; the lessons answer from memory until it is started again",
+	}[why]
+	return t
+}
+
+// settle drops requests whose callers are gone and ends those that will not get
+// gradient steps.
+func (a *actor) settle() {
+	a.dropGone(&a.waiting)
+	if s := a.session; s != nil {
+		a.dropGone(&s.jobs)
+		if len(s.jobs) == 0 && s.abandoned && s.judging == nil {
+			a.opt.Log.Info("consolidation ends: its jobs were canceled", "done", s.learner.Done(), "total", s.learner.Total())
+			a.endSession()
+		}
+	}
+	if len(a.waiting) == 0 {
+		return
+	}
+	c := a.opt.Control()
+	switch {
+	case c.Paused:
+		a.handBack(&a.waiting, "learning is paused", pausedFor)
+	case !c.Training:
+		for _, r := range a.waiting {
+			e, _ := a.state.find(r.spec.Dataset)
+			r.end(a.inMemory(e, r, "stopped"), nil)
+		}
+		a.waiting = nil
+	case a.opt.Learning.Open():
+		a.handBack(&a.waiting, "learning failed too often; its circuit breaker is open", time.Minute)
+	}
+}
+
+// dropGone takes the requests out whose context has ended. What a canceled job
+// taught stays in memory but is no reason for gradient steps any more.
+func (a *actor) dropGone(list *[]*request) {
+	*list = slices.DeleteFunc(*list, func(r *request) bool {
+		if r.ctx.Err() == nil {
+			return false
+		}
+		if canceled(r.ctx) {
+			a.release(r.spec.Dataset)
+			if a.session != nil && list == &a.session.jobs {
+				a.session.abandoned = true
+			}
+		}
+		return true
+	})
+}
+
+// release takes a dataset off the list of what wants gradient steps.
+func (a *actor) release(dataset string) {
+	if _, fresh := a.state.find(dataset); fresh {
+		a.state, a.dirty = a.state.without(map[string]bool{dataset: true}), true
+	}
+}
+
+// due reports whether gradient steps should begin.
+func (a *actor) due() bool {
+	c := a.opt.Control()
+	if c.Paused || !c.Training || a.stale || a.opt.Learning.Open() {
+		return false
+	}
+	if len(a.waiting) > 0 {
+		return true
+	}
+	n := a.state.lessons()
+	if n == 0 {
+		return false
+	}
+	now := a.opt.Now()
+	if now.Sub(a.taught) < a.opt.Quiet {
+		return false
+	}
+	// Memory answers them, so steps pay only when enough has come together.
+	enough := max(4*a.opt.Small, len(a.model.Info().Topics), a.model.Info().Lessons/50)
+	return n >= enough || now.Sub(a.state.Fresh[0].At) >= a.opt.Patience
+}
+
+func (a *actor) nextLook() time.Duration {
+	if a.state.lessons() > 0 {
+		return min(lookEvery, a.opt.Quiet)
+	}
+	return lookEvery
+}
+
+// handBack gives requests back to the queue, to be tried again after a while.
+func (a *actor) handBack(list *[]*request, why string, after time.Duration) {
+	for _, r := range *list {
+		r.end(job.Trained{}, queue.HandBack(why, after))
+	}
+	*list = nil
+}
+
+// charge runs f and charges the CPU time that it took to training.
+func (a *actor) charge(f func()) {
+	began, used := time.Now(), a.opt.CPU()
+	f()
+	wall := time.Since(began)
+	a.opt.Governor.Spent(bounded(a.opt.CPU()-used, wall))
+}
+
+// bounded keeps a measure of CPU time within what can be true of wall time:
+// other work of this process may be in it.
+func bounded(used, wall time.Duration) time.Duration {
+	return max(0, min(used, wall*time.Duration(runtime.GOMAXPROCS(0))))
+}
+
+// tell reports progress to a job. Progress is a courtesy: that it could not be
+// told must not end the work.
+func (a *actor) tell(r *request, p job.Progress) {
+	r.told, r.phase = a.opt.Now(), p.Phase
+	if r.progress == nil {
+		return
+	}
+	if err := r.progress(r.ctx, p); err != nil && r.ctx.Err() == nil {
+		a.opt.Log.Warn("progress could not be reported", "job", r.spec.ID, "phase", p.Phase, "error", err)
+	}
+}

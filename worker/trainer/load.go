@@ -1,0 +1,297 @@
+package trainer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// Open makes a model of a checkpoint: of the architecture and size that it was
+// saved with, whatever the settings of this process say.
+func Open(cfg model.Config, m storage.Manifest, parts []storage.Part) (*model.Model, error) {
+	_, own, err := splitState(parts)
+	if err != nil {
+		return nil, fmt.Errorf("open checkpoint %s: %w", m.ID, err)
+	}
+	if m.Meta.Architecture != "" {
+		cfg.Architecture, cfg.Size = m.Meta.Architecture, m.Meta.Size
+	}
+	opened, err := model.Open(cfg, modelParts(own))
+	if err != nil {
+		return nil, fmt.Errorf("open checkpoint %s: %w", m.ID, err)
+	}
+	if n := opened.Info().Lessons; n != m.Meta.Lessons {
+		return nil, fmt.Errorf("open checkpoint %s: it holds %d lessons where its manifest says %d", m.ID, n, m.Meta.Lessons)
+	}
+	return opened, nil
+}
+
+func modelParts(parts []storage.Part) []model.Part {
+	out := make([]model.Part, len(parts))
+	for i, p := range parts {
+		out[i] = model.Part(p)
+	}
+	return out
+}
+
+// load makes the head's model ours.
+func (a *actor) load(ctx context.Context) error {
+	var manifest storage.Manifest
+	var parts []storage.Part
+	err := a.opt.Storage.Do(func() (err error) {
+		manifest, parts, err = a.opt.Checkpoints.LoadLatest(ctx)
+		if errors.Is(err, storage.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("load the model to train: %w", err)
+	}
+	if manifest.ID == "" {
+		return a.fresh()
+	}
+	m, err := Open(a.opt.Model, manifest, parts)
+	if err != nil {
+		return err
+	}
+	st, own, err := splitState(parts)
+	if err != nil {
+		return err
+	}
+	lineage, err := a.opt.Checkpoints.Lineage(ctx, manifest.ID)
+	if err != nil {
+		return fmt.Errorf("load the model to train: %w", err)
+	}
+	former := maps.Clone(a.lineage)
+	a.model, a.head, a.state, a.stale = m, manifest.ID, st, false
+	a.lineage = make(map[string]bool, len(lineage))
+	for _, id := range lineage {
+		a.lineage[id] = true
+	}
+	a.undo(ctx, former)
+	a.opt.Adopt(m, manifest)
+	return a.rebuild(ctx, own)
+}
+
+// fresh begins with a model that was taught nothing.
+func (a *actor) fresh() error {
+	if a.model != nil && a.head == "" {
+		return nil
+	}
+	m, err := model.New(a.opt.Model)
+	if err != nil {
+		return fmt.Errorf("make a new model: %w", err)
+	}
+	a.model, a.head, a.state, a.stale = m, "", state{}, false
+	a.lineage = map[string]bool{}
+	return nil
+}
+
+// undo notes which datasets a rollback took back: those of the head that was
+// left, which the promoted checkpoint does not know.
+func (a *actor) undo(ctx context.Context, former map[string]bool) {
+	clear(a.undone)
+	h, err := a.opt.Checkpoints.Head(ctx)
+	if err != nil || h.Checkpoint != a.head || h.Why != headPromoted {
+		return
+	}
+	left, err := a.leftBehind(ctx, h)
+	if err != nil {
+		a.opt.Log.Warn("what a rollback took back cannot be read in full; some of it may be learned again", "error", err)
+	}
+	for _, id := range left {
+		former[id] = true
+	}
+	for id := range former {
+		if !a.lineage[id] {
+			a.undone[id] = true
+		}
+	}
+}
+
+// headPromoted is how storage.Head.Why names a rollback.
+const headPromoted = "promote"
+
+// leftBehind is the lineage of the checkpoint that served before h: the newest
+// that was made before the head moved.
+func (a *actor) leftBehind(ctx context.Context, h storage.Head) (storage.Lineage, error) {
+	all, err := a.opt.Checkpoints.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range all { // newest first
+		if m.ID > h.Checkpoint && m.CreatedAt.Before(h.MovedAt) {
+			return a.opt.Checkpoints.Lineage(ctx, m.ID)
+		}
+	}
+	return nil, nil
+}
+
+// reload follows a head that somebody else moved.
+func (a *actor) reload(ctx context.Context) {
+	before := a.head
+	if err := a.load(ctx); err != nil {
+		a.stale = true
+		a.opt.Log.Error("the head moved and cannot be loaded; nothing is learned until it can", "error", err)
+		return
+	}
+	if a.head == before {
+		return
+	}
+	a.opt.Log.Info("the trainer goes on from another checkpoint", "before", before, "now", a.head)
+	// Steps from weights that were left lead nowhere.
+	a.backlog = append(a.backlog, a.waiting...)
+	a.waiting = nil
+	if s := a.session; s != nil {
+		a.backlog = append(a.backlog, s.jobs...)
+		s.jobs = nil
+		if s.judging != nil {
+			<-s.judging
+		}
+		a.endSession()
+	}
+}
+
+// rebuild teaches a model of the size and architecture that the settings ask
+// for, if the checkpoint has another, what the old one knew.
+func (a *actor) rebuild(ctx context.Context, parts []storage.Part) error {
+	info := a.model.Info()
+	if info.Architecture == a.opt.Model.Architecture && info.Size == a.opt.Model.Size {
+		return nil
+	}
+	next, err := model.Open(a.opt.Model, modelParts(parts))
+	if err != nil {
+		return fmt.Errorf("rebuild the model: %w", err)
+	}
+	e := entry{Dataset: rebuilt, At: a.opt.Now(), Taken: next.Info().Lessons}
+	st := state{Fresh: append(slices.Clone(a.state.Fresh), e)}
+	why := fmt.Sprintf("rebuilt as %s %s", a.opt.Model.Architecture, a.opt.Model.Size)
+	a.opt.Log.Info("the settings ask for another model; it is built from the lessons of the old one",
+		"before", info.Architecture+" "+info.Size, "now", a.opt.Model.Architecture+" "+a.opt.Model.Size, "lessons", e.Taken)
+	return a.save(ctx, next, st, nil, why)
+}
+
+// pages yields all lessons of a model, some hundred at a time.
+func pages(m *model.Model) iter.Seq[[]model.Lesson] {
+	return func(yield func([]model.Lesson) bool) {
+		for cursor := ""; ; {
+			lessons, next := m.Lessons("", cursor, bunch)
+			if len(lessons) > 0 && !yield(lessons) || next == "" {
+				return
+			}
+			cursor = next
+		}
+	}
+}
+
+func allLessons(m *model.Model) []string {
+	ids := []string{}
+	for lessons := range pages(m) {
+		for _, l := range lessons {
+			ids = append(ids, l.ID)
+		}
+	}
+	return ids
+}
+
+// rebuilt stands for all lessons in the list of what is fresh.
+const rebuilt = "rebuilt"
+
+// save stores next as the new head, puts it to work and tells everybody.
+func (a *actor) save(ctx context.Context, next *model.Model, st state, learned []string, why string) error {
+	part, err := st.part()
+	if err != nil {
+		return err
+	}
+	own := next.Parts()
+	parts := make([]storage.Part, 0, len(own)+1)
+	for _, p := range own {
+		parts = append(parts, storage.Part(p))
+	}
+	parts = append(parts, part)
+	info := next.Info()
+	meta := storage.Meta{
+		Architecture: info.Architecture, Size: info.Size, Lessons: info.Lessons, Topics: info.Topics,
+		Learned: learned, Fence: a.opt.Fence, Why: why,
+	}
+	for id := range a.undone {
+		meta.Learned = append(meta.Learned, id)
+	}
+	if st.Figures != nil {
+		if meta.Figures, err = json.Marshal(st.Figures); err != nil {
+			return fmt.Errorf("write figures: %w", err)
+		}
+	}
+	var saved storage.Manifest
+	var lost error
+	err = a.opt.Storage.Do(func() (err error) {
+		saved, err = a.opt.Checkpoints.Save(ctx, a.head, parts, meta)
+		if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrFenced) {
+			lost = err
+			return nil // the storage did what it should
+		}
+		return err
+	})
+	if err == nil {
+		err = lost
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, storage.ErrFenced):
+		a.opt.Log.Warn("another trainer has taken over", "error", err)
+		close(a.t.lost)
+		return err
+	case errors.Is(err, storage.ErrConflict):
+		a.reload(ctx)
+		return err
+	default:
+		a.stale = true
+		a.opt.Log.Error("a checkpoint could not be saved", "why", why, "error", err)
+		return err
+	}
+	for _, id := range meta.Learned {
+		a.lineage[id] = true
+	}
+	clear(a.undone)
+	a.model, a.head, a.state, a.dirty = next, saved.ID, st, false
+	a.checked = a.opt.Now()
+	a.opt.Adopt(next, saved)
+	a.opt.Announce(ctx, saved.ID)
+	return nil
+}
+
+// remember keeps the results of the last jobs, for one whose worker dies
+// between the save and the acknowledgement.
+func (s state) remember(results []job.Trained) state {
+	for _, t := range results {
+		if t.Dataset == "" {
+			continue
+		}
+		t.Skipped, t.Contradictions = nil, nil
+		s.Recent = append(slices.Clone(s.Recent), t)
+	}
+	if n := len(s.Recent); n > maxRecent {
+		s.Recent = slices.Clone(s.Recent[n-maxRecent:])
+	}
+	return s
+}
+
+const maxRecent = 32
+
+func (s state) recall(dataset string) (job.Trained, bool) {
+	for i := len(s.Recent) - 1; i >= 0; i-- {
+		if s.Recent[i].Dataset == dataset {
+			return s.Recent[i], true
+		}
+	}
+	return job.Trained{}, false
+}

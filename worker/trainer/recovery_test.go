@@ -1,0 +1,277 @@
+package trainer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/storage/dir"
+	"github.com/nexus-continuum/nexus/worker/trainer"
+)
+
+// faulty is a Checkpoints whose saves fail as the test says.
+type faulty struct {
+	*storage.Checkpoints
+	before, after atomic.Pointer[func() error]
+}
+
+func (f *faulty) Save(ctx context.Context, parent string, parts []storage.Part, meta storage.Meta) (storage.Manifest, error) {
+	if fail := f.before.Load(); fail != nil {
+		if err := (*fail)(); err != nil {
+			return storage.Manifest{}, err
+		}
+	}
+	m, err := f.Checkpoints.Save(ctx, parent, parts, meta)
+	if fail := f.after.Load(); fail != nil && err == nil {
+		if err := (*fail)(); err != nil {
+			return storage.Manifest{}, err
+		}
+	}
+	return m, err
+}
+
+func withFaults(b *bundle) *faulty {
+	f := &faulty{Checkpoints: b.checkpoints}
+	b.opt.Checkpoints = f
+	return f
+}
+
+func always(err error) *func() error {
+	f := func() error { return err }
+	return &f
+}
+
+// A process that dies between any two moments leaves what the next one needs.
+func TestAnotherTrainerGoesOn(t *testing.T) {
+	b := setup(t)
+	p := &plan{steps: 100, step: words(), promoted: true}
+	b.plan.Store(p)
+	first := b.start()
+	id := b.teach("", many(6, "survivor")...)
+	r := b.train(first, id)
+	r.reaches(job.PhaseMemorised)
+	b.begun()
+	close(p.step)
+	// It dies after the lessons are memorised: nothing more of it is saved.
+	r.cancel(nil)
+	b.stop(first)
+
+	b.plan.Store(&plan{steps: 2, promoted: true})
+	b.opt.Fence = 2
+	second := b.start()
+	got := b.train(second, id).succeeds()
+	if got.LessonsTaken != 6 || got.Steps == 0 {
+		t.Errorf("result %+v", got)
+	}
+	_, before := b.head()
+
+	// The next dies between its last save and the acknowledgement: the job runs
+	// again, and tells the same result.
+	b.stop(second)
+	b.opt.Fence = 3
+	again := b.train(b.start(), id).succeeds()
+	if again.Steps != got.Steps || again.LessonsTaken != 6 || !again.Promoted {
+		t.Errorf("result after the restart %+v, before %+v", again, got)
+	}
+	if _, after := b.head(); after.ID != before.ID {
+		t.Error("a job that had ended made a checkpoint")
+	}
+}
+
+func TestStepsThatWereLostAreTakenInTheBackground(t *testing.T) {
+	b := setup(t)
+	b.control.Store(&storage.Control{}) // steps are not taken yet
+	first := b.start()
+	b.train(first, b.teach("", many(20, "later")...)).succeeds()
+	b.stop(first)
+	b.control.Store(&storage.Control{Training: true})
+	b.opt.Fence = 2
+	b.start()
+	if s := b.begun(); len(s.fresh) != 20 {
+		t.Errorf("the steps see %d lessons, want 20", len(s.fresh))
+	}
+}
+
+func TestASaveThatFailsHandsBackAndHeals(t *testing.T) {
+	b := setup(t)
+	f := withFaults(b)
+	tr := b.start()
+	f.before.Store(always(fmt.Errorf("bucket: %w", storage.ErrUnavailable)))
+	id := b.teach("", many(2, "healed")...)
+	b.train(tr, id).isHandedBack("storage cannot be written")
+	f.before.Store(nil)
+	b.train(tr, id).succeeds()
+	b.answers("what is the healed number 1", "it is healed 1")
+}
+
+// The reply to a save is lost: it happened all the same.
+func TestASaveWhoseReplyIsLostIsFound(t *testing.T) {
+	b := setup(t)
+	f := withFaults(b)
+	tr := b.start()
+	f.after.Store(always(fmt.Errorf("connection reset: %w", storage.ErrUnavailable)))
+	id := b.teach("", many(2, "found")...)
+	b.train(tr, id).isHandedBack("storage cannot be written")
+	f.after.Store(nil)
+	got := b.train(tr, id).succeeds()
+	_, manifest := b.head()
+	if manifest.Datasets != 1 || got.LessonsTaken != 2 {
+		t.Errorf("lineage of %d, result %+v", manifest.Datasets, got)
+	}
+}
+
+func TestAnotherHolderOfTheLeaseEndsThisOne(t *testing.T) {
+	b := setup(t)
+	old := b.start()
+	b.train(old, b.teach("", "one → 1")).succeeds()
+	b.opt.Fence = 7
+	young := b.start()
+	b.train(young, b.teach("", "two → 2")).succeeds()
+
+	id := b.teach("", "three → 3")
+	r := b.train(old, id)
+	<-old.Lost()
+	r.wait()
+	if r.err == nil {
+		t.Fatal("a trainer that lost its lease saved")
+	}
+	b.train(young, id).succeeds()
+	for prompt, want := range map[string]string{"one": "1", "two": "2", "three": "3"} {
+		b.answers(prompt, want)
+	}
+}
+
+func TestRollback(t *testing.T) {
+	b := setup(t)
+	p := &plan{steps: 100, step: words(), promoted: true}
+	b.plan.Store(p)
+	tr := b.start()
+	b.train(tr, b.teach("", "good → yes")).succeeds()
+	_, good := b.head()
+	bad := b.teach("", "bad → no")
+	b.train(tr, bad).succeeds()
+	r := b.train(tr, b.teach("", many(5, "regretted")...))
+	r.reaches(job.PhaseMemorised)
+	b.begun()
+
+	if _, err := b.checkpoints.Promote(t.Context(), good.ID); err != nil {
+		t.Fatal(err)
+	}
+	tr.Nudge()
+	p.step <- nil
+	tr.Nudge()
+	r2 := b.train(tr, "") // makes the actor look
+	close(p.step)
+	r2.wait()
+	r.wait()
+	if r.err == nil || job.AsError(r.err).Code != job.CodeConflict {
+		t.Errorf("the job that was under way ended with %v", r.err)
+	}
+	b.train(tr, b.teach("", "next → step")).succeeds()
+	m, head := b.head()
+	if m.Ask([]model.Query{{Prompt: "bad"}})[0].Responded {
+		t.Error("what was rolled back is taught again")
+	}
+	b.answers("next", "step")
+	b.answers("good", "yes")
+	// It is named in the lineage, so that no sweep brings it back.
+	lineage, err := b.checkpoints.Lineage(t.Context(), head.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if missing := lineage.Missing([]string{bad}); len(missing) != 0 {
+		t.Error("the lineage does not name what was rolled back")
+	}
+}
+
+func TestDamagedDatasetFailsItsJobOnly(t *testing.T) {
+	b := setup(t)
+	tr := b.start()
+	bad, good := b.teach("", many(3, "damaged")...), b.teach("", many(3, "whole")...)
+	s, ok := b.store.(*dir.Store)
+	if !ok {
+		t.Fatal("not a folder")
+	}
+	file := filepath.Join(s.String(), "datasets", bad)
+	body, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body[len(body)-5] ^= 1
+	if err := os.WriteFile(file, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := b.train(tr, bad)
+	r.wait()
+	if e, ok := errors.AsType[*job.Error](r.err); !ok || e.Code != job.CodeNotFound {
+		t.Errorf("error %v", r.err)
+	}
+	b.train(tr, good).succeeds()
+	if r := b.train(tr, job.NewID()); true {
+		r.wait()
+		if r.err == nil {
+			t.Error("a dataset that is nowhere was learned")
+		}
+	}
+}
+
+func TestAnotherSizeIsBuiltFromTheLessons(t *testing.T) {
+	b := setup(t)
+	first := b.start()
+	b.train(first, b.teach("", many(3, "moved")...)).succeeds()
+	b.stop(first)
+	b.opt.Model = model.Config{Size: model.Base}
+	b.opt.Fence = 2
+	tr := b.start()
+	m, manifest := b.head()
+	if manifest.Meta.Size != model.Base || m.Info().Size != model.Base {
+		t.Errorf("the head is of size %s", manifest.Meta.Size)
+	}
+	b.answers("what is the moved number 2", "it is moved 2")
+	b.train(tr, "").succeeds()
+	if s := b.begun(); len(s.fresh) != 3 {
+		t.Errorf("the steps see %d lessons, want 3", len(s.fresh))
+	}
+}
+
+func TestForgetATopic(t *testing.T) {
+	b := setup(t)
+	tr := b.start()
+	b.train(tr, b.teach("work", "what do we do → work")).succeeds()
+	b.train(tr, b.teach("play", "what else → play")).succeeds()
+	got := b.train(tr, b.put(storage.DatasetMeta{Op: storage.OpForget, Topic: "work"}, nil)).succeeds()
+	if got.LessonsRemoved != 1 {
+		t.Errorf("result %+v", got)
+	}
+	m, _ := b.head()
+	if m.Ask([]model.Query{{Prompt: "what do we do"}})[0].Responded {
+		t.Error("a forgotten lesson answers")
+	}
+	b.answers("what else", "play")
+}
+
+func TestNothingToLearnIsNoFailure(t *testing.T) {
+	b := setup(t)
+	b.plan.Store(&plan{begin: model.ErrNothing})
+	tr := b.start()
+	if got := b.train(tr, "").succeeds(); got.Steps != 0 || got.Why == "" {
+		t.Errorf("result %+v", got)
+	}
+}
+
+func TestStopBeforeStartAndTwice(t *testing.T) {
+	b := setup(t)
+	tr := trainer.New(b.opt)
+	for range 2 {
+		if err := tr.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}

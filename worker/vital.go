@@ -1,0 +1,29 @@
+package worker
+
+import (
+	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// fill adds to a heartbeat what this worker is and does.
+func (w *Worker) fill(b *heartbeat.Beat) {
+	g := w.opt.Governor.State()
+	b.Mode, b.ModeReason = string(g.Mode), g.Reason
+	b.Device = w.opt.Hardware.Device
+	b.Hardware = &w.opt.Hardware
+	b.Slots, b.Busy = w.opt.Slots, int(w.batcher.busy.Load())
+	b.Breakers = w.breakers.states()
+	if t := w.trainer.Load(); t != nil {
+		b.Trainer, b.Training = true, t.Running()
+	}
+	s := w.served.Load()
+	if s == nil {
+		return
+	}
+	info := s.model.Info()
+	b.Model = &heartbeat.Model{
+		Architecture: info.Architecture, Size: info.Size, Parameters: info.Parameters,
+		Checkpoint: s.checkpoint, ConfidenceThreshold: info.Threshold, TargetError: info.TargetError,
+		Lessons: info.Lessons, Answers: info.Answers, Topics: info.Topics, LoadedAt: job.At(s.at),
+	}
+}

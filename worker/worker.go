@@ -1,0 +1,226 @@
+// Package worker is the role that computes: it answers prompts from a model
+// behind one atomic pointer, follows the checkpoints that the cluster makes,
+// and, in the one process that holds the trainer's lease, learns.
+//
+// Who follows a prompt meets interact.go (the handler), batch.go (the compute
+// slots) and serving.go (the model); who follows a lesson meets stand.go and
+// package worker/trainer.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/worker/governor"
+	"github.com/nexus-continuum/nexus/worker/trainer"
+)
+
+// Queue is what a worker needs of the jobs' transport; *queue.Queue is one.
+type Queue interface {
+	Serve(lane job.Lane, concurrency int, h queue.Handler) *queue.Server
+	Lease(name string, ttl time.Duration) *queue.Lease
+	Job(ctx context.Context, id string) (job.Job, error)
+	Publish(ctx context.Context, channel, msg string) error
+	Subscribe(ctx context.Context, channel string) <-chan string
+	LogInteractions(ctx context.Context, batch []job.Interaction) error
+}
+
+// Control is the record of what operators told the cluster;
+// *storage.ControlRecord is one.
+type Control interface {
+	Read(ctx context.Context) (storage.Control, error)
+}
+
+// Governor decides how much of the machine training may have;
+// *governor.Governor is one. Starting and stopping it is the caller's.
+type Governor interface {
+	trainer.Governor
+	Touch()
+	Pause(reason string)
+	State() governor.State
+}
+
+// Options of a Worker. Those without a default are required.
+type Options struct {
+	Queue       Queue
+	Checkpoints trainer.Checkpoints
+	Datasets    trainer.Datasets
+	Control     Control
+	Governor    Governor
+	// Model is what to build when nothing was learned yet.
+	Model model.Config
+	// Slots is how many prompts are computed at once; one per core.
+	Slots int
+	// Serving, if not nil, is told of facts for the heartbeat. Its Fill is
+	// called once, by New.
+	Recorder *heartbeat.Recorder
+	// Hardware is shown in the heartbeat.
+	Hardware heartbeat.Hardware
+	// LogPrompts keeps the text of prompts and answers in the log of interactions.
+	LogPrompts bool
+	// ServeOnly keeps this process from standing for trainer.
+	ServeOnly bool
+	Now       func() time.Time
+	Log       *slog.Logger
+
+	// learn stands in for the model's own learner in tests.
+	learn func(m *model.Model, fresh []string, seed uint64, yield func()) (trainer.Learner, error)
+}
+
+// Worker serves prompts and, at times, trains.
+type Worker struct {
+	opt      Options
+	batcher  *batcher
+	journal  *journal
+	breakers breakers
+	metrics  *metrics
+	control  control
+	started  time.Time
+
+	served   atomic.Pointer[served]
+	trainer  atomic.Pointer[trainer.Trainer] // nil while another process trains
+	rejected atomic.Pointer[string]          // checkpoint that failed in service
+	failedAt atomic.Pointer[string]          // head whose load failed, told once
+
+	life   sync.Mutex
+	cancel context.CancelFunc
+	loops  sync.WaitGroup
+	lanes  []*queue.Server
+}
+
+// New makes a worker; nothing runs before Start.
+func New(opt Options) (*Worker, error) {
+	switch {
+	case opt.Queue == nil, opt.Checkpoints == nil, opt.Datasets == nil, opt.Control == nil, opt.Governor == nil:
+		return nil, errors.New("worker: Queue, Checkpoints, Datasets, Control and Governor are needed")
+	case opt.Slots < 0:
+		return nil, fmt.Errorf("worker: %d slots; it must be 0 (one per core) or more", opt.Slots)
+	}
+	if opt.Slots == 0 {
+		opt.Slots = runtime.GOMAXPROCS(0)
+	}
+	if opt.learn == nil {
+		opt.learn = learn
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	w := &Worker{opt: opt, metrics: newMetrics(), started: time.Now()}
+	w.breakers = newBreakers(opt.Log, opt.Now, w.fallBack)
+	w.batcher = newBatcher(opt.Slots, opt.Slots*handlersPerSlot, w.ask)
+	w.journal = newJournal(func(ctx context.Context, batch []job.Interaction) error {
+		return w.breakers.redis.Do(func() error { return opt.Queue.LogInteractions(ctx, batch) })
+	}, opt.Log)
+	if opt.Recorder != nil {
+		opt.Recorder.Fill(w.fill)
+	}
+	return w, nil
+}
+
+const (
+	// handlersPerSlot is how many prompts may wait in this process for a slot:
+	// enough to fill a batch, few enough that other workers get theirs.
+	handlersPerSlot = model.MaxBatch
+	// batchHandlersPerSlot is the same for prompts that nobody waits for.
+	batchHandlersPerSlot = 8
+	retryLoad            = time.Second
+)
+
+// Start loads the model and begins to serve. While the storage cannot be read
+// it keeps trying until ctx ends: a worker that knew nothing would refuse
+// everything.
+func (w *Worker) Start(ctx context.Context) error {
+	w.life.Lock()
+	defer w.life.Unlock()
+	if w.cancel != nil {
+		return nil
+	}
+	w.readControl(ctx)
+	for {
+		err := w.loadFirst(ctx)
+		if err == nil {
+			break
+		}
+		w.opt.Log.Error("the model cannot be loaded; trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("load the model: %w", err)
+		case <-time.After(retryLoad):
+		}
+	}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	w.cancel = cancel
+	w.batcher.start()
+	w.journal.start()
+	w.loops.Go(func() { w.follow(life) })
+	w.loops.Go(func() { w.followControl(life) })
+	for lane, handlers := range map[job.Lane]int{
+		job.LaneInteractive: w.opt.Slots * handlersPerSlot,
+		job.LaneBatch:       w.opt.Slots * batchHandlersPerSlot,
+	} {
+		s := w.opt.Queue.Serve(lane, handlers, w.interact)
+		if err := s.Start(ctx); err != nil {
+			return fmt.Errorf("serve lane %s: %w", lane, err)
+		}
+		w.lanes = append(w.lanes, s)
+	}
+	if !w.opt.ServeOnly {
+		w.loops.Go(func() { w.stand(life) })
+	}
+	return nil
+}
+
+// Stop takes no more jobs, ends those that can end and hands the others back.
+func (w *Worker) Stop(ctx context.Context) error {
+	w.life.Lock()
+	defer w.life.Unlock()
+	if w.cancel == nil {
+		return nil
+	}
+	w.cancel()
+	errs := make(chan error, len(w.lanes))
+	for _, s := range w.lanes {
+		go func() { errs <- s.Stop(ctx) }()
+	}
+	var failed error
+	for range w.lanes {
+		failed = errors.Join(failed, <-errs)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.loops.Wait()
+		w.batcher.close()
+		w.journal.close()
+	}()
+	select {
+	case <-ended:
+		return failed
+	case <-ctx.Done():
+		return errors.Join(failed, fmt.Errorf("stop the worker: %w", ctx.Err()))
+	}
+}
+
+// Served returns the model that answers now, and the checkpoint that it came
+// from: empty for an untaught one. Before Start the model is nil.
+func (w *Worker) Served() (*model.Model, string) {
+	s := w.served.Load()
+	if s == nil {
+		return nil, ""
+	}
+	return s.model, s.checkpoint
+}
