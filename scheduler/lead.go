@@ -1,0 +1,130 @@
+package scheduler
+
+import (
+	"context"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+const (
+	leaseName = "leader"
+	// channelControl tells of changes of control and carries requests to the trainer.
+	channelControl = "control"
+	messageSave    = "save"
+	lookEvery      = 2 * time.Second
+	pausedReason   = "learning is paused by an operator"
+)
+
+// stand waits for the leader's lease and leads while it is held.
+func (s *Scheduler) stand(ctx context.Context) {
+	lease := s.opt.Queue.Lease(leaseName, s.opt.LeaseTTL)
+	for ctx.Err() == nil {
+		if _, held, err := lease.Acquire(ctx); err == nil && held {
+			s.leading.Store(true)
+			s.opt.Log.Info("this scheduler leads")
+			s.lead(ctx, lease.Lost())
+			s.leading.Store(false)
+			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			if err := lease.Release(release); err != nil {
+				s.opt.Log.Warn("the leader's lease could not be released; it runs out by itself", "error", err)
+			}
+			cancel()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(min(s.opt.LeaseTTL/3, time.Second)):
+		}
+	}
+}
+
+// lead does everything once, and then each thing at its time, until ctx ends or
+// the lease is lost.
+func (s *Scheduler) lead(ctx context.Context, lost <-chan struct{}) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	said := s.opt.Queue.Subscribe(ctx, channelControl)
+	look, sweep := time.NewTicker(lookEvery), time.NewTicker(s.opt.SweepEvery)
+	save, prune := time.NewTicker(s.opt.CheckpointEvery), time.NewTicker(s.opt.PruneEvery)
+	defer func() {
+		for _, t := range []*time.Ticker{look, sweep, save, prune} {
+			t.Stop()
+		}
+	}()
+	s.do(ctx, "apply the control record", s.control)
+	sweepNow := func() {
+		s.do(ctx, "look for lessons without a job", s.sweep)
+		// What was too young to tell is looked at again as soon as it is not:
+		// after a crash without a lasting Redis its job is already gone.
+		next := s.opt.SweepEvery
+		if s.young {
+			next = min(next, s.opt.Young)
+		}
+		sweep.Reset(next)
+	}
+	sweepNow()
+	s.do(ctx, "prune checkpoints", s.prune)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-lost:
+			return
+		case msg, ok := <-said:
+			if !ok {
+				said = nil
+				continue
+			}
+			if msg != messageSave {
+				s.do(ctx, "apply the control record", s.control)
+			}
+		case <-look.C:
+			s.do(ctx, "apply the control record", s.control)
+		case <-sweep.C:
+			sweepNow()
+		case <-save.C:
+			s.do(ctx, "ask the trainer to save", s.save)
+		case <-prune.C:
+			s.do(ctx, "prune checkpoints", s.prune)
+		}
+	}
+}
+
+// do runs one task; what fails is tried again at its next time.
+func (s *Scheduler) do(ctx context.Context, what string, task func(context.Context) error) {
+	if err := task(ctx); err != nil && ctx.Err() == nil {
+		s.opt.Log.Warn("the scheduler could not "+what+"; it tries again", "error", err)
+	}
+}
+
+// control holds the train lane to what operators said: Redis may have been
+// emptied, or the message lost.
+func (s *Scheduler) control(ctx context.Context) error {
+	c, err := s.opt.Control.Read(ctx)
+	if err != nil {
+		return err
+	}
+	lanes, err := s.opt.Queue.Lanes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range lanes {
+		if l.Name != job.LaneTrain || l.Paused == c.Paused {
+			continue
+		}
+		reason := ""
+		if c.Paused {
+			reason = pausedReason
+		}
+		if err := s.opt.Queue.PauseLane(ctx, job.LaneTrain, c.Paused, reason); err != nil {
+			return err
+		}
+		s.opt.Log.Info("train lane follows the control record", "paused", c.Paused)
+	}
+	return nil
+}
+
+// save asks the trainer for a checkpoint; it makes one if anything changed.
+func (s *Scheduler) save(ctx context.Context) error {
+	return s.opt.Queue.Publish(ctx, channelControl, messageSave)
+}

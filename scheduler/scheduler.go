@@ -1,0 +1,166 @@
+// Package scheduler is the role that looks after what nobody else waits for:
+// datasets whose jobs were lost, old checkpoints, the pause of the train lane.
+// Any number of schedulers may run; the one that holds the leader's lease acts,
+// so that everything happens once.
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// Queue is what a scheduler needs of the jobs' transport; *queue.Queue is one.
+type Queue interface {
+	Lease(name string, ttl time.Duration) *queue.Lease
+	Submit(ctx context.Context, spec job.Spec) (job.Job, error)
+	Job(ctx context.Context, id string) (job.Job, error)
+	Lanes(ctx context.Context) ([]queue.LaneState, error)
+	PauseLane(ctx context.Context, lane job.Lane, paused bool, reason string) error
+	Publish(ctx context.Context, channel, msg string) error
+	Subscribe(ctx context.Context, channel string) <-chan string
+}
+
+// Datasets is the log of what was taught; *storage.Datasets is one.
+type Datasets interface {
+	IDs(ctx context.Context) ([]string, error)
+	Stat(ctx context.Context, id string) (storage.Dataset, error)
+	Delete(ctx context.Context, id string) error
+}
+
+// Checkpoints is what was learned; *storage.Checkpoints is one.
+type Checkpoints interface {
+	Head(ctx context.Context) (storage.Head, error)
+	Lineage(ctx context.Context, id string) (storage.Lineage, error)
+	List(ctx context.Context) ([]storage.Manifest, error)
+	Prune(ctx context.Context, keep storage.Retention) (storage.Pruned, error)
+}
+
+// Control is the record of what operators told the cluster;
+// *storage.ControlRecord is one.
+type Control interface {
+	Read(ctx context.Context) (storage.Control, error)
+}
+
+// Options of a Scheduler. Those without a default are required.
+type Options struct {
+	Queue       Queue
+	Datasets    Datasets
+	Checkpoints Checkpoints
+	Control     Control
+	// SweepEvery is how often datasets without a job are looked for; 1 min.
+	SweepEvery time.Duration
+	// CheckpointEvery is how often the trainer is asked to save; 300 s.
+	CheckpointEvery time.Duration
+	// PruneEvery is how often old checkpoints are deleted; 5 min.
+	PruneEvery time.Duration
+	// MaxCheckpoints is how many are kept; 10.
+	MaxCheckpoints int
+	// Young is the age below which a dataset without a job is left alone: its
+	// job is most likely just being made; 3 s.
+	Young time.Duration
+	// LeaseTTL is how long after a leader's death another leads; 10 s.
+	LeaseTTL time.Duration
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+func (o *Options) fill() {
+	for _, d := range []struct {
+		value    *time.Duration
+		standard time.Duration
+	}{
+		{&o.SweepEvery, time.Minute},
+		{&o.CheckpointEvery, 300 * time.Second},
+		{&o.PruneEvery, 5 * time.Minute},
+		{&o.Young, 3 * time.Second},
+		{&o.LeaseTTL, 10 * time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.standard
+		}
+	}
+	if o.MaxCheckpoints == 0 {
+		o.MaxCheckpoints = 10
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Scheduler stands for leader and, while it leads, looks after the cluster.
+type Scheduler struct {
+	opt     Options
+	leading atomic.Bool
+
+	// again are jobs that this leader made for datasets whose first job ended
+	// without them being in the lineage.
+	again map[string]string
+	// young tells that the last sweep left a dataset alone for its age.
+	young bool
+
+	life   sync.Mutex
+	cancel context.CancelFunc
+	loops  sync.WaitGroup
+}
+
+// New makes a scheduler; nothing runs before Start.
+func New(opt Options) (*Scheduler, error) {
+	if opt.Queue == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil {
+		return nil, errors.New("scheduler: Queue, Datasets, Checkpoints and Control are needed")
+	}
+	if opt.MaxCheckpoints < 0 || opt.SweepEvery < 0 || opt.CheckpointEvery < 0 {
+		return nil, errors.New("scheduler: periods and the number of checkpoints must not be negative")
+	}
+	opt.fill()
+	return &Scheduler{opt: opt, again: map[string]string{}}, nil
+}
+
+// Start begins to stand for leader.
+func (s *Scheduler) Start(ctx context.Context) error {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.cancel != nil {
+		return nil
+	}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	s.loops.Go(func() { s.stand(life) })
+	return nil
+}
+
+// Stop ends the task in hand and gives the lease to the next.
+func (s *Scheduler) Stop(ctx context.Context) error {
+	s.life.Lock()
+	cancel := s.cancel
+	s.life.Unlock()
+	if cancel == nil {
+		return nil
+	}
+	cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.loops.Wait()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop the scheduler: %w", ctx.Err())
+	}
+}
+
+// Leading reports whether this scheduler is the one that acts.
+func (s *Scheduler) Leading() bool { return s.leading.Load() }

@@ -1,0 +1,140 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// headPromoted is how storage.Head.Why names a rollback by an operator.
+const headPromoted = "promote"
+
+// sweep finds the datasets that no checkpoint's lineage names and sees to it
+// that each has a job: what was acknowledged is learned whatever became of
+// Redis, and also when a damaged checkpoint took the lineage back.
+func (s *Scheduler) sweep(ctx context.Context) error {
+	s.young = false
+	ids, err := s.opt.Datasets.IDs(ctx)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	known, err := s.known(ctx)
+	if err != nil {
+		return err
+	}
+	pending := known.Missing(ids)
+	for id := range s.again {
+		if !slices.Contains(pending, id) {
+			delete(s.again, id)
+		}
+	}
+	found := 0
+	for _, id := range pending {
+		made, err := s.see(ctx, id)
+		if err != nil {
+			return err
+		}
+		if made {
+			found++
+		}
+	}
+	if found > 0 {
+		s.opt.Log.Warn("lessons were stored that no job was going to learn; jobs are made for them", "datasets", found)
+	}
+	return nil
+}
+
+// known is the lineage of the head and, after a rollback, also that of the
+// checkpoints that were left: what an operator took back is not taught again.
+func (s *Scheduler) known(ctx context.Context) (storage.Lineage, error) {
+	head, err := s.opt.Checkpoints.Head(ctx)
+	if err != nil || head.Checkpoint == "" {
+		return nil, err
+	}
+	known, err := s.opt.Checkpoints.Lineage(ctx, head.Checkpoint)
+	if err != nil || head.Why != headPromoted {
+		return known, err
+	}
+	all, err := s.opt.Checkpoints.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range all {
+		if m.ID <= head.Checkpoint || !m.CreatedAt.Before(head.MovedAt) {
+			continue
+		}
+		left, err := s.opt.Checkpoints.Lineage(ctx, m.ID)
+		if err != nil {
+			return nil, err
+		}
+		known = append(known, left...)
+	}
+	return known, nil
+}
+
+// see looks after one pending dataset. The job that brings a dataset has the
+// dataset's id, so that a lost job comes back under the id that the caller was
+// told, and two sweepers make one job.
+func (s *Scheduler) see(ctx context.Context, id string) (made bool, err error) {
+	at, err := job.IDTime(id)
+	if err != nil {
+		return false, nil //nolint:nilerr // an id without a time is none of ours
+	}
+	if s.opt.Now().Sub(at) < s.opt.Young {
+		s.young = true
+		return false, nil
+	}
+	name := id
+	if later, ok := s.again[id]; ok {
+		name = later
+	}
+	j, err := s.opt.Queue.Job(ctx, name)
+	switch {
+	case err != nil && job.AsError(err).Code == job.CodeNotFound:
+		return true, s.submit(ctx, id, name)
+	case err != nil:
+		return false, err
+	}
+	switch j.State {
+	case job.StateCanceled:
+		// The caller took it back before anything of it was learned.
+		s.opt.Log.Info("a canceled upload is deleted", "dataset", id)
+		return false, s.opt.Datasets.Delete(ctx, id)
+	case job.StateSucceeded:
+		// It was learned, and the checkpoint that knew it is damaged or gone.
+		s.again[id] = job.NewID()
+		return true, s.submit(ctx, id, s.again[id])
+	}
+	// Queued and running ones come to it. That one failed was told to whoever
+	// asked; it is kept, and tried again when its record fades.
+	return false, nil
+}
+
+func (s *Scheduler) submit(ctx context.Context, dataset, name string) error {
+	ds, err := s.opt.Datasets.Stat(ctx, dataset)
+	if errors.Is(err, storage.ErrCorrupt) || errors.Is(err, storage.ErrNotFound) {
+		return nil // set aside and logged by the storage; nothing is left to learn
+	}
+	if err != nil {
+		return err
+	}
+	_, err = s.opt.Queue.Submit(ctx, job.Spec{
+		ID: name, Kind: job.KindTrain, Lane: job.LaneTrain, Topic: ds.Topic, Dataset: dataset,
+		Skipped: ds.Faults, CreatedAt: s.opt.Now().UTC(),
+	})
+	return err
+}
+
+// prune deletes checkpoints beyond the number to keep, and parts that nothing
+// names. Datasets stay: they are what everything can be learned again from if
+// every checkpoint were damaged.
+func (s *Scheduler) prune(ctx context.Context) error {
+	done, err := s.opt.Checkpoints.Prune(ctx, storage.Retention{Newest: s.opt.MaxCheckpoints})
+	if n := len(done.Checkpoints); n > 0 || done.Parts > 0 {
+		s.opt.Log.Info("checkpoints pruned", "checkpoints", n, "parts", done.Parts, "bytes", done.Bytes)
+	}
+	return err
+}
