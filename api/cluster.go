@@ -1,0 +1,123 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+const (
+	// viewAge is how old the picture of the cluster may be. Beats come each
+	// second, so a fresher one would say nothing new.
+	viewAge = 250 * time.Millisecond
+	// storeAge is the same for what lies in storage, which may be far away.
+	storeAge = 2 * time.Second
+)
+
+// view is the picture of the cluster at one moment. What could not be read is
+// named in the errors and left empty.
+type view struct {
+	at      time.Time
+	cluster heartbeat.Cluster
+	lanes   []queue.LaneState
+	redis   error
+	pingMS  float64
+
+	control     storage.Control
+	checkpoints []checkpoint
+	head        storage.Head
+	store       error
+	storeAt     time.Time
+}
+
+// viewer takes views and shares them between requests.
+type viewer struct {
+	take func(ctx context.Context, last view) view
+	now  func() time.Time
+
+	mu   sync.Mutex
+	last view
+}
+
+// view returns a picture that is no older than viewAge. Requests that come
+// while one is taken wait for it.
+func (v *viewer) view(ctx context.Context) view {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.last.at.IsZero() && v.now().Sub(v.last.at) < viewAge {
+		return v.last
+	}
+	// A caller who goes away must not leave a half picture to the others.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	v.last = v.take(ctx, v.last)
+	return v.last
+}
+
+// forget makes the next view a fresh one, after something was changed here.
+func (v *viewer) forget() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.last = view{}
+}
+
+func (s *Server) takeView(ctx context.Context, last view) view {
+	v := view{at: s.now(), control: last.control, checkpoints: last.checkpoints, head: last.head, store: last.store, storeAt: last.storeAt}
+	beats := s.readQueue(ctx, &v)
+	cluster, err := heartbeat.Sum(s.withOwn(beats))
+	if err != nil {
+		s.log.Debug("some beats could not be added up", "error", err)
+	}
+	v.cluster = cluster
+	if v.storeAt.IsZero() || v.at.Sub(v.storeAt) >= storeAge {
+		s.readStore(ctx, &v)
+	}
+	return v
+}
+
+func (s *Server) readQueue(ctx context.Context, v *view) []heartbeat.Beat {
+	began := s.now()
+	if v.redis = s.queue.Ping(ctx); v.redis != nil {
+		return nil
+	}
+	v.pingMS = float64(s.now().Sub(began).Microseconds()) / 1000
+	payloads, err := s.queue.Beats(ctx)
+	lanes, lanesErr := s.queue.Lanes(ctx)
+	v.lanes, v.redis = lanes, errors.Join(err, lanesErr)
+	beats, err := heartbeat.Decode(payloads)
+	if err != nil {
+		s.log.Debug("some beats cannot be read", "error", err)
+	}
+	return beats
+}
+
+// withOwn puts this process's present state in place of its last beat, so that
+// a process sees itself at once and also without Redis.
+func (s *Server) withOwn(beats []heartbeat.Beat) []heartbeat.Beat {
+	own := s.recorder.Snapshot()
+	for i := range beats {
+		if beats[i].ID == own.ID {
+			beats[i] = own
+			return beats
+		}
+	}
+	return append(beats, own)
+}
+
+func (s *Server) readStore(ctx context.Context, v *view) {
+	v.storeAt = v.at
+	control, err := s.controls.Read(ctx)
+	if err == nil {
+		v.control = control
+	}
+	list, head, listErr := s.readCheckpoints(ctx)
+	if listErr == nil {
+		v.checkpoints, v.head = list, head
+	}
+	v.store = errors.Join(err, listErr)
+}

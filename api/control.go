@@ -1,0 +1,177 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/topic"
+)
+
+// Channels on which other processes are told to look at once.
+const (
+	channelControl    = "control"
+	channelCheckpoint = "checkpoint"
+)
+
+// MsgSave on the channel "control" asks the trainer to save a checkpoint now.
+const MsgSave = "save"
+
+// actions are what POST /api/control knows, in the order in which it lists them.
+var actions = [...]string{"pause", "resume", "train_start", "train_stop", "checkpoint", "rollback"}
+
+type controlled struct {
+	Status     string  `json:"status"`
+	Topic      *string `json:"topic,omitempty"`
+	JobID      string  `json:"job_id,omitempty"`
+	Checkpoint string  `json:"checkpoint,omitempty"`
+}
+
+// control is POST /api/control.
+func (s *Server) control(c echo.Context) (reply, error) {
+	var action, about, checkpoint string
+	err := jsonBody(c, field{name: "action", into: &action}, field{name: "topic", into: &about}, field{name: "checkpoint", into: &checkpoint})
+	if err != nil {
+		return reply{}, err
+	}
+	if about != "" && action != "train_start" {
+		return reply{}, job.Errorf(job.CodeInvalid, "only train_start takes a topic").On("topic")
+	}
+	if checkpoint != "" && action != "rollback" {
+		return reply{}, job.Errorf(job.CodeInvalid, "only rollback takes a checkpoint").On("checkpoint")
+	}
+	if err := checkTopic(about); err != nil {
+		return reply{}, err
+	}
+	done, err := s.act(c.Request().Context(), action, about, checkpoint)
+	if err != nil {
+		return reply{}, err
+	}
+	if done.JobID != "" {
+		c.Set(jobKey, done.JobID)
+	}
+	return reply{status: http.StatusOK, body: done}, nil
+}
+
+func (s *Server) act(ctx context.Context, action, about, checkpoint string) (controlled, error) {
+	switch action {
+	case "pause":
+		return controlled{Status: "paused"}, s.steer(ctx, func(k *storage.Control) { k.Paused = true })
+	case "resume":
+		return controlled{Status: "resumed"}, s.steer(ctx, func(k *storage.Control) { k.Paused = false })
+	case "train_start":
+		return s.trainStart(ctx, about)
+	case "train_stop":
+		return controlled{Status: "training_stopped"}, s.steer(ctx, func(k *storage.Control) { k.Training = false })
+	case "checkpoint":
+		return s.saveNow(ctx)
+	case "rollback":
+		if checkpoint == "" {
+			return controlled{}, job.Errorf(job.CodeInvalid, "name the checkpoint to go back to; GET /api/checkpoints lists them").On("checkpoint")
+		}
+		head, err := s.moveHead(ctx, checkpoint)
+		return controlled{Status: "rolled_back", Checkpoint: head.Checkpoint}, err
+	case "":
+		return controlled{}, job.Errorf(job.CodeUnknownAction, "the action is missing; known: %s", strings.Join(actions[:], ", ")).On("action")
+	}
+	return controlled{}, job.Errorf(job.CodeUnknownAction, "the action %q is unknown; known: %s", clip(action, 40), strings.Join(actions[:], ", ")).On("action")
+}
+
+// steer changes the control record and tells the others, who would see it
+// within two seconds anyway.
+func (s *Server) steer(ctx context.Context, change func(*storage.Control)) error {
+	if _, err := s.controls.Update(ctx, change); err != nil {
+		return stored("update the control record", err)
+	}
+	s.status.forget()
+	if err := s.queue.Publish(ctx, channelControl, "changed"); err != nil {
+		s.log.Warn("the change of control could not be announced; others see it at their next look", "error", err)
+	}
+	return nil
+}
+
+// trainStart switches gradient steps on and makes the job that learns the
+// topic's pack or, without a topic, consolidates what is known.
+func (s *Server) trainStart(ctx context.Context, about string) (controlled, error) {
+	dataset, err := s.packDataset(ctx, about)
+	if err != nil {
+		return controlled{}, err
+	}
+	err = s.steer(ctx, func(k *storage.Control) { k.Training, k.Topic = true, about })
+	if err != nil {
+		s.dropDataset(ctx, dataset)
+		return controlled{}, err
+	}
+	j, err := s.queue.Submit(ctx, job.Spec{
+		ID: cmp.Or(dataset, job.NewID()), Kind: job.KindTrain, Lane: job.LaneTrain, Topic: about, Dataset: dataset, CreatedAt: s.now().UTC(),
+	})
+	if err != nil {
+		s.dropDataset(ctx, dataset)
+		return controlled{}, err
+	}
+	out := controlled{Status: "training_started", JobID: j.ID, Topic: &about}
+	return out, nil
+}
+
+// packDataset stores the lessons of a topic pack and returns the dataset's id;
+// none without a topic.
+func (s *Server) packDataset(ctx context.Context, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	pack, err := s.topics.Pack(name)
+	if errors.Is(err, topic.ErrUnknown) {
+		return "", job.Errorf(job.CodeUnknownTopic, "there is no topic pack %q; known: %s. Lessons of your own come through POST /api/lessons",
+			name, strings.Join(s.topics.Names(), ", ")).On("topic")
+	}
+	if err != nil {
+		return "", err
+	}
+	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpTeach, Topic: name, Pack: name})
+	if err != nil {
+		return "", stored("store the topic pack", err)
+	}
+	defer w.Abort()
+	for _, l := range pack.Lessons {
+		if err := w.Add(storage.Lesson{Prompt: l.Prompt, Response: &l.Response, Topic: name}); err != nil {
+			return "", stored("store the topic pack", err)
+		}
+	}
+	ds, err := w.Commit(ctx)
+	if err != nil {
+		return "", stored("store the topic pack", err)
+	}
+	return ds.ID, nil
+}
+
+// dropDataset deletes a dataset that no job will name.
+func (s *Server) dropDataset(ctx context.Context, id string) {
+	if id == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := s.datasets.Delete(ctx, id); err != nil {
+		s.log.Error("a dataset that was not acknowledged could not be deleted; it will be learned", "dataset", id, "error", err)
+	}
+}
+
+// saveNow asks the trainer for a checkpoint. What was memorised is saved
+// already; this adds the weights of a running consolidation.
+func (s *Server) saveNow(ctx context.Context) (controlled, error) {
+	head, err := s.checkpoints.Head(ctx)
+	if err != nil {
+		return controlled{}, stored("read the head", err)
+	}
+	if err := s.queue.Publish(ctx, channelControl, MsgSave); err != nil {
+		return controlled{}, err
+	}
+	return controlled{Status: "checkpoint_requested", Checkpoint: head.Checkpoint}, nil
+}

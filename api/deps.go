@@ -1,0 +1,76 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/topic"
+)
+
+// Queue is what the API needs of the jobs' transport; *queue.Queue is one.
+type Queue interface {
+	Submit(ctx context.Context, spec job.Spec) (job.Job, error)
+	Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*job.Answer, *job.Job, error)
+	Job(ctx context.Context, id string) (job.Job, error)
+	Jobs(ctx context.Context, f queue.Filter) (jobs []job.Job, next string, err error)
+	Cancel(ctx context.Context, id string) (job.Job, error)
+	Follow(ctx context.Context, id, lastEventID string) (<-chan queue.Event, error)
+	Once(ctx context.Context, scope, key, digest string, ttl time.Duration) (claim *queue.Claim, outcome []byte, err error)
+	Lanes(ctx context.Context) ([]queue.LaneState, error)
+	Beats(ctx context.Context) (map[string][]byte, error)
+	Interaction(ctx context.Context, id string) (job.Interaction, error)
+	Refusals(ctx context.Context, cursor string) (page []queue.Refusal, next string, err error)
+	Publish(ctx context.Context, channel, msg string) error
+	Ping(ctx context.Context) error
+	Redis() redis.UniversalClient
+	Asynq() asynq.RedisConnOpt
+}
+
+// Datasets stores what is taught; *storage.Datasets is one.
+type Datasets interface {
+	Create(ctx context.Context, meta storage.DatasetMeta) (*storage.DatasetWriter, error)
+	Delete(ctx context.Context, id string) error
+}
+
+// Checkpoints is what the API shows and moves; *storage.Checkpoints is one.
+type Checkpoints interface {
+	Head(ctx context.Context) (storage.Head, error)
+	List(ctx context.Context) ([]storage.Manifest, error)
+	Promote(ctx context.Context, id string) (storage.Head, error)
+}
+
+// Control is the record that the whole cluster follows; *storage.ControlRecord
+// is one.
+type Control interface {
+	Read(ctx context.Context) (storage.Control, error)
+	Update(ctx context.Context, change func(*storage.Control)) (storage.Control, error)
+}
+
+// Topics are the packs that train_start can teach; *topic.Library is one.
+type Topics interface {
+	Names() []string
+	Pack(name string) (topic.Pack, error)
+}
+
+// Lesson is a taught lesson as GET /api/lessons lists it.
+type Lesson struct {
+	ID       string  `json:"id"`
+	Topic    string  `json:"topic"`
+	Prompt   string  `json:"prompt"`
+	Response *string `json:"response"`
+}
+
+// Lessons lists what the model knows, newest or oldest first as it likes but
+// always in the same order. An empty topic is all of them. It answers
+// job.CodeUnavailable while no model is there.
+type Lessons interface {
+	Lessons(ctx context.Context, topic, cursor string, limit int) (lessons []Lesson, next string, err error)
+	// Lesson finds one by its id; job.CodeNotFound.
+	Lesson(ctx context.Context, id string) (Lesson, error)
+}

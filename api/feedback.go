@@ -1,0 +1,153 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+const (
+	// logLag is how long the log of interactions may trail behind the answers,
+	// and logLook how often it is looked at meanwhile.
+	logLag  = 2 * time.Second
+	logLook = 100 * time.Millisecond
+)
+
+type judged struct {
+	Status        string   `json:"status"`
+	InteractionID string   `json:"interaction_id"`
+	Recalibrates  bool     `json:"recalibrates"`
+	Job           *job.Job `json:"job"`
+}
+
+// feedback is POST /api/interactions/{id}/feedback.
+func (s *Server) feedback(c echo.Context) (reply, error) {
+	var (
+		correct, hasCorrect bool
+		response            *string
+	)
+	if err := jsonBody(c, field{name: "correct", into: &correct, set: &hasCorrect}, field{name: "response", into: &response}); err != nil {
+		return reply{}, err
+	}
+	if !hasCorrect {
+		return reply{}, job.Errorf(job.CodeInvalid, "say whether the answer was right: correct is true or false").On("correct")
+	}
+	if response != nil {
+		if correct {
+			return reply{}, job.Errorf(job.CodeInvalid, "a response belongs to a wrong answer only").On("response")
+		}
+		if err := checkResponse(*response); err != nil {
+			return reply{}, err
+		}
+	}
+	ctx := c.Request().Context()
+	it, err := s.interaction(ctx, c.Param("id"))
+	if err != nil {
+		return reply{}, err
+	}
+	out := judged{Status: "recorded", InteractionID: it.ID}
+	r := reply{status: http.StatusOK}
+	if response != nil {
+		j, err := s.correct(ctx, it, *response)
+		if err != nil {
+			return reply{}, err
+		}
+		c.Set(jobKey, j.ID)
+		r = accepted(j)
+		out.Job = &j
+	}
+	if it.Prompt != "" {
+		if err := s.judge(ctx, it, correct, response); err != nil {
+			return reply{}, err
+		}
+		out.Recalibrates = true
+	}
+	r.body = out
+	return r, nil
+}
+
+// correct makes the right answer a lesson.
+func (s *Server) correct(ctx context.Context, it job.Interaction, response string) (job.Job, error) {
+	if it.Prompt == "" {
+		return job.Job{}, job.Errorf(job.CodeConflict, "the text of this prompt was not kept, so it cannot be taught from here; send the lesson to POST /api/lessons")
+	}
+	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpTeach, Topic: it.Topic})
+	if err != nil {
+		return job.Job{}, stored("store the lesson", err)
+	}
+	defer w.Abort()
+	if err := w.Add(storage.Lesson{Prompt: it.Prompt, Response: &response, Topic: it.Topic}); err != nil {
+		return job.Job{}, stored("store the lesson", err)
+	}
+	ds, err := w.Commit(ctx)
+	if err != nil {
+		return job.Job{}, stored("store the lesson", err)
+	}
+	return s.train(ctx, ds, hook{})
+}
+
+// judge stores what was said of an interaction, for the refusal threshold; right
+// is the answer that would have been right, if it was told. The trainer learns
+// of it as of lessons: in order, and after a crash too.
+func (s *Server) judge(ctx context.Context, it job.Interaction, correct bool, right *string) error {
+	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpJudge, Topic: it.Topic})
+	if err != nil {
+		return stored("store the judgement", err)
+	}
+	defer w.Abort()
+	l := storage.Lesson{Prompt: it.Prompt, Topic: it.Topic, Judgement: &storage.Judgement{
+		Interaction: it.ID, Correct: correct, Right: right, Confidence: it.Confidence, Reason: it.Reason, Lessons: it.Lessons,
+	}}
+	if it.Responded {
+		l.Response = &it.Response
+	}
+	if err := w.Add(l); err != nil {
+		return stored("store the judgement", err)
+	}
+	ds, err := w.Commit(ctx)
+	if err != nil {
+		return stored("store the judgement", err)
+	}
+	_, err = s.train(ctx, ds, hook{})
+	return err
+}
+
+// interaction finds a logged interaction, and waits for one that was answered a
+// moment ago, since the log is written in batches.
+func (s *Server) interaction(ctx context.Context, id string) (job.Interaction, error) {
+	look := time.NewTicker(logLook)
+	defer look.Stop()
+	for {
+		it, err := s.queue.Interaction(ctx, id)
+		if e, ok := errors.AsType[*job.Error](err); !ok || e.Code != job.CodeNotFound {
+			return it, err
+		}
+		made, bad := job.IDTime(id)
+		if bad != nil || s.now().Sub(made) > logLag {
+			return it, err
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return it, err
+		}
+	}
+}
+
+type refusalPage struct {
+	Refusals []queue.Refusal `json:"refusals"`
+	Next     *string         `json:"next_cursor"`
+}
+
+// refusals is GET /api/refusals.
+func (s *Server) refusals(c echo.Context) (refusalPage, error) {
+	list, next, err := s.queue.Refusals(c.Request().Context(), c.QueryParam("cursor"))
+	return refusalPage{Refusals: some(list), Next: optional(next)}, err
+}

@@ -1,0 +1,162 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// health says whether the cluster does well: healthy, degraded (it serves, but
+// somebody should look) or unhealthy (it cannot serve).
+type health struct {
+	Healthy bool     `json:"healthy"`
+	Status  string   `json:"status"`
+	Issues  []string `json:"issues"`
+}
+
+// The thresholds of the runbook, and a few more.
+const (
+	minSuccess     = 0.9
+	maxRefusal     = 0.5
+	maxP95         = 2000.0 // ms
+	maxP99         = 5000.0 // ms
+	maxGrowth      = 10.0   // MB per hour
+	highMemory     = 3072.0 // MB of one process
+	maxMemory      = 4096.0 // MB of one process
+	minConvergence = 0.8
+	maxAge         = 30 * time.Second // of the oldest waiting interact
+	maxBehind      = 30 * time.Second // between a new head and the workers serving it
+
+	// fewest requests before a share of them is judged.
+	fewest = 20
+)
+
+// judge finds what is wrong.
+func judge(v view) health {
+	grave := graveIssues(v)
+	issues := slices.Concat(grave, requestIssues(v.cluster), resourceIssues(v.cluster), queueIssues(v), headIssues(v))
+	h := health{Healthy: len(issues) == 0, Status: "healthy", Issues: some(issues)}
+	switch {
+	case len(grave) > 0:
+		h.Status = "unhealthy"
+	case len(issues) > 0:
+		h.Status = "degraded"
+	}
+	return h
+}
+
+// graveIssues keep the cluster from serving.
+func graveIssues(v view) []string {
+	var out []string
+	if v.redis != nil {
+		out = append(out, "Redis cannot be reached: nothing can be asked or taught")
+		return out
+	}
+	if !v.hasWorker() {
+		out = append(out, "no worker is running: nothing can be answered")
+	} else if v.cluster.Model == nil {
+		out = append(out, "no worker has a model yet")
+	}
+	return out
+}
+
+func (v view) hasWorker() bool {
+	return slices.ContainsFunc(v.cluster.Beats, func(b heartbeat.Beat) bool { return b.Has(heartbeat.RoleWorker) })
+}
+
+func requestIssues(k heartbeat.Cluster) []string {
+	var out []string
+	if k.Recent.Requests+k.Recent.JobsFailed >= fewest && k.SuccessRate < minSuccess {
+		out = append(out, fmt.Sprintf("success rate %.0f %% is below %.0f %%", 100*k.SuccessRate, 100*minSuccess))
+	}
+	// A model that was taught nothing refuses everything, and should.
+	taught := k.Model != nil && k.Model.Lessons > 0
+	if taught && k.Recent.Answered+k.Recent.Refused >= fewest && k.RefusalRate > maxRefusal {
+		out = append(out, fmt.Sprintf("refusal rate %.0f %% is above %.0f %%", 100*k.RefusalRate, 100*maxRefusal))
+	}
+	if k.Recent.Requests >= fewest {
+		if k.Latency.P95 > maxP95 {
+			out = append(out, fmt.Sprintf("latency p95 %.0f ms is above %.0f ms", k.Latency.P95, maxP95))
+		}
+		if k.Latency.P99 > maxP99 {
+			out = append(out, fmt.Sprintf("latency p99 %.0f ms is above %.0f ms", k.Latency.P99, maxP99))
+		}
+	}
+	if k.Recent.Flowed >= fewest && k.ConvergenceRate < minConvergence {
+		out = append(out, fmt.Sprintf("convergence rate %.0f %% is below %.0f %%", 100*k.ConvergenceRate, 100*minConvergence))
+	}
+	return out
+}
+
+func resourceIssues(k heartbeat.Cluster) []string {
+	var out []string
+	if k.Memory.GrowthRateMBPerHour > maxGrowth {
+		out = append(out, fmt.Sprintf("memory grows by %.0f MB an hour, more than %.0f", k.Memory.GrowthRateMBPerHour, maxGrowth))
+	}
+	for i := range k.Beats {
+		out = append(out, processIssues(&k.Beats[i])...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(k.Breakers)) {
+		if b := k.Breakers[name]; b.State != "closed" {
+			out = append(out, fmt.Sprintf("circuit breaker %s is %s", name, b.State))
+		}
+	}
+	return out
+}
+
+// processIssues are those that only one process has.
+func processIssues(b *heartbeat.Beat) []string {
+	var out []string
+	switch mb := b.Memory.CurrentMB; {
+	case mb > maxMemory:
+		out = append(out, fmt.Sprintf("memory of process %d on %s is %.0f MB, above the critical %.0f", b.PID, b.Host, mb, maxMemory))
+	case mb > highMemory:
+		out = append(out, fmt.Sprintf("memory of process %d on %s is %.0f MB, above %.0f", b.PID, b.Host, mb, highMemory))
+	}
+	if b.Mode == heartbeat.ModeCooling {
+		out = append(out, fmt.Sprintf("worker %s on %s has stopped training to cool: %s", b.ID, b.Host, b.ModeReason))
+	}
+	return out
+}
+
+func queueIssues(v view) []string {
+	var out []string
+	for _, l := range v.lanes {
+		if l.Name != job.LaneTrain && l.OldestMS > float64(maxAge.Milliseconds()) {
+			out = append(out, fmt.Sprintf("the oldest job in queue %s has waited %.0f s, more than %.0f", l.Name, l.OldestMS/1000, maxAge.Seconds()))
+		}
+	}
+	return out
+}
+
+func headIssues(v view) []string {
+	if v.store != nil {
+		return []string{"the storage cannot be read: checkpoints and control state may be old"}
+	}
+	var out []string
+	for i := range v.cluster.Beats {
+		if b := &v.cluster.Beats[i]; v.behind(b.Model) {
+			out = append(out, fmt.Sprintf("worker %s on %s serves checkpoint %q and not the head %s", b.ID, b.Host, b.Model.Checkpoint, v.head.Checkpoint))
+		}
+	}
+	return out
+}
+
+// behind tells whether a worker should have loaded a newer checkpoint by now.
+// While lessons keep coming the head is always young; then what counts is
+// whether the worker passed over a checkpoint that no longer is.
+func (v view) behind(m *heartbeat.Model) bool {
+	if m == nil || v.head.Checkpoint == "" || m.Checkpoint == v.head.Checkpoint {
+		return false
+	}
+	if v.at.Sub(v.head.MovedAt) >= maxBehind {
+		return true
+	}
+	return m.LoadedAt != nil && slices.ContainsFunc(v.checkpoints, func(c checkpoint) bool {
+		return c.CreatedAt.After(m.LoadedAt.Time) && v.at.Sub(c.CreatedAt.Time) >= maxBehind
+	})
+}

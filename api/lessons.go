@@ -1,0 +1,102 @@
+package api
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+const (
+	defaultPage = 50
+	maxPage     = 500
+)
+
+// optional is text that may be missing: null in JSON. So every list ends its
+// cursor.
+func optional(next string) *string {
+	if next == "" {
+		return nil
+	}
+	return &next
+}
+
+// some returns items, and an empty list rather than null.
+func some[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}
+
+// limitOf reads ?limit=.
+func limitOf(c echo.Context) (int, error) {
+	v := c.QueryParam("limit")
+	if v == "" {
+		return defaultPage, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > maxPage {
+		return 0, job.Errorf(job.CodeInvalid, "limit is %q; it must be a number from 1 to %d", clip(v, 40), maxPage).On("limit")
+	}
+	return n, nil
+}
+
+type lessonPage struct {
+	Lessons []Lesson `json:"lessons"`
+	Next    *string  `json:"next_cursor"`
+}
+
+// listLessons is GET /api/lessons.
+func (s *Server) listLessons(c echo.Context) (lessonPage, error) {
+	limit, err := limitOf(c)
+	if err != nil {
+		return lessonPage{}, err
+	}
+	lessons, next, err := s.lessons.Lessons(c.Request().Context(), c.QueryParam("topic"), c.QueryParam("cursor"), limit)
+	return lessonPage{Lessons: some(lessons), Next: optional(next)}, err
+}
+
+// forgetLesson is DELETE /api/lessons/{id}.
+func (s *Server) forgetLesson(c echo.Context) (reply, error) {
+	ctx := c.Request().Context()
+	l, err := s.lessons.Lesson(ctx, c.Param("id"))
+	if err != nil {
+		return reply{}, err
+	}
+	return s.forget(ctx, c, storage.DatasetMeta{Op: storage.OpForget, LessonIDs: []string{l.ID}})
+}
+
+// forgetTopic is DELETE /api/lessons?topic=.
+func (s *Server) forgetTopic(c echo.Context) (reply, error) {
+	topic := c.QueryParam("topic")
+	if topic == "" {
+		return reply{}, job.Errorf(job.CodeInvalid, "name the topic to forget: DELETE /api/lessons?topic=…").On("topic")
+	}
+	if err := checkTopic(topic); err != nil {
+		return reply{}, err
+	}
+	ctx := c.Request().Context()
+	// A topic of which nothing is known is most likely misspelt.
+	known, _, err := s.lessons.Lessons(ctx, topic, "", 1)
+	if err != nil {
+		return reply{}, err
+	}
+	if len(known) == 0 {
+		return reply{}, job.Errorf(job.CodeNotFound, "no lesson of the topic %q is known", topic).On("topic")
+	}
+	return s.forget(ctx, c, storage.DatasetMeta{Op: storage.OpForget, Topic: topic})
+}
+
+// forget stores what is to be unlearned and makes the job that does it.
+func (s *Server) forget(ctx context.Context, c echo.Context, meta storage.DatasetMeta) (reply, error) {
+	w, err := s.datasets.Create(ctx, meta)
+	if err != nil {
+		return reply{}, stored("store what is to be forgotten", err)
+	}
+	defer w.Abort()
+	return s.learn(ctx, c, w, hook{})
+}

@@ -1,0 +1,109 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// Outcomes of an interact as its caller saw it.
+const (
+	outcomeAnswered = "answered"
+	outcomeRefused  = "refused"
+	outcomeAccepted = "accepted"
+	outcomeFailed   = "failed"
+)
+
+// metrics are this process's own; a scraper asks each process.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	interact *prometheus.HistogramVec
+	limited  prometheus.Counter
+	inFlight prometheus.Gauge
+}
+
+// newMetrics registers with registry, or with one of its own.
+func newMetrics(registry *prometheus.Registry) (*metrics, error) {
+	if registry == nil {
+		registry = prometheus.NewRegistry()
+		registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
+	buckets := []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 30, 120}
+	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: name, Help: help, Buckets: buckets,
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
+		}, labels)
+	}
+	m := &metrics{
+		registry: registry,
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nexus_http_requests_total", Help: "HTTP requests by route, method and status.",
+		}, []string{"route", "method", "status"}),
+		duration: histogram("nexus_http_request_duration_seconds", "Time to answer an HTTP request, by route.", "route", "method"),
+		interact: histogram("nexus_interact_duration_seconds", "Time to answer an interact as its caller saw it, by outcome.", "outcome"),
+		limited: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nexus_rate_limited_total", Help: "Requests refused by the rate limit.",
+		}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "nexus_http_requests_in_flight", Help: "HTTP requests being answered.",
+		}),
+	}
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.interact, m.limited, m.inFlight} {
+		if err := registry.Register(c); err != nil {
+			if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+				return nil, fmt.Errorf("register the metrics of the API twice in one registry: %w", err)
+			}
+			return nil, fmt.Errorf("register the metrics of the API: %w", err)
+		}
+	}
+	for _, o := range []string{outcomeAnswered, outcomeRefused, outcomeAccepted, outcomeFailed} {
+		m.interact.WithLabelValues(o)
+	}
+	return m, nil
+}
+
+// interacted counts an interact.
+func (m *metrics) interacted(outcome string, took time.Duration) {
+	m.interact.WithLabelValues(outcome).Observe(took.Seconds())
+}
+
+// answered counts an HTTP request. The route is the pattern, not the path, so
+// that the number of series is bounded.
+func (m *metrics) answered(route, method string, status int, took time.Duration) {
+	if route == "" {
+		route = "none"
+	}
+	m.requests.WithLabelValues(route, knownMethod(method), strconv.Itoa(status)).Inc()
+	m.duration.WithLabelValues(route, knownMethod(method)).Observe(took.Seconds())
+}
+
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+func (m *metrics) handler() http.Handler {
+	// The middleware compresses; twice would be once too often.
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: m.registry, DisableCompression: true})
+}
+
+func outcomeOf(a *job.Answer) string {
+	if a.Responded {
+		return outcomeAnswered
+	}
+	return outcomeRefused
+}

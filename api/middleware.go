@@ -1,0 +1,170 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+)
+
+// requestPatience bounds the routes that wait for nothing.
+const requestPatience = 15 * time.Second
+
+// within bounds the time of a route by its context.
+func within(d time.Duration) echo.MiddlewareFunc {
+	return middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{
+		Timeout:      d,
+		ErrorHandler: func(err error, _ echo.Context) error { return err },
+	})
+}
+
+// logged writes one line per request, without a word of what was asked, and
+// counts it.
+func (s *Server) logged() echo.MiddlewareFunc {
+	return middleware.RequestLoggerWithConfig(middleware.RequestLoggerConfig{
+		LogLatency: true, LogMethod: true, LogRoutePath: true, LogURIPath: true, LogStatus: true, LogRemoteIP: true,
+		LogResponseSize: true, LogContentLength: true,
+		// The error is rendered first, so that the status is the one sent.
+		HandleError:    true,
+		BeforeNextFunc: func(echo.Context) { s.metrics.inFlight.Inc() },
+		LogValuesFunc: func(c echo.Context, v middleware.RequestLoggerValues) error {
+			s.metrics.inFlight.Dec()
+			s.metrics.answered(v.RoutePath, v.Method, v.Status, v.Latency)
+			level := slog.LevelInfo
+			if quiet(v.RoutePath) && v.Status < http.StatusBadRequest {
+				level = slog.LevelDebug
+			}
+			ctx := c.Request().Context()
+			if !s.log.Enabled(ctx, level) {
+				return nil
+			}
+			attrs := []slog.Attr{
+				slog.String("request_id", requestID(c)), slog.String("method", v.Method), slog.String("route", v.RoutePath),
+				slog.Int("status", v.Status), slog.Float64("latency_ms", float64(v.Latency.Microseconds())/1000),
+				slog.String("client", client(c)), slog.Int64("bytes", v.ResponseSize),
+			}
+			if id, ok := c.Get(jobKey).(string); ok {
+				attrs = append(attrs, slog.String("job", id))
+			}
+			s.log.LogAttrs(ctx, level, "request", attrs...)
+			return nil
+		},
+	})
+}
+
+// quiet routes are asked again and again by machines.
+func quiet(route string) bool {
+	switch route {
+	case "/healthz", "/readyz", "/api/metrics", "/api/status":
+		return true
+	}
+	return strings.HasPrefix(route, "/monitoring")
+}
+
+// recovered turns a panic into an error: 500 to the caller, the stack to the log.
+func (s *Server) recovered(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			r := recover()
+			if r == nil {
+				return
+			}
+			if e, ok := r.(error); ok && errors.Is(e, http.ErrAbortHandler) {
+				panic(r) // net/http's own way to drop a connection
+			}
+			s.log.Error("panic in a handler", "request_id", requestID(c), "route", c.Path(), "panic", r, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", r)
+		}()
+		return next(c)
+	}
+}
+
+// Policies of what a page may load: nothing, unless the page says more.
+const (
+	policyNone       = "default-src 'none'; frame-ancestors 'none'"
+	policyMonitoring = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline' https://fonts.googleapis.com; " +
+		"font-src 'self' data: https://fonts.gstatic.com; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+// secured sets the headers that keep browsers from doing more than they should.
+func secured(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set(echo.HeaderXContentTypeOptions, "nosniff")
+		h.Set(echo.HeaderXFrameOptions, "DENY")
+		h.Set(echo.HeaderReferrerPolicy, "no-referrer")
+		h.Set(echo.HeaderContentSecurityPolicy, policyNone)
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		return next(c)
+	}
+}
+
+func withPolicy(policy string) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			c.Response().Header().Set(echo.HeaderContentSecurityPolicy, policy)
+			return next(c)
+		}
+	}
+}
+
+// zipped compresses what is read and can be large. Event streams must not wait
+// in a compressor, and answers to work are small.
+func zipped() echo.MiddlewareFunc {
+	return middleware.GzipWithConfig(middleware.GzipConfig{
+		MinLength: 1024,
+		Skipper: func(c echo.Context) bool {
+			return c.Request().Method != http.MethodGet || strings.HasSuffix(c.Path(), "/events")
+		},
+	})
+}
+
+// sendPatience is how long a client may take to send an ordinary body.
+const sendPatience = 30 * time.Second
+
+// patientBody ends the bound on sending once the body is read: it would else
+// also end the wait for the answer, since net/http goes on reading to notice
+// that the client has gone.
+type patientBody struct {
+	io.ReadCloser
+	ended func()
+}
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.ended()
+	}
+	return n, err
+}
+
+// bodyPatience gives every request a moment to send its body, so that a client
+// that trickles cannot hold a connection for ever.
+func (s *Server) bodyPatience(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if c.Request().ContentLength != 0 {
+			s.allowToSend(c, s.patience)
+			c.Request().Body = &patientBody{ReadCloser: c.Request().Body, ended: func() { s.allowToSend(c, 0) }}
+		}
+		return next(c)
+	}
+}
+
+// allowToSend bounds the time that the client may take from now on to send the
+// rest of its body; 0 is no bound.
+func (s *Server) allowToSend(c echo.Context, d time.Duration) {
+	var until time.Time
+	if d > 0 {
+		until = time.Now().Add(d) // the connection's clock, not ours
+	}
+	if err := http.NewResponseController(c.Response()).SetReadDeadline(until); err != nil {
+		s.log.Debug("no bound on the sending of a body", "request_id", requestID(c), "error", err)
+	}
+}

@@ -1,0 +1,102 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// ndjsonLessons reads one lesson a line and holds one line in memory. Empty
+// lines are faults, but not at the very end, where editors leave them.
+type ndjsonLessons struct {
+	lines   lineReader
+	topic   string
+	pending []*job.Fault // empty lines that may turn out to be the last
+	held    *heldLesson  // what was read after them
+}
+
+type heldLesson struct {
+	lesson storage.Lesson
+	fault  *job.Fault
+	err    error
+}
+
+func newNDJSONLessons(r io.Reader, topic string) *ndjsonLessons {
+	return &ndjsonLessons{lines: lineReader{r: bufio.NewReaderSize(r, 64<<10)}, topic: topic}
+}
+
+func (n *ndjsonLessons) next() (storage.Lesson, *job.Fault, error) {
+	for n.held == nil {
+		line, tooLong, err := n.lines.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return storage.Lesson{}, nil, errEnd
+		case err != nil:
+			return storage.Lesson{}, nil, err
+		case !tooLong && len(bytes.TrimSpace(line)) == 0:
+			if len(n.pending) <= maxFaults {
+				n.pending = append(n.pending, &job.Fault{Line: n.lines.number, Code: job.CodeBadLesson, Detail: "the line is empty"})
+			}
+		default:
+			n.held = n.read(line, tooLong)
+		}
+	}
+	if len(n.pending) > 0 {
+		f := n.pending[0]
+		n.pending = n.pending[1:]
+		return storage.Lesson{}, f, nil
+	}
+	h := n.held
+	n.held = nil
+	return h.lesson, h.fault, h.err
+}
+
+func (n *ndjsonLessons) read(line []byte, tooLong bool) *heldLesson {
+	if tooLong {
+		return &heldLesson{fault: &job.Fault{Line: n.lines.number, Code: job.CodeTooLarge, Detail: "the line is longer than " + size(maxLine)}}
+	}
+	lesson, err := decodeLesson(line, n.topic)
+	if err != nil {
+		return &heldLesson{fault: faultOn(n.lines.number, err)}
+	}
+	return &heldLesson{lesson: lesson}
+}
+
+// lineReader splits into lines and never holds more than maxLine of one.
+type lineReader struct {
+	r      *bufio.Reader
+	number int
+	buf    []byte
+}
+
+// next returns the next line without its end. If it is too long, the rest of it
+// is read past and tooLong is true. The bytes are valid until the next call.
+func (l *lineReader) next() (line []byte, tooLong bool, err error) {
+	l.buf = l.buf[:0]
+	for {
+		part, err := l.r.ReadSlice('\n')
+		if !tooLong && len(l.buf)+len(part) <= maxLine {
+			l.buf = append(l.buf, part...)
+		} else {
+			tooLong = true
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case err != nil && !errors.Is(err, io.EOF):
+			return nil, false, err
+		case err != nil && len(l.buf) == 0 && !tooLong:
+			return nil, false, io.EOF
+		}
+		l.number++
+		line := bytes.TrimSuffix(bytes.TrimSuffix(l.buf, []byte("\n")), []byte("\r"))
+		if l.number == 1 {
+			line = trimBOM(line)
+		}
+		return line, tooLong, nil
+	}
+}

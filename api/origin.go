@@ -1,0 +1,33 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// sameOrigin stops a page of another site from doing anything here through the
+// browser of someone who may: it looks at Sec-Fetch-Site and Origin on every
+// request that can change something. Programs send neither and pass.
+func sameOrigin() echo.MiddlewareFunc {
+	guard := http.NewCrossOriginProtection()
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if err := guard.Check(c.Request()); err != nil {
+				return job.Errorf(job.CodeForbidden, "a page of another site may not do this").Because(err)
+			}
+			return next(c)
+		}
+	}
+}
+
+// ipExtractor finds the caller's address. X-Forwarded-For is believed only
+// behind a proxy of one's own, since anyone can send it.
+func ipExtractor(trustProxy bool) echo.IPExtractor {
+	if trustProxy {
+		return echo.ExtractIPFromXFFHeader(echo.TrustLoopback(true), echo.TrustLinkLocal(true), echo.TrustPrivateNet(true))
+	}
+	return echo.ExtractIPDirect()
+}

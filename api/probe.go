@@ -1,0 +1,45 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+type alive struct {
+	Status string `json:"status"`
+}
+
+type ready struct {
+	Status string `json:"status"`
+	Redis  bool   `json:"redis"`
+	Model  bool   `json:"model"`
+	Worker bool   `json:"worker"`
+}
+
+// healthz is GET /healthz: the process is alive.
+func (s *Server) healthz(echo.Context) (alive, error) { return alive{Status: "alive"}, nil }
+
+// readyz is GET /readyz: Redis answers, and a worker with a model is there.
+func (s *Server) readyz(c echo.Context) error {
+	select {
+	case <-s.draining:
+		return job.Errorf(job.CodeUnavailable, "not ready: stopping").After(time.Second)
+	default:
+	}
+	v := s.status.view(c.Request().Context())
+	r := ready{Status: "ready", Redis: v.redis == nil, Model: v.cluster.Model != nil, Worker: v.hasWorker()}
+	switch {
+	case !r.Redis:
+		return job.Errorf(job.CodeUnavailable, "not ready: Redis cannot be reached").After(time.Second)
+	case !r.Worker:
+		return job.Errorf(job.CodeUnavailable, "not ready: no worker is running").After(time.Second)
+	case !r.Model:
+		return job.Errorf(job.CodeUnavailable, "not ready: no worker has a model yet").After(time.Second)
+	}
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	return c.JSON(http.StatusOK, r)
+}

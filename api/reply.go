@@ -1,0 +1,94 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// reply is what a handler that makes work answers. It is a value, so that it can
+// be kept for a repeat of the request before it is sent.
+type reply struct {
+	status   int
+	location string
+	body     any
+}
+
+// accepted is the 202 of a job.
+func accepted(j job.Job) reply {
+	return reply{status: http.StatusAccepted, location: j.Links.Self, body: j}
+}
+
+// work is a handler that makes work.
+type work func(echo.Context) (reply, error)
+
+const (
+	// jobKey holds the id of the job that a request made, for the log.
+	jobKey = "nexus.job"
+
+	headerLocation = echo.HeaderLocation
+	headerReplayed = "Idempotency-Replayed"
+)
+
+// makes turns work into a handler: with an Idempotency-Key it is done once and
+// its reply kept.
+func (s *Server) makes(do work) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		key := c.Request().Header.Get("Idempotency-Key")
+		if key == "" || c.Request().Method != http.MethodPost {
+			return s.send(c, do)
+		}
+		body, err := readBody(c, maxJSON)
+		if err != nil {
+			return err
+		}
+		digest := digestOf(c.Request(), body)
+		restore(c.Request(), body)
+		return s.once(c, key, digest, do)
+	}
+}
+
+func (s *Server) send(c echo.Context, do work) error {
+	r, err := do(c)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(r.body)
+	if err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	return write(c, r.status, r.location, body)
+}
+
+func write(c echo.Context, status int, location string, body []byte) error {
+	h := c.Response().Header()
+	if location != "" {
+		h.Set(headerLocation, location)
+	}
+	h.Set(echo.HeaderCacheControl, "no-store")
+	return c.Blob(status, echo.MIMEApplicationJSON, append(body, '\n'))
+}
+
+// get turns a function that reads into a handler that answers 200.
+func get[T any](read func(echo.Context) (T, error)) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		v, err := read(c)
+		if err != nil {
+			return err
+		}
+		body, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Errorf("write the answer: %w", err)
+		}
+		return write(c, http.StatusOK, "", body)
+	}
+}
+
+// isGone reports whether the caller went away, which is no failure of ours.
+func isGone(err error) bool { return errors.Is(err, context.Canceled) }

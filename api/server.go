@@ -1,0 +1,238 @@
+// Package api is the HTTP side of NEXUS: it validates what is asked, makes jobs
+// of it, waits for answers and shows the state of the cluster. What a client may
+// rely on is in openapi.yaml beside this file, which is served and tested
+// against the handlers.
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nexus-continuum/nexus/heartbeat"
+)
+
+// DefaultListen is where the API listens unless told otherwise: on this machine
+// only.
+const DefaultListen = "127.0.0.1:8000"
+
+// Options are what a Server is made of. Queue, Datasets, Checkpoints, Control,
+// Lessons and Topics are needed; the rest has defaults.
+type Options struct {
+	Queue       Queue
+	Datasets    Datasets
+	Checkpoints Checkpoints
+	Control     Control
+	Lessons     Lessons
+	Topics      Topics
+	// CheckWebhook refuses URLs that webhooks may not lead to; nil lets every
+	// https URL pass.
+	CheckWebhook func(url string) error
+
+	Listen   string       // host:port; DefaultListen
+	Listener net.Listener // instead of Listen
+	TLS      *tls.Config  // nil: plain HTTP
+
+	Keys       []Key  // none: open to everyone
+	KeyHeader  string // DefaultKeyHeader
+	TrustProxy bool   // believe X-Forwarded-For
+	RateLimit  RateLimit
+	Prefix     string // of keys in Redis; "nexus:"
+
+	Recorder *heartbeat.Recorder  // of this process; nil makes one
+	Registry *prometheus.Registry // for /api/metrics; nil makes one
+	Version  string
+
+	// Shown in /api/status.
+	RedisRung, RedisDescribe  string
+	StorageKind, StorageWhere string
+
+	Log *slog.Logger
+	Now func() time.Time
+}
+
+// Server answers HTTP.
+type Server struct {
+	opt         Options
+	queue       Queue
+	datasets    Datasets
+	checkpoints Checkpoints
+	controls    Control
+	lessons     Lessons
+	topics      Topics
+	recorder    *heartbeat.Recorder
+	metrics     *metrics
+	status      *viewer
+	keys        *keyring
+	limiter     *limiter
+	monitor     *monitor
+	pages       *pages
+	log         *slog.Logger
+	now         func() time.Time
+	patience    time.Duration // sendPatience
+
+	echo *echo.Echo
+	http *http.Server
+
+	mu       sync.Mutex
+	listener net.Listener
+	done     chan struct{} // closed when the listener's goroutine has ended
+	failed   error         // why it ended, if not by Stop
+	stopped  bool
+	draining chan struct{} // closed when Stop begins
+	cancel   context.CancelFunc
+}
+
+// New checks the options and makes a server; Start opens its port.
+func New(opt Options) (*Server, error) {
+	if opt.Queue == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Lessons == nil || opt.Topics == nil {
+		return nil, errors.New("make the API: queue, datasets, checkpoints, control, lessons and topics are all needed")
+	}
+	if opt.RateLimit.Enabled && (opt.RateLimit.RPM < 1 || opt.RateLimit.Burst < 1) {
+		return nil, fmt.Errorf("make the API: a rate limit of %d per minute with a burst of %d lets nobody in", opt.RateLimit.RPM, opt.RateLimit.Burst)
+	}
+	for _, k := range opt.Keys {
+		if k.Key == "" {
+			return nil, fmt.Errorf("make the API: the key named %q is empty", k.Name)
+		}
+	}
+	fill(&opt)
+	m, err := newMetrics(opt.Registry)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPages()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		opt: opt, queue: opt.Queue, datasets: opt.Datasets, checkpoints: opt.Checkpoints, controls: opt.Control,
+		lessons: opt.Lessons, topics: opt.Topics, recorder: opt.Recorder, metrics: m, pages: p,
+		keys: newKeyring(opt.KeyHeader, opt.Keys), log: opt.Log, now: opt.Now, patience: sendPatience, draining: make(chan struct{}),
+	}
+	s.limiter = newLimiter(opt.RateLimit, opt.Queue.Redis(), opt.Prefix, opt.Now, m.limited)
+	s.monitor = newMonitor(opt.Queue.Asynq())
+	s.status = &viewer{take: s.takeView, now: opt.Now}
+	s.echo = s.routes()
+	life, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.http = &http.Server{
+		Handler: s.echo, TLSConfig: opt.TLS,
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		BaseContext: func(net.Listener) context.Context { return life },
+		ErrorLog:    slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+func fill(opt *Options) {
+	if opt.Listen == "" {
+		opt.Listen = DefaultListen
+	}
+	if opt.Prefix == "" {
+		opt.Prefix = "nexus:"
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.CheckWebhook == nil {
+		opt.CheckWebhook = onlyHTTPS
+	}
+	if opt.Recorder == nil {
+		opt.Recorder = heartbeat.New(heartbeat.Options{Roles: []string{heartbeat.RoleAPI}, Version: opt.Version, Now: opt.Now})
+	}
+}
+
+// Start opens the port and begins to answer.
+func (s *Server) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return errors.New("start the API: it was stopped before")
+	}
+	if s.done != nil {
+		return nil
+	}
+	l := s.opt.Listener
+	if l == nil {
+		var err error
+		if l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.opt.Listen); err != nil {
+			return fmt.Errorf("start the API: listen on %s: %w", s.opt.Listen, err)
+		}
+	}
+	s.listener = l
+	if s.opt.TLS != nil {
+		l = tls.NewListener(l, s.opt.TLS)
+	}
+	s.done = make(chan struct{})
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("the API stopped listening", "error", err)
+			s.mu.Lock()
+			s.failed = err
+			s.mu.Unlock()
+		}
+	}()
+	return nil
+}
+
+// Addr is where the server listens, once started.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener == nil {
+		return nil
+	}
+	return s.listener.Addr()
+}
+
+// URL is the address of the server as a client writes it.
+func (s *Server) URL() string {
+	scheme := "http"
+	if s.opt.TLS != nil {
+		scheme = "https"
+	}
+	addr := s.Addr()
+	if addr == nil {
+		return scheme + "://" + s.opt.Listen
+	}
+	return scheme + "://" + addr.String()
+}
+
+// Handler is the whole of the API, for tests without a port.
+func (s *Server) Handler() http.Handler { return s.echo }
+
+// Stop takes no more requests, lets those that run come to their end, closes
+// event streams, and gives up on the rest when ctx ends.
+func (s *Server) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.stopped {
+		s.stopped = true
+		close(s.draining)
+	}
+	done, failed := s.done, s.failed
+	s.mu.Unlock()
+	defer s.cancel()
+	var err error
+	if done != nil {
+		if err = s.http.Shutdown(ctx); err != nil {
+			s.cancel()
+			err = errors.Join(fmt.Errorf("stop the API: some requests did not end: %w", err), s.http.Close())
+		}
+		<-done
+	}
+	return errors.Join(err, failed, s.monitor.close())
+}

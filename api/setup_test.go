@@ -1,0 +1,408 @@
+package api
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/storage/dir"
+	"github.com/nexus-continuum/nexus/topic"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bundle is a server on a real Redis and a real folder, with a worker that
+// stands in for the real one: it answers what it was taught word for word.
+type bundle struct {
+	*testing.T
+	srv      *Server
+	url      string
+	queue    *queue.Queue
+	rung     *ladder.Rung
+	store    *dir.Store
+	datasets *storage.Datasets
+	worker   *worker0
+	log      *journal
+	client   *http.Client
+	contract *contract
+}
+
+// setup starts everything; change alters the options first.
+func setup(t *testing.T, change ...func(*Options)) *bundle {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	t.Cleanup(cancel)
+	b := &bundle{T: t, contract: newContract(t), log: &journal{}, client: &http.Client{Transport: &http.Transport{}, Timeout: 60 * time.Second}}
+	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+
+	rung, err := ladder.Start(ctx, ladder.Options{Rung: rungName(), Dir: t.TempDir(), Log: log})
+	b.must(err)
+	b.rung = rung
+	t.Cleanup(func() { b.must(rung.Stop(context.Background())) })
+	b.queue = queue.Open(queue.Options{Redis: rung.Client(), Asynq: rung.Asynq(), Log: log})
+	b.must(b.queue.Start(ctx))
+	t.Cleanup(func() { b.must(b.queue.Stop(context.Background())) })
+
+	b.store, err = dir.Open(t.TempDir())
+	b.must(err)
+	b.datasets = storage.NewDatasets(b.store, storage.DatasetOptions{Spool: t.TempDir()})
+	topics, err := topic.Open("")
+	b.must(err)
+	recorder := heartbeat.New(heartbeat.Options{Roles: []string{heartbeat.RoleAPI, heartbeat.RoleWorker}})
+	b.worker = &worker0{queue: b.queue, datasets: b.datasets, recorder: recorder}
+	recorder.Fill(b.worker.fill)
+
+	opt := Options{
+		Queue: b.queue, Datasets: b.datasets, Checkpoints: storage.NewCheckpoints(b.store, storage.Options{}),
+		Control: storage.NewControl(b.store, storage.ControlOptions{}), Lessons: b.worker, Topics: topics,
+		Listen: "127.0.0.1:0", Recorder: recorder, Version: "test", RedisRung: rung.Name, RedisDescribe: rung.Describe(),
+		StorageKind: "directory", StorageWhere: b.store.String(), Log: log,
+	}
+	for _, f := range change {
+		f(&opt)
+	}
+	b.srv, err = New(opt)
+	b.must(err)
+	b.must(b.srv.Start(ctx))
+	b.url = b.srv.URL()
+	t.Cleanup(func() {
+		b.client.CloseIdleConnections()
+		b.must(b.srv.Stop(context.Background()))
+	})
+	b.worker.start(b)
+	return b
+}
+
+// rungName is a Redis server where there is one; else the one in the process.
+func rungName() string {
+	if _, err := exec.LookPath("redis-server"); err == nil {
+		return ladder.Child
+	}
+	return ladder.Embedded
+}
+
+func (b *bundle) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a answer) json(t testing.TB) map[string]any {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal(a.body, &m); err != nil {
+		t.Fatalf("answer %d is no JSON object: %q", a.status, clip(string(a.body), 300))
+	}
+	return m
+}
+
+// text is a member of the answer.
+func (a answer) text(t testing.TB, name string) string {
+	t.Helper()
+	return fmt.Sprint(a.json(t)[name])
+}
+
+// do sends a request with headers given as name, value, …
+func (b *bundle) do(method, path string, body []byte, header ...string) answer {
+	b.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), method, b.url+path, bytes.NewReader(body))
+	b.must(err)
+	if body == nil {
+		req.Body = nil
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := b.client.Do(req)
+	b.must(err)
+	defer res.Body.Close()
+	var from io.Reader = res.Body
+	if res.Header.Get("Content-Encoding") == "gzip" {
+		from, err = gzip.NewReader(res.Body)
+		b.must(err)
+	}
+	got, err := io.ReadAll(from)
+	b.must(err)
+	a := answer{status: res.StatusCode, header: res.Header, body: got}
+	b.contract.check(b, req, body, a)
+	return a
+}
+
+func (b *bundle) get(path string, header ...string) answer {
+	b.Helper()
+	return b.do(http.MethodGet, path, nil, header...)
+}
+
+// post sends JSON.
+func (b *bundle) post(path, body string, header ...string) answer {
+	b.Helper()
+	return b.do(http.MethodPost, path, []byte(body), append([]string{"Content-Type", "application/json"}, header...)...)
+}
+
+// wantError checks the one shape of errors.
+func (b *bundle) wantError(a answer, status int, code, field string, words ...string) {
+	b.Helper()
+	m := a.json(b)
+	if a.status != status || m["code"] != code {
+		b.Errorf("status %d, body %s; want %d %s", a.status, clip(string(a.body), 400), status, code)
+		return
+	}
+	if got, _ := m["field"].(string); got != field {
+		b.Errorf("field %q, want %q (%s)", got, field, a.body)
+	}
+	if m["request_id"] == "" || m["request_id"] != a.header.Get("X-Request-Id") {
+		b.Errorf("request_id %v, X-Request-Id %q", m["request_id"], a.header.Get("X-Request-Id"))
+	}
+	if !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
+		b.Errorf("an error as %q", a.header.Get("Content-Type"))
+	}
+	detail, _ := m["detail"].(string)
+	for _, w := range words {
+		if !strings.Contains(detail, w) {
+			b.Errorf("detail %q does not say %q", detail, w)
+		}
+	}
+	if (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests) && a.header.Get("Retry-After") == "" {
+		b.Errorf("%d without Retry-After", status)
+	}
+}
+
+// wantStored checks how many datasets lie in storage.
+func (b *bundle) wantStored(n int) {
+	b.Helper()
+	ids, err := b.datasets.IDs(b.Context())
+	b.must(err)
+	if len(ids) != n {
+		b.Errorf("%d datasets are stored, want %d", len(ids), n)
+	}
+}
+
+// ended waits until a job is in a final state.
+func (b *bundle) ended(id string) map[string]any {
+	b.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for {
+		a := b.get("/api/jobs/" + id)
+		if a.status == http.StatusOK && job.State(a.text(b, "state")).Final() {
+			return a.json(b)
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			b.Fatalf("job %s has not ended: %s", id, a.body)
+		}
+	}
+}
+
+// journal keeps the log.
+type journal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.String()
+}
+
+// worker0 answers prompts that it was taught, word for word.
+type worker0 struct {
+	queue    *queue.Queue
+	datasets *storage.Datasets
+	recorder *heartbeat.Recorder
+
+	mu      sync.Mutex
+	lessons []Lesson
+	hold    chan struct{} // while not nil, jobs wait for it to be closed
+}
+
+func (w *worker0) start(b *bundle) {
+	for _, lane := range job.Lanes() {
+		handler := w.answer
+		if lane == job.LaneTrain {
+			handler = w.train
+		}
+		s := w.queue.Serve(lane, 8, handler)
+		b.must(s.Start(b.Context()))
+		b.Cleanup(func() { b.must(s.Stop(context.Background())) })
+	}
+}
+
+// pause makes every job wait until the returned function is called.
+func (w *worker0) pause() (resume func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	held := make(chan struct{})
+	w.hold = held
+	return sync.OnceFunc(func() {
+		w.mu.Lock()
+		w.hold = nil
+		w.mu.Unlock()
+		close(held)
+	})
+}
+
+func (w *worker0) wait(ctx context.Context) error {
+	w.mu.Lock()
+	held := w.hold
+	w.mu.Unlock()
+	if held == nil {
+		return nil
+	}
+	select {
+	case <-held:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (w *worker0) answer(ctx context.Context, t *queue.Task) (any, error) {
+	if err := w.wait(ctx); err != nil {
+		return nil, err
+	}
+	a := job.Answer{
+		JobID: t.Spec.ID, InteractionID: t.Spec.ID, Threshold: 0.7, Response: "I do not know that.",
+		Flow: job.Flow{Depth: 7, Converged: true, Residual: 0.00005}, Timing: job.Timing{QueueMS: 0.1, ComputeMS: 0.2},
+	}
+	reason, checkpoint := job.ReasonUntaught, job.NewID()
+	a.Reason, a.Checkpoint = &reason, &checkpoint
+	w.mu.Lock()
+	for _, l := range w.lessons {
+		if l.Response != nil && l.Prompt == t.Spec.Prompt && (t.Spec.Topic == "" || t.Spec.Topic == l.Topic) {
+			a.Responded, a.Response, a.Reason, a.Confidence, a.Topic = true, *l.Response, nil, 0.97, &l.Topic
+			a.Sources = []job.Source{{LessonID: l.ID, Prompt: l.Prompt, Similarity: 1}}
+		}
+	}
+	w.mu.Unlock()
+	w.recorder.Answer(&a)
+	it := job.Interaction{ID: t.Spec.ID, Prompt: t.Spec.Prompt, Topic: t.Spec.Topic, Response: a.Response, Responded: a.Responded, At: job.At(time.Now())}
+	if a.Reason != nil {
+		it.Reason = *a.Reason
+	}
+	return a, w.queue.LogInteractions(ctx, []job.Interaction{it})
+}
+
+func (w *worker0) train(ctx context.Context, t *queue.Task) (any, error) {
+	if err := w.wait(ctx); err != nil {
+		return nil, err
+	}
+	out := job.Trained{Dataset: t.Spec.Dataset, Topic: t.Spec.Topic, Skipped: t.Spec.Skipped, LessonsSkipped: len(t.Spec.Skipped), Why: "a stub learns by heart"}
+	if t.Spec.Dataset == "" {
+		return out, nil
+	}
+	ds, lessons, err := w.datasets.Lessons(ctx, t.Spec.Dataset)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ds.Op == storage.OpJudge {
+		return out, nil
+	}
+	if ds.Op == storage.OpForget {
+		before := len(w.lessons)
+		w.lessons = slices.DeleteFunc(w.lessons, func(l Lesson) bool {
+			return slices.Contains(ds.LessonIDs, l.ID) || (ds.Topic != "" && l.Topic == ds.Topic)
+		})
+		out.LessonsRemoved = before - len(w.lessons)
+		return out, nil
+	}
+	for _, l := range lessons {
+		w.lessons = append(w.lessons, Lesson{ID: job.NewID(), Topic: l.Topic, Prompt: l.Prompt, Response: l.Response})
+	}
+	out.LessonsTaken = len(lessons)
+	return out, t.Progress(ctx, job.Progress{Phase: job.PhaseMemorised, Done: len(lessons), Total: len(lessons)})
+}
+
+// fill is what the worker says of itself.
+func (w *worker0) fill(b *heartbeat.Beat) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b.Device, b.Mode, b.Slots = "cpu", heartbeat.ModeIdle, 8
+	hardware := heartbeat.Detect(context.Background())
+	b.Hardware = &hardware
+	b.Breakers = map[string]heartbeat.Breaker{"inference": {State: "closed"}}
+	b.Model = &heartbeat.Model{
+		Architecture: "flowing", Size: "small", Parameters: 1, ConfidenceThreshold: 0.7, TargetError: 0.05,
+		Lessons: len(w.lessons), Topics: map[string]int{"support": len(w.lessons)},
+	}
+}
+
+// Lessons and Lesson make the worker the list of what is known.
+func (w *worker0) Lessons(_ context.Context, topic, cursor string, limit int) ([]Lesson, string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []Lesson
+	past := cursor == ""
+	for _, l := range w.lessons {
+		switch {
+		case !past:
+			past = l.ID == cursor
+		case topic != "" && l.Topic != topic:
+		case len(out) == limit:
+			return out, out[limit-1].ID, nil
+		default:
+			out = append(out, l)
+		}
+	}
+	return out, "", nil
+}
+
+func (w *worker0) Lesson(_ context.Context, id string) (Lesson, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.lessons {
+		if l.ID == id {
+			return l, nil
+		}
+	}
+	return Lesson{}, job.Errorf(job.CodeNotFound, "no such lesson")
+}
+
+// teach teaches and waits until it answers.
+func (b *bundle) teach(topic, prompt, response string) {
+	b.Helper()
+	body, err := json.Marshal(map[string]any{"topic": topic, "lessons": []map[string]any{{"prompt": prompt, "response": response}}})
+	b.must(err)
+	a := b.post("/api/lessons", string(body))
+	if a.status != http.StatusAccepted {
+		b.Fatalf("teach: %d %s", a.status, a.body)
+	}
+	b.ended(a.text(b, "id"))
+}

@@ -1,0 +1,347 @@
+package api
+
+import (
+	"maps"
+	"math"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// status is the body of GET /api/status: the sum over the cluster.
+type status struct {
+	Health      health                       `json:"health"`
+	Daemon      daemon                       `json:"daemon"`
+	Control     controlState                 `json:"control"`
+	Metrics     metricsPart                  `json:"metrics"`
+	Memory      memoryPart                   `json:"memory"`
+	Resources   resources                    `json:"resources"`
+	Breakers    map[string]heartbeat.Breaker `json:"circuit_breakers"`
+	Model       modelPart                    `json:"model"`
+	Checkpoints []checkpoint                 `json:"checkpoints"`
+	Workers     []worker                     `json:"workers"`
+	Processes   []process                    `json:"processes"`
+	Queues      map[string]lane              `json:"queues"`
+	Hardware    []hostHardware               `json:"hardware"`
+	Redis       redisPart                    `json:"redis"`
+	Storage     storagePart                  `json:"storage"`
+}
+
+type daemon struct {
+	Running       bool      `json:"running"`
+	Paused        bool      `json:"paused"`
+	UptimeSeconds float64   `json:"uptime_seconds"`
+	Version       string    `json:"version"`
+	Time          *job.Time `json:"time"`
+}
+
+type controlState struct {
+	Version     int64     `json:"version"`
+	Paused      bool      `json:"paused"`
+	Training    bool      `json:"training"`
+	Topic       *string   `json:"topic"`
+	TargetError *float64  `json:"target_error"`
+	UpdatedAt   *job.Time `json:"updated_at"`
+}
+
+type metricsPart struct {
+	WindowSeconds int         `json:"window_seconds"`
+	Requests      requests    `json:"requests"`
+	Latency       latency     `json:"latency"`
+	Flow          flow        `json:"flow"`
+	Confidence    percentiles `json:"confidence"`
+}
+
+type requests struct {
+	Total         int64            `json:"total"`
+	SuccessRate   float64          `json:"success_rate"`
+	RefusalRate   float64          `json:"refusal_rate"`
+	RatePerSecond float64          `json:"rate_per_second"`
+	Accepted      int64            `json:"accepted"`
+	Failed        int64            `json:"failed"`
+	Answered      int64            `json:"answered"`
+	Refused       int64            `json:"refused"`
+	Refusals      map[string]int64 `json:"refusals"`
+}
+
+type latency struct {
+	Request milliseconds `json:"request"`
+	Queue   milliseconds `json:"queue"`
+	Compute milliseconds `json:"compute"`
+}
+
+type milliseconds struct {
+	Count     int64   `json:"count"`
+	AverageMS float64 `json:"average_ms"`
+	P50MS     float64 `json:"p50_ms"`
+	P95MS     float64 `json:"p95_ms"`
+	P99MS     float64 `json:"p99_ms"`
+	MaxMS     float64 `json:"max_ms"`
+}
+
+type percentiles struct {
+	Count   int64   `json:"count"`
+	Average float64 `json:"average"`
+	P50     float64 `json:"p50"`
+	P95     float64 `json:"p95"`
+}
+
+type flow struct {
+	AverageDepth    float64 `json:"average_depth"`
+	P95Depth        float64 `json:"p95_depth"`
+	ConvergenceRate float64 `json:"convergence_rate"`
+}
+
+type memoryPart struct {
+	Process heartbeat.Memory `json:"process"`
+}
+
+type resources struct {
+	CPUPercent        float64 `json:"cpu_percent"`
+	ProcessCPUPercent float64 `json:"process_cpu_percent"`
+	Mode              string  `json:"mode"`
+	Reason            *string `json:"reason"`
+}
+
+type modelPart struct {
+	Architecture        *string        `json:"architecture"`
+	Size                *string        `json:"size"`
+	Parameters          int            `json:"parameters"`
+	Checkpoint          *string        `json:"checkpoint"`
+	ConfidenceThreshold float64        `json:"confidence_threshold"`
+	TargetError         float64        `json:"target_error"`
+	Lessons             int            `json:"lessons"`
+	Answers             int            `json:"answers"`
+	Topics              map[string]int `json:"topics"`
+}
+
+type worker struct {
+	ID         string    `json:"id"`
+	Host       string    `json:"host"`
+	Device     string    `json:"device"`
+	Mode       string    `json:"mode"`
+	ModeReason *string   `json:"mode_reason"`
+	Busy       int       `json:"busy"`
+	Slots      int       `json:"slots"`
+	Trainer    bool      `json:"trainer"`
+	Training   *string   `json:"training"`
+	Checkpoint *string   `json:"checkpoint"`
+	SeenAt     *job.Time `json:"seen_at"`
+}
+
+type process struct {
+	ID            string           `json:"id"`
+	Roles         []string         `json:"roles"`
+	Host          string           `json:"host"`
+	PID           int              `json:"pid"`
+	Version       string           `json:"version"`
+	UptimeSeconds float64          `json:"uptime_seconds"`
+	CPUPercent    float64          `json:"cpu_percent"`
+	Memory        heartbeat.Memory `json:"memory"`
+}
+
+type lane struct {
+	Pending   int64   `json:"pending"`
+	Active    int64   `json:"active"`
+	Delayed   int64   `json:"delayed"`
+	Max       int     `json:"max"`
+	Paused    bool    `json:"paused"`
+	Reason    *string `json:"reason"`
+	OldestMS  float64 `json:"oldest_ms"`
+	Processed int64   `json:"processed"`
+	Failed    int64   `json:"failed"`
+}
+
+type hostHardware struct {
+	Host string `json:"host"`
+	heartbeat.Hardware
+}
+
+type redisPart struct {
+	Rung      string  `json:"rung"`
+	Describe  string  `json:"describe"`
+	Connected bool    `json:"connected"`
+	PingMS    float64 `json:"ping_ms"`
+}
+
+type storagePart struct {
+	Kind    string `json:"kind"`
+	Where   string `json:"where"`
+	Healthy bool   `json:"healthy"`
+}
+
+// showStatus is GET /api/status. It answers also while Redis or the storage is
+// gone: then it says so.
+func (s *Server) showStatus(c echo.Context) (status, error) {
+	v := s.status.view(c.Request().Context())
+	return s.statusOf(v), nil
+}
+
+func (s *Server) statusOf(v view) status {
+	k := v.cluster
+	return status{
+		Health:      judge(v),
+		Daemon:      daemon{Running: true, Paused: v.control.Paused, UptimeSeconds: since(k.StartedAt, v.at), Version: s.opt.Version, Time: job.At(v.at)},
+		Control:     controlOf(v),
+		Metrics:     metricsOf(k),
+		Memory:      memoryPart{Process: roundMemory(k.Memory)},
+		Resources:   resources{CPUPercent: round(k.CPUPercent), ProcessCPUPercent: round(k.ProcessCPUPercent), Mode: mode(v), Reason: optional(k.ModeReason)},
+		Breakers:    k.Breakers,
+		Model:       modelOf(k),
+		Checkpoints: some(v.checkpoints),
+		Workers:     workersOf(k),
+		Processes:   processesOf(k, v.at),
+		Queues:      queuesOf(v),
+		Hardware:    hardwareOf(k),
+		Redis:       redisPart{Rung: s.opt.RedisRung, Describe: s.opt.RedisDescribe, Connected: v.redis == nil, PingMS: v.pingMS},
+		Storage:     storagePart{Kind: s.opt.StorageKind, Where: s.opt.StorageWhere, Healthy: v.store == nil},
+	}
+}
+
+// mode is the governor's word; where there is none, a pause shows as such.
+func mode(v view) string {
+	if v.control.Paused && (v.cluster.Mode == heartbeat.ModeIdle || v.cluster.Mode == heartbeat.ModeActive) {
+		return heartbeat.ModePaused
+	}
+	return v.cluster.Mode
+}
+
+func controlOf(v view) controlState {
+	c := controlState{Version: v.control.Version, Paused: v.control.Paused, Training: v.control.Training, Topic: optional(v.control.Topic)}
+	if v.control.TargetError > 0 {
+		c.TargetError = &v.control.TargetError
+	}
+	if !v.control.UpdatedAt.IsZero() {
+		c.UpdatedAt = job.At(v.control.UpdatedAt)
+	}
+	return c
+}
+
+func metricsOf(k heartbeat.Cluster) metricsPart {
+	refusals := map[string]int64{}
+	maps.Copy(refusals, k.Total.Refusals)
+	return metricsPart{
+		WindowSeconds: int(heartbeat.Window / time.Second),
+		Requests: requests{
+			Total: k.Total.Requests, SuccessRate: round(k.SuccessRate), RefusalRate: round(k.RefusalRate),
+			RatePerSecond: round(k.RatePerSecond), Accepted: k.Total.Accepted, Failed: k.Total.Failed,
+			Answered: k.Total.Answered, Refused: k.Total.Refused, Refusals: refusals,
+		},
+		Latency:    latency{Request: millisecondsOf(k.Latency), Queue: millisecondsOf(k.Queue), Compute: millisecondsOf(k.Compute)},
+		Flow:       flow{AverageDepth: round(k.Depth.Average), P95Depth: round(k.Depth.P95), ConvergenceRate: round(k.ConvergenceRate)},
+		Confidence: percentiles{Count: k.Confidence.Count, Average: round(k.Confidence.Average), P50: round(k.Confidence.P50), P95: round(k.Confidence.P95)},
+	}
+}
+
+func millisecondsOf(s heartbeat.Summary) milliseconds {
+	return milliseconds{
+		Count: s.Count, AverageMS: round(s.Average), P50MS: round(s.P50), P95MS: round(s.P95), P99MS: round(s.P99), MaxMS: round(s.Max),
+	}
+}
+
+func modelOf(k heartbeat.Cluster) modelPart {
+	m := modelPart{Topics: map[string]int{}}
+	if k.Model == nil {
+		return m
+	}
+	maps.Copy(m.Topics, k.Model.Topics)
+	m.Architecture, m.Size, m.Checkpoint = optional(k.Model.Architecture), optional(k.Model.Size), optional(k.Model.Checkpoint)
+	m.Parameters, m.Lessons, m.Answers = k.Model.Parameters, k.Model.Lessons, k.Model.Answers
+	m.ConfidenceThreshold, m.TargetError = finite(k.Model.ConfidenceThreshold), finite(k.Model.TargetError)
+	return m
+}
+
+func workersOf(k heartbeat.Cluster) []worker {
+	out := []worker{}
+	for i := range k.Beats {
+		b := &k.Beats[i]
+		if !b.Has(heartbeat.RoleWorker) {
+			continue
+		}
+		w := worker{
+			ID: b.ID, Host: b.Host, Device: b.Device, Mode: b.Mode, ModeReason: optional(b.ModeReason), Busy: b.Busy, Slots: b.Slots,
+			Trainer: b.Trainer, Training: optional(b.Training), SeenAt: b.At,
+		}
+		if b.Model != nil {
+			w.Checkpoint = optional(b.Model.Checkpoint)
+		}
+		if w.Mode == "" {
+			w.Mode = heartbeat.ModeIdle
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+func processesOf(k heartbeat.Cluster, now time.Time) []process {
+	out := []process{}
+	for _, b := range k.Beats {
+		p := process{
+			ID: b.ID, Roles: some(b.Roles), Host: b.Host, PID: b.PID, Version: b.Version,
+			CPUPercent: round(b.ProcessCPUPercent), Memory: roundMemory(b.Memory),
+		}
+		if b.StartedAt != nil {
+			p.UptimeSeconds = since(b.StartedAt.Time, now)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func queuesOf(v view) map[string]lane {
+	out := map[string]lane{}
+	for _, l := range v.lanes {
+		out[string(l.Name)] = lane{
+			Pending: l.Pending, Active: l.Active, Delayed: l.Delayed, Max: l.Max, Paused: l.Paused, Reason: optional(l.PausedWhy),
+			OldestMS: round(l.OldestMS), Processed: l.Processed, Failed: l.Failed,
+		}
+	}
+	return out
+}
+
+// hardwareOf lists each host once.
+func hardwareOf(k heartbeat.Cluster) []hostHardware {
+	out := []hostHardware{}
+	seen := map[string]bool{}
+	for _, b := range k.Beats {
+		if b.Hardware == nil || seen[b.Host] {
+			continue
+		}
+		seen[b.Host] = true
+		out = append(out, hostHardware{Host: b.Host, Hardware: *b.Hardware})
+	}
+	return out
+}
+
+type hardwareList struct {
+	Hosts []hostHardware `json:"hosts"`
+}
+
+// showHardware is GET /api/hardware.
+func (s *Server) showHardware(c echo.Context) (hardwareList, error) {
+	return hardwareList{Hosts: hardwareOf(s.status.view(c.Request().Context()).cluster)}, nil
+}
+
+func since(start, now time.Time) float64 {
+	if start.IsZero() {
+		return 0
+	}
+	return round(max(0, now.Sub(start).Seconds()))
+}
+
+func roundMemory(m heartbeat.Memory) heartbeat.Memory {
+	return heartbeat.Memory{CurrentMB: round(m.CurrentMB), PeakMB: round(m.PeakMB), GrowthRateMBPerHour: round(m.GrowthRateMBPerHour)}
+}
+
+// round keeps four decimals and turns what JSON cannot say into zero.
+func round(v float64) float64 { return math.Round(finite(v)*1e4) / 1e4 }
+
+func finite(v float64) float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0
+	}
+	return v
+}

@@ -1,0 +1,167 @@
+package api
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// The paths that the runbook's jq calls read.
+func TestStatusHasEveryPathOfTheRunbook(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.post("/api/interact", `{"prompt":"x"}`)
+	m := b.get("/api/status").json(t)
+	for _, path := range []string{
+		"health.healthy", "health.status", "health.issues", "daemon.running", "daemon.paused", "daemon.uptime_seconds",
+		"metrics.requests.total", "metrics.requests.success_rate", "metrics.requests.refusal_rate", "metrics.requests.rate_per_second",
+		"metrics.latency.request.p50_ms", "metrics.latency.request.p95_ms", "metrics.latency.request.p99_ms",
+		"memory.process.current_mb", "memory.process.peak_mb", "memory.process.growth_rate_mb_per_hour",
+		"metrics.flow.average_depth", "metrics.flow.convergence_rate", "resources.cpu_percent", "resources.mode",
+		"circuit_breakers.inference.state", "model.confidence_threshold", "model.architecture", "model.size", "model.parameters",
+		"model.target_error", "model.lessons", "model.topics", "queues.interactive.pending", "queues.batch.oldest_ms", "queues.train.max",
+		"redis.rung", "storage.kind",
+	} {
+		var at any = m
+		for _, key := range strings.Split(path, ".") {
+			parent, _ := at.(map[string]any)
+			at = parent[key]
+		}
+		if at == nil {
+			t.Errorf("%s is not there", path)
+		}
+	}
+	var s status
+	b.must(json.Unmarshal(b.get("/api/status").body, &s))
+	if s.Metrics.Requests.Total != 1 || s.Metrics.Latency.Request.P50MS <= 0 || s.Metrics.Flow.AverageDepth != 7 || s.Metrics.Requests.RefusalRate != 1 {
+		t.Errorf("after one refusal: %+v", s.Metrics)
+	}
+	if len(s.Workers) != 1 || s.Workers[0].Slots != 8 || s.Redis.Rung == "" || !s.Redis.Connected || len(s.Hardware) != 1 {
+		t.Errorf("workers %+v, redis %+v", s.Workers, s.Redis)
+	}
+	if !s.Health.Healthy || s.Health.Status != "healthy" || s.Health.Issues == nil || len(s.Health.Issues) != 0 {
+		t.Errorf("health %+v", s.Health)
+	}
+	if hw := b.get("/api/hardware"); !strings.Contains(string(hw.body), `"device":"cpu"`) {
+		t.Errorf("hardware: %s", hw.body)
+	}
+}
+
+func TestStatusSumsTheCluster(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	other := heartbeat.New(heartbeat.Options{ID: "other", Roles: []string{heartbeat.RoleWorker, heartbeat.RoleAPI}, Host: "far", Version: "test"})
+	other.Fill(func(k *heartbeat.Beat) {
+		k.Mode, k.ModeReason = heartbeat.ModeThrottled, "memory"
+		k.Memory = heartbeat.Memory{CurrentMB: 100, PeakMB: 120, GrowthRateMBPerHour: 50}
+		k.Model = &heartbeat.Model{Architecture: "flowing", Size: "small", Checkpoint: "c", Lessons: 5}
+	})
+	for range 30 {
+		other.Served(3 * time.Second)
+	}
+	payload, err := json.Marshal(other.Snapshot())
+	b.must(err)
+	b.must(b.queue.Beat(t.Context(), "other", payload, time.Minute))
+	b.must(b.queue.Beat(t.Context(), "broken", []byte(`{"id":7}`), time.Minute))
+	b.post("/api/interact", `{"prompt":"x"}`)
+	var s status
+	b.until("the other process shows", func() bool {
+		b.must(json.Unmarshal(b.get("/api/status").body, &s))
+		return len(s.Workers) == 2
+	})
+	if s.Metrics.Requests.Total != 31 || s.Memory.Process.CurrentMB != 100 || s.Resources.Mode != heartbeat.ModeThrottled || *s.Resources.Reason != "memory" {
+		t.Errorf("%+v %+v %+v", s.Metrics.Requests, s.Memory, s.Resources)
+	}
+	said := strings.Join(s.Health.Issues, "\n")
+	if s.Health.Status != "degraded" || !strings.Contains(said, "p95") || !strings.Contains(said, "grows by 50 MB") {
+		t.Errorf("%+v", s.Health)
+	}
+}
+
+func TestHealthIssues(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	worker := heartbeat.Beat{ID: "w", Host: "h", Roles: []string{heartbeat.RoleWorker}, Model: &heartbeat.Model{Checkpoint: "a", Lessons: 9}}
+	well := func() view {
+		return view{at: now, cluster: heartbeat.Cluster{
+			Beats: []heartbeat.Beat{worker}, Model: worker.Model, SuccessRate: 1, ConvergenceRate: 1,
+			Recent: heartbeat.Counts{Requests: 100, Answered: 90, Refused: 10, Flowed: 100},
+		}, head: storage.Head{Checkpoint: "a", MovedAt: now.Add(-time.Hour)}}
+	}
+	for name, tc := range map[string]struct {
+		change func(*view)
+		status string
+		words  string
+	}{
+		"well":              {func(*view) {}, "healthy", ""},
+		"Redis gone":        {func(v *view) { v.redis = job.Errorf(job.CodeUnavailable, "x") }, "unhealthy", "Redis"},
+		"no worker":         {func(v *view) { v.cluster.Beats = nil }, "unhealthy", "no worker"},
+		"no model":          {func(v *view) { v.cluster.Model = nil }, "unhealthy", "model"},
+		"failures":          {func(v *view) { v.cluster.SuccessRate = 0.85 }, "degraded", "success rate 85 %"},
+		"few failures":      {func(v *view) { v.cluster.SuccessRate, v.cluster.Recent.Requests = 0.5, 4 }, "healthy", ""},
+		"refusals":          {func(v *view) { v.cluster.RefusalRate = 0.6 }, "degraded", "refusal rate 60 %"},
+		"untaught":          {func(v *view) { v.cluster.RefusalRate, v.cluster.Model = 1, &heartbeat.Model{Checkpoint: "a"} }, "healthy", ""},
+		"slow p95":          {func(v *view) { v.cluster.Latency.P95 = 2100 }, "degraded", "p95"},
+		"slow p99":          {func(v *view) { v.cluster.Latency.P99 = 5100 }, "degraded", "p99"},
+		"growth":            {func(v *view) { v.cluster.Memory.GrowthRateMBPerHour = 11 }, "degraded", "11 MB an hour"},
+		"convergence":       {func(v *view) { v.cluster.ConvergenceRate = 0.7 }, "degraded", "convergence"},
+		"breaker":           {func(v *view) { v.cluster.Breakers = map[string]heartbeat.Breaker{"redis": {State: "open"}} }, "degraded", "redis is open"},
+		"old queue":         {func(v *view) { v.lanes = []queue.LaneState{{Name: job.LaneBatch, OldestMS: 40_000}} }, "degraded", "waited 40 s"},
+		"training may wait": {func(v *view) { v.lanes = []queue.LaneState{{Name: job.LaneTrain, OldestMS: 40_000}} }, "healthy", ""},
+		"stale checkpoint":  {func(v *view) { v.head.Checkpoint = "b" }, "degraded", "not the head b"},
+		"a new checkpoint":  {func(v *view) { v.head.Checkpoint, v.head.MovedAt = "b", now }, "healthy", ""},
+		"passed over": {func(v *view) {
+			v.head.Checkpoint, v.head.MovedAt = "c", now
+			v.checkpoints = []checkpoint{{ID: "c", CreatedAt: job.At(now)}, {ID: "b", CreatedAt: job.At(now.Add(-time.Minute))}}
+			v.cluster.Beats = []heartbeat.Beat{{ID: "w", Roles: worker.Roles, Model: &heartbeat.Model{Checkpoint: "a", Lessons: 9, LoadedAt: job.At(now.Add(-time.Hour))}}}
+		}, "degraded", "not the head c"},
+		"much memory": {func(v *view) { v.cluster.Beats[0].Memory.CurrentMB = 3500 }, "degraded", "3500 MB, above 3072"},
+		"no memory":   {func(v *view) { v.cluster.Beats[0].Memory.CurrentMB = 4500 }, "degraded", "above the critical 4096"},
+		"too hot": {func(v *view) {
+			v.cluster.Beats[0].Mode, v.cluster.Beats[0].ModeReason = heartbeat.ModeCooling, "GPU 0 95 °C"
+		}, "degraded", "GPU 0 95 °C"},
+		"storage gone": {func(v *view) { v.store = storage.ErrUnavailable }, "degraded", "storage"},
+	} {
+		v := well()
+		tc.change(&v)
+		h := judge(v)
+		if h.Status != tc.status || h.Healthy != (tc.status == "healthy") || !strings.Contains(strings.Join(h.Issues, "\n"), tc.words) || h.Issues == nil {
+			t.Errorf("%s: %+v, want %s saying %q", name, h, tc.status, tc.words)
+		}
+	}
+}
+
+func BenchmarkStatusOf50(b *testing.B) {
+	payloads := map[string][]byte{}
+	for range 50 {
+		r := heartbeat.New(heartbeat.Options{Roles: []string{heartbeat.RoleWorker}})
+		for n := range 1000 {
+			r.Served(time.Duration(n) * time.Millisecond)
+		}
+		p, err := json.Marshal(r.Snapshot())
+		if err != nil {
+			b.Fatal(err)
+		}
+		payloads[r.ID()] = p
+	}
+	s := &Server{}
+	for b.Loop() {
+		beats, err := heartbeat.Decode(payloads)
+		if err != nil {
+			b.Fatal(err)
+		}
+		k, err := heartbeat.Sum(beats)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := json.Marshal(s.statusOf(view{at: time.Now(), cluster: k})); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// uploadPatience bounds how long a client may take to send its lessons.
+const uploadPatience = 15 * time.Minute
+
+// teach is POST /api/lessons. The lessons are on durable storage before the 202
+// is sent; until then nothing of them stays anywhere.
+func (s *Server) teach(c echo.Context) error {
+	skip, err := onError(c)
+	if err != nil {
+		return err
+	}
+	h, err := s.queryHook(c)
+	if err != nil {
+		return err
+	}
+	// Asked before the upload, so that nobody sends 256 MiB in vain.
+	if err := s.queue.Ping(c.Request().Context()); err != nil {
+		return err
+	}
+	up, err := s.openUpload(c)
+	if err != nil {
+		return err
+	}
+	w, err := s.datasets.Create(c.Request().Context(), storage.DatasetMeta{Op: storage.OpTeach, Topic: up.topic})
+	if err != nil {
+		return stored("store the lessons", err)
+	}
+	defer w.Abort()
+	if err := up.read(w, skip); err != nil {
+		return err
+	}
+	do := func(c echo.Context) (reply, error) { return s.learn(c.Request().Context(), c, w, h) }
+	if key := c.Request().Header.Get("Idempotency-Key"); key != "" {
+		return s.once(c, key, up.digest(), do)
+	}
+	return s.send(c, do)
+}
+
+func onError(c echo.Context) (skip bool, err error) {
+	switch v := c.QueryParam("on_error"); v {
+	case "", "fail":
+		return false, nil
+	case "skip":
+		return true, nil
+	default:
+		return false, job.Errorf(job.CodeInvalid, "on_error is %q; it may be fail (the default) or skip", clip(v, 40)).On("on_error")
+	}
+}
+
+// upload is one body of lessons in any of the three forms.
+type upload struct {
+	topic  string
+	source lessonSource
+	hash   hash.Hash
+}
+
+func (s *Server) openUpload(c echo.Context) (*upload, error) {
+	form, err := mediaType(c, typeJSON, typeNDJSON, typeCSV)
+	if err != nil {
+		return nil, err
+	}
+	up := &upload{topic: c.QueryParam("topic"), hash: sha256.New()}
+	if err := checkTopic(up.topic); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(up.hash, "%s\n%s\n%s\n", c.Request().Method, c.Request().URL.RequestURI(), form)
+	if form == typeJSON {
+		body, err := readBody(c, maxLessonJSON)
+		if err != nil {
+			if tooBig, ok := errors.AsType[*job.Error](err); ok && tooBig.Code == job.CodeTooLarge {
+				return nil, job.Errorf(job.CodeTooLarge, "the body is larger than the %s that are taken as JSON; send more as %s, one lesson a line, up to %s",
+					size(maxLessonJSON), typeNDJSON, size(maxUpload))
+			}
+			return nil, err
+		}
+		up.hash.Write(body)
+		lessons, err := newJSONLessons(body)
+		if err != nil {
+			return nil, err
+		}
+		if lessons.topic == "" {
+			lessons.topic = up.topic
+		}
+		up.topic, up.source = lessons.topic, lessons
+		return up, nil
+	}
+	s.allowToSend(c, uploadPatience)
+	body := io.TeeReader(http.MaxBytesReader(c.Response(), c.Request().Body, maxUpload), up.hash)
+	if form == typeNDJSON {
+		up.source = newNDJSONLessons(body, up.topic)
+		return up, nil
+	}
+	up.source, err = newCSVLessons(body, up.topic)
+	if err != nil {
+		return nil, brokenOff(err)
+	}
+	return up, nil
+}
+
+// read puts all lessons into w. In the strict way any fault refuses the upload;
+// all of it is looked at all the same, so that one answer names the faults.
+func (u *upload) read(w *storage.DatasetWriter, skip bool) error {
+	var faults []job.Fault
+	lines, faulty := 0, 0
+	for {
+		lesson, fault, err := u.source.next()
+		if errors.Is(err, errEnd) {
+			break
+		}
+		if err != nil {
+			return brokenOff(err)
+		}
+		lines++
+		if fault != nil {
+			faulty++
+			if len(faults) < maxFaults {
+				faults = append(faults, *fault)
+			}
+			continue
+		}
+		if faulty > 0 && !skip {
+			continue
+		}
+		if err := w.Add(lesson); err != nil {
+			return stored("store the lessons", err)
+		}
+	}
+	if faulty > 0 && !skip {
+		return refused(faults, faulty, lines)
+	}
+	if w.Lessons() == 0 {
+		if faulty > 0 {
+			return refused(faults, faulty, lines)
+		}
+		return job.Errorf(job.CodeInvalid, "there is no lesson in the body").On("lessons")
+	}
+	meta := w.Meta()
+	meta.Faults, meta.Lines = faults, lines
+	return nil
+}
+
+func refused(faults []job.Fault, faulty, lines int) *job.Error {
+	e := job.Errorf(job.CodeBadLesson, "%d of %d lessons cannot be taken, so none was; the first fault is on line %d: %s. ?on_error=skip takes the others",
+		faulty, lines, faults[0].Line, faults[0].Detail)
+	e.Faults = faults
+	return e
+}
+
+func (u *upload) digest() string { return hex.EncodeToString(u.hash.Sum(nil)) }
+
+// learn makes the lessons durable and then the job that learns them.
+func (s *Server) learn(ctx context.Context, c echo.Context, w *storage.DatasetWriter, h hook) (reply, error) {
+	ds, err := w.Commit(ctx)
+	if err != nil {
+		return reply{}, stored("store the lessons", err)
+	}
+	j, err := s.train(ctx, ds, h)
+	if err != nil {
+		return reply{}, err
+	}
+	c.Set(jobKey, j.ID)
+	return accepted(j), nil
+}
+
+// train submits the job for a stored dataset, under the dataset's id: should
+// Redis lose the job, the scheduler makes it again under the id that the caller
+// was told. If it cannot be submitted, nothing was acknowledged, so the dataset
+// goes too.
+func (s *Server) train(ctx context.Context, ds storage.Dataset, h hook) (job.Job, error) {
+	j, err := s.queue.Submit(ctx, job.Spec{
+		ID: ds.ID, Kind: job.KindTrain, Lane: job.LaneTrain, Topic: ds.Topic, Dataset: ds.ID,
+		Skipped: ds.Faults, CreatedAt: s.now().UTC(), Webhook: h.url, WebhookEvents: h.events,
+	})
+	if err == nil {
+		return j, nil
+	}
+	s.dropDataset(ctx, ds.ID)
+	return job.Job{}, err
+}
+
+// brokenOff says that a body did not come to its end.
+func brokenOff(err error) error {
+	if _, ok := errors.AsType[*job.Error](err); ok {
+		return err
+	}
+	if tooBig, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge(tooBig.Limit)
+	}
+	return job.Errorf(job.CodeInvalid, "the body broke off before its end; nothing was stored").Because(err)
+}
+
+// stored says that the storage failed, which may pass.
+func stored(tried string, err error) error {
+	if isGone(err) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return job.Errorf(job.CodeUnavailable, "the storage does not take this just now; try again shortly").
+		After(5 * time.Second).Because(fmt.Errorf("%s: %w", tried, err))
+}
