@@ -1,0 +1,104 @@
+// Command nexus runs NEXUS Continuum: everything in one process (serve) or one
+// role of a fleet (api, worker, scheduler).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// hardStop is how long the process may live on after a second signal.
+const hardStop = 500 * time.Millisecond
+
+func main() {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		fmt.Fprintln(os.Stderr, "nexus: second signal: stopping at once")
+		time.AfterFunc(hardStop, func() { os.Exit(130) })
+	}()
+	os.Exit(Main{Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}.Run(ctx, os.Args[1:]))
+}
+
+// Main is the program as a value, so that a test can run it with its own
+// arguments, environment and output.
+type Main struct {
+	Stdout, Stderr io.Writer
+	Environ        []string // NAME=value, as os.Environ gives it
+}
+
+// Exit codes. A wrong command line or setting is told apart from a failure at
+// work, so that a service manager need not restart on it.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// cli is the command line: the settings, shared by every command, and the commands.
+type cli struct {
+	Settings
+
+	Serve     serveCmd     `cmd:"" default:"1" help:"Run everything in one process: API, worker, scheduler and, if none is given, a Redis."`
+	API       apiCmd       `cmd:"" name:"api" help:"Run the HTTP front end."`
+	Worker    workerCmd    `cmd:"" help:"Run a worker: answers prompts and, one per model, trains."`
+	Scheduler schedulerCmd `cmd:"" help:"Run the scheduler: checkpoints, clean-up and the sweep for what was forgotten."`
+	Pretrain  pretrainCmd  `cmd:"" help:"Make a base from free text, which a fresh model starts from."`
+	Config    configCmd    `cmd:"" help:"Print every setting with its value, default and source."`
+	APIKey    apikeyCmd    `cmd:"" name:"apikey" help:"Make a new API key."`
+	Health    healthCmd    `cmd:"" help:"Ask a running server whether it is ready; for container health checks."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
+}
+
+// runtime is what a command gets to work with.
+type runtime struct {
+	main     Main
+	settings *Settings
+	values   []value
+}
+
+// Run parses args and the environment and runs the command until it ends or ctx
+// is cancelled. It returns the exit code.
+func (m Main) Run(ctx context.Context, args []string) int {
+	var c cli
+	p, err := newParser(&c, m)
+	if err != nil {
+		fmt.Fprintln(m.Stderr, "nexus:", err)
+		return exitFailure
+	}
+	kctx, err := p.parse(args)
+	if p.helpShown {
+		return exitOK
+	}
+	if err == nil {
+		err = c.check()
+	}
+	if err != nil {
+		fmt.Fprintln(m.Stderr, "nexus:", err)
+		return exitUsage
+	}
+	for _, w := range p.unknownVariables() {
+		fmt.Fprintln(m.Stderr, "nexus: warning:", w)
+	}
+	rt := &runtime{main: m, settings: &c.Settings, values: p.values(kctx)}
+	kctx.BindTo(ctx, (*context.Context)(nil))
+	kctx.Bind(rt)
+	if err := kctx.Run(); err != nil {
+		fmt.Fprintln(m.Stderr, "nexus:", err)
+		if _, ok := errors.AsType[*settingError](err); ok {
+			return exitUsage
+		}
+		return exitFailure
+	}
+	return exitOK
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nexus-continuum/nexus/api"
+	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/model/base"
+	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/scheduler"
+	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/storage/dir"
+	"github.com/nexus-continuum/nexus/storage/s3"
+	"github.com/nexus-continuum/nexus/topic"
+	"github.com/nexus-continuum/nexus/webhook"
+	"github.com/nexus-continuum/nexus/worker"
+	"github.com/nexus-continuum/nexus/worker/governor"
+)
+
+// shared is what the roles of one process have in common.
+type shared struct {
+	settings    *Settings
+	rung        *ladder.Rung
+	queue       *queue.Queue
+	store       storage.Store
+	where       string // the store in words
+	datasets    *storage.Datasets
+	checkpoints *storage.Checkpoints
+	control     *storage.ControlRecord
+	base        *base.File
+	recorder    *heartbeat.Recorder
+	log         *slog.Logger
+}
+
+// open makes the parts of a process. What it returns must be stopped, also
+// beside an error.
+func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slog.Logger) (*house, error) {
+	h := &house{fell: make(chan error, 1), log: log}
+	s := &shared{settings: rt.settings, log: log}
+	var err error
+	if s.base, err = openBase(rt.settings); err != nil {
+		return h, err
+	}
+	if err := s.openStore(ctx); err != nil {
+		return h, err
+	}
+	if err := s.openQueue(ctx, h); err != nil {
+		return h, err
+	}
+	if rt.settings.Paused {
+		if _, err := s.control.Update(ctx, func(c *storage.Control) { c.Paused = true }); err != nil {
+			return h, fmt.Errorf("NEXUS_PAUSED: write the control record: %w", err)
+		}
+	}
+	s.recorder = heartbeat.New(heartbeat.Options{Roles: roles.names(), Version: versionText()})
+	var w *worker.Worker
+	if roles.worker {
+		if w, err = s.openWorker(ctx, h); err != nil {
+			return h, err
+		}
+	}
+	h.add("heartbeat", heartbeat.NewPulse(s.recorder, heartbeat.NewResources(time.Now), s.queue.Beat, log))
+	if roles.scheduler {
+		sched, err := s.openScheduler()
+		if err != nil {
+			return h, err
+		}
+		h.add("scheduler", sched)
+	}
+	registry, err := s.openMetrics(h, roles, w)
+	if err != nil {
+		return h, err
+	}
+	if roles.api {
+		if err := s.openAPI(ctx, h, w, registry); err != nil {
+			return h, err
+		}
+	}
+	addPprof(h, s.settings, log)
+	h.say("role", name)
+	h.say("redis", s.rung.Name+": "+s.rung.Describe())
+	h.say("storage", s.where)
+	return h, nil
+}
+
+func (r roleSet) names() []string {
+	var out []string
+	if r.api {
+		out = append(out, heartbeat.RoleAPI)
+	}
+	if r.worker {
+		out = append(out, heartbeat.RoleWorker)
+	}
+	if r.scheduler {
+		out = append(out, heartbeat.RoleScheduler)
+	}
+	return out
+}
+
+// openStore opens the folder or the bucket.
+func (s *shared) openStore(ctx context.Context) error {
+	if s.settings.S3Endpoint == "" {
+		d, err := dir.Open(s.settings.storageDir())
+		if err != nil {
+			return fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
+		}
+		s.store, s.where = d, s.settings.storageDir()
+	} else {
+		b, err := s3.Open(s3.Options{
+			Endpoint: s.settings.S3Endpoint, Bucket: s.settings.S3Bucket, Prefix: s.settings.S3Prefix, Region: s.settings.S3Region,
+			AccessKey: s.settings.S3AccessKey, SecretKey: s.settings.S3SecretKey, Insecure: !s.settings.S3TLS, CreateBucket: true,
+		})
+		if err != nil {
+			return &settingError{"NEXUS_S3_ENDPOINT", s.settings.S3Endpoint, err.Error()}
+		}
+		if err := b.Prepare(ctx); err != nil {
+			return fmt.Errorf("open the storage of NEXUS_S3_ENDPOINT: %w", err)
+		}
+		s.store, s.where = b, b.String()
+	}
+	s.datasets = storage.NewDatasets(s.store, storage.DatasetOptions{Log: s.log})
+	s.checkpoints = storage.NewCheckpoints(s.store, storage.Options{Log: s.log})
+	s.control = storage.NewControl(s.store, storage.ControlOptions{Log: s.log})
+	return nil
+}
+
+// openQueue finds a Redis and stands the queue on it. Both run from here on,
+// since the other parts need them to be made.
+func (s *shared) openQueue(ctx context.Context, h *house) error {
+	if s.settings.RedisURL != "" {
+		if _, err := ladder.Parse(s.settings.RedisURL); err != nil {
+			return &settingError{"NEXUS_REDIS_URL", masked("url", s.settings.RedisURL), err.Error()}
+		}
+	}
+	rung, err := ladder.Start(ctx, ladder.Options{URL: s.settings.RedisURL, Dir: s.settings.DataDir, Rung: s.settings.Redis, Log: s.log})
+	if err != nil {
+		return fmt.Errorf("find a Redis: %w", err)
+	}
+	s.rung = rung
+	h.add("redis", stopFunc(rung.Stop))
+	h.started++
+	s.queue = queue.Open(queue.Options{
+		Redis: rung.Client(), Asynq: rung.Asynq(), MaxQueue: s.settings.MaxQueue,
+		ResultRetention: s.settings.ResultRetention.D(), FailedRetention: s.settings.FailedRetention.D(), Log: s.log,
+	})
+	h.add("queue", s.queue)
+	return nil
+}
+
+// modelConfig is what to build when nothing was learned yet.
+func (s *shared) modelConfig() model.Config {
+	return model.Config{
+		Architecture: s.settings.Architecture, Size: s.settings.ModelSize, Seed: s.settings.Seed, Base: s.base,
+		MaxFlowSteps: s.settings.MaxFlowSteps, ConvergenceThreshold: s.settings.ConvergenceThreshold,
+		Damping: 1 - s.settings.Damping, TargetError: s.settings.TargetError, ReplayBuffer: max(s.settings.ReplayBufferSize, 1),
+	}
+}
+
+func (s *shared) openWorker(ctx context.Context, h *house) (*worker.Worker, error) {
+	system, err := governor.NewSystem()
+	if err != nil {
+		return nil, fmt.Errorf("look at this machine: %w", err)
+	}
+	h.add("sampler", stopFunc(func(context.Context) error { system.Close(); return nil }))
+	hardware, err := system.Detect(ctx, s.settings.Device)
+	if err != nil {
+		return nil, &settingError{"NEXUS_DEVICE", s.settings.Device, err.Error()}
+	}
+	gov, err := governor.New(governor.Options{Sampler: system, Log: s.log, Limits: governor.Limits{
+		GPUMemory: float64(s.settings.GPUMemoryLimit), GPUUtilization: float64(s.settings.GPUUtilization),
+		GPUWarning: float64(s.settings.GPUThermalWarning), GPUCritical: float64(s.settings.GPUThermalCrit),
+		ActiveCPU: s.settings.ActiveCPULimit, IdleCPU: s.settings.IdleCPULimit, MemoryMB: float64(s.settings.MemoryLimitMB),
+	}})
+	if err != nil {
+		return nil, err
+	}
+	h.add("governor", gov)
+	w, err := worker.New(worker.Options{ //nolint:contextcheck // what it makes lives longer than the start
+		Queue: s.queue, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Governor: gov,
+		Model: s.modelConfig(), Slots: s.settings.Concurrency, Recorder: s.recorder, Hardware: hardware,
+		LogPrompts: s.settings.LogPrompts, Log: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.add("worker", w)
+	h.say("device", hardware.Device+": "+hardware.Why)
+	return w, nil
+}
+
+func (s *shared) openScheduler() (*scheduler.Scheduler, error) {
+	return scheduler.New(scheduler.Options{
+		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control,
+		CheckpointEvery: s.settings.CheckpointInterval.D(), MaxCheckpoints: s.settings.MaxCheckpoints, Log: s.log,
+	})
+}
+
+func (s *shared) guard() webhook.Guard {
+	return webhook.Guard{AllowPrivate: s.settings.WebhookAllowPrivate}
+}
+
+// openWebhooks makes the delivery of events: the processes that face the
+// network share it.
+func (s *shared) openWebhooks(ctx context.Context, h *house, registry *prometheus.Registry) error {
+	secret := s.settings.WebhookSecret
+	if secret == "" {
+		var err error
+		if secret, err = webhook.KeptSecret(ctx, s.store, rand.Reader); err != nil {
+			return err
+		}
+	}
+	d, err := webhook.New(webhook.Options{Queue: s.queue, Secret: secret, Guard: s.guard(), Log: s.log})
+	if err != nil {
+		return err
+	}
+	h.add("webhooks", d)
+	return registry.Register(webhook.NewCounter(s.queue))
+}
+
+func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, registry *prometheus.Registry) error {
+	library, err := topic.Open(s.settings.TopicsDir)
+	if err != nil {
+		return &settingError{"NEXUS_TOPICS_DIR", s.settings.TopicsDir, err.Error()}
+	}
+	named, err := s.settings.namedKeys()
+	if err != nil {
+		return err
+	}
+	keys := make([]api.Key, 0, len(named))
+	for name, key := range named {
+		keys = append(keys, api.Key{Name: name, Key: key})
+	}
+	var book api.Lessons = &lessonBook{known: w}
+	if w == nil {
+		book = &lessonBook{known: &follower{checkpoints: s.checkpoints, config: s.modelConfig()}}
+	}
+	kind := "directory"
+	if s.settings.S3Endpoint != "" {
+		kind = "s3"
+	}
+	if err := s.openWebhooks(ctx, h, registry); err != nil {
+		return err
+	}
+	server, err := api.New(api.Options{ //nolint:contextcheck // what it makes lives longer than the start
+		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Lessons: book, Topics: library,
+		Listen: s.settings.Listen, Keys: keys, KeyHeader: s.settings.APIKeyHeader, TrustProxy: s.settings.TrustProxy,
+		RateLimit: api.RateLimit{Enabled: s.settings.RateLimitEnabled, RPM: s.settings.RateLimitRPM, Burst: s.settings.RateLimitBurst},
+		Recorder:  s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
+		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where,
+		Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	h.add("api", server)
+	h.url = func() string { return "http://" + server.Addr().String() }
+	return nil
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/redis/go-redis/v9"
+)
+
+// part is the one contract of everything that lives long. Start returns when
+// the part is ready; Stop waits for its goroutines, and is safe twice and
+// before Start.
+type part interface {
+	Start(ctx context.Context) error
+	Stop(ctx context.Context) error
+}
+
+// stopWithin bounds a graceful stop; a second signal ends it sooner.
+const stopWithin = 50 * time.Second
+
+// run starts the parts of the roles in order, waits for the end of ctx or for
+// the fall of a part, and stops them in reverse.
+func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err error) {
+	began := time.Now()
+	if err := checkFleet(rt.settings, name, roles); err != nil {
+		return err
+	}
+	if err := checkPprof(ctx, rt.settings); err != nil {
+		return err
+	}
+	log, closeLog := newLog(rt.settings, rt.main.Stderr, name)
+	defer closeLog.Close()
+	redis.SetLogger(redisLog{log})
+	limitMemory(rt.settings, log)
+
+	h, err := open(ctx, rt, name, roles, log)
+	defer func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		err = errors.Join(err, h.stop(stop))
+	}()
+	if err != nil {
+		return err
+	}
+	if err := h.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	h.announce(rt.main.Stdout, time.Since(began))
+	tell(log, daemon.SdNotifyReady)
+	select {
+	case <-ctx.Done():
+		log.Info("stopping: no new work is taken, what runs is finished or handed back")
+	case err = <-h.fell:
+		log.Error("a part fell; stopping", "error", err)
+	}
+	tell(log, daemon.SdNotifyStopping)
+	return err
+}
+
+// checkFleet refuses a single role that could reach no other process.
+func checkFleet(s *Settings, name string, roles roleSet) error {
+	if roles != (roleSet{true, true, true}) && s.RedisURL == "" {
+		return &settingError{"NEXUS_REDIS_URL", "", fmt.Sprintf("must be set for `nexus %s`, such as redis://localhost:6379/0: the roles meet there; `nexus serve` needs none", name)}
+	}
+	return nil
+}
+
+// tell speaks to systemd, if it started us.
+func tell(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("systemd could not be told", "state", state, "error", err)
+	}
+}
+
+// redisLog brings the complaints of go-redis into our log. They are of single
+// connections; what they mean for the service is logged where it is felt.
+type redisLog struct{ log *slog.Logger }
+
+// Printf implements go-redis's logger.
+func (l redisLog) Printf(_ context.Context, format string, v ...any) {
+	l.log.Debug("redis client: " + fmt.Sprintf(format, v...))
+}
+
+// house holds what a process is made of: parts in the order of their start.
+type house struct {
+	parts   []namedPart
+	started int
+	fell    chan error
+	lines   []line
+	url     func() string // of the API once it listens; nil without one
+	log     *slog.Logger
+}
+
+type namedPart struct {
+	name string
+	part part
+}
+
+func (h *house) add(name string, p part) { h.parts = append(h.parts, namedPart{name, p}) }
+
+func (h *house) start(ctx context.Context) error {
+	for _, p := range h.parts[h.started:] {
+		h.started++
+		if err := p.part.Start(ctx); err != nil {
+			return fmt.Errorf("start %s: %w", p.name, err)
+		}
+		h.log.Debug("started", "part", p.name)
+	}
+	return nil
+}
+
+// stop ends what was started, the last first.
+func (h *house) stop(ctx context.Context) error {
+	var errs []error
+	for _, p := range slices.Backward(h.parts[:h.started]) {
+		if err := p.part.Stop(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", p.name, err))
+		}
+		h.log.Debug("stopped", "part", p.name)
+	}
+	h.started = 0
+	return errors.Join(errs...)
+}
+
+// line is something to announce once everything runs.
+type line struct {
+	label string
+	text  func() string
+}
+
+func (h *house) say(label, text string) { h.sayOf(label, func() string { return text }) }
+
+// sayOf announces what is known only after the start, such as a port.
+func (h *house) sayOf(label string, text func() string) { h.lines = append(h.lines, line{label, text}) }
+
+// announce prints where everything is.
+func (h *house) announce(w io.Writer, took time.Duration) {
+	fmt.Fprintf(w, "NEXUS Continuum %s, process %d\n", versionText(), os.Getpid())
+	if h.url != nil {
+		u := h.url()
+		for _, l := range [][2]string{{"dashboard", u + "/dashboard"}, {"api", u}, {"docs", u + "/docs"}, {"queues", u + "/monitoring"}} {
+			fmt.Fprintf(w, "  %-10s %s\n", l[0], l[1])
+		}
+	}
+	for _, l := range h.lines {
+		fmt.Fprintf(w, "  %-10s %s\n", l.label, l.text())
+	}
+	fmt.Fprintf(w, "ready after %s; stop with Ctrl-C\n", took.Round(time.Millisecond))
+}
+
+// stopFunc is a part that only needs to be ended.
+type stopFunc func(context.Context) error
+
+// Start does nothing.
+func (stopFunc) Start(context.Context) error { return nil }
+
+// Stop calls the function.
+func (f stopFunc) Stop(ctx context.Context) error { return f(ctx) }

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nexus-continuum/nexus/webhook"
+)
+
+// Settings is the one declaration of every setting: flag, variable, default and
+// meaning. Names that the runbook gives are fixed.
+type Settings struct {
+	Listen  string `group:"Serving" var:"NEXUS_LISTEN" default:"127.0.0.1:8000" help:"Address of the HTTP server, host:port."`
+	DataDir string `group:"Serving" var:"NEXUS_DATA_DIR" default:"./nexus_data" help:"Folder for everything kept: nexus_checkpoints/, redis/, logs."`
+
+	APIKey           string   `group:"Security" name:"api-key" var:"NEXUS_API_KEY" secret:"" help:"Key that callers must send; without it everything is open."`
+	APIKeys          []string `group:"Security" name:"api-keys" var:"NEXUS_API_KEYS" secret:"" help:"More keys with names, as name=key, separated by commas."`
+	APIKeyHeader     string   `group:"Security" name:"api-key-header" var:"NEXUS_API_KEY_HEADER" default:"X-API-Key" help:"Header that carries the key."`
+	TrustProxy       bool     `group:"Security" var:"NEXUS_TRUST_PROXY" default:"false" help:"Take the caller's address from X-Forwarded-For; only behind a proxy of your own."`
+	RateLimitEnabled bool     `group:"Security" var:"NEXUS_RATE_LIMIT_ENABLED" default:"true" help:"Limit the rate of each caller."`
+	RateLimitRPM     int      `group:"Security" name:"rate-limit-rpm" var:"NEXUS_RATE_LIMIT_RPM" default:"60" range:"1:1000000" help:"Requests a minute and caller."`
+	RateLimitBurst   int      `group:"Security" var:"NEXUS_RATE_LIMIT_BURST" default:"10" range:"1:1000000" help:"Requests that may come at once."`
+
+	WebhookSecret       string `group:"Webhooks" var:"NEXUS_WEBHOOK_SECRET" secret:"" help:"Secret that signs webhooks, whsec_ and 24 to 64 bytes in base64; empty takes the one kept in the storage."`
+	WebhookAllowPrivate bool   `group:"Webhooks" var:"NEXUS_WEBHOOK_ALLOW_PRIVATE" default:"false" help:"Let webhooks lead to private addresses and plain http."`
+
+	Architecture         string  `group:"Model" var:"NEXUS_ARCHITECTURE" default:"flowing" choice:"flowing,layered" help:"Architecture: flowing, layered."`
+	ModelSize            string  `group:"Model" var:"NEXUS_MODEL_SIZE" default:"small" choice:"small,base,large" help:"Size: small, base, large."`
+	Base                 string  `group:"Model" var:"NEXUS_BASE" default:"auto" help:"Base that a fresh model starts from: auto (the one that comes with the program), none, or the path of a file that nexus pretrain made."`
+	MaxFlowSteps         int     `group:"Model" var:"NEXUS_MAX_FLOW_STEPS" default:"50" range:"1:1000" help:"Most steps to the equilibrium."`
+	ConvergenceThreshold float64 `group:"Model" var:"NEXUS_CONVERGENCE_THRESHOLD" default:"0.0001" range:"0.0000001:0.1" help:"Relative residual at which the flow has converged."`
+	Damping              float64 `group:"Model" var:"NEXUS_DAMPING" default:"0" range:"0:0.95" help:"Share of the old state kept in each step."`
+	TargetError          float64 `group:"Model" var:"NEXUS_TARGET_ERROR" default:"0.05" range:"0.001:0.5" help:"Bound on the share of prompts that are answered wrongly."`
+	ReplayBufferSize     int     `group:"Model" var:"NEXUS_REPLAY_BUFFER_SIZE" default:"2048" range:"0:1000000" help:"Older lessons replayed beside new ones."`
+	Seed                 uint64  `group:"Model" var:"NEXUS_SEED" default:"1" help:"Seed of everything random in the model."`
+	TopicsDir            string  `group:"Model" var:"NEXUS_TOPICS_DIR" help:"Folder with further topic packs."`
+	Paused               bool    `group:"Model" var:"NEXUS_PAUSED" default:"false" help:"Safe mode: start with learning paused."`
+
+	RedisURL        string `group:"Queue" name:"redis-url" var:"NEXUS_REDIS_URL" secret:"url" help:"Redis to use: redis://, rediss://, unix://. Without it a redis-server on PATH is started, else one in the process."`
+	Redis           string `group:"Queue" var:"NEXUS_REDIS" default:"auto" choice:"auto,external,child,embedded" help:"Which Redis to use: auto, external (NEXUS_REDIS_URL), child (redis-server as a child), embedded (in the process)."`
+	MaxQueue        int    `group:"Queue" var:"NEXUS_MAX_QUEUE" default:"10000" range:"1:10000000" help:"Most jobs waiting in a queue; more are refused with 503."`
+	ResultRetention Period `group:"Queue" var:"NEXUS_RESULT_RETENTION" default:"24h" help:"How long the result of an ended job is kept."`
+	FailedRetention Period `group:"Queue" var:"NEXUS_FAILED_RETENTION" default:"168h" help:"How long a failed job is kept."`
+	LogPrompts      bool   `group:"Queue" var:"NEXUS_LOG_PROMPTS" default:"true" help:"Keep the text of prompts in the interaction log."`
+
+	Concurrency       int     `group:"Worker" var:"NEXUS_CONCURRENCY" default:"0" range:"0:1024" help:"Prompts computed at once; 0 is one per core."`
+	Device            string  `group:"Worker" var:"NEXUS_DEVICE" default:"auto" choice:"auto,cpu,cuda" help:"Device: auto, cpu, cuda."`
+	GPUMemoryLimit    int     `group:"Worker" name:"gpu-memory-limit" var:"NEXUS_GPU_MEMORY_LIMIT" default:"50" range:"1:100" help:"Most GPU memory used (%)."`
+	GPUUtilization    int     `group:"Worker" name:"gpu-utilization-limit" var:"NEXUS_GPU_UTILIZATION_LIMIT" default:"80" range:"1:100" help:"Most GPU utilisation (%)."`
+	GPUThermalWarning int     `group:"Worker" name:"gpu-thermal-warning" var:"NEXUS_GPU_THERMAL_WARNING" default:"75" range:"20:120" help:"GPU temperature above which training slows (°C)."`
+	GPUThermalCrit    int     `group:"Worker" name:"gpu-thermal-critical" var:"NEXUS_GPU_THERMAL_CRITICAL" default:"85" range:"20:120" help:"GPU temperature at which GPU work stops (°C)."`
+	ActiveCPULimit    float64 `group:"Worker" name:"active-cpu-limit" var:"NEXUS_ACTIVE_CPU_LIMIT" default:"50" range:"1:100" help:"Training's share of the machine while callers are active (%)."`
+	IdleCPULimit      float64 `group:"Worker" name:"idle-cpu-limit" var:"NEXUS_IDLE_CPU_LIMIT" default:"100" range:"1:100" help:"Training's share of the machine while nobody calls (%)."`
+	MemoryLimitMB     int     `group:"Worker" name:"memory-limit-mb" var:"NEXUS_MEMORY_LIMIT_MB" default:"4096" range:"64:16777216" help:"Memory above which training waits (MB)."`
+
+	CheckpointInterval Period `group:"Storage" var:"NEXUS_CHECKPOINT_INTERVAL" default:"300s" help:"How often a checkpoint is made if anything changed."`
+	MaxCheckpoints     int    `group:"Storage" var:"NEXUS_MAX_CHECKPOINTS" default:"10" range:"2:100000" help:"Checkpoints kept."`
+	S3Endpoint         string `group:"Storage" name:"s3-endpoint" var:"NEXUS_S3_ENDPOINT" help:"S3-compatible server, host:port; empty keeps everything in the data folder."`
+	S3Bucket           string `group:"Storage" name:"s3-bucket" var:"NEXUS_S3_BUCKET" default:"nexus" help:"Bucket."`
+	S3Prefix           string `group:"Storage" name:"s3-prefix" var:"NEXUS_S3_PREFIX" help:"Prefix of every key."`
+	S3Region           string `group:"Storage" name:"s3-region" var:"NEXUS_S3_REGION" default:"us-east-1" help:"Region."`
+	S3AccessKey        string `group:"Storage" name:"s3-access-key" var:"NEXUS_S3_ACCESS_KEY" help:"Access key; empty takes the usual chain (AWS_… variables, files, instance role)."`
+	S3SecretKey        string `group:"Storage" name:"s3-secret-key" var:"NEXUS_S3_SECRET_KEY" secret:"" help:"Secret key."`
+	S3TLS              bool   `group:"Storage" name:"s3-tls" var:"NEXUS_S3_TLS" default:"true" help:"Speak TLS to it."`
+
+	LogLevel      string `group:"Logs" var:"LOG_LEVEL,NEXUS_LOG_LEVEL" default:"INFO" choice:"DEBUG,INFO,WARN,ERROR" help:"Level: DEBUG, INFO, WARN, ERROR."`
+	LogFormat     string `group:"Logs" var:"NEXUS_LOG_FORMAT" default:"text" choice:"text,json" help:"Format: text, json."`
+	LogDir        string `group:"Logs" var:"NEXUS_LOG_DIR" help:"Folder for log files, rotated; empty writes to standard error only."`
+	MetricsListen string `group:"Logs" var:"NEXUS_METRICS_LISTEN" help:"Address of a port of its own for /metrics and /healthz, for roles without an API; empty is off."`
+	PprofListen   string `group:"Logs" var:"NEXUS_PPROF_LISTEN" help:"Loopback address for pprof; empty is off."`
+}
+
+// Period is a duration that may also be given as a plain number of seconds.
+type Period time.Duration
+
+var _ encoding.TextUnmarshaler = (*Period)(nil)
+
+// UnmarshalText reads "300", "300s" or "5m".
+func (p *Period) UnmarshalText(b []byte) error {
+	s := string(b)
+	if n, err := strconv.ParseFloat(s, 64); err == nil {
+		s = strconv.FormatFloat(n, 'f', -1, 64) + "s"
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return errors.New("must be a positive duration such as 300s, 5m or 24h")
+	}
+	*p = Period(d)
+	return nil
+}
+
+// D returns the duration.
+func (p Period) D() time.Duration { return time.Duration(p) }
+
+func (p Period) String() string { return time.Duration(p).String() }
+
+// settingError is a setting with a wrong value.
+type settingError struct {
+	name  string // the variable and the flag
+	value string
+	want  string
+}
+
+func (e *settingError) Error() string {
+	return fmt.Sprintf("%s=%q: %s", e.name, e.value, e.want)
+}
+
+// check finds what single values cannot tell: settings that do not fit together.
+func (s *Settings) check() error {
+	if _, port, err := net.SplitHostPort(s.Listen); err != nil {
+		return &settingError{"NEXUS_LISTEN", s.Listen, "must be host:port, such as 127.0.0.1:8000 or :8000"}
+	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return &settingError{"NEXUS_LISTEN", s.Listen, "the port must be a number from 0 to 65535"}
+	}
+	if s.MetricsListen != "" {
+		if _, _, err := net.SplitHostPort(s.MetricsListen); err != nil {
+			return &settingError{"NEXUS_METRICS_LISTEN", s.MetricsListen, "must be host:port, such as 127.0.0.1:9100 or :9100"}
+		}
+	}
+	if s.GPUThermalWarning >= s.GPUThermalCrit {
+		return &settingError{
+			"NEXUS_GPU_THERMAL_WARNING", strconv.Itoa(s.GPUThermalWarning),
+			fmt.Sprintf("must be below NEXUS_GPU_THERMAL_CRITICAL, which is %d", s.GPUThermalCrit),
+		}
+	}
+	if s.Redis == "external" && s.RedisURL == "" {
+		return &settingError{"NEXUS_REDIS", s.Redis, "needs NEXUS_REDIS_URL, such as redis://localhost:6379/0"}
+	}
+	if s.S3Endpoint != "" && s.S3Bucket == "" {
+		return &settingError{"NEXUS_S3_BUCKET", s.S3Bucket, "must name a bucket when NEXUS_S3_ENDPOINT is set"}
+	}
+	if (s.S3AccessKey == "") != (s.S3SecretKey == "") {
+		return &settingError{"NEXUS_S3_ACCESS_KEY", s.S3AccessKey, "must be set together with NEXUS_S3_SECRET_KEY, or neither"}
+	}
+	if s.WebhookSecret != "" {
+		if err := webhook.CheckSecret(s.WebhookSecret); err != nil {
+			return &settingError{"NEXUS_WEBHOOK_SECRET", "…", err.Error()}
+		}
+	}
+	if _, err := s.namedKeys(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// namedKeys returns every API key by its name; the one of NEXUS_API_KEY is called "default".
+func (s *Settings) namedKeys() (map[string]string, error) {
+	keys := map[string]string{}
+	if s.APIKey != "" {
+		keys["default"] = s.APIKey
+	}
+	for _, pair := range s.APIKeys {
+		name, key, ok := strings.Cut(pair, "=")
+		if !ok || name == "" || len(key) < 16 {
+			return nil, &settingError{"NEXUS_API_KEYS", name + "=…", "each must be name=key with a key of 16 characters or more; `nexus apikey` makes one"}
+		}
+		if _, taken := keys[name]; taken {
+			return nil, &settingError{"NEXUS_API_KEYS", name + "=…", "the name is used twice"}
+		}
+		keys[name] = key
+	}
+	return keys, nil
+}
+
+// storageDir is the root of everything that must not be lost.
+func (s *Settings) storageDir() string { return filepath.Join(s.DataDir, "nexus_checkpoints") }
+
+func (s *Settings) level() slog.Level {
+	var l slog.Level
+	// The choice tag has let only known names through.
+	_ = l.UnmarshalText([]byte(s.LogLevel))
+	return l
+}
