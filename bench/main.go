@@ -1,0 +1,67 @@
+// Command bench measures the built program as its users meet it and prints a
+// table: latency and throughput of interacts through HTTP and Redis, the queue
+// against a plain Redis list in the same run, the speed of teaching, memory,
+// CPU at rest and the time to be ready.
+//
+//	go run ./bench [-binary bin/nexus] [-lessons 15000] [-load 5s]
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	var o options
+	flag.StringVar(&o.binary, "binary", "bin/nexus", "the program to measure")
+	flag.IntVar(&o.lessons, "lessons", 15000, "lessons to teach")
+	flag.DurationVar(&o.load, "load", 5*time.Second, "how long each load lasts")
+	flag.IntVar(&o.callers, "callers", 64, "concurrent callers")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, o)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	binary  string
+	lessons int
+	load    time.Duration
+	callers int
+}
+
+// row is one line of the table.
+type row struct{ what, figure, aim string }
+
+// run measures in turn; each part adds its rows.
+func run(ctx context.Context, o options) error {
+	if _, err := os.Stat(o.binary); err != nil {
+		return errors.New("no program at " + o.binary + "; build it with `make build`")
+	}
+	var rows []row
+	for _, part := range []func(context.Context, options) ([]row, error){system, transport} {
+		more, err := part(ctx, o)
+		rows = append(rows, more...)
+		if err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%d cores, %s, %s\n\n", runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format(time.DateOnly))
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "figure\tmeasured\taim")
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", r.what, r.figure, r.aim)
+	}
+	return w.Flush()
+}
