@@ -28,7 +28,7 @@ func (s *Server) interact(c echo.Context) (reply, error) {
 		ID: job.NewID(), Kind: job.KindInteract, Lane: job.LaneInteractive,
 		Prompt: prompt, Topic: topic, CreatedAt: began.UTC(), Webhook: h.url, WebhookEvents: h.events,
 	}
-	wait, applied := preferredWait(c.Request().Header)
+	wait, applied := preferredWait(c.Request().Header, defaultWait)
 	if applied != "" {
 		c.Response().Header().Set("Preference-Applied", applied)
 	}

@@ -126,7 +126,7 @@ func TestPreferredWait(t *testing.T) {
 		if value != "" {
 			h.Set("Prefer", value)
 		}
-		if wait, applied := preferredWait(h); wait != want.wait || applied != want.applied {
+		if wait, applied := preferredWait(h, 30*time.Second); wait != want.wait || applied != want.applied {
 			t.Errorf("Prefer: %s → %v %q, want %v %q", value, wait, applied, want.wait, want.applied)
 		}
 	}

@@ -322,3 +322,27 @@ func FuzzCSV(f *testing.F) {
 		}
 	})
 }
+
+func TestLessonsAnswerWhenTheCallReturns(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	a := b.post("/api/lessons", `{"topic":"a","lessons":[{"prompt":"p1","response":"r1"}]}`, "Prefer", "wait=60")
+	if a.status != http.StatusAccepted || a.header.Get("Preference-Applied") != "wait=60" {
+		t.Fatalf("%d %v %s", a.status, a.header, a.body)
+	}
+	if phase := a.json(t)["progress"].(map[string]any)["phase"]; phase != job.PhaseMemorised {
+		t.Errorf("the job came back in phase %q: %s", phase, a.body)
+	}
+	if a := b.post("/api/interact", `{"prompt":"p1"}`); a.text(t, "response") != "r1" {
+		t.Errorf("asked at once: %s", a.body)
+	}
+
+	resume := b.worker.pause()
+	defer resume()
+	for _, prefer := range []string{"respond-async", "wait=0", ""} { // the last one waits for the courtesy's time
+		a := b.post("/api/lessons", `{"topic":"a","lessons":[{"prompt":"p2","response":"r2"}]}`, "Prefer", prefer)
+		if state := a.text(t, "state"); a.status != http.StatusAccepted || job.State(state).Final() {
+			t.Errorf("Prefer: %s while the worker rests: %d %s", prefer, a.status, a.body)
+		}
+	}
+}

@@ -13,10 +13,10 @@ const (
 )
 
 // preferredWait reads the Prefer header (RFC 7240): how long the caller wants to
-// wait, and the words that say what was heeded. What it does not know it
-// ignores, as the RFC asks.
-func preferredWait(h http.Header) (wait time.Duration, applied string) {
-	wait = defaultWait
+// wait, unsaid if it does not say, and the words that say what was heeded. What
+// it does not know it ignores, as the RFC asks.
+func preferredWait(h http.Header, unsaid time.Duration) (wait time.Duration, applied string) {
+	wait = unsaid
 	async, waits := false, false
 	for _, value := range h.Values("Prefer") {
 		for preference := range strings.SplitSeq(value, ",") {
