@@ -302,7 +302,8 @@ type lesson struct {
 func (p *process) teach(topic string, lessons ...lesson) task {
 	p.t.Helper()
 	var j task
-	code, _ := p.call("POST", "/api/lessons", map[string]any{"topic": topic, "lessons": lessons}, &j)
+	// Not waiting for them to answer: what comes next may be a kill.
+	code, _ := p.call("POST", "/api/lessons", map[string]any{"topic": topic, "lessons": lessons}, &j, "Prefer", "respond-async")
 	if code != http.StatusAccepted || j.ID == "" {
 		p.t.Fatalf("teach: status %d: %s", code, j.Detail)
 	}
