@@ -83,6 +83,7 @@ func set[T comparable](p *T, v T) {
 type Queue struct {
 	opt      Options
 	id       string // of this process, in the names of its reply list and owners
+	born     time.Time
 	redis    redis.UniversalClient
 	scripts  *scripts
 	producer *asynq.Client
@@ -113,6 +114,7 @@ func Open(opt Options) *Queue {
 	q := &Queue{
 		opt:     opt,
 		id:      job.NewID(),
+		born:    time.Now(),
 		redis:   opt.Redis,
 		scripts: loadScripts(),
 		wakes:   newWakes(),

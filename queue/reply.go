@@ -67,13 +67,15 @@ type replies struct {
 	key   string
 	begin sync.Once
 
+	call bell // rings when somebody begins to wait
+
 	mu      sync.Mutex
 	reading bool
 	waiting map[string]chan reply
 }
 
 func newReplies(q *Queue) *replies {
-	return &replies{q: q, key: q.keys(job.LaneInteractive).reply(q.id), waiting: map[string]chan reply{}}
+	return &replies{q: q, key: q.keys(job.LaneInteractive).reply(q.id), call: newBell(), waiting: map[string]chan reply{}}
 }
 
 // expect registers a caller. The channel takes one reply without blocking.
@@ -86,6 +88,9 @@ func (r *replies) expect(id string) (<-chan reply, error) {
 		return nil, job.Errorf(job.CodeConflict, "job %s is being waited for already", id)
 	}
 	r.waiting[id] = c
+	if len(r.waiting) == 1 {
+		r.call.ring()
+	}
 	return c, nil
 }
 
@@ -139,6 +144,7 @@ func (r *replies) read(ctx context.Context) {
 			}
 		case errors.Is(err, redis.Nil):
 			lost = time.Time{}
+			r.park(ctx)
 		default:
 			if lost.IsZero() {
 				lost = time.Now()
@@ -146,6 +152,23 @@ func (r *replies) read(ctx context.Context) {
 				r.failAll(unavailable("wait for a reply", err))
 			}
 			pause(ctx, 50*time.Millisecond)
+		}
+	}
+}
+
+// park rests while nobody waits: an idle process then costs Redis nothing.
+func (r *replies) park(ctx context.Context) {
+	for {
+		r.mu.Lock()
+		waiting := len(r.waiting)
+		r.mu.Unlock()
+		if waiting > 0 {
+			return
+		}
+		select {
+		case <-r.call:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

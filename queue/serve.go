@@ -34,10 +34,13 @@ type Server struct {
 	shape    func(keys []string, args []any) shape
 	seen     chan struct{} // closed when a dequeue was recognised
 	matched  sync.Once
-	unhooked bool          // dequeues are not recognised: plain polling
-	trouble  time.Duration // rest after a failed dequeue; asynq's processor only
-	taken    []taken       // dequeued ahead; asynq's processor only
-	given    atomic.Int64  // tasks with asynq
+	unhooked bool         // dequeues are not recognised: plain polling
+	given    atomic.Int64 // tasks with asynq
+
+	// Of asynq's one processor goroutine.
+	trouble time.Duration // rest after a failed dequeue
+	taken   []taken       // dequeued ahead
+	drained bool          // the last dequeue found nothing
 
 	quit  context.Context // ends: take no more
 	close context.CancelFunc
@@ -108,6 +111,9 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
+// never is longer than a server lives, in the measure of asynq's loops.
+const never = 24 * time.Hour
+
 func (s *Server) listen(interval time.Duration) error {
 	s.asynq = asynq.NewServerFromRedisClient(
 		&serverWire{UniversalClient: s.q.redis, server: s},
@@ -116,6 +122,8 @@ func (s *Server) listen(interval time.Duration) error {
 			Queues:                   map[string]int{string(s.lane): 1},
 			TaskCheckInterval:        interval,
 			DelayedTaskCheckInterval: time.Second,
+			// Ended tasks leave Redis with their end: there is nothing to clean up.
+			JanitorInterval: never,
 			// Handlers are told to stop before; this is only the last resort.
 			ShutdownTimeout: 30 * time.Second,
 			RetryDelayFunc:  func(int, error, *asynq.Task) time.Duration { return 0 },

@@ -67,6 +67,10 @@ func (w *wakes) ring(l job.Lane) {
 	}
 }
 
+// toTick is the time to the next common look of this process's servers: looking
+// together wakes the process and its Redis once, and not once for each.
+func (q *Queue) toTick() time.Duration { return sleepAtMost - time.Since(q.born)%sleepAtMost }
+
 // taken is a task that was dequeued and not yet given to asynq.
 type taken struct{ id, msg string }
 
@@ -81,19 +85,24 @@ func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys
 	if len(s.taken) > 0 {
 		return s.give()
 	}
-	cmd := s.take(ctx, client, keys, args)
-	if !errors.Is(cmd.Err(), redis.Nil) {
-		return cmd
+	if !s.drained {
+		if cmd := s.take(ctx, client, keys, args); !errors.Is(cmd.Err(), redis.Nil) {
+			return cmd
+		}
 	}
-	t := time.NewTimer(sleepAtMost)
+	s.drained = false
+	t := time.NewTimer(s.q.toTick())
 	defer t.Stop()
 	select {
 	case <-s.wake:
 	case <-t.C:
 	case <-s.quit.Done():
-		return cmd
+		return redis.NewCmdResult(nil, redis.Nil)
 	}
-	return s.take(ctx, client, keys, args)
+	cmd := s.take(ctx, client, keys, args)
+	// What comes from here on rings, so the next call need not look first.
+	s.drained = errors.Is(cmd.Err(), redis.Nil)
+	return cmd
 }
 
 func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []string, args []any) *redis.Cmd {

@@ -13,7 +13,10 @@ const (
 	channelControl = "control"
 	messageSave    = "save"
 	lookEvery      = 2 * time.Second
-	pausedReason   = "learning is paused by an operator"
+	// laneEvery is how often the lane itself is looked at while the control
+	// record stays as it is: a Redis that was emptied forgets the pause.
+	laneEvery    = 10 * time.Second
+	pausedReason = "learning is paused by an operator"
 )
 
 // stand waits for the leader's lease and leads while it is held.
@@ -51,6 +54,7 @@ func (s *Scheduler) lead(ctx context.Context, lost <-chan struct{}) {
 			t.Stop()
 		}
 	}()
+	s.applied = nil // another may have led since
 	s.do(ctx, "apply the control record", s.control)
 	sweepNow := func() {
 		s.do(ctx, "look for lessons without a job", s.sweep)
@@ -104,6 +108,9 @@ func (s *Scheduler) control(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.applied != nil && *s.applied == c.Paused && s.opt.Now().Sub(s.appliedAt).Abs() < laneEvery {
+		return nil
+	}
 	lanes, err := s.opt.Queue.Lanes(ctx)
 	if err != nil {
 		return err
@@ -121,6 +128,7 @@ func (s *Scheduler) control(ctx context.Context) error {
 		}
 		s.opt.Log.Info("train lane follows the control record", "paused", c.Paused)
 	}
+	s.applied, s.appliedAt = &c.Paused, s.opt.Now()
 	return nil
 }
 

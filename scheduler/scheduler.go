@@ -109,6 +109,10 @@ type Scheduler struct {
 	again map[string]string
 	// young tells that the last sweep left a dataset alone for its age.
 	young bool
+	// applied is whether the lane was last seen paused as the control record
+	// says, nil if it was not seen yet.
+	applied   *bool
+	appliedAt time.Time
 
 	life   sync.Mutex
 	cancel context.CancelFunc

@@ -43,8 +43,13 @@ type Options struct {
 	Log    *slog.Logger
 }
 
-// look is how often a deliverer looks without being told.
-const look = 2 * time.Second
+// look is how often a deliverer looks without being told. It is told of what is
+// new, also after a lost connection, and knows when what rests is due; so this
+// finds only what nobody knows of.
+const look = 15 * time.Second
+
+// lookAgain is how soon it looks after a failure.
+const lookAgain = 2 * time.Second
 
 // Backoff is how long to wait after so many failures: 5 s, then three times
 // longer each time up to 3 h, in all about a day. Each is spread by ±20 %, so
@@ -154,7 +159,7 @@ func (d *Deliverer) run(ctx context.Context) {
 		due, next, err := d.fetch(ctx, d.opt.AtOnce-busy)
 		if err != nil && ctx.Err() == nil {
 			d.opt.Log.Warn("events for webhooks could not be fetched; they are looked for again", "error", err)
-			next = look
+			next = lookAgain
 		}
 		for _, p := range due {
 			busy++

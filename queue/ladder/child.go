@@ -185,7 +185,9 @@ func (c *child) run(lock *os.File) (err error) {
 	cmd := exec.Command(c.binary, //nolint:noctx // stop ends it in an orderly way; a context would kill it
 		"--port", "0", "--unixsocket", c.socket, "--unixsocketperm", "700",
 		"--dir", c.dir, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-		"--maxmemory-policy", "noeviction", "--daemonize", "no", "--logfile", "")
+		// It wakes itself so often a second to look after what nobody asks for;
+		// a handful of clients gives it little to look after.
+		"--hz", "2", "--maxmemory-policy", "noeviction", "--daemonize", "no", "--logfile", "")
 	cmd.SysProcAttr = procAttr()
 	cmd.ExtraFiles = []*os.File{lock}
 	out, w := io.Pipe()
