@@ -3,8 +3,10 @@ package main
 import (
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 
+	"github.com/coreos/go-systemd/v22/journal"
 	"gopkg.in/natefinch/lumberjack.v2"
 )
 
@@ -17,18 +19,24 @@ const (
 
 // newLog writes to stderr and, if a folder is set, to a rotated file in it.
 func newLog(s *Settings, stderr io.Writer, role string) (*slog.Logger, io.Closer) {
-	out, closer := stderr, io.Closer(io.NopCloser(nil))
-	if s.LogDir != "" {
-		file := &lumberjack.Logger{
-			Filename: filepath.Join(s.LogDir, "nexus-"+role+".log"),
-			MaxSize:  logFileMB, MaxBackups: logFiles, MaxAge: logFileDays, Compress: true,
+	form := func(out io.Writer) slog.Handler {
+		opt := &slog.HandlerOptions{Level: s.level()}
+		if s.LogFormat == "json" {
+			return slog.NewJSONHandler(out, opt)
 		}
-		out, closer = io.MultiWriter(stderr, file), file
+		return slog.NewTextHandler(out, opt)
 	}
-	opt := &slog.HandlerOptions{Level: s.level()}
-	var h slog.Handler = slog.NewTextHandler(out, opt)
-	if s.LogFormat == "json" {
-		h = slog.NewJSONHandler(out, opt)
+	screen := form(stderr)
+	// An error means that nobody can tell: then the lines stay as they are.
+	if journals, err := journal.StderrIsJournalStream(); err == nil && journals && stderr == os.Stderr {
+		screen = newPriorityHandler(stderr, form)
 	}
-	return slog.New(h), closer
+	if s.LogDir == "" {
+		return slog.New(screen), io.NopCloser(nil)
+	}
+	file := &lumberjack.Logger{
+		Filename: filepath.Join(s.LogDir, "nexus-"+role+".log"),
+		MaxSize:  logFileMB, MaxBackups: logFiles, MaxAge: logFileDays, Compress: true,
+	}
+	return slog.New(slog.NewMultiHandler(screen, form(file))), file
 }
