@@ -98,8 +98,17 @@ func ofEcho(e *echo.HTTPError, c echo.Context) *job.Error {
 	return job.AsError(e)
 }
 
+// renderedKey marks a request whose error has been answered and logged.
+const renderedKey = "rendered"
+
 // renderError is the one place that turns errors into answers.
 func (s *Server) renderError(err error, c echo.Context) {
+	// The middleware that logs renders an error before the line is written, and
+	// then hands it on to echo, which comes here again.
+	if c.Get(renderedKey) != nil {
+		return
+	}
+	c.Set(renderedKey, true)
 	if c.Response().Committed {
 		// Part of an answer is out; the connection's end tells the caller.
 		s.log.Warn("request failed after its answer had begun", "request_id", requestID(c), "route", c.Path(), "error", err)
@@ -107,7 +116,7 @@ func (s *Server) renderError(err error, c echo.Context) {
 	}
 	e := asError(err, c)
 	status := statusOf(e.Code)
-	if status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+	if status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) && !errors.Is(err, errPanicked) {
 		level := slog.LevelError
 		if status == http.StatusServiceUnavailable {
 			level = slog.LevelWarn

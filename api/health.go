@@ -25,8 +25,7 @@ const (
 	maxP95         = 2000.0 // ms
 	maxP99         = 5000.0 // ms
 	maxGrowth      = 10.0   // MB per hour
-	highMemory     = 3072.0 // MB of one process
-	maxMemory      = 4096.0 // MB of one process
+	sureGrowth     = 0.95   // confidence from which growth counts
 	minConvergence = 0.8
 	maxAge         = 30 * time.Second // of the oldest waiting interact
 	maxBehind      = 30 * time.Second // between a new head and the workers serving it
@@ -94,8 +93,8 @@ func requestIssues(k heartbeat.Cluster) []string {
 
 func resourceIssues(k heartbeat.Cluster) []string {
 	var out []string
-	if k.Memory.GrowthRateMBPerHour > maxGrowth {
-		out = append(out, fmt.Sprintf("memory grows by %.0f MB an hour, more than %.0f", k.Memory.GrowthRateMBPerHour, maxGrowth))
+	if m := k.Memory; m.GrowthRateMBPerHour > maxGrowth && m.GrowthConfidence >= sureGrowth {
+		out = append(out, fmt.Sprintf("memory grows by %.0f MB an hour, more than %.0f (confidence %.0f %%)", m.GrowthRateMBPerHour, maxGrowth, 100*m.GrowthConfidence))
 	}
 	for i := range k.Beats {
 		out = append(out, processIssues(&k.Beats[i])...)
@@ -111,11 +110,11 @@ func resourceIssues(k heartbeat.Cluster) []string {
 // processIssues are those that only one process has.
 func processIssues(b *heartbeat.Beat) []string {
 	var out []string
-	switch mb := b.Memory.CurrentMB; {
-	case mb > maxMemory:
-		out = append(out, fmt.Sprintf("memory of process %d on %s is %.0f MB, above the critical %.0f", b.PID, b.Host, mb, maxMemory))
-	case mb > highMemory:
-		out = append(out, fmt.Sprintf("memory of process %d on %s is %.0f MB, above %.0f", b.PID, b.Host, mb, highMemory))
+	switch m := b.Memory; m.Level {
+	case heartbeat.MemoryCritical:
+		out = append(out, fmt.Sprintf("memory of process %d on %s is %.0f MB, above the critical %.0f", b.PID, b.Host, m.CurrentMB, m.CriticalMB))
+	case heartbeat.MemoryWarning:
+		out = append(out, fmt.Sprintf("memory of process %d on %s is %.0f MB, above %.0f", b.PID, b.Host, m.CurrentMB, m.WarningMB))
 	}
 	if b.Mode == heartbeat.ModeCooling {
 		out = append(out, fmt.Sprintf("worker %s on %s has stopped training to cool: %s", b.ID, b.Host, b.ModeReason))

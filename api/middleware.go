@@ -68,6 +68,9 @@ func quiet(route string) bool {
 	return strings.HasPrefix(route, "/monitoring")
 }
 
+// errPanicked is what a handler that panicked returns. It is in the log already.
+var errPanicked = errors.New("panic in a handler")
+
 // recovered turns a panic into an error: 500 to the caller, the stack to the log.
 func (s *Server) recovered(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
@@ -80,7 +83,7 @@ func (s *Server) recovered(next echo.HandlerFunc) echo.HandlerFunc {
 				panic(r) // net/http's own way to drop a connection
 			}
 			s.log.Error("panic in a handler", "request_id", requestID(c), "route", c.Path(), "panic", r, "stack", string(debug.Stack()))
-			err = fmt.Errorf("panic: %v", r)
+			err = fmt.Errorf("%w: %v", errPanicked, r)
 		}()
 		return next(c)
 	}

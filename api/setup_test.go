@@ -249,6 +249,14 @@ type worker0 struct {
 	mu      sync.Mutex
 	lessons []Lesson
 	hold    chan struct{} // while not nil, jobs wait for it to be closed
+	fault   error         // while not nil, prompts end with it
+}
+
+// failWith makes every prompt end with an error.
+func (w *worker0) failWith(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fault = err
 }
 
 func (w *worker0) start(b *bundle) {
@@ -303,6 +311,10 @@ func (w *worker0) answer(ctx context.Context, t *queue.Task) (any, error) {
 	reason, checkpoint := job.ReasonUntaught, job.NewID()
 	a.Reason, a.Checkpoint = &reason, &checkpoint
 	w.mu.Lock()
+	if w.fault != nil {
+		defer w.mu.Unlock()
+		return nil, w.fault
+	}
 	for _, l := range w.lessons {
 		if l.Response != nil && l.Prompt == t.Spec.Prompt && (t.Spec.Topic == "" || t.Spec.Topic == l.Topic) {
 			a.Responded, a.Response, a.Reason, a.Confidence, a.Topic = true, *l.Response, nil, 0.97, &l.Topic

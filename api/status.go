@@ -333,7 +333,16 @@ func since(start, now time.Time) float64 {
 }
 
 func roundMemory(m heartbeat.Memory) heartbeat.Memory {
-	return heartbeat.Memory{CurrentMB: round(m.CurrentMB), PeakMB: round(m.PeakMB), GrowthRateMBPerHour: round(m.GrowthRateMBPerHour)}
+	for _, v := range []*float64{
+		&m.CurrentMB, &m.PeakMB, &m.WarningMB, &m.CriticalMB,
+		&m.GrowthRateMBPerHour, &m.GrowthConfidence, &m.GrowthLowMBPerHour, &m.GrowthHighMBPerHour,
+	} {
+		*v = round(*v)
+	}
+	if m.Level == "" {
+		m.Level = heartbeat.MemoryOK
+	}
+	return m
 }
 
 // round keeps four decimals and turns what JSON cannot say into zero.

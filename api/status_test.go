@@ -22,7 +22,7 @@ func TestStatusHasEveryPathOfTheRunbook(t *testing.T) {
 		"health.healthy", "health.status", "health.issues", "daemon.running", "daemon.paused", "daemon.uptime_seconds",
 		"metrics.requests.total", "metrics.requests.success_rate", "metrics.requests.refusal_rate", "metrics.requests.rate_per_second",
 		"metrics.latency.request.p50_ms", "metrics.latency.request.p95_ms", "metrics.latency.request.p99_ms",
-		"memory.process.current_mb", "memory.process.peak_mb", "memory.process.growth_rate_mb_per_hour",
+		"memory.process.current_mb", "memory.process.peak_mb", "memory.process.growth_rate_mb_per_hour", "memory.process.growth_confidence", "memory.process.level",
 		"metrics.flow.average_depth", "metrics.flow.convergence_rate", "resources.cpu_percent", "resources.mode",
 		"circuit_breakers.inference.state", "model.confidence_threshold", "model.architecture", "model.size", "model.parameters",
 		"model.target_error", "model.lessons", "model.topics", "queues.interactive.pending", "queues.batch.oldest_ms", "queues.train.max",
@@ -59,7 +59,7 @@ func TestStatusSumsTheCluster(t *testing.T) {
 	other := heartbeat.New(heartbeat.Options{ID: "other", Roles: []string{heartbeat.RoleWorker, heartbeat.RoleAPI}, Host: "far", Version: "test"})
 	other.Fill(func(k *heartbeat.Beat) {
 		k.Mode, k.ModeReason = heartbeat.ModeThrottled, "memory"
-		k.Memory = heartbeat.Memory{CurrentMB: 100, PeakMB: 120, GrowthRateMBPerHour: 50}
+		k.Memory = heartbeat.Memory{CurrentMB: 100, PeakMB: 120, GrowthRateMBPerHour: 50, GrowthConfidence: 0.99}
 		k.Model = &heartbeat.Model{Architecture: "flowing", Size: "small", Checkpoint: "c", Lessons: 5}
 	})
 	for range 30 {
@@ -109,7 +109,8 @@ func TestHealthIssues(t *testing.T) {
 		"untaught":          {func(v *view) { v.cluster.RefusalRate, v.cluster.Model = 1, &heartbeat.Model{Checkpoint: "a"} }, "healthy", ""},
 		"slow p95":          {func(v *view) { v.cluster.Latency.P95 = 2100 }, "degraded", "p95"},
 		"slow p99":          {func(v *view) { v.cluster.Latency.P99 = 5100 }, "degraded", "p99"},
-		"growth":            {func(v *view) { v.cluster.Memory.GrowthRateMBPerHour = 11 }, "degraded", "11 MB an hour"},
+		"growth":            {func(v *view) { v.cluster.Memory = heartbeat.Memory{GrowthRateMBPerHour: 11, GrowthConfidence: 0.97} }, "degraded", "11 MB an hour, more than 10 (confidence 97 %)"},
+		"uncertain growth":  {func(v *view) { v.cluster.Memory = heartbeat.Memory{GrowthRateMBPerHour: 60, GrowthConfidence: 0.6} }, "healthy", ""},
 		"convergence":       {func(v *view) { v.cluster.ConvergenceRate = 0.7 }, "degraded", "convergence"},
 		"breaker":           {func(v *view) { v.cluster.Breakers = map[string]heartbeat.Breaker{"redis": {State: "open"}} }, "degraded", "redis is open"},
 		"old queue":         {func(v *view) { v.lanes = []queue.LaneState{{Name: job.LaneBatch, OldestMS: 40_000}} }, "degraded", "waited 40 s"},
@@ -121,8 +122,12 @@ func TestHealthIssues(t *testing.T) {
 			v.checkpoints = []checkpoint{{ID: "c", CreatedAt: job.At(now)}, {ID: "b", CreatedAt: job.At(now.Add(-time.Minute))}}
 			v.cluster.Beats = []heartbeat.Beat{{ID: "w", Roles: worker.Roles, Model: &heartbeat.Model{Checkpoint: "a", Lessons: 9, LoadedAt: job.At(now.Add(-time.Hour))}}}
 		}, "degraded", "not the head c"},
-		"much memory": {func(v *view) { v.cluster.Beats[0].Memory.CurrentMB = 3500 }, "degraded", "3500 MB, above 3072"},
-		"no memory":   {func(v *view) { v.cluster.Beats[0].Memory.CurrentMB = 4500 }, "degraded", "above the critical 4096"},
+		"much memory": {func(v *view) {
+			v.cluster.Beats[0].Memory = heartbeat.Memory{CurrentMB: 3500, WarningMB: 3072, Level: heartbeat.MemoryWarning}
+		}, "degraded", "3500 MB, above 3072"},
+		"no memory": {func(v *view) {
+			v.cluster.Beats[0].Memory = heartbeat.Memory{CurrentMB: 4500, CriticalMB: 4096, Level: heartbeat.MemoryCritical}
+		}, "degraded", "above the critical 4096"},
 		"too hot": {func(v *view) {
 			v.cluster.Beats[0].Mode, v.cluster.Beats[0].ModeReason = heartbeat.ModeCooling, "GPU 0 95 °C"
 		}, "degraded", "GPU 0 95 °C"},

@@ -138,11 +138,29 @@ type Breaker struct {
 	OpenedAt *job.Time `json:"opened_at,omitempty"`
 }
 
+// Levels of a process's memory.
+const (
+	MemoryOK       = "ok"
+	MemoryWarning  = "warning"
+	MemoryCritical = "critical"
+)
+
 // Memory is a process's resident memory in MB (2^20 bytes).
 type Memory struct {
-	CurrentMB           float64 `json:"current_mb"`
-	PeakMB              float64 `json:"peak_mb"`
+	CurrentMB float64 `json:"current_mb"`
+	PeakMB    float64 `json:"peak_mb"`
+	// GrowthRateMBPerHour lies between Low and High with a confidence of 95 %.
+	// GrowthConfidence, 0 to 1, is how sure it is that there is any.
 	GrowthRateMBPerHour float64 `json:"growth_rate_mb_per_hour"`
+	GrowthConfidence    float64 `json:"growth_confidence"`
+	GrowthLowMBPerHour  float64 `json:"growth_low_mb_per_hour"`
+	GrowthHighMBPerHour float64 `json:"growth_high_mb_per_hour"`
+	// Level is where CurrentMB lies between the bounds.
+	Level      string  `json:"level"`
+	WarningMB  float64 `json:"warning_mb"`
+	CriticalMB float64 `json:"critical_mb"`
+	// Cleanups counts how often memory was given back under pressure.
+	Cleanups int64 `json:"cleanups"`
 }
 
 // Window is how far back recent figures reach.

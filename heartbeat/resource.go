@@ -10,15 +10,12 @@ import (
 	"github.com/shirou/gopsutil/v4/process"
 )
 
-// Resources reads memory and CPU of this process and of its machine.
+// Resources reads the CPU time of this process and of its machine.
 type Resources struct {
 	now func() time.Time
 
 	mu        sync.Mutex
 	self      *process.Process
-	growth    Growth
-	growthAt  time.Time
-	memory    Memory
 	cpu       float64
 	own       float64
 	lastAt    time.Time
@@ -42,17 +39,6 @@ func (r *Resources) Read(ctx context.Context) {
 	defer r.mu.Unlock()
 	now := r.now()
 	if r.self != nil {
-		if m, err := r.self.MemoryInfoWithContext(ctx); err == nil {
-			mb := float64(m.RSS) / (1 << 20)
-			r.memory.CurrentMB = mb
-			r.memory.PeakMB = max(r.memory.PeakMB, mb)
-			r.growth.Add(now, mb)
-		}
-		// Thousands of slopes need not be sorted more often than they change.
-		if now.Sub(r.growthAt) >= growthSlot {
-			r.memory.GrowthRateMBPerHour = r.growth.MBPerHour()
-			r.growthAt = now
-		}
 		if t, err := r.self.TimesWithContext(ctx); err == nil {
 			own := t.User + t.System
 			if d := now.Sub(r.lastAt).Seconds(); !r.lastAt.IsZero() && d > 0 {
@@ -74,7 +60,7 @@ func (r *Resources) Read(ctx context.Context) {
 func (r *Resources) Fill(b *Beat) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b.Memory, b.CPUPercent, b.ProcessCPUPercent = r.memory, r.cpu, r.own
+	b.CPUPercent, b.ProcessCPUPercent = r.cpu, r.own
 }
 
 func busyShare(before, after cpu.TimesStat) float64 {

@@ -28,7 +28,7 @@ type Cluster struct {
 	Depth      Summary // steps
 	Confidence Summary
 
-	// Memory sums sizes; the growth is that of the process that grows fastest.
+	// Memory sums sizes; see addMemory for the rest.
 	Memory Memory
 	// CPUPercent is the busiest host's; ProcessCPUPercent sums all processes.
 	CPUPercent        float64
@@ -61,7 +61,7 @@ func Decode(payloads map[string][]byte) ([]Beat, error) {
 // Sum adds up beats. The error names sketches that could not be merged; the
 // sum holds the rest.
 func Sum(beats []Beat) (Cluster, error) {
-	c := Cluster{Beats: slices.Clone(beats), Mode: ModeIdle, Breakers: map[string]Breaker{}}
+	c := Cluster{Beats: slices.Clone(beats), Mode: ModeIdle, Breakers: map[string]Breaker{}, Memory: Memory{Level: MemoryOK}}
 	slices.SortFunc(c.Beats, func(a, b Beat) int {
 		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.ID, b.ID))
 	})
@@ -91,11 +91,7 @@ func Sum(beats []Beat) (Cluster, error) {
 }
 
 func (c *Cluster) addResources(b *Beat) {
-	c.Memory.CurrentMB += finite(b.Memory.CurrentMB)
-	c.Memory.PeakMB += finite(b.Memory.PeakMB)
-	if g := finite(b.Memory.GrowthRateMBPerHour); g > c.Memory.GrowthRateMBPerHour || c.StartedAt.IsZero() {
-		c.Memory.GrowthRateMBPerHour = g
-	}
+	c.addMemory(b.Memory)
 	c.CPUPercent = max(c.CPUPercent, finite(b.CPUPercent))
 	c.ProcessCPUPercent += finite(b.ProcessCPUPercent)
 	if severity(b.Mode) > severity(c.Mode) {
@@ -103,6 +99,31 @@ func (c *Cluster) addResources(b *Beat) {
 	}
 	if b.StartedAt != nil && (c.StartedAt.IsZero() || b.StartedAt.Before(c.StartedAt)) {
 		c.StartedAt = b.StartedAt.Time
+	}
+}
+
+// addMemory adds sizes. The growth is that of the process of which it is most
+// certain that it grows fast; bounds are the lowest, the level is the worst.
+func (c *Cluster) addMemory(m Memory) {
+	k := &c.Memory
+	k.CurrentMB += finite(m.CurrentMB)
+	k.PeakMB += finite(m.PeakMB)
+	k.Cleanups += m.Cleanups
+	certain := func(m Memory) float64 { return finite(m.GrowthRateMBPerHour) * max(finite(m.GrowthConfidence), 0.01) }
+	if c.StartedAt.IsZero() || certain(m) > certain(*k) {
+		k.GrowthRateMBPerHour, k.GrowthConfidence = finite(m.GrowthRateMBPerHour), finite(m.GrowthConfidence)
+		k.GrowthLowMBPerHour, k.GrowthHighMBPerHour = finite(m.GrowthLowMBPerHour), finite(m.GrowthHighMBPerHour)
+	}
+	lowest := func(have, new float64) float64 {
+		if have == 0 || new > 0 && new < have {
+			return finite(new)
+		}
+		return have
+	}
+	k.WarningMB, k.CriticalMB = lowest(k.WarningMB, m.WarningMB), lowest(k.CriticalMB, m.CriticalMB)
+	levels := []string{MemoryOK, MemoryWarning, MemoryCritical}
+	if slices.Index(levels, m.Level) > slices.Index(levels, k.Level) {
+		k.Level = m.Level
 	}
 }
 

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -15,9 +16,34 @@ type Error struct {
 	Field  string  `json:"field,omitempty"`
 	Faults []Fault `json:"faults,omitempty"`
 
-	// RetryAfter is how long a caller should wait; zero is unsaid.
+	// RetryAfter is how long a caller should wait; zero is unsaid. In JSON it is
+	// retry_after_ms.
 	RetryAfter time.Duration `json:"-"`
 	cause      error
+}
+
+// errorJSON is how an Error travels: from a worker to the caller who waits.
+type errorJSON struct {
+	plainError
+	RetryAfterMS int64 `json:"retry_after_ms,omitempty"`
+}
+
+type plainError Error
+
+// MarshalJSON writes what a caller may see.
+func (e *Error) MarshalJSON() ([]byte, error) {
+	return json.Marshal(errorJSON{plainError(*e), e.RetryAfter.Milliseconds()})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (e *Error) UnmarshalJSON(b []byte) error {
+	var v errorJSON
+	if err := json.Unmarshal(b, &v); err != nil {
+		return fmt.Errorf("read an error: %w", err)
+	}
+	*e = Error(v.plainError)
+	e.RetryAfter = time.Duration(v.RetryAfterMS) * time.Millisecond
+	return nil
 }
 
 // Codes of errors. Each has one HTTP status, which package api knows.

@@ -1,6 +1,8 @@
 package metric
 
 import (
+	"runtime/debug"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/nexus-continuum/nexus/heartbeat"
@@ -12,23 +14,30 @@ const bytesPerMB = 1 << 20
 type Process struct {
 	recorder *heartbeat.Recorder
 
-	resident, peak, growth, busy *prometheus.Desc
+	resident, peak, growth, confidence *prometheus.Desc
+	warning, critical, heap, cleanups  *prometheus.Desc
+	busy                               *prometheus.Desc
 }
 
 // NewProcess returns a collector of the process that recorder records.
 func NewProcess(recorder *heartbeat.Recorder) *Process {
 	return &Process{
-		recorder: recorder,
-		resident: desc("nexus_memory_resident_bytes", "Resident memory of this process."),
-		peak:     desc("nexus_memory_peak_bytes", "Most resident memory that this process was seen to have."),
-		growth:   desc("nexus_memory_growth_bytes_per_second", "Growth of the resident memory by robust regression over the last hour; 0 until five minutes have been seen."),
-		busy:     desc("nexus_cpu_busy_ratio", "Share of the machine's CPU in use by everyone, 0 to 1."),
+		recorder:   recorder,
+		resident:   desc("nexus_memory_resident_bytes", "Resident memory of this process."),
+		peak:       desc("nexus_memory_peak_bytes", "Most resident memory that this process was seen to have."),
+		growth:     desc("nexus_memory_growth_bytes_per_second", "Growth of the resident memory by robust regression over the last hour; 0 until six minutes have been seen."),
+		confidence: desc("nexus_memory_growth_confidence_ratio", "How sure it is that the memory grows, or shrinks, at all: 0 to 1."),
+		warning:    desc("nexus_memory_warning_bytes", "Resident memory from which this process warns."),
+		critical:   desc("nexus_memory_critical_bytes", "Resident memory from which this process gives up what it can spare."),
+		heap:       desc("nexus_memory_heap_limit_bytes", "Size at which Go collects its heap harder (GOMEMLIMIT)."),
+		cleanups:   desc("nexus_memory_cleanups_total", "Times that memory was given back under pressure."),
+		busy:       desc("nexus_cpu_busy_ratio", "Share of the machine's CPU in use by everyone, 0 to 1."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (p *Process) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{p.resident, p.peak, p.growth, p.busy} {
+	for _, d := range []*prometheus.Desc{p.resident, p.peak, p.growth, p.confidence, p.warning, p.critical, p.heap, p.cleanups, p.busy} {
 		out <- d
 	}
 }
@@ -39,5 +48,10 @@ func (p *Process) Collect(out chan<- prometheus.Metric) {
 	gauge(out, p.resident, b.Memory.CurrentMB*bytesPerMB)
 	gauge(out, p.peak, b.Memory.PeakMB*bytesPerMB)
 	gauge(out, p.growth, b.Memory.GrowthRateMBPerHour*bytesPerMB/3600)
+	gauge(out, p.confidence, b.Memory.GrowthConfidence)
+	gauge(out, p.warning, b.Memory.WarningMB*bytesPerMB)
+	gauge(out, p.critical, b.Memory.CriticalMB*bytesPerMB)
+	gauge(out, p.heap, float64(debug.SetMemoryLimit(-1)))
+	counter(out, p.cleanups, float64(b.Memory.Cleanups))
 	gauge(out, p.busy, b.CPUPercent/100)
 }

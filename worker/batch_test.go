@@ -152,6 +152,15 @@ func TestBreaker(t *testing.T) {
 		if b.Open() {
 			t.Fatal("it opened for failures further apart than a minute")
 		}
+		// The first and the fifth are just within the minute.
+		brim := newBreaker("storage", testLog(t), time.Now, nil)
+		for range 5 {
+			_ = brim.Do(fail)
+			time.Sleep(14700 * time.Millisecond)
+		}
+		if !brim.Open() {
+			t.Error("it is closed after five failures within 58.8 s")
+		}
 		time.Sleep(2 * time.Minute)
 		for i := range 5 {
 			if b.Open() {
@@ -166,10 +175,14 @@ func TestBreaker(t *testing.T) {
 		}
 		called := false
 		err := b.Do(func() error { called = true; return nil })
-		if e := job.AsError(err); called || e.Code != job.CodeUnavailable || e.RetryAfter <= 0 {
+		if e := job.AsError(err); called || e.Code != job.CodeUnavailable || e.RetryAfter != breakerRest {
 			t.Errorf("while open: called %v, error %v", called, err)
 		}
-		time.Sleep(61 * time.Second)
+		time.Sleep(45 * time.Second)
+		if e := job.AsError(b.Do(fail)); e.RetryAfter != 15*time.Second {
+			t.Errorf("45 s later it says to come again after %v", e.RetryAfter)
+		}
+		time.Sleep(16 * time.Second)
 		if s := b.state().State; s != "half-open" {
 			t.Errorf("after a minute it is %s", s)
 		}

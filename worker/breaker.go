@@ -18,33 +18,31 @@ import (
 const (
 	breakerFailures = 5
 	breakerWindow   = time.Minute
-	breakerBucket   = 5 * time.Second
-	breakerRest     = time.Minute
-	breakerTrials   = 2
+	// breakerBucket is how exactly the minute is kept.
+	breakerBucket = time.Second
+	breakerRest   = time.Minute
+	breakerTrials = 2
 )
 
 // breaker is a circuit breaker: it keeps from trying again what keeps failing.
 type breaker struct {
 	name    string
 	circuit *gobreaker.CircuitBreaker[struct{}]
-	opened  atomic.Int64 // Unix milliseconds, zero while it was never open
+	now     func() time.Time
+	opened  atomic.Int64          // Unix milliseconds, zero while it was never open
+	last    atomic.Pointer[error] // of what it guards
 }
 
 // newBreaker makes a closed breaker; onOpen is called, if set, each time it opens.
 func newBreaker(name string, log *slog.Logger, now func() time.Time, onOpen func()) *breaker {
-	b := &breaker{name: name}
+	b := &breaker{name: name, now: now}
 	b.circuit = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Name: name, MaxRequests: breakerTrials, Interval: breakerWindow, BucketPeriod: breakerBucket, Timeout: breakerRest,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.TotalFailures >= breakerFailures },
 		// That the caller went away or this process stops says nothing of what is guarded.
 		IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
-			level := slog.LevelInfo
-			if to == gobreaker.StateOpen {
-				level = slog.LevelError
-				b.opened.Store(now().UnixMilli())
-			}
-			log.Log(context.Background(), level, "circuit breaker "+name+" is "+to.String(), "was", from.String())
+			b.changed(log, from, to)
 			if to == gobreaker.StateOpen && onOpen != nil {
 				onOpen()
 			}
@@ -53,13 +51,38 @@ func newBreaker(name string, log *slog.Logger, now func() time.Time, onOpen func
 	return b
 }
 
+func (b *breaker) changed(log *slog.Logger, from, to gobreaker.State) {
+	text := "circuit breaker " + b.name + " is " + to.String()
+	if to != gobreaker.StateOpen {
+		log.Info(text, "breaker", b.name, "was", from.String())
+		return
+	}
+	b.opened.Store(b.now().UnixMilli())
+	var last error
+	if p := b.last.Load(); p != nil {
+		last = *p
+	}
+	log.Error(text, "breaker", b.name, "was", from.String(), "last_failure", last)
+}
+
 // Do runs f unless the breaker is open, and counts how it went. While it is
-// open the error has job.CodeUnavailable.
+// open the error has job.CodeUnavailable and says when to try again.
 func (b *breaker) Do(f func() error) error {
-	_, err := b.circuit.Execute(func() (struct{}, error) { return struct{}{}, f() })
-	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+	_, err := b.circuit.Execute(func() (struct{}, error) {
+		err := f()
+		if err != nil {
+			b.last.Store(&err)
+		}
+		return struct{}{}, err
+	})
+	switch {
+	case errors.Is(err, gobreaker.ErrOpenState):
+		rest := time.UnixMilli(b.opened.Load()).Add(breakerRest).Sub(b.now())
 		return job.Errorf(job.CodeUnavailable, "Circuit breaker is OPEN (%s): it failed %d times within a minute; try again in a minute", b.name, breakerFailures).
-			After(breakerRest).Because(err)
+			After(max(rest, time.Second)).Because(err)
+	case errors.Is(err, gobreaker.ErrTooManyRequests):
+		return job.Errorf(job.CodeUnavailable, "Circuit breaker is OPEN (%s): it is being tried whether it works again; try again shortly", b.name).
+			After(time.Second).Because(err)
 	}
 	return err
 }
@@ -75,23 +98,31 @@ func (b *breaker) state() heartbeat.Breaker {
 	return s
 }
 
-// breakers are those of one worker.
+// breakers are those of one worker. The one called inference belongs to the
+// model that serves, see served: another model has not failed yet.
 type breakers struct {
-	inference, learning, storage, redis *breaker
+	learning, storage, redis *breaker
+	// teacher guards calls to the teacher; closed where there is none.
+	teacher *breaker
 }
 
-func newBreakers(log *slog.Logger, now func() time.Time, onInferenceOpen func()) breakers {
+func newBreakers(log *slog.Logger, now func() time.Time) breakers {
 	return breakers{
-		inference: newBreaker("inference", log, now, onInferenceOpen),
-		learning:  newBreaker("learning", log, now, nil),
-		storage:   newBreaker("storage", log, now, nil),
-		redis:     newBreaker("redis", log, now, nil),
+		learning: newBreaker("learning", log, now, nil),
+		storage:  newBreaker("storage", log, now, nil),
+		redis:    newBreaker("redis", log, now, nil),
+		teacher:  newBreaker("teacher", log, now, nil),
 	}
 }
 
-func (b *breakers) states() map[string]heartbeat.Breaker {
-	out := map[string]heartbeat.Breaker{}
-	for _, one := range []*breaker{b.inference, b.learning, b.storage, b.redis} {
+// breakerStates are those of all breakers now.
+func (w *Worker) breakerStates() map[string]heartbeat.Breaker {
+	all := []*breaker{w.breakers.learning, w.breakers.storage, w.breakers.redis, w.breakers.teacher}
+	if s := w.served.Load(); s != nil {
+		all = append(all, s.breaker)
+	}
+	out := make(map[string]heartbeat.Breaker, len(all))
+	for _, one := range all {
 		out[one.name] = one.state()
 	}
 	return out

@@ -35,6 +35,7 @@ func (w *Worker) follow(ctx context.Context) {
 				continue
 			}
 		case <-tick.C:
+			w.Relieve(false)
 		}
 		if t := w.trainer.Load(); t != nil {
 			continue

@@ -23,11 +23,11 @@ func (w *Worker) Register(r prometheus.Registerer) error {
 type gauges struct {
 	worker *Worker
 
-	slots, busy, trainer, training                                       *prometheus.Desc
-	breaker                                                              *prometheus.Desc
-	info, parameters, lessons, answers, topics, threshold, target, since *prometheus.Desc
-	mode, share, cores, cpu, used, total, hot, faults                    *prometheus.Desc
-	gpuUse, gpuUsed, gpuTotal, gpuHot, gpuPower, gpuLost                 *prometheus.Desc
+	slots, busy, trainer, training                                         *prometheus.Desc
+	breaker                                                                *prometheus.Desc
+	info, parameters, lessons, answers, topics, threshold, target, since   *prometheus.Desc
+	mode, share, cores, cpu, used, total, hot, faults                      *prometheus.Desc
+	gpuUse, gpuUsed, gpuTotal, gpuHot, gpuPower, gpuLost, gpuWarn, gpuCrit *prometheus.Desc
 }
 
 func newGauges(w *Worker) *gauges {
@@ -67,6 +67,8 @@ func newGauges(w *Worker) *gauges {
 		gpuHot:   d("gpu_temperature_celsius", "Temperature of a GPU.", "gpu"),
 		gpuPower: d("gpu_power_watts", "Power that a GPU draws.", "gpu"),
 		gpuLost:  d("gpu_lost", "Whether a GPU no longer answers.", "gpu"),
+		gpuWarn:  d("gpu_warning_celsius", "Temperature of a GPU from which training is slowed."),
+		gpuCrit:  d("gpu_critical_celsius", "Temperature of a GPU from which its work stops."),
 	}
 }
 
@@ -76,7 +78,7 @@ func (g *gauges) Describe(out chan<- *prometheus.Desc) {
 		g.slots, g.busy, g.trainer, g.training, g.breaker,
 		g.info, g.parameters, g.lessons, g.answers, g.topics, g.threshold, g.target, g.since,
 		g.mode, g.share, g.cores, g.cpu, g.used, g.total, g.hot, g.faults,
-		g.gpuUse, g.gpuUsed, g.gpuTotal, g.gpuHot, g.gpuPower, g.gpuLost,
+		g.gpuUse, g.gpuUsed, g.gpuTotal, g.gpuHot, g.gpuPower, g.gpuLost, g.gpuWarn, g.gpuCrit,
 	} {
 		out <- d
 	}
@@ -91,7 +93,7 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	t := w.trainer.Load()
 	s.put(g.trainer, truth(t != nil))
 	s.put(g.training, truth(t != nil && t.Running() != ""))
-	for name, b := range w.breakers.states() {
+	for name, b := range w.breakerStates() {
 		for _, state := range []string{"closed", "half-open", "open"} {
 			s.put(g.breaker, truth(b.State == state), name, state)
 		}
@@ -129,6 +131,8 @@ func (g *gauges) collectGovernor(s scrape, state governor.State) {
 	if state.CPUTemperature > 0 {
 		s.put(g.hot, state.CPUTemperature)
 	}
+	s.put(g.gpuWarn, state.Limits.GPUWarning)
+	s.put(g.gpuCrit, state.Limits.GPUCritical)
 	for _, gpu := range state.GPUs {
 		index := strconv.Itoa(gpu.Index)
 		s.put(g.gpuLost, truth(gpu.Lost != ""), index)

@@ -12,10 +12,11 @@ import (
 
 // metrics count what this worker does; gauges.go shows what it is.
 type metrics struct {
-	answers  *prometheus.CounterVec
-	refusals *prometheus.CounterVec
-	flows    *prometheus.CounterVec
-	failures prometheus.Counter
+	answers   *prometheus.CounterVec
+	refusals  *prometheus.CounterVec
+	flows     *prometheus.CounterVec
+	failures  prometheus.Counter
+	rollbacks prometheus.Counter
 
 	wait, compute, depth, confidence prometheus.Histogram
 
@@ -44,6 +45,9 @@ func newMetrics() *metrics {
 		flows:    count("nexus_flows_total", "Prompts that ran the flow, by whether it converged.", "converged"),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nexus_interact_jobs_failed_total", Help: "Prompts that could not be computed and whose callers do not wait.",
+		}),
+		rollbacks: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nexus_model_rollbacks_total", Help: "Models that kept failing within a minute of their swap and were taken back.",
 		}),
 		wait:       histogram("nexus_queue_wait_seconds", "Time between the submission of a prompt and its computing.", append(short, 30, 120, 600)),
 		compute:    histogram("nexus_compute_duration_seconds", "Time to compute an answer.", short),
@@ -84,7 +88,7 @@ func reasons() []string {
 
 func (m *metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.answers, m.refusals, m.flows, m.failures, m.wait, m.compute, m.depth, m.confidence,
+		m.answers, m.refusals, m.flows, m.failures, m.rollbacks, m.wait, m.compute, m.depth, m.confidence,
 		m.steps, m.loss, m.consolidations, m.accuracy,
 	}
 }

@@ -18,6 +18,9 @@ type served struct {
 	model      *model.Model
 	checkpoint string
 	at         time.Time
+	// breaker is this model's own: when it opens within the trial, the model is
+	// taken back, and the one before it serves with a breaker that is closed.
+	breaker *breaker
 	// former is what served before, kept as long as this one is on trial.
 	former *served
 }
@@ -29,7 +32,7 @@ const trial = time.Minute
 // ask has the served model answer.
 func (w *Worker) ask(queries []model.Query) (verdicts []model.Verdict, by *served, err error) {
 	by = w.served.Load()
-	err = w.breakers.inference.Do(func() error {
+	err = by.breaker.Do(func() error {
 		verdicts, err = guarded(by.model, queries)
 		return err
 	})
@@ -48,6 +51,7 @@ func (w *Worker) adopt(m *model.Model, saved storage.Manifest) {
 // replace puts a model to work if old still serves.
 func (w *Worker) replace(old *served, m *model.Model, saved storage.Manifest) bool {
 	next := &served{model: w.tuned(m), checkpoint: saved.ID, at: w.opt.Now()}
+	next.breaker = newBreaker("inference", w.opt.Log, w.opt.Now, func() { w.fallBack(saved.ID) }) //nolint:contextcheck // it outlives every request
 	if old != nil {
 		// One step back is enough, and a longer chain would keep old models alive.
 		before := *old
@@ -71,19 +75,34 @@ func (w *Worker) tuned(m *model.Model) *model.Model {
 	return out
 }
 
-// fallBack takes the model back that served before, when answers began to fail
-// within a minute of the swap. The trainer's next checkpoint gets its chance.
-func (w *Worker) fallBack() {
+// fallBack takes the model back that served before, when the answers of the one
+// from checkpoint failing began to fail within a minute of the swap. The
+// trainer's next checkpoint gets its chance.
+func (w *Worker) fallBack(failing string) {
 	bad := w.served.Load()
-	if bad == nil || bad.former == nil || w.opt.Now().Sub(bad.at) > trial {
+	if bad == nil || bad.checkpoint != failing || bad.former == nil || w.opt.Now().Sub(bad.at) > trial {
 		return
 	}
 	good := *bad.former
 	good.at = w.opt.Now()
 	if w.served.CompareAndSwap(bad, &good) {
 		w.rejected.Store(&bad.checkpoint)
+		w.metrics.rollbacks.Inc()
 		w.opt.Log.Error("a new model keeps failing; the one before it serves again", "failing", bad.checkpoint, "serving", good.checkpoint)
 	}
+}
+
+// Relieve lets the model go that served before, once the present one has stood
+// its trial: it would else hold its memory until the next swap. Under critical
+// pressure it goes at once.
+func (w *Worker) Relieve(critical bool) {
+	s := w.served.Load()
+	if s == nil || s.former == nil || !critical && w.opt.Now().Sub(s.at) <= trial {
+		return
+	}
+	alone := *s
+	alone.former = nil
+	w.served.CompareAndSwap(s, &alone) // else another one has just taken its place
 }
 
 // loadFirst loads the latest checkpoint or, if there is none at all, begins

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -161,6 +162,32 @@ func (b *bundle) teach(lessons ...string) string {
 		b.Fatal(err)
 	}
 	return ds.ID
+}
+
+// taught starts a worker, teaches it, and returns it.
+func (b *bundle) taught(lessons ...string) *Worker {
+	b.Helper()
+	w := b.worker(nil)
+	b.ends(b.teach(lessons...))
+	return w
+}
+
+// testClock stands until it is told to go on.
+type testClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *testClock) read() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *testClock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
 }
 
 // until polls what another process does, with a deadline.

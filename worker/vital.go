@@ -12,7 +12,7 @@ func (w *Worker) fill(b *heartbeat.Beat) {
 	b.Device = w.opt.Hardware.Device
 	b.Hardware = &w.opt.Hardware
 	b.Slots, b.Busy = w.opt.Slots, int(w.batcher.busy.Load())
-	b.Breakers = w.breakers.states()
+	b.Breakers = w.breakerStates()
 	if t := w.trainer.Load(); t != nil {
 		b.Trainer, b.Training = true, t.Running()
 	}

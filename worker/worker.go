@@ -120,7 +120,7 @@ func New(opt Options) (*Worker, error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	w := &Worker{opt: opt, metrics: newMetrics(), started: time.Now()}
-	w.breakers = newBreakers(opt.Log, opt.Now, w.fallBack)
+	w.breakers = newBreakers(opt.Log, opt.Now)
 	w.batcher = newBatcher(opt.Slots, opt.Slots*handlersPerSlot, w.ask)
 	w.journal = newJournal(func(ctx context.Context, batch []job.Interaction) error {
 		return w.breakers.redis.Do(func() error { return opt.Queue.LogInteractions(ctx, batch) })

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -155,26 +156,90 @@ func TestACheckpointThatDoesNotLoadLeavesTheOldOneServing(t *testing.T) {
 	}
 }
 
+// failing puts a model to work that panics when it is asked, as a damaged one may.
+func (b *bundle) failing(w *Worker, checkpoint string) {
+	b.Helper()
+	if !w.replace(w.served.Load(), nil, storage.Manifest{ID: checkpoint}) {
+		b.Fatal("the model was not swapped")
+	}
+}
+
+// refused asks and returns what the caller is told instead of an answer.
+func (b *bundle) refused(prompt string) *job.Error {
+	b.Helper()
+	a, j, err := b.queue.Ask(b.ctx, job.Spec{Kind: job.KindInteract, Lane: job.LaneInteractive, Prompt: prompt}, 30*time.Second)
+	if err == nil {
+		b.Fatalf("a broken model answers %+v, job %v", a, j)
+	}
+	return job.AsError(err)
+}
+
+// Callers meet five failures, and then the model that served before.
 func TestAModelThatFailsInServiceIsTakenBack(t *testing.T) {
+	eachRung(t, func(b *bundle) {
+		b.end(b.taught("steady → yes"))
+		w := b.worker(func(o *Options) { o.ServeOnly = true })
+		good := w.served.Load()
+		b.failing(w, "bad")
+		for range breakerFailures {
+			if e := b.refused("steady"); e.Code != job.CodeInternal {
+				b.Errorf("a broken model: %v", e)
+			}
+		}
+		if a := b.ask("steady"); a.Response != "yes" || *a.Checkpoint != good.checkpoint {
+			b.Errorf("after %d failures: %+v", breakerFailures, a)
+		}
+		if s := w.breakerStates()["inference"]; s.State != "closed" {
+			b.Errorf("the breaker of the model that serves again: %+v", s)
+		}
+		wantLines(b.T, scraped(b.T, w), `nexus_model_rollbacks_total 1`)
+		// It is not tried again, though the head may still name it.
+		if r := w.rejected.Load(); r == nil || *r != "bad" {
+			b.Error("the failing checkpoint is not remembered")
+		}
+	})
+}
+
+// A model that has stood its trial is not taken back: callers are told at once
+// that it fails, without it being asked, and when to come again.
+func TestAnOpenBreakerRefusesAtOnce(t *testing.T) {
+	eachRung(t, func(b *bundle) {
+		clock := &testClock{now: time.Now()}
+		w := b.worker(func(o *Options) { o.ServeOnly, o.Now = true, clock.read })
+		b.failing(w, "bad")
+		clock.add(trial + time.Second)
+		for range breakerFailures {
+			b.refused("x")
+		}
+		e := b.refused("x")
+		if e.Code != job.CodeUnavailable || !strings.HasPrefix(e.Detail, "Circuit breaker is OPEN (inference)") || e.RetryAfter <= 50*time.Second || e.RetryAfter > breakerRest {
+			b.Errorf("%+v, again after %v", e, e.RetryAfter)
+		}
+		if s := w.breakerStates()["inference"]; s.State != "open" || s.OpenedAt == nil {
+			b.Errorf("breaker %+v", s)
+		}
+	})
+}
+
+func TestTheFormerModelIsLetGoAfterTheTrial(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ladder.Embedded)
-	w := b.worker(func(o *Options) { o.ServeOnly = true })
-	good := w.served.Load()
-	// No Model panics when asked, as a damaged one may.
-	w.replace(good, nil, storage.Manifest{ID: "bad"})
-	for range breakerFailures {
-		if _, _, err := w.ask([]model.Query{{Prompt: "x"}}); err == nil {
-			b.Fatal("a broken model answers")
-		}
+	clock := &testClock{now: time.Now()}
+	w := b.worker(func(o *Options) { o.ServeOnly, o.Now = true, clock.read })
+	w.replace(w.served.Load(), w.served.Load().model, storage.Manifest{ID: "next"})
+	w.Relieve(false)
+	if w.served.Load().former == nil {
+		b.Error("the former model is gone while the next one is on trial")
 	}
-	if now := w.served.Load(); now.checkpoint != good.checkpoint || now.model != good.model {
-		b.Errorf("%q serves", now.checkpoint)
+	clock.add(trial + time.Second)
+	w.Relieve(false)
+	if s := w.served.Load(); s.former != nil || s.checkpoint != "next" {
+		b.Errorf("after the trial: %+v", s)
 	}
-	if _, _, err := w.ask([]model.Query{{Prompt: "x"}}); job.AsError(err).Code != job.CodeUnavailable {
-		b.Errorf("an open breaker says %v", err)
-	}
-	if s := w.breakers.states()["inference"]; s.State != "open" || s.OpenedAt == nil {
-		b.Errorf("breaker %+v", s)
+	w.replace(w.served.Load(), w.served.Load().model, storage.Manifest{ID: "third"})
+	w.Relieve(true)
+	if w.served.Load().former != nil {
+		b.Error("the former model is kept while memory is critical")
 	}
 }
 

@@ -21,9 +21,7 @@ type lessonBook struct{ known knower }
 
 func (b *lessonBook) model(ctx context.Context) (*model.Model, error) {
 	if f, ok := b.known.(*follower); ok {
-		if err := f.refresh(ctx); err != nil {
-			return nil, err
-		}
+		return f.refresh(ctx)
 	}
 	m, _ := b.known.Served()
 	if m == nil {
@@ -85,23 +83,30 @@ func (f *follower) Served() (*model.Model, string) {
 	return f.model, f.checkpoint
 }
 
-func (f *follower) refresh(ctx context.Context) error {
+// relieve lets the model go; it is loaded again when lessons are asked for.
+func (f *follower) relieve(bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.model, f.checkpoint = nil, ""
+}
+
+func (f *follower) refresh(ctx context.Context) (*model.Model, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	head, err := f.checkpoints.Head(ctx)
 	if err != nil {
-		return fmt.Errorf("read the head: %w", err)
+		return nil, fmt.Errorf("read the head: %w", err)
 	}
 	if f.model != nil && head.Checkpoint == f.checkpoint {
-		return nil
+		return f.model, nil
 	}
 	if head.Checkpoint == "" {
 		f.model, err = model.New(f.config)
-		return err
+		return f.model, err
 	}
 	_, parts, err := f.checkpoints.Load(ctx, head.Checkpoint)
 	if err != nil {
-		return fmt.Errorf("load checkpoint %s: %w", head.Checkpoint, err)
+		return nil, fmt.Errorf("load checkpoint %s: %w", head.Checkpoint, err)
 	}
 	own := make([]model.Part, len(parts))
 	for i, p := range parts {
@@ -109,8 +114,8 @@ func (f *follower) refresh(ctx context.Context) error {
 	}
 	m, err := model.Open(f.config, own)
 	if err != nil {
-		return fmt.Errorf("open checkpoint %s: %w", head.Checkpoint, err)
+		return nil, fmt.Errorf("open checkpoint %s: %w", head.Checkpoint, err)
 	}
 	f.model, f.checkpoint = m, head.Checkpoint
-	return nil
+	return m, nil
 }

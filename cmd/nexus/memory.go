@@ -16,16 +16,31 @@ const heapShare = 0.8
 // learning leaves behind should not be paid for twice. GOGC overrides it.
 const gcPercent = 50
 
-// limitMemory sets GOMEMLIMIT from NEXUS_MEMORY_LIMIT_MB or from the container's
-// own limit, whichever is lower.
+// limitMemory sets the limit of Go's heap from NEXUS_MEMORY_LIMIT_MB or from the
+// container's own limit, whichever is lower; GOMEMLIMIT overrides it.
 func limitMemory(s *Settings, log *slog.Logger) {
-	limit := int64(float64(s.MemoryLimitMB<<20) * heapShare)
-	if group, err := memlimit.FromCgroup(); err == nil && group > 0 {
-		limit = min(limit, int64(float64(group)*heapShare))
+	group, err := memlimit.FromCgroup()
+	if err != nil {
+		group = 0 // no limit, or nobody who tells
 	}
-	debug.SetMemoryLimit(limit)
+	if limit := heapLimit(s.MemoryLimitMB, group, os.Getenv("GOMEMLIMIT")); limit > 0 {
+		debug.SetMemoryLimit(limit)
+		log.Debug("memory limit of the heap", "bytes", limit)
+	}
 	if _, set := os.LookupEnv("GOGC"); !set {
 		debug.SetGCPercent(gcPercent)
 	}
-	log.Debug("memory limit of the heap", "bytes", limit)
+}
+
+// heapLimit is the limit to set in bytes; 0 leaves what Go has taken from its
+// own variable.
+func heapLimit(settingMB int, group uint64, variable string) int64 {
+	if variable != "" {
+		return 0
+	}
+	limit := int64(settingMB) << 20
+	if group > 0 && group < uint64(limit) {
+		limit = int64(group)
+	}
+	return int64(float64(limit) * heapShare)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/api"
 	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/memory"
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/model/base"
 	"github.com/nexus-continuum/nexus/queue"
@@ -37,6 +38,7 @@ type shared struct {
 	control     *storage.ControlRecord
 	base        *base.File
 	recorder    *heartbeat.Recorder
+	memory      *memory.Manager
 	log         *slog.Logger
 }
 
@@ -61,6 +63,13 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 		}
 	}
 	s.recorder = heartbeat.New(heartbeat.Options{Roles: roles.names(), Version: versionText()})
+	if s.memory, err = memory.New(memory.Options{
+		WarningMB: float64(rt.settings.MemoryWarningMB), CriticalMB: float64(rt.settings.MemoryCriticalMB), Now: time.Now, Log: log,
+	}); err != nil {
+		return h, err
+	}
+	s.recorder.Fill(s.memory.Fill)
+	h.add("memory", s.memory)
 	var w *worker.Worker
 	if roles.worker {
 		if w, err = s.openWorker(ctx, h); err != nil {
@@ -174,7 +183,7 @@ func (s *shared) openWorker(ctx context.Context, h *house) (*worker.Worker, erro
 	if err != nil {
 		return nil, &settingError{"NEXUS_DEVICE", s.settings.Device, err.Error()}
 	}
-	gov, err := governor.New(governor.Options{Sampler: system, Log: s.log, Limits: governor.Limits{
+	gov, err := governor.New(governor.Options{Sampler: system, Log: s.log, Relieve: s.memory.Relieve, Limits: governor.Limits{
 		GPUMemory: float64(s.settings.GPUMemoryLimit), GPUUtilization: float64(s.settings.GPUUtilization),
 		GPUWarning: float64(s.settings.GPUThermalWarning), GPUCritical: float64(s.settings.GPUThermalCrit),
 		ActiveCPU: s.settings.ActiveCPULimit, IdleCPU: s.settings.IdleCPULimit, MemoryMB: float64(s.settings.MemoryLimitMB),
@@ -192,6 +201,7 @@ func (s *shared) openWorker(ctx context.Context, h *house) (*worker.Worker, erro
 		return nil, err
 	}
 	h.add("worker", w)
+	s.memory.OnPressure(w.Relieve)
 	h.say("device", hardware.Device+": "+hardware.Why)
 	return w, nil
 }
@@ -240,7 +250,9 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 	}
 	var book api.Lessons = &lessonBook{known: w}
 	if w == nil {
-		book = &lessonBook{known: &follower{checkpoints: s.checkpoints, config: s.modelConfig()}}
+		f := &follower{checkpoints: s.checkpoints, config: s.modelConfig()}
+		s.memory.OnPressure(f.relieve)
+		book = &lessonBook{known: f}
 	}
 	kind := "directory"
 	if s.settings.S3Endpoint != "" {

@@ -59,6 +59,8 @@ type Settings struct {
 	ActiveCPULimit    float64 `group:"Worker" name:"active-cpu-limit" var:"NEXUS_ACTIVE_CPU_LIMIT" default:"50" range:"1:100" help:"Training's share of the machine while callers are active (%)."`
 	IdleCPULimit      float64 `group:"Worker" name:"idle-cpu-limit" var:"NEXUS_IDLE_CPU_LIMIT" default:"100" range:"1:100" help:"Training's share of the machine while nobody calls (%)."`
 	MemoryLimitMB     int     `group:"Worker" name:"memory-limit-mb" var:"NEXUS_MEMORY_LIMIT_MB" default:"4096" range:"64:16777216" help:"Memory above which training waits (MB)."`
+	MemoryWarningMB   int     `group:"Worker" name:"memory-warning-mb" var:"NEXUS_MEMORY_WARNING_MB" default:"3072" range:"16:16777216" help:"Memory of any process from which it warns and gives back what it can spare (MB)."`
+	MemoryCriticalMB  int     `group:"Worker" name:"memory-critical-mb" var:"NEXUS_MEMORY_CRITICAL_MB" default:"4096" range:"17:16777216" help:"Memory of any process that is critical (MB)."`
 
 	CheckpointInterval Period `group:"Storage" var:"NEXUS_CHECKPOINT_INTERVAL" default:"300s" help:"How often a checkpoint is made if anything changed."`
 	MaxCheckpoints     int    `group:"Storage" var:"NEXUS_MAX_CHECKPOINTS" default:"10" range:"2:100000" help:"Checkpoints kept."`
@@ -128,6 +130,12 @@ func (s *Settings) check() error {
 		return &settingError{
 			"NEXUS_GPU_THERMAL_WARNING", strconv.Itoa(s.GPUThermalWarning),
 			fmt.Sprintf("must be below NEXUS_GPU_THERMAL_CRITICAL, which is %d", s.GPUThermalCrit),
+		}
+	}
+	if s.MemoryWarningMB >= s.MemoryCriticalMB {
+		return &settingError{
+			"NEXUS_MEMORY_WARNING_MB", strconv.Itoa(s.MemoryWarningMB),
+			fmt.Sprintf("must be below NEXUS_MEMORY_CRITICAL_MB, which is %d", s.MemoryCriticalMB),
 		}
 	}
 	if s.Redis == "external" && s.RedisURL == "" {

@@ -46,6 +46,8 @@ type State struct {
 	PeakMB float64
 	// TrainingShare is what training may have of the machine, in percent.
 	TrainingShare float64
+	// Limits are those that are kept.
+	Limits Limits
 }
 
 // Permit is the answer to a training that asks between two slices.
@@ -117,7 +119,7 @@ func New(opt Options) (*Governor, error) {
 		opt.Relieve = debug.FreeOSMemory
 	}
 	g := &Governor{opt: opt, judge: newJudge(opt.Limits, opt.UseGPU), asked: ModeIdle}
-	g.state = State{Mode: ModeIdle}
+	g.state = State{Mode: ModeIdle, Limits: opt.Limits}
 	g.state.Cores = float64(runtime.GOMAXPROCS(0))
 	return g, nil
 }
