@@ -42,7 +42,7 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	if _, err := q.put(ctx, parcel{Spec: spec, Outlives: q.now().Add(wait).UnixMilli()}, forCaller); err != nil {
+	if _, err := q.put(ctx, parcel{Spec: spec, Outlives: q.now().Add(wait).UnixMilli()}, forCaller, wait); err != nil {
 		return nil, nil, err
 	}
 	select {
@@ -71,7 +71,7 @@ func (q *Queue) outlive(ctx context.Context, spec job.Spec, replied <-chan reply
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
 	k := q.keys(spec.Lane)
-	args := append([]any{k.own, spec.ID, millis(q.now())}, recordFields(spec)...)
+	args := append([]any{k.own, spec.ID}, recordFields(spec)...)
 	state, err := q.scripts.outlive.Run(ctx, q.redis, []string{k.task(spec.ID)}, args...).Text()
 	if err != nil {
 		return nil, nil, unavailable("record job "+spec.ID, err)
@@ -91,12 +91,13 @@ func (q *Queue) outlive(ctx context.Context, spec job.Spec, replied <-chan reply
 	}
 }
 
-// abandon drops a job whose caller has gone, if nobody has begun it.
+// abandon drops a job whose caller has gone. A worker that has it is told, and
+// leaves it if it has not begun to compute.
 func (q *Queue) abandon(ctx context.Context, spec job.Spec) {
 	ctx, cancel := q.patience(context.WithoutCancel(ctx))
 	defer cancel()
 	k := q.keys(spec.Lane)
-	if err := q.scripts.abandon.Run(ctx, q.redis, []string{k.task(spec.ID), k.pending()}, spec.ID).Err(); err != nil {
+	if err := q.scripts.abandon.Run(ctx, q.redis, []string{k.task(spec.ID), k.pending(), k.record(spec.ID)}, k.own, spec.ID).Err(); err != nil {
 		q.opt.Log.Warn("a job whose caller went away could not be dropped", "job", spec.ID, "error", err)
 	}
 }

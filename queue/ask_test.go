@@ -21,14 +21,14 @@ func TestAskAnswers(t *testing.T) {
 		if a.Response != "hello" {
 			t.Errorf("response is %q", a.Response)
 		}
-		// A delivered answer leaves nothing behind but asynq's counters.
+		// A delivered answer leaves nothing behind but counters.
 		keys, err := t.q.redis.Keys(t.ctx, t.q.opt.Prefix+"*").Result()
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, k := range keys {
 			own := t.q.keys(job.LaneInteractive).own
-			if k != own+"sweep" && k != own+"orphans" && !strings.HasPrefix(k, own+"owner:") {
+			if k != own+"turn" && k != own+"flow" && !strings.HasPrefix(k, own+"owner:") {
 				t.Errorf("%s was left", k)
 			}
 		}

@@ -34,7 +34,7 @@ func (q *Queue) Cancel(ctx context.Context, id string) (job.Job, error) {
 	defer cancel()
 	verdict, err := q.scripts.cancel.Run(rctx, q.redis,
 		[]string{k.record(id), k.task(id), k.pending(), k.scheduled(), k.retry()},
-		k.own, id, millis(q.now()), seconds(q.opt.ResultRetention), why).Text()
+		k.own, id, seconds(q.opt.ResultRetention), why).Text()
 	switch {
 	case err != nil:
 		return job.Job{}, unavailable("cancel job "+id, err)

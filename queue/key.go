@@ -33,10 +33,14 @@ func (k laneKeys) owner(server string) string  { return k.own + "owner:" + serve
 func (k laneKeys) outbox() string              { return k.own + "outbox" } // due boxes; also the channel
 func (k laneKeys) posted() string              { return k.own + "posted" }
 func (k laneKeys) why() string                 { return k.own + "paused" }
+func (k laneKeys) deadlines() string           { return k.own + "deadlines" }
+func (k laneKeys) repairs() string             { return k.own + "repairs" }
+func (k laneKeys) dropped() string             { return k.own + "dropped" }
 
 // Channels.
 func (k laneKeys) wake() string           { return k.own + "wake" }
 func (k laneKeys) cancel() string         { return k.own + "cancel" }
+func (k laneKeys) deadline() string       { return k.own + "deadline" }
 func (k laneKeys) event(id string) string { return k.own + "event:" + id }
 
 // asynq's, as its internal/base spells them.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -67,9 +66,8 @@ func (q *Queue) decodeLane(l job.Lane, got []any) (LaneState, error) {
 		Name: l, Pending: n(0), Active: n(1), Delayed: n(2), Paused: n(3) == 1, PausedWhy: why,
 		Processed: n(5), Failed: n(6), Max: q.opt.MaxQueue,
 	}
-	if since := n(7); since > 0 {
-		s.OldestMS = max(0, float64(q.now().Sub(time.Unix(0, since)).Microseconds())/1000)
-	}
+	age, _ := got[7].(string)
+	s.OldestMS, _ = strconv.ParseFloat(age, 64)
 	return s, nil
 }
 

@@ -33,6 +33,11 @@ type Options struct {
 	Prefix string // of every key but asynq's own; "nexus:"
 	// MaxQueue bounds the jobs that wait in one lane; 10 000.
 	MaxQueue int
+	// MaxStanding is how long, by the pace of its workers, a prompt whose caller
+	// waits may have to wait for its turn while the lane does not run empty; what
+	// comes beyond that is refused. A burst, or as many prompts as the workers
+	// hold, passes in any case. Zero bounds nothing but the number.
+	MaxStanding time.Duration
 	// MaxAttempts bounds the runs of a job whose error is retryable; 3.
 	MaxAttempts int
 	// MaxLost bounds how often a job may take its worker down with it; 3.
@@ -46,6 +51,9 @@ type Options struct {
 	// Liveness is how long after its last sign a worker process counts as
 	// dead; its jobs run again within about twice that. 6 s.
 	Liveness time.Duration
+	// Grace is how long a stopping server lets the prompts in hand come to their
+	// end before it gives them back; train jobs are given back at once. 10 s.
+	Grace time.Duration
 	// Patience is how long one command to Redis may take; 900 ms.
 	Patience time.Duration
 
@@ -63,6 +71,7 @@ func (o *Options) fill() {
 	set(&o.LogRetention, 7*24*time.Hour)
 	set(&o.LogLength, 100_000)
 	set(&o.Liveness, 6*time.Second)
+	set(&o.Grace, 10*time.Second)
 	set(&o.Patience, 900*time.Millisecond)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -91,6 +100,7 @@ type Queue struct {
 	replies  *replies
 	funnel   *funnel
 	wakes    *wakes
+	shed     shed
 
 	mu      sync.Mutex
 	state   lifecycle

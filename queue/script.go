@@ -17,7 +17,8 @@ type scripts struct {
 	enqueue, submit, dequeue, start, requeue *redis.Script
 	answer, finish                           *redis.Script
 	outlive, abandon, cancel, read, progress *redis.Script
-	sweep, orphans, mine, expire             *redis.Script
+	turn, sweep, orphans, mine, expire       *redis.Script
+	overdue, waiters, forward                *redis.Script
 	lane, pause                              *redis.Script
 	acquire, renew, release                  *redis.Script
 	claim, keep, drop                        *redis.Script
@@ -26,15 +27,20 @@ type scripts struct {
 }
 
 func loadScripts() *scripts {
-	prelude := transitions() + source("record")
+	clock := source("clock")
+	prelude := clock + transitions() + source("record")
+	flow := source("flow")
 	plain := func(name string) *redis.Script { return redis.NewScript(source(name)) }
+	timed := func(name string) *redis.Script { return redis.NewScript(clock + source(name)) }
 	record := func(name string) *redis.Script { return redis.NewScript(prelude + source(name)) }
 	return &scripts{
-		enqueue: plain("enqueue"), submit: record("submit"), dequeue: plain("dequeue"), start: record("start"),
+		enqueue: redis.NewScript(clock + flow + source("enqueue")), dequeue: redis.NewScript(clock + flow + source("dequeue")),
+		submit: redis.NewScript(prelude + flow + source("submit")), start: record("start"),
 		answer: plain("answer"), finish: record("finish"), requeue: record("requeue"), outlive: record("outlive"),
 		abandon: plain("abandon"), cancel: record("cancel"), read: plain("read"),
-		progress: record("progress"), sweep: record("sweep"), orphans: record("orphans"), mine: plain("mine"), expire: plain("expire"),
-		lane: plain("lane"), pause: plain("pause"),
+		progress: record("progress"), turn: plain("turn"), sweep: record("sweep"), orphans: record("orphans"), mine: plain("mine"),
+		expire: timed("expire"), overdue: record("overdue"), waiters: timed("waiters"), forward: timed("forward"),
+		lane: timed("lane"), pause: plain("pause"),
 		acquire: plain("acquire"), renew: plain("renew"), release: plain("release"),
 		claim: plain("claim"), keep: plain("keep"), drop: plain("drop"),
 		beat: plain("beat"), beats: plain("beats"), find: plain("find"),

@@ -52,8 +52,8 @@ type Server struct {
 	mu      sync.Mutex
 	state   lifecycle
 	running map[string]*Task
-	held    map[string]int // tasks that were taken and have not ended, by id
-	lastOK  time.Time      // owner key written
+	held    map[string]holding // tasks that were taken and have not ended, by id
+	lastOK  time.Time          // owner key written
 	offs    []func()
 	jobs    sync.WaitGroup
 	chores  sync.WaitGroup
@@ -66,7 +66,7 @@ func (q *Queue) Serve(lane job.Lane, concurrency int, h Handler) *Server {
 	s := &Server{
 		q: q, lane: lane, keys: q.keys(lane), concurrency: concurrency, handler: h, shape: shapeOf,
 		id: job.NewID(), wake: newBell(), seen: make(chan struct{}),
-		slots: make(chan struct{}, concurrency), running: map[string]*Task{}, held: map[string]int{},
+		slots: make(chan struct{}, concurrency), running: map[string]*Task{}, held: map[string]holding{},
 	}
 	s.quit, s.close = context.WithCancel(context.Background())
 	s.work, s.drain = context.WithCancelCause(context.Background())
@@ -137,26 +137,30 @@ func (s *Server) listen(interval time.Duration) error {
 	return nil
 }
 
-// Stop drains: it takes no further job, tells handlers to stop (their contexts
-// end with ErrDraining), and waits for them. What they hand back is free for
-// other workers at once.
+// Stop drains: it takes no further job, lets prompts come to their end, tells
+// handlers that still run to stop (their contexts end with ErrDraining), and
+// waits for them. What they hand back is free for other workers at once.
 func (s *Server) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	was := s.state
 	s.state = stopped
 	s.mu.Unlock()
 	s.close()
-	s.drain(ErrDraining)
+	defer s.drain(ErrDraining)
 	if was == fresh {
 		return nil
 	}
-	s.q.wakes.remove(s.lane, s.wake)
-	for _, off := range s.offs {
-		off()
-	}
 	if was == started {
-		s.chores.Go(func() { s.asynq.Shutdown(); s.giveBack(ctx) })
+		s.q.wakes.remove(s.lane, s.wake)
+		ended := make(chan struct{})
+		s.chores.Go(func() { s.asynq.Shutdown(); close(ended); s.giveBack(ctx) })
+		s.finish(ctx, ended)
+		// Cancellations were heard until now.
+		for _, off := range s.offs {
+			off()
+		}
 	}
+	s.drain(ErrDraining)
 	if err := wait(ctx, &s.jobs, "handlers of lane "+string(s.lane)); err != nil {
 		return err
 	}
@@ -165,6 +169,21 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	s.unsign(ctx)
 	return nil
+}
+
+// finish gives prompts the time to come to their end: they take milliseconds. A
+// train job may take hours, and goes on elsewhere.
+func (s *Server) finish(ctx context.Context, ended <-chan struct{}) {
+	if s.lane == job.LaneTrain {
+		return
+	}
+	grace := time.NewTimer(s.q.opt.Grace)
+	defer grace.Stop()
+	select {
+	case <-ended:
+	case <-grace.C:
+	case <-ctx.Done():
+	}
 }
 
 // process is asynq's handler. It always returns nil: the end of a job is
@@ -203,19 +222,19 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 			return nil
 		}
 	}
-	began := s.q.now()
-	if !p.Deadline.IsZero() {
+	began := time.Now()
+	ends := s.endOf(id, p.Deadline)
+	if !ends.IsZero() {
 		var stop context.CancelFunc
-		// Deadlines are the caller's clock; what remains is measured by ours.
-		ctx, stop = context.WithTimeoutCause(ctx, p.Deadline.Sub(began), ErrDeadline)
+		ctx, stop = context.WithDeadlineCause(ctx, ends, ErrDeadline)
 		defer stop()
-		if !p.Deadline.After(began) {
+		if ctx.Err() != nil {
 			s.settle(ctx, t, began, outcome{state: job.StateFailed, err: errTimeout()})
 			return nil
 		}
 	}
 	// A job whose caller still waits has no record, and costs no command here.
-	if p.ReplyTo == "" || began.UnixMilli() >= p.Outlives {
+	if p.ReplyTo == "" || s.q.now().UnixMilli() >= p.Outlives {
 		if o, stop := s.begin(ctx, t); stop {
 			if o != nil {
 				s.settle(ctx, t, began, *o)

@@ -110,7 +110,7 @@ func (b *bundle) crash(lane job.Lane) {
 	k := b.q.keys(lane)
 	dead := job.NewID()
 	cmd := b.q.scripts.dequeue.Run(b.ctx, b.q.redis, []string{k.pending(), k.paused(), k.active(), k.lease()},
-		time.Now().Add(time.Hour).Unix(), k.tasks(), dead, 1)
+		time.Now().Add(time.Hour).Unix(), k.tasks(), dead, 1, k.own)
 	if err := cmd.Err(); err != nil {
 		b.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func (s *Server) begin(ctx context.Context, t *Task) (o *outcome, stop bool) {
 func (s *Server) tryBegin(ctx context.Context, id string) (verdict string, attempt int, err error) {
 	ctx, cancel := s.q.patience(ctx)
 	defer cancel()
-	got, err := s.q.scripts.start.Run(ctx, s.q.redis, []string{s.keys.record(id)}, s.keys.own, id, millis(s.q.now())).Slice()
+	got, err := s.q.scripts.start.Run(ctx, s.q.redis, []string{s.keys.record(id)}, s.keys.own, id).Slice()
 	if err != nil {
 		return "", 0, err
 	}
@@ -116,15 +116,24 @@ func (s *Server) write(ctx context.Context, t *Task, began time.Time, progress [
 	if o.state == job.StateQueued {
 		return s.writeRequeue(ctx, t.Spec.ID, progress, o)
 	}
-	return s.writeFinish(ctx, t.Spec, began, progress, o)
+	e := ending{q: s.q, keys: s.keys, owner: s.id}
+	return e.finish(ctx, t.Spec, began, progress, o)
 }
 
-func (s *Server) writeFinish(ctx context.Context, spec job.Spec, began time.Time, progress []byte, o outcome) (string, error) {
+// ending writes the end of a job in the name of who has it.
+type ending struct {
+	q     *Queue
+	keys  laneKeys
+	owner string
+}
+
+// finish returns what the scripts say: "ok", or "lost" when it is another's job.
+func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, progress []byte, o outcome) (string, error) {
 	var result, fault []byte
 	if o.state == job.StateSucceeded && o.result != nil {
 		b, err := json.Marshal(o.result)
 		if err != nil {
-			s.q.opt.Log.Error("a result cannot be encoded", "job", spec.ID, "error", err)
+			e.q.opt.Log.Error("a result cannot be encoded", "job", spec.ID, "error", err)
 			o = outcome{state: job.StateFailed, err: job.AsError(err)}
 		}
 		result = b
@@ -136,7 +145,7 @@ func (s *Server) writeFinish(ctx context.Context, spec job.Spec, began time.Time
 		}
 		fault = b
 	}
-	now, k := s.q.now(), s.keys
+	now, k := e.q.now(), e.keys
 	keys := []string{
 		k.active(), k.lease(), k.task(spec.ID), k.day(k.processed(), now), k.processed(),
 		k.day(k.failed(), now), k.failed(), k.record(spec.ID),
@@ -147,30 +156,29 @@ func (s *Server) writeFinish(ctx context.Context, spec job.Spec, began time.Time
 		if fault != nil {
 			said = encodeReply(spec.ID, replyError, fault)
 		}
-		verdict, err := s.q.funnel.run(ctx, s.q.scripts.answer, keys,
-			spec.ID, s.id, string(o.state), k.reply(spec.ReplyTo), said, statsEnd).Text()
+		verdict, err := e.q.funnel.run(ctx, e.q.scripts.answer, keys,
+			spec.ID, e.owner, string(o.state), k.reply(spec.ReplyTo), said, statsEnd).Text()
 		if err != nil || verdict != "record" {
 			return verdict, err
 		}
 	}
-	retain := s.q.opt.ResultRetention
+	retain := e.q.opt.ResultRetention
 	if o.state == job.StateFailed {
-		retain = s.q.opt.FailedRetention
+		retain = e.q.opt.FailedRetention
 	}
-	start := now
+	var ran time.Duration
 	if !began.IsZero() {
-		start = began
+		ran = max(0, time.Since(began))
 	}
-	return s.q.scripts.finish.Run(ctx, s.q.redis, keys,
-		spec.ID, s.id, string(o.state), k.own, millis(now), result, fault, progress,
-		seconds(retain), statsEnd, millis(start)).Text()
+	return e.q.scripts.finish.Run(ctx, e.q.redis, keys,
+		spec.ID, e.owner, string(o.state), k.own, ran.Milliseconds(), result, fault, progress,
+		seconds(retain), statsEnd).Text()
 }
 
 func (s *Server) writeRequeue(ctx context.Context, id string, progress []byte, o outcome) (string, error) {
-	now := s.q.now()
-	var notBefore int64
+	rest := "0"
 	if o.after > 0 {
-		notBefore = int64(math.Ceil(float64(now.Add(o.after).UnixMilli()) / 1000))
+		rest = strconv.FormatFloat(o.after.Seconds(), 'f', 3, 64)
 	}
 	refund := "0"
 	if o.refund {
@@ -179,7 +187,7 @@ func (s *Server) writeRequeue(ctx context.Context, id string, progress []byte, o
 	k := s.keys
 	return s.q.scripts.requeue.Run(ctx, s.q.redis,
 		[]string{k.active(), k.lease(), k.task(id), k.pending(), k.retry()},
-		k.own, id, s.id, notBefore, now.UnixNano(), o.why, refund, progress).Text()
+		k.own, id, s.id, rest, o.why, refund, progress).Text()
 }
 
 // seconds rounds up, at least one: a key must not fade before it is written.

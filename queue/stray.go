@@ -11,21 +11,46 @@ import (
 // and unknown here: nobody runs them, and since we live nobody recovers them
 // either. Such strays are freed when two looks in a row found them.
 
-// hold notes tasks that this server knows it has.
-func (s *Server) hold(ids ...string) {
+// holding is a task that this server knows it has.
+type holding struct {
+	times int       // that it was taken
+	ends  time.Time // its deadline by our own steady clock; zero is never
+}
+
+func (s *Server) hold(id string, ends time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, id := range ids {
-		s.held[id]++
+	s.held[id] = holding{s.held[id].times + 1, ends}
+}
+
+// clocksAgree is how near a deadline by the submitter's clock must be to what
+// Redis says is left, to count as exact. What Redis says is late by two ways
+// over the network.
+const clocksAgree = 100 * time.Millisecond
+
+// endOf is the deadline of a task by our own clock, zero without one.
+func (s *Server) endOf(id string, said time.Time) time.Time {
+	s.mu.Lock()
+	ends := s.held[id].ends
+	s.mu.Unlock()
+	if ends.IsZero() && !s.unhooked {
+		return ends
 	}
+	if ends.IsZero() || ends.Sub(said).Abs() <= clocksAgree {
+		return said
+	}
+	return ends
 }
 
 func (s *Server) unhold(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.held[id]--; s.held[id] <= 0 {
+	h := s.held[id]
+	if h.times--; h.times <= 0 {
 		delete(s.held, id)
+		return
 	}
+	s.held[id] = h
 }
 
 // freeStrays looks for strays and returns those to free at the next look.
@@ -42,7 +67,7 @@ func (s *Server) freeStrays(ctx context.Context, suspects map[string]bool) map[s
 	next := map[string]bool{}
 	for _, id := range ids {
 		s.mu.Lock()
-		held := s.held[id] > 0
+		held := s.held[id].times > 0
 		s.mu.Unlock()
 		switch {
 		case held:
@@ -50,6 +75,7 @@ func (s *Server) freeStrays(ctx context.Context, suspects map[string]bool) map[s
 			next[id] = true
 		default:
 			s.q.opt.Log.Warn("a task whose dequeue was never answered is free again", "job", id, "lane", s.lane)
+			s.q.countRepair(ctx, s.keys, RepairStray, 1)
 			s.settle(ctx, &Task{s: s, Spec: job.Spec{ID: id}}, time.Time{},
 				outcome{state: job.StateQueued, refund: true, why: "its worker never got it; it runs again"})
 		}

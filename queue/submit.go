@@ -33,7 +33,7 @@ func (q *Queue) Submit(ctx context.Context, spec job.Spec) (job.Job, error) {
 		return job.Job{}, err
 	}
 	spec.ReplyTo = ""
-	pending, err := q.put(ctx, parcel{Spec: spec}, withRecord)
+	pending, err := q.put(ctx, parcel{Spec: spec}, withRecord, 0)
 	if err != nil {
 		return job.Job{}, err
 	}
@@ -77,8 +77,14 @@ const (
 )
 
 // put queues a task, with what belongs to it, in one step, and wakes a worker.
-// It returns how many jobs now wait in the lane.
-func (q *Queue) put(ctx context.Context, p parcel, how placing) (int64, error) {
+// wait is how long the caller waits, if one does. It returns how many jobs now
+// wait in the lane.
+func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Duration) (int64, error) {
+	if how == forCaller {
+		if err := q.shed.refuses(); err != nil {
+			return 0, err
+		}
+	}
 	payload, err := json.Marshal(p)
 	if err != nil {
 		return 0, fmt.Errorf("encode job %s: %w", p.ID, err)
@@ -88,11 +94,14 @@ func (q *Queue) put(ctx context.Context, p parcel, how placing) (int64, error) {
 	switch how {
 	case forCaller:
 		call.script = q.scripts.enqueue
-		call.extra = []any{k.own, q.opt.MaxQueue, k.reply(p.ReplyTo)}
+		call.extra = []any{
+			k.own, q.opt.MaxQueue, q.within(p.Deadline), k.reply(p.ReplyTo),
+			max(wait.Milliseconds(), 1), q.opt.MaxStanding.Milliseconds(),
+		}
 	case withRecord:
-		call.extra = append([]any{k.own, q.opt.MaxQueue}, recordFields(p.Spec)...)
+		call.extra = append([]any{k.own, q.opt.MaxQueue, q.within(p.Deadline)}, recordFields(p.Spec)...)
 	case forRecord:
-		call.extra = []any{k.own, 0}
+		call.extra = []any{k.own, 0, 0}
 	}
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -107,8 +116,7 @@ func (q *Queue) put(ctx context.Context, p parcel, how placing) (int64, error) {
 	case !call.done:
 		return 0, fmt.Errorf("enqueue job %s: asynq no longer enqueues as this package knows it", p.ID)
 	case call.verdict < 0:
-		return 0, job.Errorf(job.CodeQueueFull, "%d jobs wait already, as many as are allowed; try again shortly", call.pending).
-			After(time.Second)
+		return 0, q.refuse(call, how, wait, p.Deadline)
 	}
 	q.wakes.ring(p.Lane)
 	return call.pending, nil

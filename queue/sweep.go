@@ -5,22 +5,18 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/nexus-continuum/nexus/job"
 )
 
-// housekeep keeps the sign of life of a server's tasks, recovers those of dead
-// ones, follows cancellations that no message told of, and takes faded records
-// off the indexes. asynq alone would need 60 to 120 s, and agreeing clocks.
+// housekeep keeps the sign of life of a server's tasks, follows cancellations
+// that no message told of, and looks through the lane where no reconciler does.
 func (s *Server) housekeep() {
 	every := s.q.opt.Liveness / 3
 	t := time.NewTicker(every)
 	defer t.Stop()
 	var strays map[string]bool
-	for {
+	for round := 0; ; round++ {
 		s.sign(s.quit)
-		s.sweep(s.quit, every)
-		s.adopt(s.quit)
+		s.standIn(s.quit, every, round%orphansEvery == 0)
 		s.heedFlags(s.quit)
 		strays = s.freeStrays(s.quit, strays)
 		select {
@@ -76,39 +72,16 @@ func (s *Server) recentlySigned() bool {
 	return time.Since(s.lastOK) < 2*s.q.opt.Liveness
 }
 
-func (s *Server) sweep(ctx context.Context, every time.Duration) {
-	ctx, cancel := s.q.patience(ctx)
-	defer cancel()
-	k := s.keys
-	got, err := s.q.scripts.sweep.Run(ctx, s.q.redis, []string{k.active(), k.lease(), k.pending()},
-		k.own, k.tasks(), s.id, (every * 9 / 10).Milliseconds(), s.q.now().UnixNano(), s.q.opt.MaxLost).Slice()
-	if err != nil || len(got) != 3 {
+// standIn looks through the lane if no elected reconciler does.
+func (s *Server) standIn(ctx context.Context, every time.Duration, orphans bool) {
+	r := reconciler{q: s.q, lane: s.lane, keys: s.keys, me: s.id}
+	if r.turn(ctx, 0, every) != 1 {
 		return
 	}
-	again, given, missing := texts(got[0]), texts(got[1]), texts(got[2])
-	if len(again)+len(given)+len(missing) > 0 {
-		s.q.opt.Log.Warn("jobs of lost workers were recovered", "lane", s.lane, "queued_again", again, "given_up", given, "without_task", missing)
-	}
-	if len(again) > 0 {
+	if r.look(ctx, orphans) {
 		s.wake.ring()
 	}
-	for _, id := range given {
-		s.giveUp(ctx, id)
-	}
-	s.q.scripts.expire.Run(ctx, s.q.redis, []string{k.own + "ends"}, k.own, millis(s.q.now()))
-}
-
-// giveUp fails a job that took its worker down too often; the sweep made it ours.
-func (s *Server) giveUp(ctx context.Context, id string) {
-	spec := job.Spec{ID: id}
-	if list, err := s.q.redis.HGet(ctx, s.keys.task(id), "reply").Result(); err == nil {
-		spec.ReplyTo = list[len(s.keys.reply("")):]
-	}
-	_, err := s.writeFinish(ctx, spec, time.Time{}, nil, outcome{state: job.StateFailed, err: job.Errorf(job.CodeInternal,
-		"the job was given up: its worker was lost %d times", s.q.opt.MaxLost)})
-	if err != nil {
-		s.q.opt.Log.Error("a job could not be given up", "job", id, "error", err)
-	}
+	r.overdue(ctx)
 }
 
 // heedFlags is the way of a cancellation whose message was lost.

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"time"
 
@@ -72,7 +73,10 @@ func (w *wakes) ring(l job.Lane) {
 func (q *Queue) toTick() time.Duration { return sleepAtMost - time.Since(q.born)%sleepAtMost }
 
 // taken is a task that was dequeued and not yet given to asynq.
-type taken struct{ id, msg string }
+type taken struct {
+	id, msg string
+	ends    time.Time // its deadline by this process's own clock; zero is never
+}
 
 // dequeue gives asynq a task. It takes as many as there are free slots at once
 // and keeps the others for asynq's next calls; with none it waits for a wake
@@ -106,8 +110,9 @@ func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys
 }
 
 func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []string, args []any) *redis.Cmd {
+	asked := time.Now()
 	free := max(s.concurrency-int(s.given.Load()), 1)
-	cmd := s.q.scripts.dequeue.Run(ctx, client, keys, append(args, s.id, min(free, takeAtMost))...)
+	cmd := s.q.scripts.dequeue.Run(ctx, client, keys, append(args, s.id, min(free, takeAtMost), s.keys.own)...)
 	got, err := cmd.StringSlice()
 	switch {
 	case errors.Is(err, redis.Nil):
@@ -120,9 +125,14 @@ func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []
 		return redis.NewCmdResult(nil, err)
 	}
 	s.trouble = 0
-	for i := 0; i+1 < len(got); i += 2 {
-		s.taken = append(s.taken, taken{got[i], got[i+1]})
-		s.hold(got[i])
+	for i := 0; i+2 < len(got); i += 3 {
+		t := taken{id: got[i], msg: got[i+1]}
+		// What is left of its time is told by Redis: clocks of hosts differ.
+		if left, err := strconv.ParseInt(got[i+2], 10, 64); err == nil {
+			t.ends = asked.Add(time.Duration(left) * time.Millisecond)
+		}
+		s.taken = append(s.taken, t)
+		s.hold(t.id, t.ends)
 	}
 	return s.give()
 }

@@ -64,8 +64,9 @@ type producerWire struct {
 type enqueueCall struct {
 	script  *redis.Script
 	extra   []any // ARGV after asynq's own
-	verdict int64 // 1 stored, 0 known, -1 full
+	verdict int64 // 1 stored, 0 known, or one of the refusals
 	pending int64
+	wait    time.Duration // that a job would have now before it begins
 	err     error
 	done    bool // the wire saw the call
 }
@@ -79,12 +80,13 @@ func (w *producerWire) EvalSha(ctx context.Context, sha string, keys []string, a
 		return w.UniversalClient.EvalSha(ctx, sha, keys, args...)
 	}
 	call.done = true
-	got, err := w.funnel.run(ctx, call.script, keys, append(args, call.extra...)...).Int64Slice()
+	active := strings.TrimSuffix(keys[1], "pending") + "active"
+	got, err := w.funnel.run(ctx, call.script, append(keys, active), append(args, call.extra...)...).Int64Slice()
 	if err != nil {
 		call.err = err
 		return redis.NewCmdResult(nil, err)
 	}
-	call.verdict, call.pending = got[0], got[1]
+	call.verdict, call.pending, call.wait = got[0], got[1], time.Duration(got[2])*time.Millisecond
 	return redis.NewCmdResult(int64(1), nil)
 }
 
@@ -107,7 +109,7 @@ func (w *serverWire) EvalSha(ctx context.Context, sha string, keys []string, arg
 		// the record too.
 		return redis.NewCmdResult([]any{}, nil)
 	case shapeForward:
-		cmd := w.UniversalClient.EvalSha(ctx, sha, keys, args...)
+		cmd := w.server.q.scripts.forward.Run(ctx, w.UniversalClient, keys, args[1])
 		if n, err := cmd.Int(); err == nil && n > 0 {
 			w.server.wake.ring()
 		}

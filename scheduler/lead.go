@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/nexus-continuum/nexus/job"
@@ -23,10 +24,10 @@ const (
 func (s *Scheduler) stand(ctx context.Context) {
 	lease := s.opt.Queue.Lease(leaseName, s.opt.LeaseTTL)
 	for ctx.Err() == nil {
-		if _, held, err := lease.Acquire(ctx); err == nil && held {
+		if token, held, err := lease.Acquire(ctx); err == nil && held {
 			s.leading.Store(true)
-			s.opt.Log.Info("this scheduler leads")
-			s.lead(ctx, lease.Lost())
+			s.opt.Log.Info("this scheduler leads", "token", token)
+			s.lead(ctx, token, lease.Lost())
 			s.leading.Store(false)
 			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			if err := lease.Release(release); err != nil {
@@ -43,9 +44,17 @@ func (s *Scheduler) stand(ctx context.Context) {
 
 // lead does everything once, and then each thing at its time, until ctx ends or
 // the lease is lost.
-func (s *Scheduler) lead(ctx context.Context, lost <-chan struct{}) {
+func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{}) {
 	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	defer cancel()
+	beside.Go(func() {
+		if err := s.opt.Queue.Reconcile(ctx, token); err != nil {
+			s.opt.Log.Warn("this scheduler leads no longer", "error", err)
+			cancel()
+		}
+	})
 	said := s.opt.Queue.Subscribe(ctx, channelControl)
 	look, sweep := time.NewTicker(lookEvery), time.NewTicker(s.opt.SweepEvery)
 	save, prune := time.NewTicker(s.opt.CheckpointEvery), time.NewTicker(s.opt.PruneEvery)

@@ -1,5 +1,6 @@
 // Package scheduler is the role that looks after what nobody else waits for:
-// datasets whose jobs were lost, old checkpoints, the pause of the train lane.
+// jobs that fell between processes, datasets whose jobs were lost, old
+// checkpoints, the pause of the train lane.
 // Any number of schedulers may run; the one that holds the leader's lease acts,
 // so that everything happens once.
 package scheduler
@@ -25,6 +26,8 @@ type Queue interface {
 	Job(ctx context.Context, id string) (job.Job, error)
 	Lanes(ctx context.Context) ([]queue.LaneState, error)
 	PauseLane(ctx context.Context, lane job.Lane, paused bool, reason string) error
+	Reconcile(ctx context.Context, token int64) error
+	Repaired(ctx context.Context, what string, n int)
 	Publish(ctx context.Context, channel, msg string) error
 	Subscribe(ctx context.Context, channel string) <-chan string
 }
@@ -67,7 +70,7 @@ type Options struct {
 	// Young is the age below which a dataset without a job is left alone: its
 	// job is most likely just being made; 3 s.
 	Young time.Duration
-	// LeaseTTL is how long after a leader's death another leads; 10 s.
+	// LeaseTTL is how long after a leader's death another leads; 5 s.
 	LeaseTTL time.Duration
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -82,7 +85,7 @@ func (o *Options) fill() {
 		{&o.CheckpointEvery, 300 * time.Second},
 		{&o.PruneEvery, 5 * time.Minute},
 		{&o.Young, 3 * time.Second},
-		{&o.LeaseTTL, 10 * time.Second},
+		{&o.LeaseTTL, 5 * time.Second},
 	} {
 		if *d.value == 0 {
 			*d.value = d.standard

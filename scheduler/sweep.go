@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
 )
 
@@ -42,6 +43,7 @@ func (s *Scheduler) sweep(ctx context.Context) error {
 		}
 	}
 	if found > 0 {
+		s.opt.Queue.Repaired(ctx, queue.RepairDataset, found)
 		s.opt.Log.Warn("lessons were stored that no job was going to learn; jobs are made for them", "datasets", found)
 	}
 	return nil

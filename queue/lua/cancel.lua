@@ -1,5 +1,5 @@
 -- KEYS: record, task, pending, scheduled, retry
--- ARGV: prefix, id, now ms, retain s, error
+-- ARGV: prefix, id, retain s, error
 -- Returns 'none' | 'ended' | 'canceled' | 'running' (its worker is told)
 local p, id = ARGV[1], ARGV[2]
 local state = redis.call('HGET', KEYS[1], 'state')
@@ -11,7 +11,7 @@ if waiting == 0 and redis.call('HGET', KEYS[2], 'state') == 'pending' then
 end
 if waiting > 0 or redis.call('EXISTS', KEYS[2]) == 0 then
   redis.call('DEL', KEYS[2])
-  conclude(p, id, 'canceled', ARGV[3], ARGV[4], '', ARGV[5])
+  conclude(p, id, 'canceled', ARGV[3], '', ARGV[4])
   return 'canceled'
 end
 redis.call('HSET', KEYS[1], 'cancel', '1')

@@ -1,28 +1,40 @@
 -- asynq's dequeue for as many tasks as there are free slots. It also notes
--- whose they now are, and steps over ids whose task is gone (asynq would leave
--- them active for ever).
+-- whose they now are, steps over ids whose task is gone (asynq would leave
+-- them active for ever) and drops prompts that nobody waits for any more.
 -- KEYS: pending, paused, active, lease
--- ARGV: lease end, task prefix | owner, most tasks
--- Returns {id, msg, …}, or nil when there is none
-if redis.call('EXISTS', KEYS[2]) == 1 then return nil end
-local out = {}
-local most = 2 * tonumber(ARGV[4])
+-- ARGV: lease end, task prefix | owner, most tasks, prefix
+-- Returns {id, msg, ms to its deadline or '', …}, or nil when there is none
+local p = ARGV[5]
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  redis.call('HDEL', p .. 'flow', 'at')
+  return nil
+end
+local out, n = {}, 0
+local most = tonumber(ARGV[4])
 for _ = 1, 1000 do
-  if #out == most then break end
+  if n == most then break end
   local id = redis.call('RPOPLPUSH', KEYS[1], KEYS[3])
   if not id then break end
   local key = ARGV[2] .. id
-  local msg = redis.call('HGET', key, 'msg')
-  if msg then
+  local v = redis.call('HMGET', key, 'msg', 'deadline', 'until')
+  local gone = not v[1]
+  if not gone and v[3] and clock() > tonumber(v[3]) and redis.call('EXISTS', p .. 'job:' .. id) == 0 then
+    gone = true
+    redis.call('HINCRBY', p .. 'repairs', 'expired_waiter', 1)
+  end
+  if gone then
+    redis.call('LREM', KEYS[3], 1, id)
+    redis.call('DEL', key)
+  else
     redis.call('HSET', key, 'state', 'active', 'owner', ARGV[3])
     redis.call('HDEL', key, 'pending_since', 'missed')
     redis.call('ZADD', KEYS[4], ARGV[1], id)
+    n = n + 1
     out[#out + 1] = id
-    out[#out + 1] = msg
-  else
-    redis.call('LREM', KEYS[3], 1, id)
-    redis.call('DEL', key)
+    out[#out + 1] = v[1]
+    out[#out + 1] = v[2] and whole(tonumber(v[2]) - clock()) or ''
   end
 end
-if #out == 0 then return nil end
+if n == 0 then return nil end
+took(p, n, redis.call('LLEN', KEYS[1]))
 return out

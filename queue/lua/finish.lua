@@ -2,8 +2,8 @@
 -- record's last state.
 -- KEYS: active, lease, task, processed today, processed, failed today, failed,
 --       record
--- ARGV: id, owner, state, prefix, now ms, result, error, progress, retain s,
---       end of statistics (unix s), started ms
+-- ARGV: id, owner, state, prefix, ms that it ran, result, error, progress,
+--       retain s, end of statistics (unix s)
 -- Returns 'ok', or 'lost' when the job is no longer this worker's to end.
 local id, to, p = ARGV[1], ARGV[3], ARGV[4]
 if redis.call('HGET', KEYS[3], 'owner') ~= ARGV[2] or redis.call('LREM', KEYS[1], 0, id) == 0 then
@@ -23,7 +23,7 @@ if state == 'queued' and to == 'succeeded' then -- it began while its caller sti
   move(p, id, 'running')
   redis.call('HINCRBY', KEYS[8], 'attempts', 1)
 end
-redis.call('HSETNX', KEYS[8], 'started', ARGV[11])
+redis.call('HSETNX', KEYS[8], 'started', whole(clock() - tonumber(ARGV[5])))
 if ARGV[8] ~= '' then redis.call('HSET', KEYS[8], 'progress', ARGV[8]) end
-conclude(p, id, to, ARGV[5], ARGV[9], ARGV[6], ARGV[7])
+conclude(p, id, to, ARGV[9], ARGV[6], ARGV[7])
 return 'ok'

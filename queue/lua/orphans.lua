@@ -1,13 +1,12 @@
 -- Finds records that have not ended although their task is gone (evicted, or
 -- deleted by hand). Tasks and records change together, so none is on its way.
--- KEYS: lock, index of queued, index of running
--- ARGV: prefix, task prefix, ms to the next look, most records to look at
+-- KEYS: index of queued, index of running
+-- ARGV: prefix, task prefix, most records to look at
 -- Returns {id, spec, …}; those that were running are queued again.
 local p = ARGV[1]
 local out = {}
-if not redis.call('SET', KEYS[1], '1', 'NX', 'PX', ARGV[3]) then return out end
-for i = 2, 3 do
-  for _, id in ipairs(redis.call('ZRANGE', KEYS[i], 0, tonumber(ARGV[4]) - 1)) do
+for i = 1, 2 do
+  for _, id in ipairs(redis.call('ZRANGE', KEYS[i], 0, tonumber(ARGV[3]) - 1)) do
     if redis.call('EXISTS', ARGV[2] .. id) == 0 then
       local spec = redis.call('HGET', p .. 'job:' .. id, 'spec')
       if not spec then
@@ -21,4 +20,5 @@ for i = 2, 3 do
     end
   end
 end
+if #out > 0 then redis.call('HINCRBY', p .. 'repairs', 'record_without_task', #out / 2) end
 return out

@@ -68,19 +68,30 @@ local function create(p, id, fields)
   redis.call('ZADD', p .. 'jobs:queued', 0, id)
 end
 
+-- due notes when a job's time is up, and wakes who looks for such jobs if it is
+-- the first.
+local function due(p, id, task, at)
+  at = whole(at)
+  redis.call('HSET', p .. 'job:' .. id, 'deadline', at)
+  redis.call('HSET', task, 'deadline', at)
+  redis.call('ZADD', p .. 'deadlines', at, id)
+  if redis.call('ZRANGE', p .. 'deadlines', 0, 0)[1] == id then redis.call('PUBLISH', p .. 'deadline', '') end
+end
+
 -- conclude moves a record to its final state, dates its end and lets it fade
 -- after `retain` seconds.
-local function conclude(p, id, to, now, retain, result, err)
+local function conclude(p, id, to, retain, result, err)
   local key = p .. 'job:' .. id
   if not move(p, id, to) then return false end
-  redis.call('HSET', key, 'finished', now)
+  redis.call('HSET', key, 'finished', whole(clock()))
   if result ~= '' then redis.call('HSET', key, 'result', result) end
   if err ~= '' then redis.call('HSET', key, 'error', err) end
   redis.call('HDEL', key, 'waiting', 'cancel')
+  redis.call('ZREM', p .. 'deadlines', id)
   changed(p, id)
   event(p, id, 'result', '')
   redis.call('EXPIRE', key, retain)
   redis.call('EXPIRE', p .. 'events:' .. id, retain)
-  redis.call('ZADD', p .. 'ends', tonumber(now) + tonumber(retain) * 1000, id)
+  redis.call('ZADD', p .. 'ends', whole(clock() + tonumber(retain) * 1000), id)
   return true
 end

@@ -1,7 +1,7 @@
 -- A worker begins a job that has a record.
--- KEYS: record   ARGV: prefix, id, now ms
+-- KEYS: record   ARGV: prefix, id
 -- Returns {'run' | 'final' | 'canceled' | 'none', attempt}
-local p, id, now = ARGV[1], ARGV[2], ARGV[3]
+local p, id = ARGV[1], ARGV[2]
 local v = redis.call('HMGET', KEYS[1], 'state', 'cancel', 'attempts')
 local state = v[1]
 if not state then return {'none', 1} end
@@ -10,7 +10,7 @@ if v[2] == '1' then return {'canceled', tonumber(v[3] or '0')} end
 if state == 'running' then move(p, id, 'queued') end -- its former worker never ended it
 move(p, id, 'running')
 local attempt = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
-redis.call('HSETNX', KEYS[1], 'started', now)
+redis.call('HSETNX', KEYS[1], 'started', whole(clock()))
 redis.call('HDEL', KEYS[1], 'waiting')
 changed(p, id)
 return {'run', attempt}

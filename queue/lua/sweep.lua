@@ -2,12 +2,11 @@
 -- is dead when its owner key was gone in two sweeps in a row: after a pause of
 -- Redis itself all of them have run out, though every worker lives.
 -- KEYS: active, lease, pending
--- ARGV: prefix, task prefix, sweeper's owner id, ms to the next sweep, now ns,
---       most losses
+-- ARGV: prefix, task prefix, sweeper's owner id, most losses, retain s and error
+--   of a job that was canceled meanwhile
 -- Returns {ids queued again, ids given up (now the sweeper's), ids without task}
 local p, tasks = ARGV[1], ARGV[2]
-local again, given, missing = {}, {}, {}
-if not redis.call('SET', p .. 'sweep', '1', 'NX', 'PX', ARGV[4]) then return {again, given, missing} end
+local again, given, missing, ended = {}, {}, {}, 0
 for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
   local key = tasks .. id
   local v = redis.call('HMGET', key, 'msg', 'owner', 'missed')
@@ -20,7 +19,13 @@ for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
     if v[3] then redis.call('HDEL', key, 'missed') end
   elseif redis.call('HINCRBY', key, 'missed', 1) >= 2 then
     redis.call('HDEL', key, 'missed')
-    if redis.call('HINCRBY', key, 'lost', 1) >= tonumber(ARGV[6]) then
+    if redis.call('HGET', p .. 'job:' .. id, 'cancel') == '1' then
+      redis.call('LREM', KEYS[1], 0, id)
+      redis.call('ZREM', KEYS[2], id)
+      redis.call('DEL', key)
+      conclude(p, id, 'canceled', ARGV[5], '', ARGV[6])
+      ended = ended + 1
+    elseif redis.call('HINCRBY', key, 'lost', 1) >= tonumber(ARGV[4]) then
       redis.call('HSET', key, 'owner', ARGV[3])
       given[#given + 1] = id
     else
@@ -28,7 +33,7 @@ for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
       redis.call('LREM', KEYS[1], 0, id)
       redis.call('ZREM', KEYS[2], id)
       redis.call('RPUSH', KEYS[3], id)
-      redis.call('HSET', key, 'state', 'pending', 'pending_since', ARGV[5])
+      redis.call('HSET', key, 'state', 'pending', 'pending_since', nanos())
       if move(p, id, 'queued') then
         redis.call('HSET', p .. 'job:' .. id, 'waiting', 'its worker was lost; it runs again')
         changed(p, id)
@@ -36,6 +41,9 @@ for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
       again[#again + 1] = id
     end
   end
+end
+for what, n in pairs({lost_worker = #again + ended, given_up = #given, without_task = #missing}) do
+  if n > 0 then redis.call('HINCRBY', p .. 'repairs', what, n) end
 end
 if #again > 0 then redis.call('PUBLISH', p .. 'wake', '') end
 return {again, given, missing}

@@ -1,0 +1,34 @@
+-- flow is what is known of how fast a lane's tasks are taken while more wait:
+-- of late `tasks` tasks were taken in `span` ms. `at` is when the last were, if
+-- some were left; `empty` when a job last met an empty lane.
+
+-- A standing queue is left alone for so long: a burst passes by itself.
+local BURST = 100
+-- How long after its caller's wait a prompt is still kept: the process that asked
+-- may be late to say that it goes on by itself.
+local GRACE = 5000
+
+-- each is the ms from one taking to the next, 0 while unknown.
+local function each(span, tasks)
+  tasks = tonumber(tasks or '0')
+  if tasks <= 0 then return 0 end
+  return tonumber(span) / tasks
+end
+
+-- took notes that n tasks were taken and `left` still wait.
+local function took(p, n, left)
+  local key = p .. 'flow'
+  local f = redis.call('HMGET', key, 'at', 'span', 'tasks')
+  if f[1] then
+    -- An outage of all workers says nothing of their speed.
+    local gap = math.min(math.max(clock() - tonumber(f[1]), 0), 2000)
+    local keep = 1 - math.min(n, 128) / 256
+    redis.call('HSET', key, 'span', string.format('%.4f', tonumber(f[2] or '0') * keep + gap),
+      'tasks', string.format('%.4f', tonumber(f[3] or '0') * keep + n))
+  end
+  if left > 0 then
+    redis.call('HSET', key, 'at', string.format('%.3f', clock()))
+  elseif f[1] then
+    redis.call('HDEL', key, 'at')
+  end
+end

@@ -1,0 +1,257 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// ErrFormer is returned by Reconcile when a later leader has been at work.
+var ErrFormer = errors.New("another leader has a later token")
+
+const (
+	// orphansEvery is how many looks lie between two for records without a task:
+	// they are rare, and looking for them costs more.
+	orphansEvery = 15
+	orphansMost  = 10_000
+	waitersMost  = 1_000
+	overdueMost  = 500
+)
+
+// Reconcile looks through every lane for what fell between processes, and puts
+// it right, until ctx ends: tasks of dead workers, ids without a task, records
+// without a task, waiting prompts whose caller's process is gone, jobs whose
+// deadline passed while they waited, records that have faded. One process in the
+// cluster does this, the holder of a lease; token is its fencing token. As long
+// as nobody does, the workers of a lane look through it by turns.
+func (q *Queue) Reconcile(ctx context.Context, token int64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	news := newBell()
+	var lanes []reconciler
+	for _, l := range job.Lanes() {
+		r := reconciler{q: q, lane: l, keys: q.keys(l), me: q.id}
+		lanes = append(lanes, r)
+		defer q.hub.on(ctx, r.keys.deadline(), func(string, bool) { news.ring() })()
+	}
+	every := q.opt.Liveness / 3
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var looked time.Time
+	for round := 0; ; {
+		select {
+		case <-timer.C:
+		case <-news:
+		case <-ctx.Done():
+			return nil
+		case <-q.life.Done():
+			return nil
+		}
+		next := every
+		full := looked.IsZero() || time.Since(looked) >= every
+		for _, r := range lanes {
+			if full {
+				switch r.turn(ctx, token, every) {
+				case -1:
+					return ErrFormer
+				case 1:
+					r.look(ctx, round%orphansEvery == 0)
+				}
+			}
+			if due := r.overdue(ctx); due >= 0 {
+				next = min(next, due)
+			}
+		}
+		if full {
+			looked = time.Now()
+			round++
+		}
+		timer.Reset(max(min(next, every-time.Since(looked)), 0))
+	}
+}
+
+// reconciler looks through one lane.
+type reconciler struct {
+	q    *Queue
+	lane job.Lane
+	keys laneKeys
+	me   string // owner of what it gives up
+}
+
+// turn asks whether it is this process's turn: 1 yes, 0 no, -1 never again.
+func (r *reconciler) turn(ctx context.Context, token int64, every time.Duration) int {
+	ctx, cancel := r.q.patience(ctx)
+	defer cancel()
+	n, err := r.q.scripts.turn.Run(ctx, r.q.redis, []string{r.keys.own + "turn", r.keys.own + "leader"}, token, every.Milliseconds()).Int()
+	if err != nil {
+		return 0 // Redis is away; the next look asks again
+	}
+	return n
+}
+
+// look finds and repairs. What fails is tried again at the next look. It reports
+// whether tasks were queued again.
+func (r *reconciler) look(ctx context.Context, orphans bool) (queued bool) {
+	queued = r.sweep(ctx)
+	if orphans {
+		r.adopt(ctx)
+	}
+	rctx, cancel := r.q.patience(ctx)
+	defer cancel()
+	k := r.keys
+	if n, err := r.q.scripts.waiters.Run(rctx, r.q.redis, []string{k.pending()}, k.own, k.tasks(), waitersMost).Int(); err == nil && n > 0 {
+		r.q.opt.Log.Warn("prompts were dropped whose callers' process is gone", "lane", r.lane, "prompts", n)
+	}
+	r.q.scripts.expire.Run(rctx, r.q.redis, []string{k.own + "ends"}, k.own)
+	return queued
+}
+
+// sweep queues the tasks of dead workers again.
+func (r *reconciler) sweep(ctx context.Context) (queued bool) {
+	rctx, cancel := r.q.patience(ctx)
+	defer cancel()
+	k := r.keys
+	canceled, err := json.Marshal(errCanceledJob())
+	if err != nil {
+		return false
+	}
+	got, err := r.q.scripts.sweep.Run(rctx, r.q.redis, []string{k.active(), k.lease(), k.pending()},
+		k.own, k.tasks(), r.me, r.q.opt.MaxLost, seconds(r.q.opt.ResultRetention), canceled).Slice()
+	if err != nil || len(got) != 3 {
+		return false
+	}
+	again, given, missing := texts(got[0]), texts(got[1]), texts(got[2])
+	if len(again)+len(given)+len(missing) > 0 {
+		r.q.opt.Log.Warn("jobs of lost workers were recovered", "lane", r.lane, "queued_again", again, "given_up", given, "without_task", missing)
+	}
+	for _, id := range given {
+		r.giveUp(ctx, id)
+	}
+	return len(again) > 0
+}
+
+// giveUp fails a job that took its worker down too often; the sweep made it ours.
+func (r *reconciler) giveUp(ctx context.Context, id string) {
+	spec := job.Spec{ID: id}
+	if list, err := r.q.redis.HGet(ctx, r.keys.task(id), "reply").Result(); err == nil {
+		spec.ReplyTo = list[len(r.keys.reply("")):]
+	}
+	e := ending{q: r.q, keys: r.keys, owner: r.me}
+	_, err := e.finish(ctx, spec, time.Time{}, nil, outcome{state: job.StateFailed, err: job.Errorf(job.CodeInternal,
+		"the job was given up: its worker was lost %d times", r.q.opt.MaxLost)})
+	if err != nil {
+		r.q.opt.Log.Error("a job could not be given up", "job", id, "error", err)
+	}
+}
+
+// adopt gives records that lost their task a new one.
+func (r *reconciler) adopt(ctx context.Context) {
+	k := r.keys
+	rctx, cancel := r.q.patience(ctx)
+	defer cancel()
+	got, err := r.q.scripts.orphans.Run(rctx, r.q.redis,
+		[]string{k.stateIndex(job.StateQueued), k.stateIndex(job.StateRunning)}, k.own, k.tasks(), orphansMost).StringSlice()
+	if err != nil {
+		return
+	}
+	for i := 0; i+1 < len(got); i += 2 {
+		var spec job.Spec
+		if err := json.Unmarshal([]byte(got[i+1]), &spec); err != nil || spec.ID != got[i] {
+			r.q.opt.Log.Error("a record cannot be read", "job", got[i], "error", err)
+			continue
+		}
+		r.q.opt.Log.Warn("a job had lost its task; it is queued again", "job", spec.ID, "lane", r.lane)
+		if _, err := r.q.put(ctx, parcel{Spec: spec}, forRecord, 0); err != nil {
+			r.q.opt.Log.Error("a job that lost its task could not be queued again", "job", spec.ID, "error", err)
+		}
+	}
+}
+
+// overdue fails the waiting jobs whose deadline has passed, and returns how long
+// it is until the next one; less than 0 when there is none.
+func (r *reconciler) overdue(ctx context.Context) time.Duration {
+	why, err := json.Marshal(errTimeout())
+	if err != nil {
+		return -1
+	}
+	ctx, cancel := r.q.patience(ctx)
+	defer cancel()
+	k := r.keys
+	got, err := r.q.scripts.overdue.Run(ctx, r.q.redis, []string{k.deadlines(), k.pending(), k.scheduled(), k.retry()},
+		k.own, k.tasks(), seconds(r.q.opt.FailedRetention), why, overdueMost).Slice()
+	if err != nil || len(got) == 0 {
+		return -1
+	}
+	if failed := texts(got[1:]); len(failed) > 0 {
+		r.q.opt.Log.Warn("jobs failed: their deadline passed while they waited", "lane", r.lane, "jobs", failed)
+	}
+	ms, _ := got[0].(int64)
+	if ms < 0 {
+		return -1
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+// Repairs, as Repairs counts them.
+const (
+	RepairLostWorker   = "lost_worker"         // a dead worker's task was queued again, or ended if it was canceled
+	RepairGivenUp      = "given_up"            // a job had taken too many workers down with it
+	RepairWithoutTask  = "without_task"        // an id that was active without a task
+	RepairRecord       = "record_without_task" // a record whose task was gone
+	RepairWaiter       = "expired_waiter"      // a waiting prompt whose caller's process is gone
+	RepairOverdue      = "overdue"             // a job whose deadline passed while it waited
+	RepairStray        = "stray"               // a task whose dequeue was never answered
+	RepairDataset      = "forgotten_dataset"   // a dataset in no checkpoint that no job was going to learn
+	repairCountingTime = time.Second
+)
+
+// AllRepairs lists the kinds of repair.
+func AllRepairs() []string {
+	return []string{
+		RepairLostWorker, RepairGivenUp, RepairWithoutTask, RepairRecord, RepairWaiter, RepairOverdue, RepairStray, RepairDataset,
+	}
+}
+
+// Repairs counts what was put right in the whole cluster, for as long as Redis
+// remembers. Errors: CodeUnavailable.
+func (q *Queue) Repairs(ctx context.Context) (map[string]int64, error) {
+	sums := map[string]int64{}
+	for _, what := range AllRepairs() {
+		sums[what] = 0
+	}
+	return sums, q.sum(ctx, laneKeys.repairs, sums)
+}
+
+// Repaired counts repairs that another part of the cluster made.
+func (q *Queue) Repaired(ctx context.Context, what string, n int) {
+	q.countRepair(ctx, q.keys(job.LaneTrain), what, n)
+}
+
+func (q *Queue) countRepair(ctx context.Context, k laneKeys, what string, n int) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), repairCountingTime)
+	defer cancel()
+	if err := q.redis.HIncrBy(ctx, k.repairs(), what, int64(n)).Err(); err != nil {
+		q.opt.Log.Warn("a repair could not be counted", "what", what, "error", err)
+	}
+}
+
+// sum adds the counters of every lane to sums.
+func (q *Queue) sum(ctx context.Context, key func(laneKeys) string, sums map[string]int64) error {
+	for _, lane := range job.Lanes() {
+		rctx, cancel := q.patience(ctx)
+		got, err := q.redis.HGetAll(rctx, key(q.keys(lane))).Result()
+		cancel()
+		if err != nil {
+			return unavailable("read counters", err)
+		}
+		for what, n := range got {
+			v, _ := strconv.ParseInt(n, 10, 64)
+			sums[what] += v
+		}
+	}
+	return nil
+}
