@@ -25,6 +25,8 @@ type view struct {
 	at      time.Time
 	cluster heartbeat.Cluster
 	lanes   []queue.LaneState
+	repairs map[string]int64
+	dropped map[string]int64
 	redis   error
 	pingMS  float64
 
@@ -88,7 +90,10 @@ func (s *Server) readQueue(ctx context.Context, v *view) []heartbeat.Beat {
 	v.pingMS = float64(s.now().Sub(began).Microseconds()) / 1000
 	payloads, err := s.queue.Beats(ctx)
 	lanes, lanesErr := s.queue.Lanes(ctx)
-	v.lanes, v.redis = lanes, errors.Join(err, lanesErr)
+	repairs, repairsErr := s.queue.Repairs(ctx)
+	dropped, droppedErr := s.queue.Dropped(ctx)
+	v.lanes, v.repairs, v.dropped = lanes, repairs, dropped
+	v.redis = errors.Join(err, lanesErr, repairsErr, droppedErr)
 	beats, err := heartbeat.Decode(payloads)
 	if err != nil {
 		s.log.Debug("some beats cannot be read", "error", err)

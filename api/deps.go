@@ -24,6 +24,9 @@ type Queue interface {
 	Once(ctx context.Context, scope, key, digest string, ttl time.Duration) (claim *queue.Claim, outcome []byte, err error)
 	Lanes(ctx context.Context) ([]queue.LaneState, error)
 	Beats(ctx context.Context) (map[string][]byte, error)
+	Repairs(ctx context.Context) (map[string]int64, error)
+	Dropped(ctx context.Context) (map[string]int64, error)
+	Bounds() queue.Bounds
 	Interaction(ctx context.Context, id string) (job.Interaction, error)
 	Refusals(ctx context.Context, cursor string) (page []queue.Refusal, next string, err error)
 	Publish(ctx context.Context, channel, msg string) error

@@ -25,6 +25,8 @@ type status struct {
 	Workers     []worker                     `json:"workers"`
 	Processes   []process                    `json:"processes"`
 	Queues      map[string]lane              `json:"queues"`
+	Repairs     map[string]int64             `json:"repairs"`
+	Retention   retention                    `json:"retention"`
 	Hardware    []hostHardware               `json:"hardware"`
 	Redis       redisPart                    `json:"redis"`
 	Storage     storagePart                  `json:"storage"`
@@ -155,6 +157,19 @@ type lane struct {
 	Failed    int64   `json:"failed"`
 }
 
+// retention shows every bound of what is kept, and what the bounds dropped.
+type retention struct {
+	ResultMS        int64            `json:"result_ms"`
+	FailedMS        int64            `json:"failed_ms"`
+	IdempotencyMS   int64            `json:"idempotency_ms"`
+	InteractionsMS  int64            `json:"interactions_ms"`
+	MaxInteractions int64            `json:"max_interactions"`
+	MaxEvents       int              `json:"max_events_per_job"`
+	MaxWebhook      int              `json:"max_webhook_events_per_job"`
+	MaxWebhookJobs  int              `json:"max_webhook_jobs_per_queue"`
+	Dropped         map[string]int64 `json:"dropped"`
+}
+
 type hostHardware struct {
 	Host string `json:"host"`
 	heartbeat.Hardware
@@ -195,6 +210,8 @@ func (s *Server) statusOf(v view) status {
 		Workers:     workersOf(k),
 		Processes:   processesOf(k, v.at),
 		Queues:      queuesOf(v),
+		Repairs:     counts(v.repairs),
+		Retention:   s.retention(v),
 		Hardware:    hardwareOf(k),
 		Redis:       redisPart{Rung: s.opt.RedisRung, Describe: s.opt.RedisDescribe, Connected: v.redis == nil, PingMS: v.pingMS},
 		Storage:     storagePart{Kind: s.opt.StorageKind, Where: s.opt.StorageWhere, Healthy: v.store == nil},
@@ -300,6 +317,23 @@ func queuesOf(v view) map[string]lane {
 		}
 	}
 	return out
+}
+
+func (s *Server) retention(v view) retention {
+	b := s.queue.Bounds()
+	return retention{
+		ResultMS: b.Results.Milliseconds(), FailedMS: b.Failed.Milliseconds(), IdempotencyMS: idempotencyTTL.Milliseconds(),
+		InteractionsMS: b.Interactions.Milliseconds(), MaxInteractions: b.LogLength, MaxEvents: b.EventHistory,
+		MaxWebhook: b.WebhookBox, MaxWebhookJobs: b.WebhookBoxes, Dropped: counts(v.dropped),
+	}
+}
+
+// counts is never null in JSON.
+func counts(m map[string]int64) map[string]int64 {
+	if m == nil {
+		return map[string]int64{}
+	}
+	return m
 }
 
 // hardwareOf lists each host once.

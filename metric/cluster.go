@@ -19,6 +19,8 @@ type Queue interface {
 	Ping(ctx context.Context) error
 	Lanes(ctx context.Context) ([]queue.LaneState, error)
 	Beats(ctx context.Context) (map[string][]byte, error)
+	Repairs(ctx context.Context) (map[string]int64, error)
+	Dropped(ctx context.Context) (map[string]int64, error)
 }
 
 // Checkpoints is what was learned; *storage.Checkpoints is one.
@@ -78,6 +80,7 @@ type stored struct {
 type clusterDescs struct {
 	redisUp, redisPing, storageUp                                       *prometheus.Desc
 	depth, limit, age, paused, processed, failed                        *prometheus.Desc
+	repairs, dropped                                                    *prometheus.Desc
 	processes, behind                                                   *prometheus.Desc
 	checkpoints, bytes, headAt, headLessons, headDatasets, headHasMoved *prometheus.Desc
 	learningPaused, learningStopped                                     *prometheus.Desc
@@ -102,6 +105,9 @@ func NewCluster(opt ClusterOptions) *Cluster {
 		paused:    desc("nexus_queue_paused", "Whether a queue is paused.", "queue"),
 		processed: desc("nexus_queue_processed_total", "Jobs taken from a queue and run.", "queue"),
 		failed:    desc("nexus_queue_failed_total", "Runs of jobs that failed, those to be tried again included.", "queue"),
+
+		repairs: desc("nexus_repairs_total", "What fell between processes and was put right, by kind.", "what"),
+		dropped: desc("nexus_retention_dropped_total", "What the bounds of retention dropped.", "what"),
 
 		processes: desc("nexus_processes", "Processes that beat, by role.", "role"),
 		behind:    desc("nexus_workers_behind", "Workers that serve a checkpoint older than the head, or none."),
@@ -134,6 +140,7 @@ func (c *Cluster) Collect(out chan<- prometheus.Metric) {
 	c.collectStore(out, s)
 	if c.collectRedis(ctx, out) {
 		c.collectLanes(ctx, out)
+		c.collectCounts(ctx, out)
 		c.collectBeats(ctx, out, s)
 		if c.transport != nil {
 			c.transport.collect(out)
@@ -167,6 +174,22 @@ func (c *Cluster) collectLanes(ctx context.Context, out chan<- prometheus.Metric
 		gauge(out, c.desc.paused, truth(l.Paused), name)
 		counter(out, c.desc.processed, float64(l.Processed), name)
 		counter(out, c.desc.failed, float64(l.Failed), name)
+	}
+}
+
+func (c *Cluster) collectCounts(ctx context.Context, out chan<- prometheus.Metric) {
+	for _, of := range []struct {
+		read func(context.Context) (map[string]int64, error)
+		desc *prometheus.Desc
+	}{{c.opt.Queue.Repairs, c.desc.repairs}, {c.opt.Queue.Dropped, c.desc.dropped}} {
+		sums, err := of.read(ctx)
+		if err != nil {
+			c.opt.Log.Debug("repairs cannot be counted", "error", err)
+			continue
+		}
+		for what, n := range sums {
+			counter(out, of.desc, float64(n), what)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 
 func (q *Queue) logKey() string     { return q.shared("log", "interactions") }
 func (q *Queue) refusalKey() string { return q.shared("log", "refusals") }
+func (q *Queue) logDropped() string { return q.shared("log", "dropped") }
 
 // LogInteractions appends to the bounded log, in one exchange. Refusals whose
 // text was kept also go to a list of their own.
@@ -41,22 +42,34 @@ func (q *Queue) LogInteractions(ctx context.Context, batch []job.Interaction) er
 		if err != nil {
 			return fmt.Errorf("encode interaction %s: %w", it.ID, err)
 		}
-		q.append(ctx, pipe, q.logKey(), q.opt.LogLength, it.ID, b)
+		q.append(ctx, pipe, q.logKey(), it.ID, b)
 		if !it.Responded && it.Prompt != "" {
-			q.append(ctx, pipe, q.refusalKey(), max(q.opt.LogLength/5, 1), it.ID, b)
+			q.append(ctx, pipe, q.refusalKey(), it.ID, b)
 		}
 	}
-	pipe.XTrimMinIDApprox(ctx, q.logKey(), oldest, 0)
-	pipe.XTrimMinIDApprox(ctx, q.refusalKey(), oldest, 0)
+	var trimmed []*redis.IntCmd
+	for key, most := range map[string]int64{q.logKey(): q.opt.LogLength, q.refusalKey(): max(q.opt.LogLength/5, 1)} {
+		trimmed = append(trimmed, pipe.XTrimMaxLenApprox(ctx, key, most, 0), pipe.XTrimMinIDApprox(ctx, key, oldest, 0))
+	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return unavailable("log interactions", err)
+	}
+	var n int64
+	for _, cmd := range trimmed {
+		n += cmd.Val()
+	}
+	if n == 0 {
+		return nil
+	}
+	if err := q.redis.HIncrBy(ctx, q.logDropped(), DroppedInteractions, n).Err(); err != nil {
+		q.opt.Log.Warn("what left the log of interactions could not be counted", "entries", n, "error", err)
 	}
 	return nil
 }
 
-func (q *Queue) append(ctx context.Context, pipe redis.Pipeliner, key string, most int64, id string, body []byte) {
+func (q *Queue) append(ctx context.Context, pipe redis.Pipeliner, key, id string, body []byte) {
 	// The order of the fields is what find.lua reads.
-	pipe.XAdd(ctx, &redis.XAddArgs{Stream: key, MaxLen: most, Approx: true, Values: []any{"id", id, "v", body}})
+	pipe.XAdd(ctx, &redis.XAddArgs{Stream: key, Values: []any{"id", id, "v", body}})
 }
 
 // Interaction finds an interaction in the log. Errors: CodeNotFound,

@@ -48,6 +48,10 @@ type Options struct {
 	LogRetention    time.Duration // of the interaction log; 7 days
 	LogLength       int64         // of the interaction log; 100 000
 
+	// EventHistory bounds the events that are kept of a job; 200. The last ones
+	// stay, up to a hundred more.
+	EventHistory int
+
 	// Liveness is how long after its last sign a worker process counts as
 	// dead; its jobs run again within about twice that. 6 s.
 	Liveness time.Duration
@@ -70,6 +74,7 @@ func (o *Options) fill() {
 	set(&o.FailedRetention, 7*24*time.Hour)
 	set(&o.LogRetention, 7*24*time.Hour)
 	set(&o.LogLength, 100_000)
+	set(&o.EventHistory, 200)
 	set(&o.Liveness, 6*time.Second)
 	set(&o.Grace, 10*time.Second)
 	set(&o.Patience, 900*time.Millisecond)
@@ -126,7 +131,7 @@ func Open(opt Options) *Queue {
 		id:      job.NewID(),
 		born:    time.Now(),
 		redis:   opt.Redis,
-		scripts: loadScripts(),
+		scripts: loadScripts(opt.EventHistory),
 		wakes:   newWakes(),
 	}
 	q.life, q.end = context.WithCancel(context.Background())

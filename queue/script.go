@@ -2,6 +2,7 @@ package queue
 
 import (
 	"embed"
+	"fmt"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -26,9 +27,9 @@ type scripts struct {
 	fetch, posted                            *redis.Script
 }
 
-func loadScripts() *scripts {
+func loadScripts(eventHistory int) *scripts {
 	clock := source("clock")
-	prelude := clock + transitions() + source("record")
+	prelude := bounds(eventHistory) + clock + transitions() + source("record")
 	flow := source("flow")
 	plain := func(name string) *redis.Script { return redis.NewScript(source(name)) }
 	timed := func(name string) *redis.Script { return redis.NewScript(clock + source(name)) }
@@ -46,6 +47,11 @@ func loadScripts() *scripts {
 		beat: plain("beat"), beats: plain("beats"), find: plain("find"),
 		fetch: plain("fetch"), posted: record("posted"),
 	}
+}
+
+// bounds writes the limits that records keep to.
+func bounds(eventHistory int) string {
+	return fmt.Sprintf("local MOST_EVENTS, MOST_BOXES, MOST_WAITING = '%d', %d, %d\n", eventHistory, mostBoxes, mostWaiting)
 }
 
 func source(name string) string {

@@ -158,7 +158,9 @@ func (s *shared) openQueue(ctx context.Context, h *house) error {
 	h.started++
 	s.queue = queue.Open(queue.Options{
 		Redis: rung.Client(), Asynq: rung.Asynq(), MaxQueue: s.settings.MaxQueue,
-		ResultRetention: s.settings.ResultRetention.D(), FailedRetention: s.settings.FailedRetention.D(), Log: s.log,
+		ResultRetention: s.settings.ResultRetention.D(), FailedRetention: s.settings.FailedRetention.D(),
+		MaxStanding: s.settings.MaxQueueDelay.D(), LogRetention: s.settings.LogRetention.D(), LogLength: s.settings.LogLength,
+		EventHistory: s.settings.EventHistory, Log: s.log,
 	})
 	h.add("queue", s.queue)
 	return nil

@@ -1,9 +1,9 @@
 -- Shared by every script that changes a job's record. p is the lane's prefix
 -- of our own keys; `allows` (written by Go from job.State.Allows) stands above.
 
--- Bounds of the outboxes: jobs of a lane that have one, events that wait in
--- one, seconds that one outlives its last event, ms between two of progress.
-local MOST_BOXES, MOST_WAITING, BOX_LIFE, PROGRESS_REST = 10000, 32, 172800, 500
+-- Of the outboxes (their other bounds stand above): seconds that one outlives its
+-- last event, ms between two of progress.
+local BOX_LIFE, PROGRESS_REST = 172800, 500
 
 -- post puts an event into the job's outbox if its webhook wants it (see
 -- outbox.go). Progress that still waits there is replaced by newer progress.
@@ -32,7 +32,7 @@ end
 
 -- event tells the followers of a job; the history is bounded.
 local function event(p, id, kind, data)
-  local at = redis.call('XADD', p .. 'events:' .. id, 'MAXLEN', '~', '200', '*', 't', kind, 'd', data)
+  local at = redis.call('XADD', p .. 'events:' .. id, 'MAXLEN', '~', MOST_EVENTS, '*', 't', kind, 'd', data)
   redis.call('PUBLISH', p .. 'event:' .. id, kind)
   post(p, id, at, kind, data)
 end
