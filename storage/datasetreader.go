@@ -75,19 +75,31 @@ func (d *Datasets) Lessons(ctx context.Context, id string) (ds Dataset, lessons 
 }
 
 func (d *Datasets) verify(ctx context.Context, id, key string) (err error) {
-	r, err := d.open(ctx, id, key)
+	object, err := d.store.Get(ctx, key)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
+	defer func() { err = errors.Join(err, object.Close()) }()
+	return verifyDataset(object, id)
+}
+
+// verifyDataset reads a dataset to its end.
+func verifyDataset(object io.Reader, id string) error {
+	r, err := newDatasetReader(object, id)
+	if err != nil {
+		return err
+	}
+	// Closing it releases the decoder; the object is the caller's.
+	r.object = io.NopCloser(nil)
 	for {
-		if _, err := r.line(); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
+		if _, err = r.line(); err != nil {
+			break
 		}
 	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return errors.Join(err, r.Close())
 }
 
 func (d *Datasets) open(ctx context.Context, id, key string) (*DatasetReader, error) {

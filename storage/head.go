@@ -44,14 +44,22 @@ func (c *Checkpoints) readHead(ctx context.Context) (Head, Version, error) {
 	if err != nil {
 		return Head{}, Absent, fmt.Errorf("read the head: %w", err)
 	}
-	var h Head
-	if err := unseal(b, kindHead, &h); err != nil {
+	h, err := decodeHead(b)
+	if err != nil {
 		return Head{}, version, fmt.Errorf("read the head: %w", err)
 	}
-	if err := checkID(h.Checkpoint); err != nil {
-		return Head{}, version, fmt.Errorf("read the head: %w: %w", ErrCorrupt, err)
-	}
 	return h, version, nil
+}
+
+func decodeHead(b []byte) (Head, error) {
+	var h Head
+	if err := unseal(b, kindHead, &h); err != nil {
+		return Head{}, err
+	}
+	if err := checkID(h.Checkpoint); err != nil {
+		return Head{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return h, nil
 }
 
 // currentHead is readHead for those who will move the head: a damaged record is

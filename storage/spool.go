@@ -66,6 +66,8 @@ func (s *spool) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+func (s *spool) section() *io.SectionReader { return io.NewSectionReader(s, 0, s.size) }
+
 func (s *spool) Close() error {
 	s.mem = nil
 	if s.file == nil {

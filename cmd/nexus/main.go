@@ -49,15 +49,19 @@ const (
 type cli struct {
 	Settings
 
-	Serve     serveCmd     `cmd:"" default:"1" help:"Run everything in one process: API, worker, scheduler and, if none is given, a Redis."`
-	API       apiCmd       `cmd:"" name:"api" help:"Run the HTTP front end."`
-	Worker    workerCmd    `cmd:"" help:"Run a worker: answers prompts and, one per model, trains."`
-	Scheduler schedulerCmd `cmd:"" help:"Run the scheduler: checkpoints, clean-up and the sweep for what was forgotten."`
-	Pretrain  pretrainCmd  `cmd:"" help:"Make a base from free text, which a fresh model starts from."`
-	Config    configCmd    `cmd:"" help:"Print every setting with its value, default and source."`
-	APIKey    apikeyCmd    `cmd:"" name:"apikey" help:"Make a new API key."`
-	Health    healthCmd    `cmd:"" help:"Ask a running server whether it is ready; for container health checks."`
-	Version   versionCmd   `cmd:"" help:"Print the version."`
+	Serve       serveCmd       `cmd:"" default:"1" help:"Run everything in one process: API, worker, scheduler and, if none is given, a Redis."`
+	API         apiCmd         `cmd:"" name:"api" help:"Run the HTTP front end."`
+	Worker      workerCmd      `cmd:"" help:"Run a worker: answers prompts and, one per model, trains."`
+	Scheduler   schedulerCmd   `cmd:"" help:"Run the scheduler: checkpoints, clean-up and the sweep for what was forgotten."`
+	Backup      backupCmd      `cmd:"" help:"Write a backup of what was taught and learned, also beside a running server."`
+	Restore     restoreCmd     `cmd:"" help:"Put a backup, or a tar of the storage folder, in place."`
+	Verify      verifyCmd      `cmd:"" help:"Read the whole storage, or a backup, and check every digest."`
+	Checkpoints checkpointsCmd `cmd:"" help:"List the checkpoints, whether a server runs or not."`
+	Pretrain    pretrainCmd    `cmd:"" help:"Make a base from free text, which a fresh model starts from."`
+	Config      configCmd      `cmd:"" help:"Print every setting with its value, default and source."`
+	APIKey      apikeyCmd      `cmd:"" name:"apikey" help:"Make a new API key."`
+	Health      healthCmd      `cmd:"" help:"Ask a running server whether it is ready; for container health checks."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 
 // runtime is what a command gets to work with.

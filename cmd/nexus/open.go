@@ -19,7 +19,6 @@ import (
 	"github.com/nexus-continuum/nexus/scheduler"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
-	"github.com/nexus-continuum/nexus/storage/s3"
 	"github.com/nexus-continuum/nexus/topic"
 	"github.com/nexus-continuum/nexus/webhook"
 	"github.com/nexus-continuum/nexus/worker"
@@ -51,7 +50,7 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 	if s.base, err = openBase(rt.settings); err != nil {
 		return h, err
 	}
-	if err := s.openStore(ctx); err != nil {
+	if err := s.openStore(ctx, h); err != nil {
 		return h, err
 	}
 	if err := s.openQueue(ctx, h); err != nil {
@@ -115,23 +114,24 @@ func (r roleSet) names() []string {
 }
 
 // openStore opens the folder or the bucket.
-func (s *shared) openStore(ctx context.Context) error {
+func (s *shared) openStore(ctx context.Context, h *house) error {
 	if s.settings.S3Endpoint == "" {
 		d, err := dir.Open(s.settings.storageDir())
 		if err != nil {
 			return fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
 		}
+		// A restore must not replace what we serve from.
+		release, err := d.Hold()
+		if err != nil {
+			return fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
+		}
+		h.add("storage", stopFunc(func(context.Context) error { release(); return nil }))
+		h.started++
 		s.store, s.where = d, s.settings.storageDir()
 	} else {
-		b, err := s3.Open(s3.Options{
-			Endpoint: s.settings.S3Endpoint, Bucket: s.settings.S3Bucket, Prefix: s.settings.S3Prefix, Region: s.settings.S3Region,
-			AccessKey: s.settings.S3AccessKey, SecretKey: s.settings.S3SecretKey, Insecure: !s.settings.S3TLS, CreateBucket: true,
-		})
+		b, err := openBucket(ctx, s.settings, true)
 		if err != nil {
-			return &settingError{"NEXUS_S3_ENDPOINT", s.settings.S3Endpoint, err.Error()}
-		}
-		if err := b.Prepare(ctx); err != nil {
-			return fmt.Errorf("open the storage of NEXUS_S3_ENDPOINT: %w", err)
+			return err
 		}
 		s.store, s.where = b, b.String()
 	}

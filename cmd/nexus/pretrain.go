@@ -58,7 +58,7 @@ func (c pretrainCmd) Run(ctx context.Context, rt *runtime) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(c.Out, func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
+	if err := replaceFile(c.Out, 0o644, func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
 		return fmt.Errorf("write the base: %w", err)
 	}
 	if err := os.Remove(c.state()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -106,7 +106,7 @@ func (c pretrainCmd) train(ctx context.Context, rt *runtime, trainer *pretrain.T
 		fmt.Fprintf(rt.main.Stderr, "taken up at step %d\n", trainer.Done())
 	}
 	save := func() error {
-		if err := replaceFile(c.state(), trainer.Save); err != nil {
+		if err := replaceFile(c.state(), 0o644, trainer.Save); err != nil {
 			return fmt.Errorf("write the state: %w", err)
 		}
 		return nil
@@ -142,7 +142,7 @@ func (c pretrainCmd) train(ctx context.Context, rt *runtime, trainer *pretrain.T
 
 // replaceFile writes a file beside path and moves it there, so that path always
 // holds a whole one.
-func replaceFile(path string, write func(io.Writer) error) (err error) {
+func replaceFile(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -153,10 +153,13 @@ func replaceFile(path string, write func(io.Writer) error) (err error) {
 			os.Remove(f.Name())
 		}
 	}()
-	if err := errors.Join(write(f), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(write(f), f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
 }
 
 // addSource reads one file, gzipped or not, into the corpus.

@@ -158,8 +158,10 @@ func (s *Store) write(ctx context.Context, root *os.Root, key string, body *io.S
 	if err := s.step("fsync"); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	if !s.loose {
+		if err := f.Sync(); err != nil {
+			return err
+		}
 	}
 	if err := s.step("rename"); err != nil {
 		return err
@@ -282,6 +284,9 @@ func (s *Store) makeDir(root *os.Root, folder string) error {
 func (s *Store) syncDir(root *os.Root, folder string) error {
 	if err := s.step("fsync folder"); err != nil {
 		return err
+	}
+	if s.loose {
+		return nil
 	}
 	d, err := root.Open(folder)
 	if err != nil {

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"text/tabwriter"
+	"time"
+
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+type checkpointsCmd struct {
+	JSON bool `help:"Print JSON."`
+}
+
+// Help is shown by nexus checkpoints --help.
+func (checkpointsCmd) Help() string {
+	return `Lists what lies in the data folder or bucket, newest first, whether a server runs or not; * marks the one that is served. ` +
+		`It reads manifests only: nexus verify tells whether what they name is whole.`
+}
+
+// shownCheckpoint has the names that GET /api/checkpoints uses.
+type shownCheckpoint struct {
+	ID           string          `json:"id"`
+	Parent       string          `json:"parent,omitempty"`
+	Head         bool            `json:"head"`
+	CreatedAt    time.Time       `json:"created_at"`
+	Why          string          `json:"why"`
+	Architecture string          `json:"architecture"`
+	Size         string          `json:"size"`
+	Lessons      int             `json:"lessons"`
+	Datasets     int             `json:"datasets"`
+	SizeBytes    int64           `json:"size_bytes"`
+	Figures      json.RawMessage `json:"figures"`
+}
+
+// Run lists the checkpoints.
+func (c checkpointsCmd) Run(ctx context.Context, rt *runtime) error {
+	store, err := openVault(ctx, rt.settings)
+	if err != nil {
+		return err
+	}
+	// A damaged manifest is left out of the list, with a line that says so.
+	log := slog.New(slog.NewTextHandler(rt.main.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	shelf := storage.NewCheckpoints(store, storage.Options{Log: log})
+	manifests, err := shelf.List(ctx)
+	if err != nil {
+		return err
+	}
+	head, err := shelf.Head(ctx)
+	if err != nil {
+		log.Warn("which checkpoint is served cannot be read", "error", err)
+	}
+	list := make([]shownCheckpoint, 0, len(manifests))
+	for _, m := range manifests {
+		list = append(list, shownCheckpoint{
+			ID: m.ID, Parent: m.Parent, Head: m.ID == head.Checkpoint, CreatedAt: m.CreatedAt, Why: m.Meta.Why,
+			Architecture: m.Meta.Architecture, Size: m.Meta.Size,
+			Lessons: m.Meta.Lessons, Datasets: m.Datasets, SizeBytes: m.StoredBytes(), Figures: m.Meta.Figures,
+		})
+	}
+	if c.JSON {
+		enc := json.NewEncoder(rt.main.Stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(map[string]any{"checkpoints": list, "head": head.Checkpoint})
+	}
+	w := tabwriter.NewWriter(rt.main.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, " \tCHECKPOINT\tCREATED\tLESSONS\tDATASETS\tSIZE\tMODEL\tWHY")
+	for _, s := range list {
+		mark := " "
+		if s.Head {
+			mark = "*"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s %s\t%s\n", mark, s.ID, s.CreatedAt.UTC().Format(time.DateTime),
+			s.Lessons, s.Datasets, inBytes(s.SizeBytes), s.Architecture, s.Size, s.Why)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/storage/dir"
+)
+
+type restoreCmd struct {
+	File    string `arg:"" help:"Backup to restore: a file of nexus backup, or a tar of the storage folder, packed by gzip or not; - is standard input."`
+	Force   bool   `help:"Restore over what is there, which moves to replaced/ beside it."`
+	Salvage bool   `help:"Restore what is whole although something of the backup is damaged or missing."`
+	MaxGB   int    `name:"max-gb" default:"64" help:"Most that the backup may unpack to (GB)."`
+}
+
+// Help is shown by nexus restore --help.
+func (restoreCmd) Help() string {
+	return `Stop every server first: a data folder that one serves from is refused. Of a bucket nobody can tell, so there it is up to you. ` +
+		`The backup is unpacked beside the data, every digest in it is verified, and only then is anything put in place, the head last. ` +
+		`A folder or bucket that holds checkpoints or datasets is refused without --force. ` +
+		`Lessons that the checkpoint of the backup does not know are learned by themselves after the next start.`
+}
+
+// Run restores a backup.
+func (c restoreCmd) Run(ctx context.Context, rt *runtime) error {
+	in, err := openBackup(c.File)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	target, done, err := c.openTarget(ctx, rt.settings)
+	if err != nil {
+		return err
+	}
+	defer done()
+	// Told before the work rather than after it.
+	if occupied, err := storage.Occupied(ctx, target); err != nil {
+		return fmt.Errorf("look at what is there: %w", err)
+	} else if occupied && !c.Force {
+		return fmt.Errorf("%s is %w: it holds checkpoints or datasets; --force moves them to %s and restores", target, storage.ErrOccupied, storage.Replaced)
+	}
+	scratch := "" // the system's temporary folder
+	if rt.settings.S3Endpoint == "" {
+		scratch = rt.settings.storageDir() // the disk that has to hold it anyway
+	}
+	return inspected(ctx, in, scratch, c.MaxGB, func(from storage.Store, held storage.Unpacked, audit storage.Audit) error {
+		leave, err := c.judge(rt, held, audit)
+		if err != nil {
+			return err
+		}
+		restored, err := storage.Restore(ctx, from, target, storage.RestoreOptions{Force: c.Force, Leave: leave})
+		if err != nil {
+			return err
+		}
+		return c.tell(ctx, rt, target, restored)
+	})
+}
+
+// openTarget opens the storage to restore into, and keeps servers out of a folder.
+func (c restoreCmd) openTarget(ctx context.Context, s *Settings) (store storage.Store, done func(), err error) {
+	if s.S3Endpoint != "" {
+		b, err := openBucket(ctx, s, true)
+		return b, func() {}, err
+	}
+	d, err := dir.Open(s.storageDir())
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
+	}
+	done, err = d.Seize()
+	if errors.Is(err, dir.ErrInUse) {
+		return nil, nil, fmt.Errorf("a server holds %s; stop it, then restore: %w", d, err)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("restore: %w", err)
+	}
+	return d, done, nil
+}
+
+func openBackup(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(os.Stdin), nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("open the backup: %w", err)
+	}
+	return f, nil
+}
+
+// inspected unpacks a backup into a folder of its own, verifies all of it and
+// hands it to then. The folder is removed afterwards.
+func inspected(ctx context.Context, in io.Reader, within string, maxGB int, then func(storage.Store, storage.Unpacked, storage.Audit) error) error {
+	if within != "" {
+		// What a killed restore left; the folder is ours alone.
+		old, err := filepath.Glob(filepath.Join(within, ".restore-*"))
+		if err != nil {
+			return err
+		}
+		for _, o := range old {
+			os.RemoveAll(o)
+		}
+	}
+	folder, err := os.MkdirTemp(within, ".restore-")
+	if err != nil {
+		return fmt.Errorf("make a folder to unpack the backup in: %w", err)
+	}
+	defer os.RemoveAll(folder)
+	staging, err := dir.Scratch(folder)
+	if err != nil {
+		return err
+	}
+	held, err := storage.Unpack(ctx, in, staging, storage.UnpackLimits{Bytes: int64(maxGB) << 30, Spool: folder})
+	if err != nil {
+		return fmt.Errorf("%w; nothing was put in place", err)
+	}
+	audit, err := storage.Inspect(ctx, staging, 0)
+	if err != nil {
+		return err
+	}
+	return then(staging, held, audit)
+}
+
+// judge decides what to leave out, or that nothing is restored at all.
+func (c restoreCmd) judge(rt *runtime, held storage.Unpacked, audit storage.Audit) ([]string, error) {
+	for _, f := range audit.Faults {
+		fmt.Fprintln(rt.main.Stderr, faultLine(f))
+	}
+	leave, whole := audit.Salvage()
+	switch {
+	case len(audit.Faults) == 0, c.Salvage:
+	case held.Ours || audit.Damaged():
+		return nil, fmt.Errorf("the backup is damaged (%d faults); nothing was put in place; --salvage restores what is whole", len(audit.Faults))
+	case whole == 0:
+		return nil, errors.New("no checkpoint in the backup is whole; nothing was put in place; --salvage restores the datasets, from which everything is learned anew")
+	case whole < audit.Checkpoints:
+		// A tar of a running server may catch a checkpoint without its newest part.
+		fmt.Fprintf(rt.main.Stderr, "%d of %d checkpoints are not whole and are left out\n", audit.Checkpoints-whole, audit.Checkpoints)
+	}
+	return leave, nil
+}
+
+func (c restoreCmd) tell(ctx context.Context, rt *runtime, target storage.Store, restored storage.Restored) error {
+	out := rt.main.Stderr
+	if restored.Aside != "" {
+		fmt.Fprintf(out, "what was there is in %s now; remove it when you no longer need it\n", restored.Aside)
+	}
+	fmt.Fprintf(out, "restored %d objects, %s, into %s\n", restored.Objects, inBytes(restored.Bytes), target)
+	shelf := storage.NewCheckpoints(storage.ReadOnly(target), storage.Options{})
+	list, err := shelf.List(ctx)
+	if err != nil {
+		return fmt.Errorf("look at what was restored: %w", err)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(out, "no checkpoint: everything is learned from the datasets after the start")
+		return nil
+	}
+	served := list[0]
+	if head, err := shelf.Head(ctx); err == nil {
+		for _, m := range list {
+			if m.ID == head.Checkpoint {
+				served = m
+			}
+		}
+	}
+	lineage, err := shelf.Lineage(ctx, served.ID)
+	if err != nil {
+		return fmt.Errorf("look at what was restored: %w", err)
+	}
+	ids, err := storage.NewDatasets(target, storage.DatasetOptions{}).IDs(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "checkpoint %s with %d lessons will serve; %d datasets are learned after the start\n",
+		served.ID, served.Meta.Lessons, len(lineage.Missing(ids)))
+	if rt.settings.S3Endpoint == "" && os.Geteuid() == 0 {
+		fmt.Fprintf(out, "restored as root: if the server runs as another user, chown -R that user %s\n", target)
+	}
+	return nil
+}
