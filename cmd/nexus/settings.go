@@ -43,7 +43,7 @@ type Settings struct {
 	TopicsDir            string  `group:"Model" var:"NEXUS_TOPICS_DIR" help:"Folder with further topic packs."`
 	Paused               bool    `group:"Model" var:"NEXUS_PAUSED" default:"false" help:"Safe mode: start with learning paused."`
 
-	RedisURL        string `group:"Queue" name:"redis-url" var:"NEXUS_REDIS_URL" secret:"url" help:"Redis to use: redis://, rediss://, unix://. Without it a redis-server on PATH is started, else one in the process."`
+	RedisURL        string `group:"Queue" name:"redis-url" var:"NEXUS_REDIS_URL" secret:"url" help:"Redis to use: redis://, rediss:// (TLS), unix://, redis-sentinel:// or redis-cluster://. Without it a redis-server on PATH is started, else one in the process."`
 	Redis           string `group:"Queue" var:"NEXUS_REDIS" default:"auto" choice:"auto,external,child,embedded" help:"Which Redis to use: auto, external (NEXUS_REDIS_URL), child (redis-server as a child), embedded (in the process)."`
 	MaxQueue        int    `group:"Queue" var:"NEXUS_MAX_QUEUE" default:"10000" range:"1:10000000" help:"Most jobs waiting in a queue; more are refused with 503."`
 	ResultRetention Period `group:"Queue" var:"NEXUS_RESULT_RETENTION" default:"24h" help:"How long the result of an ended job is kept."`

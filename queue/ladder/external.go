@@ -24,7 +24,11 @@ func startExternal(ctx context.Context, opt Options) (*Rung, error) {
 	client := t.connect(opt)
 	if err := answer(ctx, client, externalPatience); err != nil {
 		_ = client.Close()
-		return nil, fmt.Errorf("the Redis at %s does not answer: %w", t.label, err)
+		return nil, fmt.Errorf("the Redis at %s does not answer: %w%s", t.label, err, t.advice(ctx, err))
+	}
+	if err := t.fits(ctx, client); err != nil {
+		_ = client.Close()
+		return nil, fmt.Errorf("the Redis at %s: %w", t.label, err)
 	}
 	version, policy := inspect(ctx, client)
 	if version != "" && !atLeast(version, oldest) {

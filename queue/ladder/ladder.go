@@ -158,17 +158,21 @@ func (r *Rung) Stop(ctx context.Context) error {
 func answer(ctx context.Context, client redis.UniversalClient, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	var told error // the last that is not our own impatience
 	for rest := 2 * time.Millisecond; ; rest = min(2*rest, 100*time.Millisecond) {
 		err := client.Ping(ctx).Err()
-		if err == nil {
-			return nil
+		if err == nil || definite(err) {
+			return err
+		}
+		if ctx.Err() == nil || told == nil {
+			told = err
 		}
 		t := time.NewTimer(rest)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return err
+			return told
 		}
 	}
 }
