@@ -18,7 +18,7 @@ type LaneState struct {
 	Active    int64    `json:"active"`
 	Delayed   int64    `json:"delayed"` // handed back or to be retried, resting
 	Paused    bool     `json:"paused"`
-	PausedWhy string   `json:"paused_why,omitempty"`
+	PausedWhy string   `json:"paused_why,omitempty"` // or why its server holds
 	Processed int64    `json:"processed"`
 	Failed    int64    `json:"failed"`
 	OldestMS  float64  `json:"oldest_ms"` // how long the first in line has waited
@@ -35,7 +35,7 @@ func (q *Queue) Lanes(ctx context.Context) ([]LaneState, error) {
 		k := q.keys(l)
 		got, err := q.scripts.lane.Run(ctx, q.redis, []string{
 			k.pending(), k.active(), k.scheduled(), k.retry(),
-			k.paused(), k.why(), k.processed(), k.failed(),
+			k.paused(), k.why(), k.processed(), k.failed(), k.heldWhy(),
 		}, k.tasks()).Slice()
 		if err != nil {
 			return nil, unavailable("read lane "+string(l), err)

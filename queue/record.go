@@ -98,7 +98,7 @@ func (q *Queue) readLanes(ctx context.Context, id string, lanes []job.Lane) (job
 	cmds := make([]*redis.Cmd, len(lanes))
 	for i, l := range lanes {
 		k := q.keys(l)
-		cmds[i] = q.scripts.read.EvalSha(ctx, pipe, []string{k.record(id), k.pending(), k.why()}, id)
+		cmds[i] = q.scripts.read.EvalSha(ctx, pipe, []string{k.record(id), k.pending(), k.why(), k.heldWhy()}, id)
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return job.Job{}, "", err
@@ -137,7 +137,7 @@ func decodeRead(id string, reply []any) (job.Job, error) {
 }
 
 // decodeRecord turns a record's fields into a job object. position is 0 when
-// the job does not wait; why is set while its lane is paused.
+// the job does not wait; why is set while its lane is paused or held.
 func decodeRecord(id string, f map[string]string, position int, why string) (job.Job, error) {
 	j := job.Job{ID: id, Kind: job.Kind(f["kind"]), State: job.State(f["state"]), Links: job.LinksOf(id)}
 	if !j.Kind.Valid() || !j.State.Valid() {

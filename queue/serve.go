@@ -34,8 +34,9 @@ type Server struct {
 	shape    func(keys []string, args []any) shape
 	seen     chan struct{} // closed when a dequeue was recognised
 	matched  sync.Once
-	unhooked bool         // dequeues are not recognised: plain polling
-	given    atomic.Int64 // tasks with asynq
+	unhooked bool                   // dequeues are not recognised: plain polling
+	given    atomic.Int64           // tasks with asynq
+	holding  atomic.Pointer[string] // why no more are taken; empty or nil: they are
 
 	// Of asynq's one processor goroutine.
 	trouble time.Duration // rest after a failed dequeue

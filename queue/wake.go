@@ -89,6 +89,11 @@ func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys
 	if len(s.taken) > 0 {
 		return s.give()
 	}
+	if s.isHeld() {
+		s.rest()
+		s.drained = false // what came meanwhile has rung
+		return redis.NewCmdResult(nil, redis.Nil)
+	}
 	if !s.drained {
 		if cmd := s.take(ctx, client, keys, args); !errors.Is(cmd.Err(), redis.Nil) {
 			return cmd
@@ -101,6 +106,9 @@ func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys
 	case <-s.wake:
 	case <-t.C:
 	case <-s.quit.Done():
+		return redis.NewCmdResult(nil, redis.Nil)
+	}
+	if s.isHeld() {
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
 	cmd := s.take(ctx, client, keys, args)

@@ -66,11 +66,7 @@ func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) e
 	err := lane.Start(ctx)
 	if err == nil {
 		w.opt.Log.Info("this process trains", "fence", token)
-		select {
-		case <-ctx.Done():
-		case <-lost:
-		case <-t.Lost():
-		}
+		w.heed(ctx, lane, lost, t.Lost())
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()
@@ -82,6 +78,36 @@ func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) e
 		err = e
 	}
 	return err
+}
+
+// holdEvery is how often the governor is asked whether train jobs may be taken.
+const holdEvery = 500 * time.Millisecond
+
+// heed takes no train jobs while the governor says that a limit is near, until
+// this process is to train no more.
+func (w *Worker) heed(ctx context.Context, lane *queue.Server, lost, overtaken <-chan struct{}) {
+	tick := time.NewTicker(holdEvery)
+	defer tick.Stop()
+	told := ""
+	for {
+		why := w.opt.Governor.Near()
+		if err := lane.Hold(ctx, why); err != nil && ctx.Err() == nil {
+			w.opt.Log.Debug("the reason why train jobs are not taken could not be told", "error", err)
+		}
+		if (why == "") != (told == "") {
+			w.opt.Log.Info("train jobs are taken or not by the governor", "taken", why == "", "reason", why)
+		}
+		told = why
+		select {
+		case <-ctx.Done():
+			return
+		case <-lost:
+			return
+		case <-overtaken:
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // live tells whether the job of a dataset is still to be done. A dataset's job

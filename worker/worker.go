@@ -48,6 +48,8 @@ type Governor interface {
 	trainer.Governor
 	Touch()
 	Pause(reason string)
+	// Near says why no further train jobs should be taken; empty if they may.
+	Near() string
 	State() governor.State
 }
 

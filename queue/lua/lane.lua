@@ -1,4 +1,5 @@
--- KEYS: pending, active, scheduled, retry, paused, why, processed, failed
+-- KEYS: pending, active, scheduled, retry, paused, why, processed, failed,
+--       why it is held
 -- ARGV: task prefix
 -- Returns counts and how long the oldest has waited (ms)
 local oldest = redis.call('LINDEX', KEYS[1], -1)
@@ -10,6 +11,6 @@ end
 return {
   redis.call('LLEN', KEYS[1]), redis.call('LLEN', KEYS[2]),
   redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[4]),
-  redis.call('EXISTS', KEYS[5]), redis.call('GET', KEYS[6]) or '',
+  redis.call('EXISTS', KEYS[5]), redis.call('GET', KEYS[6]) or redis.call('GET', KEYS[9]) or '',
   redis.call('GET', KEYS[7]) or '0', redis.call('GET', KEYS[8]) or '0', age,
 }

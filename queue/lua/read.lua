@@ -1,4 +1,4 @@
--- KEYS: record, pending, why the lane is paused   ARGV: id
+-- KEYS: record, pending, why the lane is paused, why it is held   ARGV: id
 -- Returns {fields…, position (0: none), why}, or nil without a record
 local fields = redis.call('HGETALL', KEYS[1])
 if #fields == 0 then return nil end
@@ -6,6 +6,6 @@ local position, why = 0, ''
 if redis.call('HGET', KEYS[1], 'state') == 'queued' then
   local at = redis.call('LPOS', KEYS[2], ARGV[1], 'RANK', '-1', 'MAXLEN', '20000')
   if at then position = redis.call('LLEN', KEYS[2]) - at end
-  why = redis.call('GET', KEYS[3]) or ''
+  why = redis.call('GET', KEYS[3]) or redis.call('GET', KEYS[4]) or ''
 end
 return {fields, position, why}

@@ -63,6 +63,9 @@ type Permit struct {
 	Reason string
 	// Critical says that work in flight must stop, not only the next slice.
 	Critical bool
+	// Full says that memory lacks, so that nothing more may be learned by heart
+	// either. Heat, and a GPU that is lost, are no reason for that.
+	Full bool
 }
 
 // Governor reads the machine and answers training. Its methods may be called by
@@ -78,8 +81,7 @@ type Governor struct {
 	mu       sync.Mutex
 	state    State
 	judge    *judge
-	asked    Mode // by the rules, before callers and operators count
-	why      string
+	asked    ruling // by the rules, before callers and operators count
 	relieved time.Time
 	faults   []string
 
@@ -118,7 +120,7 @@ func New(opt Options) (*Governor, error) {
 	if opt.Relieve == nil {
 		opt.Relieve = debug.FreeOSMemory
 	}
-	g := &Governor{opt: opt, judge: newJudge(opt.Limits, opt.UseGPU), asked: ModeIdle}
+	g := &Governor{opt: opt, judge: newJudge(opt.Limits, opt.UseGPU), asked: ruling{mode: ModeIdle}}
 	g.state = State{Mode: ModeIdle, Limits: opt.Limits}
 	g.state.Cores = float64(runtime.GOMAXPROCS(0))
 	return g, nil
@@ -190,13 +192,27 @@ func (g *Governor) Permit() Permit {
 	mode, reason, share := g.decide(now)
 	switch mode {
 	case ModePaused, ModeCooling:
-		return Permit{HandBack: true, RetryAfter: g.opt.RetryAfter, Reason: "governor: " + reason, Critical: mode == ModeCooling}
+		g.mu.Lock()
+		full := g.asked.full != ""
+		g.mu.Unlock()
+		return Permit{HandBack: true, RetryAfter: g.opt.RetryAfter, Reason: "governor: " + reason, Critical: mode == ModeCooling, Full: full}
 	}
 	g.mu.Lock()
 	cores := g.state.Cores
 	g.mu.Unlock()
 	g.budget.setRate(now, share/100*cores)
 	return Permit{Wait: min(g.budget.wait(now), longestWait)}
+}
+
+// Near says why no further jobs should be taken: a limit of memory is near,
+// though not passed. It is empty if none is.
+func (g *Governor) Near() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.asked.near == "" {
+		return ""
+	}
+	return "governor: " + g.asked.near
 }
 
 // State returns what was last seen and what is decided now.
@@ -213,7 +229,7 @@ func (g *Governor) State() State {
 // decide joins what the rules ask with what callers and operators do.
 func (g *Governor) decide(now time.Time) (mode Mode, reason string, share float64) {
 	g.mu.Lock()
-	mode, reason = g.asked, g.why
+	mode, reason = g.asked.mode, g.asked.why
 	g.mu.Unlock()
 
 	active := now.Sub(time.Unix(0, g.called.Load())) < g.opt.ActiveFor
@@ -252,9 +268,9 @@ func (g *Governor) observe(ctx context.Context) {
 	}
 
 	g.mu.Lock()
-	before := g.asked
-	g.asked, g.why = g.judge.see(reading)
-	after, why := g.asked, g.why
+	before := g.asked.mode
+	g.asked = g.judge.see(reading)
+	after, why := g.asked.mode, g.asked.why
 	peak := max(g.state.PeakMB, reading.ProcessMB)
 	g.state.Reading, g.state.PeakMB = reading, peak
 	fresh := !slices.Equal(g.faults, reading.Faults)

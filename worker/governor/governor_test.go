@@ -133,6 +133,7 @@ func TestFaultMatrix(t *testing.T) {
 
 				s.set(c.change, c.err)
 				tick()
+				tick() // the first one also sees a rise
 				held(t, g, c.mode, c.says)
 				if c.almost != nil {
 					s.set(c.almost, nil)
@@ -171,6 +172,68 @@ func held(t *testing.T, g *governor.Governor, mode governor.Mode, says string) {
 	}
 	if p.Critical != (mode == governor.ModeCooling) {
 		t.Errorf("in mode %s work in flight stops: %v", mode, p.Critical)
+	}
+}
+
+// What grows fast is stopped before it passes the limit, and not after.
+func TestWhatGrowsFastIsStoppedBeforeTheLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{}
+		at := func(mb float64) {
+			s.set(func(r *governor.Reading) { r.ProcessMB = mb }, nil)
+			tick()
+		}
+		s.set(nil, nil)
+		g := start(t, s, false)
+		for mb := 300.0; mb <= 1500; mb += 600 {
+			at(mb)
+			if p := g.Permit(); p.HandBack {
+				t.Fatalf("at %g MB of 4096 training is refused: %+v", mb, p)
+			}
+		}
+		at(3000) // the next reading but one would be 6000
+		held(t, g, governor.ModePaused, "memory of the process 3000 MB and 1500 more at each reading, limit 4096")
+		if why := g.Near(); !strings.Contains(why, "limit 4096") {
+			t.Errorf("jobs are taken although the limit is near: %q", why)
+		}
+		at(3000)
+		if p := g.Permit(); p.HandBack || g.Near() != "" {
+			t.Errorf("once it stands, training is refused: %+v, %q", p, g.Near())
+		}
+	})
+}
+
+// Near a limit of memory jobs in hand go on and no new ones are taken; heat is
+// no reason not to take lessons into memory.
+func TestJobsAreNotTakenNearALimitOfMemory(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*governor.Reading)
+		near   bool
+		stops  bool
+		full   bool
+	}{
+		"well":         {func(*governor.Reading) {}, false, false, false},
+		"near":         {func(r *governor.Reading) { r.ProcessMB = 3_700 }, true, false, false},
+		"full":         {func(r *governor.Reading) { r.ProcessMB = 4_000 }, true, true, true},
+		"machine full": {func(r *governor.Reading) { r.MemoryUsedMB = 7_900 }, true, true, true},
+		"hot":          {func(r *governor.Reading) { r.GPUs[0].TemperatureC = 95 }, false, true, false},
+		"hot and full": {func(r *governor.Reading) { r.GPUs[0].TemperatureC, r.ProcessMB = 95, 4_000 }, true, true, true},
+		"lost":         {func(r *governor.Reading) { r.GPUs[0].Lost = "gone" }, false, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &script{}
+				s.set(c.change, nil)
+				g := start(t, s, true)
+				p := g.Permit()
+				if got := g.Near() != ""; got != c.near || p.HandBack != c.stops || p.Full != c.full {
+					t.Errorf("near %v (%s), permit %+v", got, g.Near(), p)
+				}
+			})
+		})
 	}
 }
 

@@ -40,6 +40,7 @@ const (
 	throttleLeave  = 0.80
 	machineEnter   = 95 // percent of the machine's memory
 	machineLeave   = 90
+	risingReadings = 2
 	coolerByC      = 3  // °C below a line before it counts as left
 	freerByPercent = 10 // points of utilisation below the limit
 )
@@ -51,37 +52,43 @@ type rule struct {
 	// look returns the reason if the rule enters; held says that it holds
 	// already, when the lower line counts.
 	look func(r Reading, held bool) string
+	// memory marks rules on memory: learning more, even by heart, and taking
+	// more jobs would make it worse, which is not so with heat.
+	memory bool
+	// passing marks rules that hold for one reading at a time.
+	passing bool
 }
 
 // rules are those that the limits give. GPU rules count only where the model
 // runs on the GPU: a hot GPU is no reason to stop work on the CPU.
 func rules(l Limits, useGPU bool) []rule {
 	all := []rule{
-		{ModeThrottled, func(r Reading, held bool) string {
+		{mode: ModeThrottled, memory: true, look: func(r Reading, held bool) string {
 			return overShare("memory of the process", r.ProcessMB, l.MemoryMB, line(held, throttleEnter, throttleLeave))
 		}},
-		{ModePaused, func(r Reading, held bool) string {
+		{mode: ModePaused, memory: true, look: func(r Reading, held bool) string {
 			return overShare("memory of the process", r.ProcessMB, l.MemoryMB, line(held, memoryEnter, memoryLeave))
 		}},
-		{ModePaused, func(r Reading, held bool) string {
+		{mode: ModePaused, memory: true, look: func(r Reading, held bool) string {
 			if p := r.MemoryPercent(); p >= line(held, machineEnter, machineLeave) {
 				return fmt.Sprintf("memory of the machine %.0f %% used (%.0f of %.0f MB)", p, r.MemoryUsedMB, r.MemoryTotalMB)
 			}
 			return ""
 		}},
-		{ModeThrottled, func(r Reading, held bool) string {
+		{mode: ModeThrottled, look: func(r Reading, held bool) string {
 			return tooHot("CPU", r.CPUTemperature, r.CPUHigh, line(held, 0, coolerByC))
 		}},
-		{ModeCooling, func(r Reading, held bool) string {
+		{mode: ModeCooling, look: func(r Reading, held bool) string {
 			return tooHot("CPU", r.CPUTemperature, r.CPUCritical, line(held, 0, 2*coolerByC))
 		}},
+		rising("memory of the process", l.MemoryMB, func(r Reading) float64 { return r.ProcessMB }),
 	}
 	if !useGPU {
 		return all
 	}
 	return append(
 		all,
-		rule{ModePaused, func(r Reading, _ bool) string {
+		rule{mode: ModePaused, look: func(r Reading, _ bool) string {
 			if len(r.GPUs) == 0 {
 				return "the GPU is gone"
 			}
@@ -92,28 +99,44 @@ func rules(l Limits, useGPU bool) []rule {
 				return ""
 			})
 		}},
-		rule{ModePaused, func(r Reading, held bool) string {
+		rule{mode: ModePaused, look: func(r Reading, held bool) string {
 			return eachGPU(r, func(g GPU) string {
 				return overPoints(fmt.Sprintf("GPU %d memory", g.Index), g.MemoryPercent(), l.GPUMemory, line(held, memoryEnter, memoryLeave)*l.GPUMemory)
 			})
 		}},
-		rule{ModeThrottled, func(r Reading, held bool) string {
+		rule{mode: ModeThrottled, look: func(r Reading, held bool) string {
 			return eachGPU(r, func(g GPU) string {
 				return overPoints(fmt.Sprintf("GPU %d utilisation", g.Index), g.UtilizationPercent, l.GPUUtilization, l.GPUUtilization-line(held, 0, freerByPercent))
 			})
 		}},
-		rule{ModeThrottled, func(r Reading, held bool) string {
+		rule{mode: ModeThrottled, look: func(r Reading, held bool) string {
 			return eachGPU(r, func(g GPU) string {
 				return tooHot(fmt.Sprintf("GPU %d", g.Index), g.TemperatureC, l.GPUWarning, line(held, 0, coolerByC))
 			})
 		}},
-		rule{ModeCooling, func(r Reading, held bool) string {
+		rule{mode: ModeCooling, look: func(r Reading, held bool) string {
 			return eachGPU(r, func(g GPU) string {
 				// Cooling ends below the warning line, not just below the critical one.
 				return tooHot(fmt.Sprintf("GPU %d", g.Index), g.TemperatureC, l.GPUCritical, line(held, 0, l.GPUCritical-l.GPUWarning))
 			})
 		}},
 	)
+}
+
+// rising stops before a limit is passed by what grows too fast for the margin
+// below it: at the pace of the last reading it would be over the limit two
+// readings on.
+func rising(what string, limit float64, value func(Reading) float64) rule {
+	var last float64
+	return rule{mode: ModePaused, memory: true, passing: true, look: func(r Reading, _ bool) string {
+		now := value(r)
+		before := last
+		last = now
+		if before <= 0 || now <= before || now+risingReadings*(now-before) < limit {
+			return ""
+		}
+		return fmt.Sprintf("%s %.0f MB and %.0f more at each reading, limit %.0f", what, now, now-before, limit)
+	}}
 }
 
 func line(held bool, enter, leave float64) float64 {
@@ -164,16 +187,36 @@ func newJudge(l Limits, useGPU bool) *judge {
 	return &judge{rules: r, held: make([]bool, len(r))}
 }
 
+// ruling is what the rules ask for.
+type ruling struct {
+	mode Mode
+	why  string
+	// full says why nothing more may be learned, not even by heart; it is the
+	// reason of a rule on memory that stops.
+	full string
+	// near says why no more jobs may be taken: a limit of memory is near.
+	near string
+}
+
 // see takes a reading and returns the most severe mode that it asks for, with
 // the reason; ModeIdle if no rule holds.
-func (j *judge) see(r Reading) (Mode, string) {
-	mode, reason := ModeIdle, ""
+func (j *judge) see(r Reading) ruling {
+	out := ruling{mode: ModeIdle}
 	for i, rule := range j.rules {
 		why := rule.look(r, j.held[i])
-		j.held[i] = why != ""
-		if why != "" && rule.mode.severity() > mode.severity() {
-			mode, reason = rule.mode, why
+		j.held[i] = why != "" && !rule.passing
+		if why == "" {
+			continue
+		}
+		if rule.mode.severity() > out.mode.severity() {
+			out.mode, out.why = rule.mode, why
+		}
+		if rule.memory {
+			out.near = why
+			if rule.mode == ModePaused {
+				out.full = why
+			}
 		}
 	}
-	return mode, reason
+	return out
 }

@@ -188,7 +188,7 @@ func (a *actor) hindrance() (why string, after time.Duration) {
 	if a.opt.Control().Paused {
 		return "learning is paused", pausedFor
 	}
-	if p := a.opt.Governor.Permit(); p.HandBack && !p.Critical {
+	if p := a.opt.Governor.Permit(); p.HandBack && p.Full {
 		return p.Reason, p.RetryAfter
 	}
 	if a.stale || a.opt.Storage.Open() {

@@ -176,6 +176,13 @@ func (a *actor) slice(ctx context.Context) {
 		a.charge(func() { s.loss, err = s.learner.Step() })
 		return err
 	})
+	if p := a.opt.Governor.Permit(); err != nil && p.HandBack {
+		// A device that is lost, or has no memory left, fails what runs on it: the
+		// job is not at fault.
+		a.opt.Log.Warn("a gradient step failed on a machine that is not well", "error", err, "reason", p.Reason)
+		a.giveUp(p.Reason, p.RetryAfter)
+		return
+	}
 	if err != nil {
 		a.failed(s, fmt.Errorf("gradient step %d of %d: %w", s.learner.Done(), s.learner.Total(), err))
 		return

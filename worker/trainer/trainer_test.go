@@ -277,7 +277,7 @@ func TestTheGovernorHandsJobsBack(t *testing.T) {
 	r.isHandedBack(hot.Reason)
 	// Heat does not keep lessons out of memory; lack of memory does.
 	b.train(tr, b.teach("", "cool → it")).succeeds()
-	full := governor.Permit{HandBack: true, Reason: "governor: memory of the process 4090 MB, limit 4096", RetryAfter: time.Second}
+	full := governor.Permit{HandBack: true, Full: true, Reason: "governor: memory of the process 4090 MB, limit 4096", RetryAfter: time.Second}
 	b.governor.permit.Store(&full)
 	b.train(tr, b.teach("", "more → of it")).isHandedBack(full.Reason)
 

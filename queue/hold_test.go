@@ -1,0 +1,45 @@
+package queue
+
+import (
+	"testing"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+func TestAHeldServerTakesNothingAndSaysWhy(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		g := newGate()
+		q := t.open(Options{})
+		s := t.serve(q, job.LaneBatch, 4, g.handle)
+		first := t.submit(interact("runs already")).ID
+		<-g.started
+		const why = "governor: memory"
+		if err := s.Hold(t.ctx, why); err != nil {
+			t.Fatal(err)
+		}
+		waits := t.submit(interact("waits")).ID
+		if lane := t.lane(job.LaneBatch); lane.PausedWhy != why || lane.Paused || lane.Pending != 1 || lane.Active != 1 {
+			t.Errorf("lane %+v", lane)
+		}
+		j, err := t.q.Job(t.ctx, waits)
+		if err != nil || j.WaitingFor == nil || *j.WaitingFor != why || j.QueuePosition == nil {
+			t.Errorf("the job that waits: %+v, %v", j, err)
+		}
+		g.let <- job.Answer{}
+		t.untilState(first, job.StateSucceeded)
+		if n := len(g.started); n != 0 {
+			t.Errorf("a held server took %d jobs", n)
+		}
+		for range 2 {
+			if err := s.Hold(t.ctx, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-g.started
+		g.let <- job.Answer{}
+		t.untilState(waits, job.StateSucceeded)
+		if lane := t.lane(job.LaneBatch); lane.PausedWhy != "" {
+			t.Errorf("lane %+v", lane)
+		}
+	})
+}
