@@ -119,8 +119,12 @@ func (c *Checkpoints) Manifest(ctx context.Context, id string) (Manifest, error)
 	}
 	m, err := c.tryManifest(ctx, key, id)
 	if errors.Is(err, ErrCorrupt) {
-		// Once more: a fault of the wire must not condemn good bytes.
-		if m, err = c.tryManifest(ctx, key, id); errors.Is(err, ErrCorrupt) {
+		// Once more: a fault of the wire must not condemn good bytes, and a store
+		// with a second place may have them there.
+		if err = mend(ctx, c.store, key); err == nil {
+			m, err = c.tryManifest(ctx, key, id)
+		}
+		if errors.Is(err, ErrCorrupt) {
 			c.setAside(ctx, "checkpoint "+id+" is damaged", err, key)
 		}
 	}
@@ -207,7 +211,7 @@ func (c *Checkpoints) readParts(ctx context.Context, refs []PartRef, keep bool) 
 				mu.Lock()
 				defer mu.Unlock()
 				if bad == "" && errors.Is(err, ErrCorrupt) {
-					bad = ref.Stored.key()
+					bad = ref.Stored.Key()
 				}
 				return err
 			}

@@ -137,7 +137,13 @@ func (c *Checkpoints) Promote(ctx context.Context, id string) (Head, error) {
 		if err != nil {
 			return Head{}, err
 		}
-		return h, c.restore(ctx, m)
+		if err := c.restore(ctx, m); err != nil {
+			return h, err
+		}
+		if err := c.register(ctx, func(r *Registry) { r.Verified[id] = c.now() }); err != nil {
+			c.opt.Log.Warn("that a checkpoint was verified could not be noted", "checkpoint", id, "error", err)
+		}
+		return h, nil
 	}
 	return Head{}, fmt.Errorf("promote checkpoint %s: the head moved %d times meanwhile: %w", id, maxSwaps, ErrConflict)
 }

@@ -16,6 +16,7 @@ const (
 	datasetsPrefix = "datasets/"
 	headKey        = "head.json"
 	controlKey     = "control.json"
+	registryKey    = "registry.json"
 
 	// Corrupted is the folder that takes what was found damaged.
 	Corrupted = "corrupted/"

@@ -36,7 +36,8 @@ type StoredRef struct {
 	Encoding string `json:"encoding"`
 }
 
-func (s StoredRef) key() string { return partsPrefix + s.SHA256 }
+// Key is where the object lies in a store.
+func (s StoredRef) Key() string { return partsPrefix + s.SHA256 }
 
 func digest(b []byte) string {
 	sum := sha256.Sum256(b)
@@ -97,17 +98,20 @@ func compress(data []byte) ([]byte, error) {
 func readPart(ctx context.Context, store Store, ref PartRef, keep bool) ([]byte, error) {
 	data, err := tryPart(ctx, store, ref, keep)
 	if errors.Is(err, ErrCorrupt) {
-		// Once more: a fault of the wire must not condemn good bytes.
-		data, err = tryPart(ctx, store, ref, keep)
+		// Once more: a fault of the wire must not condemn good bytes, and a store
+		// with a second place may have them there.
+		if err = mend(ctx, store, ref.Stored.Key()); err == nil {
+			data, err = tryPart(ctx, store, ref, keep)
+		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("part %s (%s): %w", ref.Name, ref.Stored.key(), err)
+		return nil, fmt.Errorf("part %s (%s): %w", ref.Name, ref.Stored.Key(), err)
 	}
 	return data, nil
 }
 
 func tryPart(ctx context.Context, store Store, ref PartRef, keep bool) (data []byte, err error) {
-	object, err := store.Get(ctx, ref.Stored.key())
+	object, err := store.Get(ctx, ref.Stored.Key())
 	if errors.Is(err, ErrNotFound) {
 		return nil, fmt.Errorf("%w: it is missing", ErrCorrupt)
 	}

@@ -112,7 +112,7 @@ func (c *Checkpoints) collect(ctx context.Context, done *Pruned) error {
 	named := make(map[string]bool)
 	for _, m := range manifests {
 		for _, p := range m.Parts {
-			named[p.Stored.key()] = true
+			named[p.Stored.Key()] = true
 		}
 	}
 	// Age is measured on the clock of the store, which wrote the times, but a

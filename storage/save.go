@@ -102,7 +102,7 @@ func (c *Checkpoints) write(ctx context.Context, from Manifest, parent string, p
 		return Manifest{}, err
 	}
 	for _, p := range m.Parts {
-		if size, ok := present[p.Stored.key()]; !ok || size != p.Stored.Size {
+		if size, ok := present[p.Stored.Key()]; !ok || size != p.Stored.Size {
 			if _, err := c.storeParts(ctx, m.Parts, parts); err != nil {
 				return Manifest{}, err
 			}
@@ -149,7 +149,7 @@ func (c *Checkpoints) storeParts(ctx context.Context, have []PartRef, parts []Pa
 	}
 	stored := make(map[string]StoredRef, len(have))
 	for _, p := range have {
-		if size, ok := present[p.Stored.key()]; ok && size == p.Stored.Size {
+		if size, ok := present[p.Stored.Key()]; ok && size == p.Stored.Size {
 			stored[p.SHA256] = p.Stored
 		}
 	}
@@ -186,7 +186,7 @@ func (c *Checkpoints) storePart(ctx context.Context, sum string, p Part) (Stored
 		sum = digest(b)
 	}
 	ref := StoredRef{SHA256: sum, Size: int64(len(b)), Encoding: encoding}
-	if err := c.store.Put(ctx, ref.key(), Body(b)); err != nil {
+	if err := c.store.Put(ctx, ref.Key(), Body(b)); err != nil {
 		return StoredRef{}, fmt.Errorf("write part %s: %w", p.Name, err)
 	}
 	return ref, nil

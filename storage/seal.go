@@ -36,6 +36,7 @@ const (
 	kindDataset  = "dataset"
 	kindHead     = "head"
 	kindControl  = "control"
+	kindRegistry = "registry"
 )
 
 // seal wraps body into an envelope, ended by a newline.

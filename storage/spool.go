@@ -99,3 +99,14 @@ func (h headed) ReadAt(p []byte, off int64) (int, error) {
 	m, err := h.body.ReadAt(p[n:], off+int64(n)-int64(len(h.head)))
 	return n + m, err
 }
+
+// Spool takes a stream of unknown length and gives it back for random access,
+// in bounded memory: beyond 1 MiB it is a temporary file that nobody else sees.
+type Spool struct{ spool }
+
+// NewSpool returns an empty spool; its file would lie in folder, or in the
+// system's temporary folder if that is empty. It must be closed.
+func NewSpool(folder string) *Spool { return &Spool{spool{dir: folder}} }
+
+// Section is all that was written.
+func (s *Spool) Section() *io.SectionReader { return io.NewSectionReader(&s.spool, 0, s.size) }

@@ -1,0 +1,257 @@
+package mirror
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// maxTries bounds how often a record is compared again because another writer
+// was faster.
+const maxTries = 16
+
+// content is a record in one place; there is none if version is Absent.
+type content struct {
+	bytes   []byte
+	version storage.Version
+}
+
+func (c content) absent() bool { return c.version == storage.Absent }
+
+func (c content) same(o content) bool {
+	return c.absent() == o.absent() && bytes.Equal(c.bytes, o.bytes)
+}
+
+func read(ctx context.Context, s storage.Store, key string) (content, error) {
+	b, v, err := s.Read(ctx, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return content{}, nil
+	}
+	return content{b, v}, err
+}
+
+// syncRecord makes folder and bucket agree on a record. The side that has left
+// what they last agreed on has moved, and the other follows; if both have,
+// prefer decides. Both are written by compare-and-swap, so that whatever is
+// written meanwhile, on any host, is compared again and never lost unseen.
+func (s *Store) syncRecord(ctx context.Context, key string) error {
+	done, err := s.turn(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return s.syncTurn(ctx, key)
+}
+
+// turn waits until no other comparison of the record runs in this process: two
+// at once could note what was agreed on in the wrong order.
+func (s *Store) turn(ctx context.Context, key string) (done func(), err error) {
+	t, _ := s.turns.LoadOrStore(key, make(chan struct{}, 1))
+	c, ok := t.(chan struct{})
+	if !ok {
+		return nil, fmt.Errorf("sync record %s: %w", key, storage.ErrBadKey)
+	}
+	select {
+	case c <- struct{}{}:
+		return func() { <-c }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *Store) syncTurn(ctx context.Context, key string) error {
+	for range maxTries {
+		err := s.trySync(ctx, key)
+		if !errors.Is(err, storage.ErrConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("sync record %s: %d times %w", key, maxTries, storage.ErrConflict)
+}
+
+func (s *Store) trySync(ctx context.Context, key string) error {
+	base, err := read(ctx, s.local, synced+key)
+	if err != nil {
+		return err
+	}
+	here, err := read(ctx, s.local, key)
+	if err != nil {
+		return err
+	}
+	there, err := read(ctx, s.remote, key)
+	if err != nil {
+		return err
+	}
+	switch {
+	case here.same(there):
+		if here.absent() || base.same(here) {
+			return nil
+		}
+		return s.agree(ctx, key, here.bytes)
+	case here.absent():
+		return s.pull(ctx, key, here, there)
+	case there.absent() && !base.absent() && key == headKey:
+		return s.emptied(ctx)
+	case there.absent(), there.same(base):
+		return s.push(ctx, key, here, there)
+	case here.same(base):
+		return s.pull(ctx, key, here, there)
+	case prefersHere(key, here.bytes, there.bytes):
+		s.opt.Log.Warn("a record was changed here and in the bucket; this host's is the later one", "record", key)
+		return s.push(ctx, key, here, there)
+	}
+	s.opt.Log.Warn("a record was changed here and in the bucket; the bucket's holds", "record", key)
+	return s.pull(ctx, key, here, there)
+}
+
+// emptied begins anew with a bucket that has lost its head: everything in the
+// folder goes there again.
+func (s *Store) emptied(ctx context.Context) error {
+	s.opt.Log.Error("the bucket was emptied; it is filled again from this folder", "bucket", s.state.Bucket)
+	if err := s.local.Delete(ctx, bucketKey); err != nil {
+		return err
+	}
+	s.Kick()
+	return fmt.Errorf("the bucket was emptied: %w", storage.ErrUnavailable)
+}
+
+// superseded is the version of what is no longer there.
+const superseded storage.Version = "superseded"
+
+// trySwap changes a record in the bucket and then here.
+func (s *Store) trySwap(ctx context.Context, key string, old storage.Version, body []byte) (storage.Version, error) {
+	done, err := s.turn(ctx, key)
+	if err != nil {
+		return storage.Absent, err
+	}
+	defer done()
+	if err := s.syncTurn(ctx, key); err != nil {
+		return storage.Absent, err
+	}
+	here, err := read(ctx, s.local, key)
+	if err != nil {
+		return storage.Absent, err
+	}
+	there, err := read(ctx, s.remote, key)
+	if err != nil {
+		return storage.Absent, err
+	}
+	if here.version != old || !here.same(there) {
+		return storage.Absent, fmt.Errorf("swap %s: %w", key, storage.ErrConflict)
+	}
+	// A first try whose answer was lost gives a conflict too: the caller reads
+	// again and finds its own change.
+	if _, err := s.remote.Swap(ctx, key, there.version, body); err != nil {
+		return storage.Absent, err
+	}
+	v, err := s.local.Swap(ctx, key, old, body)
+	if errors.Is(err, storage.ErrConflict) {
+		// Another process on this folder brought it, or what came after it; of
+		// that the caller knows nothing, so its next Swap must fail.
+		now, err := read(ctx, s.local, key)
+		if !bytes.Equal(now.bytes, body) {
+			now.version = superseded
+		}
+		return now.version, err
+	}
+	if err != nil {
+		return storage.Absent, err
+	}
+	return v, s.agree(ctx, key, body)
+}
+
+// prefersHere decides between two records that moved apart. Heads: that of the
+// newer trainer, and else the bucket's, which the others follow already; what
+// only the other branch had learned is learned again, since the datasets are
+// there. Control records: the later one. Others: the bucket's.
+func prefersHere(key string, here, there []byte) bool {
+	switch key {
+	case headKey:
+		var a, b struct{ Body storage.Head }
+		if json.Unmarshal(here, &a) != nil || json.Unmarshal(there, &b) != nil {
+			return false
+		}
+		return a.Body.Fence > b.Body.Fence && b.Body.Why == "save"
+	case controlKey:
+		var a, b struct {
+			Body struct {
+				UpdatedAt time.Time `json:"updated_at"`
+			}
+		}
+		if json.Unmarshal(here, &a) != nil || json.Unmarshal(there, &b) != nil {
+			return false
+		}
+		return a.Body.UpdatedAt.After(b.Body.UpdatedAt)
+	}
+	return false
+}
+
+// push writes the folder's record to the bucket. The head waits for its
+// checkpoint.
+func (s *Store) push(ctx context.Context, key string, here, there content) error {
+	if key == headKey {
+		ready, err := s.uploaded(ctx, here.bytes)
+		if err != nil || !ready {
+			return err
+		}
+	}
+	if _, err := s.remote.Swap(ctx, key, there.version, here.bytes); err != nil {
+		if !errors.Is(err, storage.ErrConflict) {
+			return err
+		}
+		// The own first try, whose answer was lost, is no conflict.
+		if now, again := read(ctx, s.remote, key); again != nil || !now.same(here) {
+			return err
+		}
+	}
+	if err := s.agree(ctx, key, here.bytes); err != nil {
+		return err
+	}
+	s.opt.Changed(key)
+	return nil
+}
+
+// pull writes the bucket's record to the folder. The head waits until its
+// checkpoint is here, where models are loaded.
+func (s *Store) pull(ctx context.Context, key string, here, there content) error {
+	if key == headKey && s.opt.Whole {
+		var r struct{ Body storage.Head }
+		if err := json.Unmarshal(there.bytes, &r); err != nil {
+			return fmt.Errorf("read the bucket's head: %w: %w", storage.ErrCorrupt, err)
+		}
+		if err := s.there.CopyTo(ctx, s.here, r.Body.Checkpoint); err != nil {
+			return fmt.Errorf("fetch checkpoint %s: %w", r.Body.Checkpoint, err)
+		}
+	}
+	if _, err := s.local.Swap(ctx, key, here.version, there.bytes); err != nil {
+		return err
+	}
+	if err := s.agree(ctx, key, there.bytes); err != nil {
+		return err
+	}
+	s.opt.Changed(key)
+	return nil
+}
+
+// agree notes what folder and bucket both have.
+func (s *Store) agree(ctx context.Context, key string, b []byte) error {
+	return s.local.Put(ctx, synced+key, storage.Body(b))
+}
+
+// uploaded reports whether the checkpoint that a head names is in the bucket.
+func (s *Store) uploaded(ctx context.Context, head []byte) (bool, error) {
+	var r struct{ Body storage.Head }
+	if err := json.Unmarshal(head, &r); err != nil {
+		return false, fmt.Errorf("read the head: %w: %w", storage.ErrCorrupt, err)
+	}
+	key := manifestPrefix + r.Body.Checkpoint + manifestSuffix
+	if marked, err := s.marked(ctx, key); err != nil || marked {
+		return false, err
+	}
+	return true, nil
+}

@@ -1,0 +1,115 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// State says how far the bucket is behind the folder.
+type State struct {
+	Bucket string
+	// Reached is when the bucket last agreed with the folder in full; zero is never.
+	Reached time.Time
+	// Pending is how many datasets, checkpoints and records wait for the bucket,
+	// Since when the first of them does.
+	Pending int
+	Since   time.Time
+	// Fault is why the last try failed; empty if it did not.
+	Fault string
+}
+
+// State returns how far the bucket is behind.
+func (s *Store) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Waiting returns the checkpoints that are not in the bucket yet.
+func (s *Store) Waiting(ctx context.Context) (map[string]bool, error) {
+	marks, err := s.local.List(ctx, outbox+manifestPrefix)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]bool, len(marks))
+	for _, m := range marks {
+		out[manifestID(strings.TrimPrefix(m.Key, outbox))] = true
+	}
+	return out, nil
+}
+
+func (s *Store) away() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.Fault != ""
+}
+
+// fault notes that an exchange failed; the queue finds out when it is over.
+func (s *Store) fault(err error) {
+	s.mu.Lock()
+	s.state.Fault = err.Error()
+	s.mu.Unlock()
+	s.Kick()
+}
+
+// note takes down how a sync went, and says what changed.
+func (s *Store) note(err error) {
+	pending, since := s.pending()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Pending, s.state.Since = pending, since
+	if err == nil {
+		if s.failed != "" {
+			s.opt.Log.Info("the bucket answers again", "bucket", s.state.Bucket, "pending", pending)
+		}
+		s.state.Fault, s.failed = "", ""
+		s.state.Reached = s.opt.Now()
+		return
+	}
+	s.state.Fault = err.Error()
+	if kind := kindOf(err); kind != s.failed {
+		s.failed = kind
+		s.opt.Log.Error("the bucket cannot be kept up to date; serving and training go on from the local folder", "bucket", s.state.Bucket, "pending", pending, "error", err)
+	}
+}
+
+// kindOf names the sort of a fault, so that each is said once.
+func kindOf(err error) string {
+	for _, kind := range []error{storage.ErrDenied, storage.ErrFull, storage.ErrReadOnly, storage.ErrCorrupt, storage.ErrUnavailable} {
+		if errors.Is(err, kind) {
+			return kind.Error()
+		}
+	}
+	return "other"
+}
+
+// pending counts what waits for the bucket.
+func (s *Store) pending() (n int, since time.Time) {
+	ctx := context.Background()
+	older := func(t time.Time) {
+		n++
+		if since.IsZero() || t.Before(since) {
+			since = t
+		}
+	}
+	// A folder that cannot be read is told of by whoever needs it.
+	marks, _ := s.local.List(ctx, outbox)
+	for _, m := range marks {
+		older(m.ModTime)
+	}
+	for _, key := range []string{headKey, controlKey, registryKey} {
+		here, err := read(ctx, s.local, key)
+		base, err2 := read(ctx, s.local, synced+key)
+		if err != nil || err2 != nil || here.absent() || here.same(base) {
+			continue
+		}
+		if i, err := s.local.Stat(ctx, key); err == nil {
+			older(i.ModTime)
+		}
+	}
+	return n, since
+}

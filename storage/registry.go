@@ -1,0 +1,103 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+)
+
+// Registry is what the cluster knows of its checkpoints beyond what they say
+// themselves.
+type Registry struct {
+	// Version counts the updates.
+	Version int64 `json:"version"`
+	// Challenger is the checkpoint that answers in the shadow; empty is none.
+	Challenger string `json:"challenger,omitempty"`
+	// Verified is when each checkpoint was last read in full and found whole.
+	Verified map[string]time.Time `json:"verified,omitempty"`
+}
+
+// Registry returns the record, by one small read. A damaged one counts as
+// empty: nothing in it cannot be found out or set again.
+func (c *Checkpoints) Registry(ctx context.Context) (Registry, error) {
+	r, _, err := c.readRegistry(ctx)
+	return r, err
+}
+
+func (c *Checkpoints) readRegistry(ctx context.Context) (Registry, Version, error) {
+	b, version, err := c.store.Read(ctx, registryKey)
+	if errors.Is(err, ErrNotFound) {
+		return Registry{}, Absent, nil
+	}
+	if err != nil {
+		return Registry{}, Absent, fmt.Errorf("read the registry of checkpoints: %w", err)
+	}
+	var r Registry
+	if err := unseal(b, kindRegistry, &r); err != nil {
+		if errors.Is(err, errNewer) {
+			return Registry{}, Absent, fmt.Errorf("read the registry of checkpoints: %w", err)
+		}
+		c.opt.Log.Warn("the registry of checkpoints is damaged; it begins anew", "error", err)
+		return Registry{}, version, nil
+	}
+	return r, version, nil
+}
+
+// SetChallenger names the checkpoint that answers in the shadow; empty is none.
+// ErrNotFound, ErrCorrupt.
+func (c *Checkpoints) SetChallenger(ctx context.Context, id string) error {
+	if id != "" {
+		if err := c.Verify(ctx, id); err != nil {
+			return err
+		}
+	}
+	return c.register(ctx, func(r *Registry) {
+		r.Challenger = id
+		if id != "" {
+			r.Verified[id] = c.now()
+		}
+	})
+}
+
+// noteVerified remembers that checkpoints were found whole, and forgets those
+// that are gone.
+func (c *Checkpoints) noteVerified(ctx context.Context, whole, kept []string) error {
+	return c.register(ctx, func(r *Registry) {
+		for _, id := range whole {
+			r.Verified[id] = c.now()
+		}
+		have := make(map[string]bool, len(kept))
+		for _, id := range kept {
+			have[id] = true
+		}
+		maps.DeleteFunc(r.Verified, func(id string, _ time.Time) bool { return !have[id] })
+	})
+}
+
+func (c *Checkpoints) register(ctx context.Context, change func(*Registry)) error {
+	for range maxSwaps {
+		r, version, err := c.readRegistry(ctx)
+		if err != nil {
+			return err
+		}
+		if r.Verified == nil {
+			r.Verified = map[string]time.Time{}
+		}
+		change(&r)
+		r.Version++
+		b, err := seal(kindRegistry, r)
+		if err != nil {
+			return err
+		}
+		_, err = c.store.Swap(ctx, registryKey, version, b)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return fmt.Errorf("update the registry of checkpoints: %w", err)
+		}
+	}
+	return fmt.Errorf("update the registry of checkpoints: %d times %w", maxSwaps, ErrConflict)
+}

@@ -1,0 +1,65 @@
+package storage
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// VerifyObject reads an object and tells by its key alone whether its bytes are
+// those that were stored: a part has its digest for a name, a dataset has one
+// in its header, a record in its envelope. ErrCorrupt; ErrBadKey for what has
+// no such proof. Errors of the reader are passed on.
+func VerifyObject(key string, r io.Reader) error {
+	if sum, ok := strings.CutPrefix(key, partsPrefix); ok && checkDigest(sum) == nil {
+		h := sha256.New()
+		if _, err := io.Copy(h, r); err != nil {
+			return fmt.Errorf("read %s: %w", key, err)
+		}
+		if got := hex.EncodeToString(h.Sum(nil)); got != sum {
+			return fmt.Errorf("%w: %s has the SHA-256 %s", ErrCorrupt, key, got)
+		}
+		return nil
+	}
+	if id, ok := datasetID(key); ok {
+		return verifyDataset(r, id)
+	}
+	b, err := io.ReadAll(io.LimitReader(r, MaxRecord+1))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	if id, ok := manifestID(key); ok {
+		_, err = decodeManifest(b, id)
+		return err
+	}
+	switch key {
+	case headKey:
+		return unseal(b, kindHead, &Head{})
+	case controlKey:
+		_, err = decodeControl(b)
+		return err
+	case registryKey:
+		return unseal(b, kindRegistry, &Registry{})
+	}
+	return fmt.Errorf("%s has no digest: %w", key, ErrBadKey)
+}
+
+func verifyDataset(object io.Reader, id string) error {
+	r, err := newDatasetReader(object, id)
+	if err != nil {
+		return err
+	}
+	if r.zstd != nil {
+		defer r.zstd.Close()
+	}
+	for {
+		if _, err := r.line(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
