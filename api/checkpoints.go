@@ -14,29 +14,48 @@ import (
 
 // checkpoint is one line of GET /api/checkpoints.
 type checkpoint struct {
-	ID        string          `json:"id"`
-	Parent    *string         `json:"parent"`
-	Head      bool            `json:"head"`
-	CreatedAt *job.Time       `json:"created_at"`
-	Why       string          `json:"why"`
-	Lessons   int             `json:"lessons"`
-	Datasets  int             `json:"datasets"`
-	SizeBytes int64           `json:"size_bytes"`
-	Figures   json.RawMessage `json:"figures"`
+	ID        string    `json:"id"`
+	Parent    *string   `json:"parent"`
+	Head      bool      `json:"head"`
+	CreatedAt *job.Time `json:"created_at"`
+	Why       string    `json:"why"`
+	Lessons   int       `json:"lessons"`
+	Datasets  int       `json:"datasets"`
+	// SizeBytes is what it takes in the storage, parts shared with others
+	// included; ModelBytes is the same unpacked.
+	SizeBytes  int64           `json:"size_bytes"`
+	ModelBytes int64           `json:"model_bytes"`
+	Figures    json.RawMessage `json:"figures"`
+	Aliases    []string        `json:"aliases"`
+	// VerifiedAt is when all of it was last read and found whole.
+	VerifiedAt *job.Time `json:"verified_at"`
+	// Uploaded is null where there is no bucket.
+	Uploaded *bool `json:"uploaded"`
 }
 
 type checkpointList struct {
 	Checkpoints []checkpoint `json:"checkpoints"`
 	Head        *string      `json:"head"`
+	Champion    *string      `json:"champion"`
+	Challenger  *string      `json:"challenger"`
+	Shadow      *shadow      `json:"shadow"`
 }
 
 // listCheckpoints is GET /api/checkpoints.
 func (s *Server) listCheckpoints(c echo.Context) (checkpointList, error) {
-	list, head, err := s.readCheckpoints(c.Request().Context())
+	ctx := c.Request().Context()
+	list, head, err := s.readCheckpoints(ctx)
 	if err != nil {
 		return checkpointList{}, err
 	}
-	return checkpointList{Checkpoints: list, Head: optional(head.Checkpoint)}, nil
+	registry, err := s.checkpoints.Registry(ctx)
+	if err != nil {
+		return checkpointList{}, stored("read the registry", err)
+	}
+	return checkpointList{
+		Checkpoints: list, Head: optional(head.Checkpoint), Champion: optional(head.Checkpoint),
+		Challenger: optional(registry.Challenger), Shadow: shadowOf(s.status.view(ctx).cluster.Beats, registry.Challenger),
+	}, nil
 }
 
 func (s *Server) readCheckpoints(ctx context.Context) ([]checkpoint, storage.Head, error) {
@@ -48,12 +67,24 @@ func (s *Server) readCheckpoints(ctx context.Context) ([]checkpoint, storage.Hea
 	if err != nil {
 		return nil, head, stored("list the checkpoints", err)
 	}
+	registry, err := s.checkpoints.Registry(ctx)
+	if err != nil {
+		return nil, head, stored("read the registry", err)
+	}
+	var waiting map[string]bool
+	if s.opt.Uploads != nil {
+		if waiting, err = s.opt.Uploads.Waiting(ctx); err != nil {
+			return nil, head, stored("read what waits for the bucket", err)
+		}
+	}
 	list := make([]checkpoint, 0, len(manifests))
 	for _, m := range manifests {
-		list = append(list, checkpoint{
+		c := checkpoint{
 			ID: m.ID, Parent: optional(m.Parent), Head: m.ID == head.Checkpoint, CreatedAt: job.At(m.CreatedAt),
-			Why: m.Meta.Why, Lessons: m.Meta.Lessons, Datasets: m.Datasets, SizeBytes: m.StoredBytes(), Figures: m.Meta.Figures,
-		})
+			Why: m.Meta.Why, Lessons: m.Meta.Lessons, Datasets: m.Datasets, SizeBytes: m.StoredBytes(), ModelBytes: m.Bytes(), Figures: m.Meta.Figures,
+		}
+		c.describe(registry, waiting)
+		list = append(list, c)
 	}
 	return list, head, nil
 }
@@ -69,18 +100,28 @@ func (s *Server) promote(c echo.Context) (reply, error) {
 
 // moveHead makes the cluster serve another kept checkpoint.
 func (s *Server) moveHead(ctx context.Context, id string) (storage.Head, error) {
+	id, err := s.resolve(ctx, id)
+	if err != nil {
+		return storage.Head{}, err
+	}
 	head, err := s.checkpoints.Promote(ctx, id)
-	switch {
-	case errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrBadKey):
-		return head, job.Errorf(job.CodeNotFound, "there is no checkpoint %q; GET /api/checkpoints lists them", clip(id, 80)).On("checkpoint")
-	case errors.Is(err, storage.ErrCorrupt):
-		return head, job.Errorf(job.CodeConflict, "checkpoint %s is damaged and was set aside; choose another", id).On("checkpoint").Because(err)
-	case err != nil:
-		return head, stored("promote the checkpoint", err)
+	if err != nil {
+		return head, checkpointFault("promote the checkpoint", id, err)
 	}
 	s.status.forget()
 	if err := s.queue.Publish(ctx, channelCheckpoint, head.Checkpoint); err != nil {
 		s.log.Warn("the new head could not be announced; workers see it at their next look", "error", err)
 	}
 	return head, nil
+}
+
+// checkpointFault tells a caller why a checkpoint cannot be had.
+func checkpointFault(tried, id string, err error) error {
+	switch {
+	case errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrBadKey):
+		return job.Errorf(job.CodeNotFound, "there is no checkpoint %q; GET /api/checkpoints lists them", clip(id, 80)).On("checkpoint")
+	case errors.Is(err, storage.ErrCorrupt):
+		return job.Errorf(job.CodeConflict, "checkpoint %s is damaged and was set aside; choose another", id).On("checkpoint").Because(err)
+	}
+	return stored(tried, err)
 }

@@ -46,6 +46,13 @@ type Checkpoints interface {
 	Head(ctx context.Context) (storage.Head, error)
 	List(ctx context.Context) ([]storage.Manifest, error)
 	Promote(ctx context.Context, id string) (storage.Head, error)
+	Registry(ctx context.Context) (storage.Registry, error)
+	SetChallenger(ctx context.Context, id string) error
+}
+
+// Uploads tells what waits for the bucket behind the storage; *mirror.Store is one.
+type Uploads interface {
+	Waiting(ctx context.Context) (checkpoints map[string]bool, err error)
 }
 
 // Control is the record that the whole cluster follows; *storage.ControlRecord

@@ -29,6 +29,7 @@ const (
 	minConvergence = 0.8
 	maxAge         = 30 * time.Second // of the oldest waiting interact
 	maxBehind      = 30 * time.Second // between a new head and the workers serving it
+	maxUploadLag   = 60.0             // s that something waits for the bucket
 
 	// fewest requests before a share of them is judged.
 	fewest = 20
@@ -37,7 +38,7 @@ const (
 // judge finds what is wrong.
 func judge(v view) health {
 	grave := graveIssues(v)
-	issues := slices.Concat(grave, requestIssues(v.cluster), resourceIssues(v.cluster), queueIssues(v), headIssues(v))
+	issues := slices.Concat(grave, requestIssues(v.cluster), resourceIssues(v.cluster), queueIssues(v), headIssues(v), uploadIssues(v.cluster))
 	h := health{Healthy: len(issues) == 0, Status: "healthy", Issues: some(issues)}
 	switch {
 	case len(grave) > 0:
@@ -138,11 +139,28 @@ func headIssues(v view) []string {
 	}
 	var out []string
 	for i := range v.cluster.Beats {
-		if b := &v.cluster.Beats[i]; v.behind(b.Model) {
+		b := &v.cluster.Beats[i]
+		if b.Unloaded != nil {
+			out = append(out, fmt.Sprintf("worker %s on %s cannot serve checkpoint %s and keeps the one before: %s", b.ID, b.Host, b.Unloaded.Checkpoint, b.Unloaded.Why))
+		} else if v.behind(b.Model) {
 			out = append(out, fmt.Sprintf("worker %s on %s serves checkpoint %q and not the head %s", b.ID, b.Host, b.Model.Checkpoint, v.head.Checkpoint))
 		}
 	}
 	return out
+}
+
+// uploadIssues tells of a bucket that does not keep up. What it lacks is safe
+// in a folder, but there only.
+func uploadIssues(k heartbeat.Cluster) []string {
+	u := heartbeat.SumUploads(k.Beats)
+	if u == nil || u.LagSeconds < maxUploadLag {
+		return nil
+	}
+	why := u.Fault
+	if why == "" {
+		why = "it is slow"
+	}
+	return []string{fmt.Sprintf("the bucket %s is %.0f s behind, %d objects wait: %s", u.Bucket, u.LagSeconds, u.Pending, why)}
 }
 
 // behind tells whether a worker should have loaded a newer checkpoint by now.

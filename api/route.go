@@ -63,6 +63,8 @@ func (s *Server) routes() *echo.Echo {
 	g.POST("/jobs", s.makes(s.submit), s.limited(storePatience)...)
 	g.POST("/control", s.makes(s.control), s.limited(storePatience)...)
 	g.POST("/interactions/:id/feedback", s.makes(s.feedback), s.limited(storePatience)...)
+	g.DELETE("/checkpoints/challenger", s.makes(s.unchallenge), quick...)
+	g.POST("/checkpoints/:id/challenge", s.makes(s.challenge), s.limited(storePatience)...)
 	g.POST("/checkpoints/:id/promote", s.makes(s.promote), s.limited(storePatience)...)
 
 	for _, path := range []string{"/monitoring", "/monitoring/*"} {

@@ -55,6 +55,8 @@ type Options struct {
 	// Shown in /api/status.
 	RedisRung, RedisDescribe  string
 	StorageKind, StorageWhere string
+	// Uploads tells what waits for the bucket; nil without one.
+	Uploads Uploads
 
 	Log *slog.Logger
 	Now func() time.Time

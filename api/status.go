@@ -121,17 +121,19 @@ type modelPart struct {
 }
 
 type worker struct {
-	ID         string    `json:"id"`
-	Host       string    `json:"host"`
-	Device     string    `json:"device"`
-	Mode       string    `json:"mode"`
-	ModeReason *string   `json:"mode_reason"`
-	Busy       int       `json:"busy"`
-	Slots      int       `json:"slots"`
-	Trainer    bool      `json:"trainer"`
-	Training   *string   `json:"training"`
-	Checkpoint *string   `json:"checkpoint"`
-	SeenAt     *job.Time `json:"seen_at"`
+	ID         string  `json:"id"`
+	Host       string  `json:"host"`
+	Device     string  `json:"device"`
+	Mode       string  `json:"mode"`
+	ModeReason *string `json:"mode_reason"`
+	Busy       int     `json:"busy"`
+	Slots      int     `json:"slots"`
+	Trainer    bool    `json:"trainer"`
+	Training   *string `json:"training"`
+	Checkpoint *string `json:"checkpoint"`
+	// Unloaded is the head if this worker cannot serve it.
+	Unloaded *heartbeat.Unloaded `json:"unloaded"`
+	SeenAt   *job.Time           `json:"seen_at"`
 }
 
 type process struct {
@@ -186,6 +188,23 @@ type storagePart struct {
 	Kind    string `json:"kind"`
 	Where   string `json:"where"`
 	Healthy bool   `json:"healthy"`
+	// Uploads is null where there is no bucket.
+	Uploads *uploads `json:"uploads"`
+}
+
+type uploads struct {
+	Bucket     string  `json:"bucket"`
+	Pending    int     `json:"pending"`
+	LagSeconds float64 `json:"lag_seconds"`
+	Fault      *string `json:"fault"`
+}
+
+func uploadsOf(k heartbeat.Cluster) *uploads {
+	u := heartbeat.SumUploads(k.Beats)
+	if u == nil {
+		return nil
+	}
+	return &uploads{Bucket: u.Bucket, Pending: u.Pending, LagSeconds: round(u.LagSeconds), Fault: optional(u.Fault)}
 }
 
 // showStatus is GET /api/status. It answers also while Redis or the storage is
@@ -214,7 +233,7 @@ func (s *Server) statusOf(v view) status {
 		Retention:   s.retention(v),
 		Hardware:    hardwareOf(k),
 		Redis:       redisPart{Rung: s.opt.RedisRung, Describe: s.opt.RedisDescribe, Connected: v.redis == nil, PingMS: v.pingMS},
-		Storage:     storagePart{Kind: s.opt.StorageKind, Where: s.opt.StorageWhere, Healthy: v.store == nil},
+		Storage:     storagePart{Kind: s.opt.StorageKind, Where: s.opt.StorageWhere, Healthy: v.store == nil, Uploads: uploadsOf(k)},
 	}
 }
 
@@ -280,7 +299,7 @@ func workersOf(k heartbeat.Cluster) []worker {
 		}
 		w := worker{
 			ID: b.ID, Host: b.Host, Device: b.Device, Mode: b.Mode, ModeReason: optional(b.ModeReason), Busy: b.Busy, Slots: b.Slots,
-			Trainer: b.Trainer, Training: optional(b.Training), SeenAt: b.At,
+			Trainer: b.Trainer, Training: optional(b.Training), Unloaded: b.Unloaded, SeenAt: b.At,
 		}
 		if b.Model != nil {
 			w.Checkpoint = optional(b.Model.Checkpoint)

@@ -46,8 +46,13 @@ type Beat struct {
 	Trainer    bool               `json:"trainer,omitempty"`
 	Training   string             `json:"training,omitempty"` // id of the train job being run
 	Model      *Model             `json:"model,omitempty"`
+	Unloaded   *Unloaded          `json:"unloaded,omitempty"`
+	Shadow     *Shadow            `json:"shadow,omitempty"`
 	Breakers   map[string]Breaker `json:"breakers,omitempty"`
 	Hardware   *Hardware          `json:"hardware,omitempty"`
+
+	// Uploads is how far the bucket is behind the process's folder; nil without one.
+	Uploads *Uploads `json:"uploads,omitempty"`
 
 	Memory Memory `json:"memory"`
 	// CPUPercent is how busy the machine is, 0 to 100; ProcessCPUPercent is this
@@ -129,6 +134,22 @@ type Model struct {
 	Answers             int            `json:"answers"`
 	Topics              map[string]int `json:"topics"`
 	LoadedAt            *job.Time      `json:"loaded_at,omitempty"`
+}
+
+// Unloaded is a checkpoint that a worker should serve and cannot.
+type Unloaded struct {
+	Checkpoint string `json:"checkpoint"`
+	Why        string `json:"why"`
+}
+
+// Uploads is what waits in a folder for the bucket that it is mirrored in.
+type Uploads struct {
+	Bucket string `json:"bucket"`
+	// Pending counts datasets, checkpoints and records, LagSeconds is how long
+	// the first of them has waited, Fault why the last try failed.
+	Pending    int     `json:"pending"`
+	LagSeconds float64 `json:"lag_seconds"`
+	Fault      string  `json:"fault,omitempty"`
 }
 
 // Breaker is the state of a circuit breaker.

@@ -204,10 +204,10 @@ func (a *auditor) parts(ctx context.Context, manifests []Manifest) error {
 	all := map[string]*named{}
 	for _, m := range manifests {
 		for _, p := range m.Parts {
-			n := all[p.Stored.key()]
+			n := all[p.Stored.Key()]
 			if n == nil {
 				n = &named{}
-				all[p.Stored.key()] = n
+				all[p.Stored.Key()] = n
 			}
 			if !slices.ContainsFunc(n.refs, func(r PartRef) bool { return sameContent(r, p) }) {
 				n.refs = append(n.refs, p)

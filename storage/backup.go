@@ -279,15 +279,15 @@ func (b *backup) gone(ctx context.Context, key string, err error) error {
 }
 
 func (b *backup) part(ctx context.Context, p PartRef) error {
-	if b.written[p.Stored.key()] {
+	if b.written[p.Stored.Key()] {
 		return nil
 	}
-	err := b.object(ctx, p.Stored.key(), func(s *spool) error {
+	err := b.object(ctx, p.Stored.Key(), func(s *spool) error {
 		_, err := decodePart(s.section(), p, false)
 		return err
 	})
 	if errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("part %s (%s): %w: it is missing", p.Name, p.Stored.key(), ErrCorrupt)
+		return fmt.Errorf("part %s (%s): %w: it is missing", p.Name, p.Stored.Key(), ErrCorrupt)
 	}
 	if err == nil {
 		b.report.Parts++

@@ -3,7 +3,6 @@ package storage
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -45,21 +44,4 @@ func VerifyObject(key string, r io.Reader) error {
 		return unseal(b, kindRegistry, &Registry{})
 	}
 	return fmt.Errorf("%s has no digest: %w", key, ErrBadKey)
-}
-
-func verifyDataset(object io.Reader, id string) error {
-	r, err := newDatasetReader(object, id)
-	if err != nil {
-		return err
-	}
-	if r.zstd != nil {
-		defer r.zstd.Close()
-	}
-	for {
-		if _, err := r.line(); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
 }

@@ -16,14 +16,31 @@ const (
 	messageSave = "save"
 )
 
-// lookEvery is how often this process looks by itself: messages may be lost.
-const lookEvery = 2 * time.Second
+const (
+	// lookEvery is how often this process looks at the control record by itself:
+	// messages may be lost.
+	lookEvery = 2 * time.Second
+	// headEvery is the same for the head. Promotion has to reach every worker
+	// within two seconds, the loading included.
+	headEvery = 500 * time.Millisecond
+)
+
+// unloaded is a head that this process cannot serve, and why.
+type unloaded struct{ checkpoint, why string }
+
+// Look makes the worker look at the head and at the control record at once.
+func (w *Worker) Look() {
+	select {
+	case w.looks <- struct{}{}:
+	default:
+	}
+}
 
 // follow keeps serving what the head names. The process that trains adopts its
 // own checkpoints before it tells the others, and follows the head itself.
 func (w *Worker) follow(ctx context.Context) {
 	said := w.opt.Queue.Subscribe(ctx, channelCheckpoint)
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(headEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -34,10 +51,19 @@ func (w *Worker) follow(ctx context.Context) {
 				said = nil // the queue has ended; the poll goes on
 				continue
 			}
+			if t := w.trainer.Load(); t != nil {
+				t.Nudge()
+			}
+		case <-w.looks:
+			w.readControl(ctx)
+			if t := w.trainer.Load(); t != nil {
+				t.Nudge()
+			}
 		case <-tick.C:
 			w.Relieve(false)
 		}
 		if t := w.trainer.Load(); t != nil {
+			w.unloaded.Store(nil)
 			continue
 		}
 		w.catchUp(ctx)
@@ -50,6 +76,7 @@ func (w *Worker) catchUp(ctx context.Context) {
 	old := w.served.Load()
 	head, err := w.opt.Checkpoints.Head(ctx)
 	if err == nil && (head.Checkpoint == "" || head.Checkpoint == old.checkpoint) {
+		w.unloaded.Store(nil)
 		return
 	}
 	if bad := w.rejected.Load(); err == nil && bad != nil && *bad == head.Checkpoint {
@@ -65,12 +92,11 @@ func (w *Worker) catchUp(ctx context.Context) {
 		return
 	case err == nil:
 		if w.replace(old, m, manifest) {
-			w.failedAt.Store(nil)
+			w.unloaded.Store(nil)
 			w.opt.Log.Info("model swapped", "checkpoint", manifest.ID, "before", old.checkpoint, "lessons", manifest.Meta.Lessons)
 		}
 	case ctx.Err() == nil:
-		if told := w.failedAt.Load(); told == nil || *told != head.Checkpoint {
-			w.failedAt.Store(&head.Checkpoint)
+		if told := w.unloaded.Swap(&unloaded{head.Checkpoint, err.Error()}); told == nil || told.checkpoint != head.Checkpoint {
 			w.opt.Log.Error("failed to load checkpoint; the former model goes on serving", "checkpoint", head.Checkpoint, "serving", old.checkpoint, "error", err)
 		}
 	}

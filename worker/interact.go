@@ -28,7 +28,8 @@ const otherwise = "I cannot answer this."
 // interact is the handler of the lanes interactive and batch.
 func (w *Worker) interact(ctx context.Context, t *queue.Task) (any, error) {
 	spec := t.Spec
-	r := w.batcher.do(ctx, model.Query{Prompt: spec.Prompt, Topic: spec.Topic}, spec.Lane == job.LaneInteractive)
+	query := model.Query{Prompt: spec.Prompt, Topic: spec.Topic}
+	r := w.batcher.do(ctx, query, spec.Lane == job.LaneInteractive)
 	w.opt.Governor.Touch()
 	switch {
 	case r.err == nil:
@@ -44,6 +45,7 @@ func (w *Worker) interact(ctx context.Context, t *queue.Task) (any, error) {
 		return nil, fmt.Errorf("compute job %s: %w", spec.ID, r.err)
 	}
 	a := answer(spec, r)
+	w.shadow.offer(query, r)
 	w.opt.Recorder.Answer(&a)
 	w.metrics.answered(&a)
 	w.journal.add(interaction(spec, &a, w.opt.LogPrompts, w.opt.Now()))

@@ -88,6 +88,7 @@ func (w *Worker) fallBack(failing string) {
 	if w.served.CompareAndSwap(bad, &good) {
 		w.rejected.Store(&bad.checkpoint)
 		w.metrics.rollbacks.Inc()
+		w.unloaded.Store(&unloaded{bad.checkpoint, "it failed in service"})
 		w.opt.Log.Error("a new model keeps failing; the one before it serves again", "failing", bad.checkpoint, "serving", good.checkpoint)
 	}
 }

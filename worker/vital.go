@@ -16,6 +16,10 @@ func (w *Worker) fill(b *heartbeat.Beat) {
 	if t := w.trainer.Load(); t != nil {
 		b.Trainer, b.Training = true, t.Running()
 	}
+	b.Shadow = w.shadow.report()
+	if u := w.unloaded.Load(); u != nil {
+		b.Unloaded = &heartbeat.Unloaded{Checkpoint: u.checkpoint, Why: u.why}
+	}
 	s := w.served.Load()
 	if s == nil {
 		return

@@ -60,8 +60,14 @@ type Options struct {
 	Datasets    trainer.Datasets
 	Control     Control
 	Governor    Governor
+	// Late is that of trainer.Options.
+	Late bool
 	// Model is what to build when nothing was learned yet.
 	Model model.Config
+	// Shadow is the share of prompts that a challenger answers too, 0 to 1, and
+	// Challengers where it is found; nil is none.
+	Shadow      float64
+	Challengers Challengers
 	// Slots is how many prompts are computed at once; one per core.
 	Slots int
 	// Serving, if not nil, is told of facts for the heartbeat. Its Fill is
@@ -88,12 +94,14 @@ type Worker struct {
 	breakers breakers
 	metrics  *metrics
 	control  control
+	shadow   *shadow
 	started  time.Time
 
 	served   atomic.Pointer[served]
 	trainer  atomic.Pointer[trainer.Trainer] // nil while another process trains
 	rejected atomic.Pointer[string]          // checkpoint that failed in service
-	failedAt atomic.Pointer[string]          // head whose load failed, told once
+	unloaded atomic.Pointer[unloaded]        // head whose load failed, told once
+	looks    chan struct{}                   // latched: look at the head now
 
 	life   sync.Mutex
 	cancel context.CancelFunc
@@ -121,7 +129,7 @@ func New(opt Options) (*Worker, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Worker{opt: opt, metrics: newMetrics(), started: time.Now()}
+	w := &Worker{opt: opt, metrics: newMetrics(), started: time.Now(), looks: make(chan struct{}, 1), shadow: newShadow(opt.Shadow)}
 	w.breakers = newBreakers(opt.Log, opt.Now)
 	w.batcher = newBatcher(opt.Slots, opt.Slots*handlersPerSlot, w.ask)
 	w.journal = newJournal(func(ctx context.Context, batch []job.Interaction) error {
@@ -170,6 +178,9 @@ func (w *Worker) Start(ctx context.Context) error {
 	w.journal.start()
 	w.loops.Go(func() { w.follow(life) })
 	w.loops.Go(func() { w.followControl(life) })
+	if w.opt.Shadow > 0 && w.opt.Challengers != nil {
+		w.loops.Go(func() { w.shade(life) })
+	}
 	for lane, handlers := range map[job.Lane]int{
 		job.LaneInteractive: w.opt.Slots * handlersPerSlot,
 		job.LaneBatch:       w.opt.Slots * batchHandlersPerSlot,

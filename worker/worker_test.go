@@ -143,9 +143,14 @@ func TestACheckpointThatDoesNotLoadLeavesTheOldOneServing(t *testing.T) {
 	if err := b.queue.Publish(b.ctx, channelCheckpoint, bad.ID); err != nil {
 		b.Fatal(err)
 	}
-	b.until("the load fails", func() bool { f := follower.failedAt.Load(); return f != nil && *f == bad.ID })
+	b.until("the load fails", func() bool { f := follower.unloaded.Load(); return f != nil && f.checkpoint == bad.ID })
 	if _, now := follower.Served(); now != before || !knows(follower, "steady", "yes") {
 		b.Errorf("%s serves", now)
+	}
+	var beat heartbeat.Beat
+	follower.fill(&beat)
+	if u := beat.Unloaded; u == nil || u.Checkpoint != bad.ID || u.Why == "" {
+		b.Errorf("the beat says %+v of the checkpoint that did not load", u)
 	}
 	// An operator goes back; the follower is served again by what it has.
 	if _, err := b.checkpoints.Promote(b.ctx, before); err != nil {
@@ -154,6 +159,11 @@ func TestACheckpointThatDoesNotLoadLeavesTheOldOneServing(t *testing.T) {
 	if a := b.ask("steady"); a.Response != "yes" {
 		b.Errorf("answer %+v", a)
 	}
+	b.until("the beat is silent again", func() bool {
+		var beat heartbeat.Beat
+		follower.fill(&beat)
+		return beat.Unloaded == nil
+	})
 }
 
 // failing puts a model to work that panics when it is asked, as a damaged one may.

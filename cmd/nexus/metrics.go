@@ -22,6 +22,9 @@ func (s *shared) openMetrics(h *house, roles roleSet, w *worker.Worker) (*promet
 			Inspector: asynq.NewInspectorFromRedisClient(s.rung.Client()), Now: time.Now, Log: s.log,
 		}))
 	}
+	if s.mirror != nil {
+		parts = append(parts, metric.NewUploads(s.recorder))
+	}
 	for _, c := range parts {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register the metrics of the process: %w", err)

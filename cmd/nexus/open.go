@@ -19,6 +19,7 @@ import (
 	"github.com/nexus-continuum/nexus/scheduler"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
+	"github.com/nexus-continuum/nexus/storage/mirror"
 	"github.com/nexus-continuum/nexus/topic"
 	"github.com/nexus-continuum/nexus/webhook"
 	"github.com/nexus-continuum/nexus/worker"
@@ -31,7 +32,9 @@ type shared struct {
 	rung        *ladder.Rung
 	queue       *queue.Queue
 	store       storage.Store
-	where       string // the store in words
+	mirror      *mirror.Store // the store, where a bucket is behind the folder; else nil
+	messenger   *messenger    // of the mirror
+	where       string        // the store in words
 	datasets    *storage.Datasets
 	checkpoints *storage.Checkpoints
 	control     *storage.ControlRecord
@@ -50,12 +53,13 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 	if s.base, err = openBase(rt.settings); err != nil {
 		return h, err
 	}
-	if err := s.openStore(ctx, h); err != nil {
-		return h, err
-	}
 	if err := s.openQueue(ctx, h); err != nil {
 		return h, err
 	}
+	if err := s.openStore(ctx, h, roles); err != nil {
+		return h, err
+	}
+	h.add("queue", s.queue)
 	if rt.settings.Paused {
 		if _, err := s.control.Update(ctx, func(c *storage.Control) { c.Paused = true }); err != nil {
 			return h, fmt.Errorf("NEXUS_PAUSED: write the control record: %w", err)
@@ -69,6 +73,9 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 	}
 	s.recorder.Fill(s.memory.Fill)
 	h.add("memory", s.memory)
+	if s.mirror != nil {
+		s.recorder.Fill(s.uploads)
+	}
 	var w *worker.Worker
 	if roles.worker {
 		if w, err = s.openWorker(ctx, h); err != nil {
@@ -113,27 +120,25 @@ func (r roleSet) names() []string {
 	return out
 }
 
-// openStore opens the folder or the bucket.
-func (s *shared) openStore(ctx context.Context, h *house) error {
-	if s.settings.S3Endpoint == "" {
-		d, err := dir.Open(s.settings.storageDir())
-		if err != nil {
-			return fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
-		}
-		// A restore must not replace what we serve from.
-		release, err := d.Hold()
-		if err != nil {
-			return fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
-		}
-		h.add("storage", stopFunc(func(context.Context) error { release(); return nil }))
-		h.started++
-		s.store, s.where = d, s.settings.storageDir()
-	} else {
-		b, err := openBucket(ctx, s.settings, true)
-		if err != nil {
+// openStore opens the folder, and the bucket behind it if there is one.
+func (s *shared) openStore(ctx context.Context, h *house, roles roleSet) error {
+	d, err := dir.Open(s.settings.storageDir())
+	if err != nil {
+		return fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
+	}
+	// A restore must not replace what we serve from.
+	release, err := d.Hold()
+	if err != nil {
+		return fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
+	}
+	h.add("storage folder", stopFunc(func(context.Context) error { release(); return nil }))
+	h.started++
+	s.store, s.where = d, s.settings.storageDir()
+	if s.settings.S3Endpoint != "" {
+		if err := s.openMirror(ctx, h, d, roles); err != nil {
 			return err
 		}
-		s.store, s.where = b, b.String()
+		s.store, s.where = s.mirror, s.mirror.String()
 	}
 	s.datasets = storage.NewDatasets(s.store, storage.DatasetOptions{Log: s.log})
 	s.checkpoints = storage.NewCheckpoints(s.store, storage.Options{Log: s.log})
@@ -162,7 +167,6 @@ func (s *shared) openQueue(ctx context.Context, h *house) error {
 		MaxStanding: s.settings.MaxQueueDelay.D(), LogRetention: s.settings.LogRetention.D(), LogLength: s.settings.LogLength,
 		EventHistory: s.settings.EventHistory, Log: s.log,
 	})
-	h.add("queue", s.queue)
 	return nil
 }
 
@@ -196,11 +200,14 @@ func (s *shared) openWorker(ctx context.Context, h *house) (*worker.Worker, erro
 	h.add("governor", gov)
 	w, err := worker.New(worker.Options{ //nolint:contextcheck // what it makes lives longer than the start
 		Queue: s.queue, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Governor: gov,
-		Model: s.modelConfig(), Slots: s.settings.Concurrency, Recorder: s.recorder, Hardware: hardware,
-		LogPrompts: s.settings.LogPrompts, Log: s.log,
+		Late: s.mirror != nil, Model: s.modelConfig(), Slots: s.settings.Concurrency, Recorder: s.recorder, Hardware: hardware,
+		Shadow: s.settings.Shadow, Challengers: s.checkpoints, LogPrompts: s.settings.LogPrompts, Log: s.log,
 	})
 	if err != nil {
 		return nil, err
+	}
+	if s.messenger != nil {
+		s.messenger.worker.Store(w)
 	}
 	h.add("worker", w)
 	s.memory.OnPressure(w.Relieve)
@@ -263,12 +270,16 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 	if err := s.openWebhooks(ctx, h, registry); err != nil {
 		return err
 	}
+	var uploads api.Uploads
+	if s.mirror != nil {
+		uploads = s.mirror
+	}
 	server, err := api.New(api.Options{ //nolint:contextcheck // what it makes lives longer than the start
 		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Lessons: book, Topics: library,
 		Listen: s.settings.Listen, Keys: keys, KeyHeader: s.settings.APIKeyHeader, TrustProxy: s.settings.TrustProxy,
 		RateLimit: api.RateLimit{Enabled: s.settings.RateLimitEnabled, RPM: s.settings.RateLimitRPM, Burst: s.settings.RateLimitBurst},
 		Recorder:  s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
-		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where,
+		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
 		Log: s.log,
 	})
 	if err != nil {

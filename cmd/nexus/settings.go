@@ -41,6 +41,7 @@ type Settings struct {
 	ReplayBufferSize     int     `group:"Model" var:"NEXUS_REPLAY_BUFFER_SIZE" default:"2048" range:"0:1000000" help:"Older lessons replayed beside new ones."`
 	Seed                 uint64  `group:"Model" var:"NEXUS_SEED" default:"1" help:"Seed of everything random in the model."`
 	TopicsDir            string  `group:"Model" var:"NEXUS_TOPICS_DIR" help:"Folder with further topic packs."`
+	Shadow               float64 `group:"Model" var:"NEXUS_SHADOW" default:"0" range:"0:1" help:"Share of the prompts that a challenger answers too, unseen, to be compared; 0 is none."`
 	Paused               bool    `group:"Model" var:"NEXUS_PAUSED" default:"false" help:"Safe mode: start with learning paused."`
 
 	RedisURL        string `group:"Queue" name:"redis-url" var:"NEXUS_REDIS_URL" secret:"url" help:"Redis to use: redis://, rediss:// (TLS), unix://, redis-sentinel:// or redis-cluster://. Without it a redis-server on PATH is started, else one in the process."`
@@ -75,6 +76,8 @@ type Settings struct {
 	S3AccessKey        string `group:"Storage" name:"s3-access-key" var:"NEXUS_S3_ACCESS_KEY" help:"Access key; empty takes the usual chain (AWS_… variables, files, instance role)."`
 	S3SecretKey        string `group:"Storage" name:"s3-secret-key" var:"NEXUS_S3_SECRET_KEY" secret:"" help:"Secret key."`
 	S3TLS              bool   `group:"Storage" name:"s3-tls" var:"NEXUS_S3_TLS" default:"true" help:"Speak TLS to it."`
+	S3Strict           bool   `group:"Storage" name:"s3-strict" var:"NEXUS_S3_STRICT" default:"false" help:"Acknowledge lessons only once they are in S3 (503 while it is away); false takes the local disk for the time being."`
+	CacheMB            int    `group:"Storage" name:"cache-mb" var:"NEXUS_CACHE_MB" default:"4096" range:"0:16777216" help:"What the data folder keeps of what lies in S3 too (MB); 0 is everything."`
 
 	LogLevel      string `group:"Logs" var:"LOG_LEVEL,NEXUS_LOG_LEVEL" default:"INFO" choice:"DEBUG,INFO,WARN,ERROR" help:"Level: DEBUG, INFO, WARN, ERROR."`
 	LogFormat     string `group:"Logs" var:"NEXUS_LOG_FORMAT" default:"text" choice:"text,json" help:"Format: text, json."`

@@ -34,15 +34,24 @@ func openVault(ctx context.Context, s *Settings) (storage.Store, error) {
 
 // openBucket opens the bucket of the settings and sees that it answers.
 func openBucket(ctx context.Context, s *Settings, create bool) (*s3.Store, error) {
+	b, err := bucketOf(s, create)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.Prepare(ctx); err != nil {
+		return nil, fmt.Errorf("open the storage of NEXUS_S3_ENDPOINT: %w", err)
+	}
+	return b, nil
+}
+
+// bucketOf is openBucket without speaking to the server, which may be away.
+func bucketOf(s *Settings, create bool) (*s3.Store, error) {
 	b, err := s3.Open(s3.Options{
 		Endpoint: s.S3Endpoint, Bucket: s.S3Bucket, Prefix: s.S3Prefix, Region: s.S3Region,
 		AccessKey: s.S3AccessKey, SecretKey: s.S3SecretKey, Insecure: !s.S3TLS, CreateBucket: create,
 	})
 	if err != nil {
 		return nil, &settingError{"NEXUS_S3_ENDPOINT", s.S3Endpoint, err.Error()}
-	}
-	if err := b.Prepare(ctx); err != nil {
-		return nil, fmt.Errorf("open the storage of NEXUS_S3_ENDPOINT: %w", err)
 	}
 	return b, nil
 }

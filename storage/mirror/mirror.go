@@ -61,11 +61,12 @@ type Options struct {
 	CacheBytes int64
 	// Grace is that of storage.Options.
 	Grace time.Duration
-	// Changed, if not nil, is called when a record changed in the folder or the
-	// bucket through the queue, with its key: other processes should look.
-	Changed func(key string)
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Pushed is called when a record of this folder reached the bucket, so that
+	// other hosts are told to look; Pulled when one of the bucket's reached the
+	// folder, so that this process looks. Both must be quick; nil is nothing.
+	Pushed, Pulled func(key string)
+	Now            func() time.Time
+	Log            *slog.Logger
 }
 
 func (o *Options) fill() {
@@ -83,8 +84,11 @@ func (o *Options) fill() {
 			*d.value = d.standard
 		}
 	}
-	if o.Changed == nil {
-		o.Changed = func(string) {}
+	if o.Pushed == nil {
+		o.Pushed = func(string) {}
+	}
+	if o.Pulled == nil {
+		o.Pulled = func(string) {}
 	}
 	if o.Now == nil {
 		o.Now = time.Now

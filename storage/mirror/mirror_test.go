@@ -614,7 +614,7 @@ func TestLifecycle(t *testing.T) {
 	t.Parallel()
 	bucket := newMemory()
 	changed := make(chan string, 100)
-	a := newHost(t, newMemory(), bucket, func(o *Options) { o.Changed = func(key string) { changed <- key } })
+	a := newHost(t, newMemory(), bucket, func(o *Options) { o.Pushed = func(key string) { changed <- key } })
 	if err := a.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -162,6 +162,7 @@ func (s *Store) trySwap(ctx context.Context, key string, old storage.Version, bo
 	if err != nil {
 		return storage.Absent, err
 	}
+	s.opt.Pushed(key)
 	return v, s.agree(ctx, key, body)
 }
 
@@ -212,7 +213,7 @@ func (s *Store) push(ctx context.Context, key string, here, there content) error
 	if err := s.agree(ctx, key, here.bytes); err != nil {
 		return err
 	}
-	s.opt.Changed(key)
+	s.opt.Pushed(key)
 	return nil
 }
 
@@ -234,7 +235,7 @@ func (s *Store) pull(ctx context.Context, key string, here, there content) error
 	if err := s.agree(ctx, key, there.bytes); err != nil {
 		return err
 	}
-	s.opt.Changed(key)
+	s.opt.Pulled(key)
 	return nil
 }
 

@@ -134,13 +134,21 @@ func (a *actor) putOff(ids []string, byDataset map[string][]*request) {
 func (a *actor) apply(ctx context.Context, m *model.Model, id string, jobs []*request) (*model.Model, entry, change, error) {
 	var ds storage.Dataset
 	var lessons []storage.Lesson
+	var away error
 	err := a.opt.Storage.Do(func() (err error) {
 		ds, lessons, err = a.opt.Datasets.Lessons(ctx, id)
 		if errors.Is(err, storage.ErrCorrupt) || errors.Is(err, storage.ErrNotFound) {
 			return nil // the storage works; this dataset does not
 		}
+		if a.opt.Late && errors.Is(err, storage.ErrUnavailable) {
+			away = err
+			return nil // what is saved here does not depend on where this one lies
+		}
 		return err
 	})
+	if err == nil && away != nil {
+		err = away
+	}
 	if err == nil && ds.ID == "" {
 		err = fmt.Errorf("dataset %s: %w", id, storage.ErrNotFound)
 	}
@@ -273,6 +281,8 @@ func (a *actor) unreadable(id string, jobs []*request, err error) {
 	switch {
 	case errors.Is(err, errUnwanted):
 		return
+	case a.opt.Late && errors.Is(err, storage.ErrNotFound):
+		a.handBack(&jobs, "the host that took these lessons has not brought them to the shared storage yet", storageFor)
 	case errors.Is(err, storage.ErrCorrupt), errors.Is(err, storage.ErrNotFound):
 		a.opt.Log.Error("a dataset cannot be learned", "dataset", id, "error", err)
 		for _, r := range jobs {

@@ -85,6 +85,9 @@ type Options struct {
 	// datasets may be learned before a younger one although their own jobs have
 	// not come up yet.
 	Live func(ctx context.Context, dataset string) bool
+	// Late says that datasets may come later than their jobs: another host took
+	// them and has not brought them to the storage that both share.
+	Late bool
 	// Model is what to build: architecture, size, seed.
 	Model model.Config
 	// Learn begins gradient steps over what m remembers; fresh are the ids of

@@ -1,0 +1,172 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// Challengers is what a worker needs that lets a challenger answer in the
+// shadow; *storage.Checkpoints is one.
+type Challengers interface {
+	Registry(ctx context.Context) (storage.Registry, error)
+	Load(ctx context.Context, id string) (storage.Manifest, []storage.Part, error)
+}
+
+const (
+	// shadowRoom is how many prompts may wait for the challenger; further ones
+	// are left out, so that serving never waits for it.
+	shadowRoom  = 64
+	shadowEvery = 2 * time.Second
+)
+
+// shadow has the challenger answer a share of the prompts that were answered,
+// after their callers have their answers. Nobody sees what it says; only how
+// the two compare is counted.
+type shadow struct {
+	share   float64
+	prompts chan shadowed
+	model   atomic.Pointer[served]
+	refused string // a challenger that could not be loaded, told once
+
+	mu    sync.Mutex
+	due   float64 // prompts that the share still owes
+	tally heartbeat.Shadow
+}
+
+// shadowed is a prompt and what the champion said.
+type shadowed struct {
+	query   model.Query
+	verdict model.Verdict
+	took    time.Duration
+}
+
+func newShadow(share float64) *shadow {
+	return &shadow{share: share, prompts: make(chan shadowed, shadowRoom)}
+}
+
+// offer gives the challenger a prompt if it is its turn. It never waits.
+func (s *shadow) offer(q model.Query, r answered) {
+	if s.share <= 0 || s.model.Load() == nil || r.err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.due += s.share; s.due < 1 {
+		return
+	}
+	s.due--
+	select {
+	case s.prompts <- shadowed{q, r.verdict, r.took}:
+	default:
+		s.tally.LeftOut++
+	}
+}
+
+// report is what the heartbeat says; nil while there is no challenger.
+func (s *shadow) report() *heartbeat.Shadow {
+	m := s.model.Load()
+	if m == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tally
+	t.Checkpoint = m.checkpoint
+	return &t
+}
+
+// shade follows the registry and has the challenger answer.
+func (w *Worker) shade(ctx context.Context) {
+	tick := time.NewTicker(shadowEvery)
+	defer tick.Stop()
+	w.followChallenger(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			w.followChallenger(ctx)
+		case p := <-w.shadow.prompts:
+			w.compare(p)
+		}
+	}
+}
+
+// compare asks the challenger what the champion was asked.
+func (w *Worker) compare(p shadowed) {
+	s := w.shadow
+	m := s.model.Load()
+	if m == nil {
+		return
+	}
+	began := time.Now()
+	verdicts, err := guarded(m.model, []model.Query{p.query})
+	took := time.Since(began)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.tally.Failed++
+		return
+	}
+	s.tally.Prompts++
+	v := &verdicts[0]
+	if v.Responded == p.verdict.Responded && (!v.Responded || v.Response == p.verdict.Response) {
+		s.tally.Agreed++
+	}
+	count(&s.tally.Champion, &p.verdict, p.took)
+	count(&s.tally.Challenger, v, took)
+}
+
+func count(f *heartbeat.ShadowFigures, v *model.Verdict, took time.Duration) {
+	if v.Responded {
+		f.Answered++
+	} else {
+		f.Refused++
+	}
+	f.Confidence += v.Confidence
+	f.ComputeMS += milliseconds(took)
+}
+
+// followChallenger loads the checkpoint that the registry names. One that
+// cannot be loaded or does not answer what it was taught is no challenger.
+func (w *Worker) followChallenger(ctx context.Context) {
+	s := w.shadow
+	r, err := w.opt.Challengers.Registry(ctx)
+	if err != nil {
+		return
+	}
+	now := s.model.Load()
+	switch {
+	case r.Challenger == "":
+		s.model.Store(nil)
+		s.refused = ""
+		return
+	case now != nil && now.checkpoint == r.Challenger, s.refused == r.Challenger:
+		return
+	}
+	manifest, parts, err := w.opt.Challengers.Load(ctx, r.Challenger)
+	var m *model.Model
+	if err == nil {
+		m, err = w.open(manifest, parts)
+	}
+	if err != nil {
+		if ctx.Err() == nil && !errors.Is(err, storage.ErrUnavailable) {
+			s.refused = r.Challenger
+			w.opt.Log.Error("the challenger cannot be loaded; nothing answers in the shadow", "checkpoint", r.Challenger, "error", err)
+		}
+		s.model.Store(nil)
+		return
+	}
+	s.mu.Lock()
+	s.tally, s.due = heartbeat.Shadow{}, 0
+	s.mu.Unlock()
+	s.model.Store(&served{model: w.tuned(m), checkpoint: manifest.ID, at: w.opt.Now()})
+	w.opt.Log.Info("a challenger answers in the shadow", "checkpoint", manifest.ID, "share", s.share)
+}
