@@ -28,33 +28,35 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 		}
 		return nil, &j, nil
 	}
-	// Reply lists live in this lane's hash slot.
+	// Reply lists live in the hash slots of this lane.
 	spec.Lane = job.LaneInteractive
 	if err := q.complete(&spec); err != nil {
 		return nil, nil, err
 	}
 	spec.ReplyTo = q.id
-	replied, err := q.replies.expect(spec.ID)
+	shard := q.shards.number(spec.ID)
+	place := q.shards.of(spec.Lane)[shard]
+	replied, err := q.replies[shard].expect(spec.ID)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer q.replies.forget(spec.ID)
+	defer q.replies[shard].forget(spec.ID)
 
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	if _, err := q.put(ctx, parcel{Spec: spec, Outlives: q.now().Add(wait).UnixMilli()}, forCaller, wait); err != nil {
+	if _, err := q.put(ctx, parcel{Spec: spec, Outlives: q.now().Add(wait).UnixMilli(), place: place}, forCaller, wait); err != nil {
 		return nil, nil, err
 	}
 	select {
 	case r := <-replied:
 		return r.split()
 	case <-ctx.Done():
-		q.abandon(ctx, spec)
+		q.abandon(ctx, place, spec.ID)
 		return nil, nil, job.Errorf(job.CodeCanceled, "the caller went away").Because(context.Cause(ctx))
 	case <-q.life.Done():
 		return nil, nil, unavailable("wait for job "+spec.ID, errors.New("this process is stopping"))
 	case <-timer.C:
-		return q.outlive(ctx, spec, replied)
+		return q.outlive(ctx, place, spec, replied)
 	}
 }
 
@@ -67,10 +69,10 @@ func (r reply) split() (*job.Answer, *job.Job, error) {
 
 // outlive gives a job a record when its caller's wait has run out, unless it
 // ended at the last moment: then its reply is on the way.
-func (q *Queue) outlive(ctx context.Context, spec job.Spec, replied <-chan reply) (*job.Answer, *job.Job, error) {
+func (q *Queue) outlive(ctx context.Context, place job.Lane, spec job.Spec, replied <-chan reply) (*job.Answer, *job.Job, error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
-	k := q.keys(spec.Lane)
+	k := q.keys(place)
 	args := append([]any{k.own, spec.ID}, recordFields(spec)...)
 	state, err := q.scripts.outlive.Run(ctx, q.redis, []string{k.task(spec.ID)}, args...).Text()
 	if err != nil {
@@ -93,11 +95,11 @@ func (q *Queue) outlive(ctx context.Context, spec job.Spec, replied <-chan reply
 
 // abandon drops a job whose caller has gone. A worker that has it is told, and
 // leaves it if it has not begun to compute.
-func (q *Queue) abandon(ctx context.Context, spec job.Spec) {
+func (q *Queue) abandon(ctx context.Context, place job.Lane, id string) {
 	ctx, cancel := q.patience(context.WithoutCancel(ctx))
 	defer cancel()
-	k := q.keys(spec.Lane)
-	if err := q.scripts.abandon.Run(ctx, q.redis, []string{k.task(spec.ID), k.pending(), k.record(spec.ID)}, k.own, spec.ID).Err(); err != nil {
-		q.opt.Log.Warn("a job whose caller went away could not be dropped", "job", spec.ID, "error", err)
+	k := q.keys(place)
+	if err := q.scripts.abandon.Run(ctx, q.redis, []string{k.task(id), k.pending(), k.record(id)}, k.own, id).Err(); err != nil {
+		q.opt.Log.Warn("a job whose caller went away could not be dropped", "job", id, "error", err)
 	}
 }

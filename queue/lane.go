@@ -32,22 +32,45 @@ func (q *Queue) Lanes(ctx context.Context) ([]LaneState, error) {
 	lanes := job.Lanes()
 	out := make([]LaneState, len(lanes))
 	for i, l := range lanes {
-		k := q.keys(l)
-		got, err := q.scripts.lane.Run(ctx, q.redis, []string{
-			k.pending(), k.active(), k.scheduled(), k.retry(),
-			k.paused(), k.why(), k.processed(), k.failed(), k.heldWhy(),
-		}, k.tasks()).Slice()
-		if err != nil {
-			return nil, unavailable("read lane "+string(l), err)
-		}
-		if out[i], err = q.decodeLane(l, got); err != nil {
-			return nil, err
+		out[i] = LaneState{Name: l, Max: q.opt.MaxQueue}
+		for _, place := range q.shards.of(l) {
+			s, err := q.place(ctx, place)
+			if err != nil {
+				return nil, err
+			}
+			out[i].add(s)
 		}
 	}
 	return out, nil
 }
 
-func (q *Queue) decodeLane(l job.Lane, got []any) (LaneState, error) {
+// add makes a lane's state of those of its shards.
+func (s *LaneState) add(o LaneState) {
+	s.Pending += o.Pending
+	s.Active += o.Active
+	s.Delayed += o.Delayed
+	s.Processed += o.Processed
+	s.Failed += o.Failed
+	s.OldestMS = max(s.OldestMS, o.OldestMS)
+	s.Paused = s.Paused || o.Paused
+	if o.PausedWhy != "" {
+		s.PausedWhy = o.PausedWhy
+	}
+}
+
+func (q *Queue) place(ctx context.Context, place job.Lane) (LaneState, error) {
+	k := q.keys(place)
+	got, err := q.scripts.lane.Run(ctx, q.redis, []string{
+		k.pending(), k.active(), k.scheduled(), k.retry(),
+		k.paused(), k.why(), k.processed(), k.failed(), k.heldWhy(),
+	}, k.tasks()).Slice()
+	if err != nil {
+		return LaneState{}, unavailable("read lane "+string(place), err)
+	}
+	return decodeLane(place, got)
+}
+
+func decodeLane(l job.Lane, got []any) (LaneState, error) {
 	if len(got) != 8 {
 		return LaneState{}, fmt.Errorf("decode lane %s: %d parts instead of 8", l, len(got))
 	}
@@ -64,7 +87,7 @@ func (q *Queue) decodeLane(l job.Lane, got []any) (LaneState, error) {
 	why, _ := got[4].(string)
 	s := LaneState{
 		Name: l, Pending: n(0), Active: n(1), Delayed: n(2), Paused: n(3) == 1, PausedWhy: why,
-		Processed: n(5), Failed: n(6), Max: q.opt.MaxQueue,
+		Processed: n(5), Failed: n(6),
 	}
 	age, _ := got[7].(string)
 	s.OldestMS, _ = strconv.ParseFloat(age, 64)
@@ -80,11 +103,13 @@ func (q *Queue) PauseLane(ctx context.Context, lane job.Lane, paused bool, reaso
 	if paused {
 		flag = "1"
 	}
-	k := q.keys(lane)
-	err := q.scripts.pause.Run(ctx, q.redis, []string{k.paused(), k.why()}, k.own, flag, reason, q.now().Unix()).Err()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return unavailable("pause lane "+string(lane), err)
+	for _, place := range q.shards.of(lane) {
+		k := q.keys(place)
+		err := q.scripts.pause.Run(ctx, q.redis, []string{k.paused(), k.why()}, k.own, flag, reason, q.now().Unix()).Err()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return unavailable("pause lane "+string(place), err)
+		}
+		q.wakes.ring(place)
 	}
-	q.wakes.ring(lane)
 	return nil
 }

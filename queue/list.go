@@ -86,7 +86,7 @@ func (q *Queue) newest(ctx context.Context, f Filter, cursor string) ([]string, 
 	if cursor != "" {
 		top = "(" + cursor
 	}
-	lanes := lanesOf(f.Kind)
+	lanes := q.shards.of(lanesOf(f.Kind)...)
 	pipe := q.redis.Pipeline()
 	cmds := make([]*redis.StringSliceCmd, len(lanes))
 	for i, l := range lanes {

@@ -37,7 +37,7 @@ type Posting struct {
 // has faded are dropped. Errors: CodeUnavailable.
 func (q *Queue) Postings(ctx context.Context, most int, lend time.Duration) (due []Posting, next time.Duration, err error) {
 	next = -1
-	for _, lane := range job.Lanes() {
+	for _, lane := range q.shards.of(job.Lanes()...) {
 		if len(due) == most {
 			return due, 0, nil
 		}
@@ -156,7 +156,7 @@ const (
 // for as long as Redis remembers.
 func (q *Queue) Posted(ctx context.Context) (map[string]int64, error) {
 	sums := map[string]int64{PostDelivered: 0, PostRetried: 0, PostDropped: 0}
-	for _, lane := range job.Lanes() {
+	for _, lane := range q.shards.of(job.Lanes()...) {
 		rctx, cancel := q.patience(ctx)
 		got, err := q.redis.HGetAll(rctx, q.keys(lane).posted()).Result()
 		cancel()
@@ -175,24 +175,38 @@ func (q *Queue) Posted(ctx context.Context) (map[string]int64, error) {
 // Rings may be missed: whoever waits must look from time to time.
 func (q *Queue) PostingNews(ctx context.Context) <-chan struct{} {
 	news := newBell()
-	lanes := job.Lanes()
-	offs := make([]func(), len(lanes))
-	for i, lane := range lanes {
-		offs[i] = q.hub.on(ctx, q.keys(lane).outbox(), func(string, bool) { news.ring() })
-	}
-	end := func(life context.Context) {
-		select {
-		case <-ctx.Done():
-		case <-life.Done():
+	offs := map[job.Lane]func(){}
+	listen := func() (more <-chan struct{}) {
+		more = q.shards.more()
+		for _, place := range q.shards.of(job.Lanes()...) {
+			if offs[place] == nil {
+				offs[place] = q.hub.on(ctx, q.keys(place).outbox(), func(string, bool) { news.ring() })
+			}
 		}
+		return more
+	}
+	end := func() {
 		for _, off := range offs {
 			off()
 		}
 	}
-	if !q.spawn(end) {
-		for _, off := range offs {
-			off()
+	more := listen()
+	follow := func(life context.Context) {
+		defer end()
+		for {
+			select {
+			case <-more:
+				more = listen()
+				news.ring()
+			case <-ctx.Done():
+				return
+			case <-life.Done():
+				return
+			}
 		}
+	}
+	if !q.spawn(follow) {
+		end()
 	}
 	return news
 }

@@ -31,6 +31,9 @@ type Options struct {
 	Asynq asynq.RedisConnOpt
 
 	Prefix string // of every key but asynq's own; "nexus:"
+	// Shards is over how many shards this process spreads the jobs of a lane, up
+	// to MaxShards; 1. Processes need not agree.
+	Shards int
 	// MaxQueue bounds the jobs that wait in one lane; 10 000.
 	MaxQueue int
 	// MaxStanding is how long, by the pace of its workers, a prompt whose caller
@@ -102,7 +105,8 @@ type Queue struct {
 	scripts  *scripts
 	producer *asynq.Client
 	hub      *hub
-	replies  *replies
+	shards   *shards
+	replies  []*replies // by the number of the shard
 	funnel   *funnel
 	wakes    *wakes
 	shed     shed
@@ -133,24 +137,34 @@ func Open(opt Options) *Queue {
 		redis:   opt.Redis,
 		scripts: loadScripts(opt.EventHistory),
 		wakes:   newWakes(),
+		shards:  newShards(opt.Shards),
 	}
 	q.life, q.end = context.WithCancel(context.Background())
 	q.funnel = &funnel{client: opt.Redis}
 	q.producer = asynq.NewClientFromRedisClient(&producerWire{UniversalClient: opt.Redis, funnel: q.funnel})
 	q.hub = newHub(q)
-	q.replies = newReplies(q)
+	for _, place := range q.shards.of(job.LaneInteractive) {
+		q.replies = append(q.replies, newReplies(q, place))
+	}
 	return q
 }
 
 // Start makes the queue ready. Readers and subscribers start when they are
 // first needed, so that a process pays only for the roles it plays.
-func (q *Queue) Start(context.Context) error {
+func (q *Queue) Start(ctx context.Context) error { //nolint:contextcheck // what it starts lives longer
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.state == stopped {
-		return fmt.Errorf("start queue: it was stopped before")
+	was := q.state
+	if was != stopped {
+		q.state = started
 	}
-	q.state = started
+	q.mu.Unlock()
+	switch was {
+	case stopped:
+		return fmt.Errorf("start queue: it was stopped before")
+	case fresh:
+		_ = q.agree(ctx) // followed up until it works
+		q.spawn(q.followShards)
+	}
 	return nil
 }
 
@@ -162,7 +176,9 @@ func (q *Queue) Stop(ctx context.Context) error {
 	q.mu.Unlock()
 	q.end()
 	q.hub.close()
-	q.replies.stop(ctx)
+	for _, r := range q.replies {
+		r.stop(ctx)
+	}
 	return wait(ctx, &q.workers, "queue")
 }
 

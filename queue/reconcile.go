@@ -32,8 +32,9 @@ func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	news := newBell()
+	more := q.shards.more()
 	var lanes []reconciler
-	for _, l := range job.Lanes() {
+	for _, l := range q.shards.of(job.Lanes()...) {
 		r := reconciler{q: q, lane: l, keys: q.keys(l), me: q.id}
 		lanes = append(lanes, r)
 		defer q.hub.on(ctx, r.keys.deadline(), func(string, bool) { news.ring() })()
@@ -46,6 +47,8 @@ func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 		select {
 		case <-timer.C:
 		case <-news:
+		case <-more:
+			return q.Reconcile(ctx, token) // over all of them
 		case <-ctx.Done():
 			return nil
 		case <-q.life.Done():
@@ -165,7 +168,7 @@ func (r *reconciler) adopt(ctx context.Context) {
 			continue
 		}
 		r.q.opt.Log.Warn("a job had lost its task; it is queued again", "job", spec.ID, "lane", r.lane)
-		if _, err := r.q.put(ctx, parcel{Spec: spec}, forRecord, 0); err != nil {
+		if _, err := r.q.put(ctx, parcel{Spec: spec, place: r.lane}, forRecord, 0); err != nil {
 			r.q.opt.Log.Error("a job that lost its task could not be queued again", "job", spec.ID, "error", err)
 		}
 	}
@@ -241,7 +244,7 @@ func (q *Queue) countRepair(ctx context.Context, k laneKeys, what string, n int)
 
 // sum adds the counters of every lane to sums.
 func (q *Queue) sum(ctx context.Context, key func(laneKeys) string, sums map[string]int64) error {
-	for _, lane := range job.Lanes() {
+	for _, lane := range q.shards.of(job.Lanes()...) {
 		rctx, cancel := q.patience(ctx)
 		got, err := q.redis.HGetAll(rctx, key(q.keys(lane))).Result()
 		cancel()

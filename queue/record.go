@@ -70,12 +70,22 @@ func notFound(id string) *job.Error {
 	return job.Errorf(job.CodeNotFound, "no job %q is known; ended jobs are kept for a limited time", id)
 }
 
-// readRecord looks in every lane at once, since an id does not tell its lane.
+// readRecord looks in every lane at once, since an id does not tell its lane:
+// first where this process would have put the job, then in all shards.
 func (q *Queue) readRecord(ctx context.Context, id string) (job.Job, job.Lane, error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
+	everywhere := q.shards.of(job.Lanes()...)
+	places := make([]job.Lane, 0, len(job.Lanes()))
+	for _, l := range job.Lanes() {
+		places = append(places, q.shards.place(l, id))
+	}
 	for attempt := 0; ; attempt++ {
-		j, lane, err := q.readLanes(ctx, id, job.Lanes())
+		j, lane, err := q.readLanes(ctx, id, places)
+		if errors.Is(err, errNoRecord) && len(places) < len(everywhere) {
+			places = everywhere
+			continue
+		}
 		if redis.HasErrorPrefix(err, "NOSCRIPT") && attempt == 0 {
 			if err = q.loadRead(ctx); err == nil {
 				continue
@@ -112,6 +122,9 @@ func (q *Queue) readLanes(ctx context.Context, id string, lanes []job.Lane) (job
 			return job.Job{}, "", err
 		}
 		j, err := decodeRead(id, reply)
+		if j.QueuePosition != nil {
+			*j.QueuePosition = q.queuePosition(lanes[i], *j.QueuePosition)
+		}
 		return j, lanes[i], err
 	}
 	return job.Job{}, "", errNoRecord

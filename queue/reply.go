@@ -60,7 +60,7 @@ func decodeReply(s string) (reply, error) {
 // blockFor is how long the reader of replies blocks. stop ends it early.
 const blockFor = 2 * time.Second
 
-// replies matches what arrives on the one reply list of this process with the
+// replies matches what arrives on one reply list of this process with the
 // callers that wait.
 type replies struct {
 	q     *Queue
@@ -74,8 +74,8 @@ type replies struct {
 	waiting map[string]chan reply
 }
 
-func newReplies(q *Queue) *replies {
-	return &replies{q: q, key: q.keys(job.LaneInteractive).reply(q.id), call: newBell(), waiting: map[string]chan reply{}}
+func newReplies(q *Queue, place job.Lane) *replies {
+	return &replies{q: q, key: q.keys(place).reply(q.id), call: newBell(), waiting: map[string]chan reply{}}
 }
 
 // expect registers a caller. The channel takes one reply without blocking.

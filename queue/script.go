@@ -20,7 +20,7 @@ type scripts struct {
 	outlive, abandon, cancel, read, progress *redis.Script
 	turn, sweep, orphans, mine, expire       *redis.Script
 	overdue, waiters, forward                *redis.Script
-	lane, pause                              *redis.Script
+	lane, pause, shards                      *redis.Script
 	acquire, renew, release                  *redis.Script
 	claim, keep, drop                        *redis.Script
 	beat, beats, find                        *redis.Script
@@ -41,7 +41,7 @@ func loadScripts(eventHistory int) *scripts {
 		abandon: plain("abandon"), cancel: record("cancel"), read: plain("read"),
 		progress: record("progress"), turn: plain("turn"), sweep: record("sweep"), orphans: record("orphans"), mine: plain("mine"),
 		expire: timed("expire"), overdue: record("overdue"), waiters: timed("waiters"), forward: timed("forward"),
-		lane: timed("lane"), pause: plain("pause"),
+		lane: timed("lane"), pause: plain("pause"), shards: plain("shards"),
 		acquire: plain("acquire"), renew: plain("renew"), release: plain("release"),
 		claim: plain("claim"), keep: plain("keep"), drop: plain("drop"),
 		beat: plain("beat"), beats: plain("beats"), find: plain("find"),

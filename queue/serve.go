@@ -20,12 +20,14 @@ import (
 // again for a job whose result could not be written.
 type Handler func(ctx context.Context, t *Task) (result any, err error)
 
-// Server takes the jobs of one lane.
+// Server takes the jobs of one lane. It has siblings for the lane's further
+// shards (see shard.go).
 type Server struct {
 	q           *Queue
 	lane        job.Lane
 	keys        laneKeys
 	concurrency int
+	whole       int // handlers of all shards together; 0 for a sibling
 	handler     Handler
 	id          string // owner of the tasks that it takes
 
@@ -56,14 +58,22 @@ type Server struct {
 	held    map[string]holding // tasks that were taken and have not ended, by id
 	lastOK  time.Time          // owner key written
 	offs    []func()
-	jobs    sync.WaitGroup
-	chores  sync.WaitGroup
+
+	siblings []*Server
+	life     sync.Mutex // held while it starts or begins to stop; before mu
+	jobs     sync.WaitGroup
+	chores   sync.WaitGroup
 }
 
 // Serve makes a server of a lane that runs at most concurrency handlers at
 // once. A process may have several, also of one lane.
 func (q *Queue) Serve(lane job.Lane, concurrency int, h Handler) *Server {
-	concurrency = max(concurrency, 1)
+	s := q.serve(lane, share(concurrency, len(q.shards.of(lane))), h)
+	s.whole = max(concurrency, 1)
+	return s
+}
+
+func (q *Queue) serve(lane job.Lane, concurrency int, h Handler) *Server {
 	s := &Server{
 		q: q, lane: lane, keys: q.keys(lane), concurrency: concurrency, handler: h, shape: shapeOf,
 		id: job.NewID(), wake: newBell(), seen: make(chan struct{}),
@@ -77,6 +87,18 @@ func (q *Queue) Serve(lane job.Lane, concurrency int, h Handler) *Server {
 // Start begins to take jobs. It does not fail when Redis is away: the server
 // begins when Redis comes.
 func (s *Server) Start(ctx context.Context) error {
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	if laneOf(s.lane) != job.LaneTrain {
+		s.chores.Go(func() { s.spread(context.WithoutCancel(ctx)) })
+	}
+	return nil
+}
+
+func (s *Server) start(ctx context.Context) error {
+	s.life.Lock()
+	defer s.life.Unlock()
 	s.mu.Lock()
 	if s.state != fresh {
 		s.mu.Unlock()
@@ -142,11 +164,27 @@ func (s *Server) listen(interval time.Duration) error {
 // handlers that still run to stop (their contexts end with ErrDraining), and
 // waits for them. What they hand back is free for other workers at once.
 func (s *Server) Stop(ctx context.Context) error {
+	s.close()
+	others := s.others()
+	errs := make(chan error, len(others))
+	for _, o := range others {
+		go func() { errs <- o.stop(ctx) }()
+	}
+	err := s.stop(ctx)
+	for range others {
+		err = errors.Join(err, <-errs)
+	}
+	return err
+}
+
+func (s *Server) stop(ctx context.Context) error {
+	s.close()
+	s.life.Lock()
 	s.mu.Lock()
 	was := s.state
 	s.state = stopped
 	s.mu.Unlock()
-	s.close()
+	s.life.Unlock()
 	defer s.drain(ErrDraining)
 	if was == fresh {
 		return nil

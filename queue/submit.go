@@ -18,6 +18,8 @@ type parcel struct {
 	// Outlives is when the caller's wait runs out (unix ms). From then on the
 	// job may have a record although it has a reply list too.
 	Outlives int64 `json:"outlives,omitempty"`
+
+	place job.Lane // its shard, if that is known already
 }
 
 // faraway keeps asynq's own timeout, which it rounds to seconds, out of the
@@ -33,13 +35,14 @@ func (q *Queue) Submit(ctx context.Context, spec job.Spec) (job.Job, error) {
 		return job.Job{}, err
 	}
 	spec.ReplyTo = ""
-	pending, err := q.put(ctx, parcel{Spec: spec}, withRecord, 0)
+	place := q.shards.place(spec.Lane, spec.ID)
+	pending, err := q.put(ctx, parcel{Spec: spec, place: place}, withRecord, 0)
 	if err != nil {
 		return job.Job{}, err
 	}
 	j := newJob(spec)
 	if pending > 0 {
-		position := int(pending)
+		position := q.queuePosition(place, int(pending))
 		j.QueuePosition = &position
 	}
 	return j, nil
@@ -85,21 +88,24 @@ func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Durati
 			return 0, err
 		}
 	}
+	if p.place == "" {
+		p.place = q.shards.place(p.Lane, p.ID)
+	}
 	payload, err := json.Marshal(p)
 	if err != nil {
 		return 0, fmt.Errorf("encode job %s: %w", p.ID, err)
 	}
-	k := q.keys(p.Lane)
+	k := q.keys(p.place)
 	call := &enqueueCall{script: q.scripts.submit}
 	switch how {
 	case forCaller:
 		call.script = q.scripts.enqueue
 		call.extra = []any{
-			k.own, q.opt.MaxQueue, q.within(p.Deadline), k.reply(p.ReplyTo),
+			k.own, q.boundOf(p.place), q.within(p.Deadline), k.reply(p.ReplyTo),
 			max(wait.Milliseconds(), 1), q.opt.MaxStanding.Milliseconds(),
 		}
 	case withRecord:
-		call.extra = append([]any{k.own, q.opt.MaxQueue, q.within(p.Deadline)}, recordFields(p.Spec)...)
+		call.extra = append([]any{k.own, q.boundOf(p.place), q.within(p.Deadline)}, recordFields(p.Spec)...)
 	case forRecord:
 		call.extra = []any{k.own, 0, 0}
 	}
@@ -107,7 +113,7 @@ func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Durati
 	defer cancel()
 	task := asynq.NewTask(string(p.Kind), payload)
 	_, err = q.producer.EnqueueContext(context.WithValue(ctx, enqueueKey{}, call), task,
-		asynq.TaskID(p.ID), asynq.Queue(string(p.Lane)), asynq.Timeout(faraway), asynq.MaxRetry(1<<20))
+		asynq.TaskID(p.ID), asynq.Queue(string(p.place)), asynq.Timeout(faraway), asynq.MaxRetry(1<<20))
 	switch {
 	case call.err != nil:
 		return 0, unavailable("enqueue job "+p.ID, call.err)
@@ -118,6 +124,6 @@ func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Durati
 	case call.verdict < 0:
 		return 0, q.refuse(call, how, wait, p.Deadline)
 	}
-	q.wakes.ring(p.Lane)
+	q.wakes.ring(p.place)
 	return call.pending, nil
 }

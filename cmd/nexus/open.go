@@ -162,7 +162,7 @@ func (s *shared) openQueue(ctx context.Context, h *house) error {
 	h.add("redis", stopFunc(rung.Stop))
 	h.started++
 	s.queue = queue.Open(queue.Options{
-		Redis: rung.Client(), Asynq: rung.Asynq(), MaxQueue: s.settings.MaxQueue,
+		Redis: rung.Client(), Asynq: rung.Asynq(), Shards: s.settings.QueueShards, MaxQueue: s.settings.MaxQueue,
 		ResultRetention: s.settings.ResultRetention.D(), FailedRetention: s.settings.FailedRetention.D(),
 		MaxStanding: s.settings.MaxQueueDelay.D(), LogRetention: s.settings.LogRetention.D(), LogLength: s.settings.LogLength,
 		EventHistory: s.settings.EventHistory, Log: s.log,

@@ -46,6 +46,7 @@ type Settings struct {
 
 	RedisURL        string `group:"Queue" name:"redis-url" var:"NEXUS_REDIS_URL" secret:"url" help:"Redis to use: redis://, rediss:// (TLS), unix://, redis-sentinel:// or redis-cluster://. Without it a redis-server on PATH is started, else one in the process."`
 	Redis           string `group:"Queue" var:"NEXUS_REDIS" default:"auto" choice:"auto,external,child,embedded" help:"Which Redis to use: auto, external (NEXUS_REDIS_URL), child (redis-server as a child), embedded (in the process)."`
+	QueueShards     int    `group:"Queue" var:"NEXUS_QUEUE_SHARDS" default:"1" range:"1:64" help:"Over how many shards, each in a slot of its own of a Redis Cluster, this process spreads the prompts it queues; workers serve as many as any process uses."`
 	MaxQueue        int    `group:"Queue" var:"NEXUS_MAX_QUEUE" default:"10000" range:"1:10000000" help:"Most jobs waiting in a queue; more are refused with 503."`
 	ResultRetention Period `group:"Queue" var:"NEXUS_RESULT_RETENTION" default:"24h" help:"How long the result of an ended job is kept."`
 	FailedRetention Period `group:"Queue" var:"NEXUS_FAILED_RETENTION" default:"168h" help:"How long a failed job is kept."`

@@ -1,0 +1,245 @@
+package queue
+
+import (
+	"context"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// A lane of prompts may be spread over shards. Each is a queue of its own to
+// asynq and, by its hash tag, in one slot of a Redis Cluster, with everything
+// that a script touches together: tasks, records, events, outboxes, reply lists.
+// So one slot, and with it one core of one Redis, is no ceiling of the lane.
+//
+// A job's shard follows from its id. Every process spreads what it enqueues over
+// as many shards as its own settings say; the greatest of these numbers stands
+// in Redis, and workers serve so many. So processes with different settings get
+// on with each other, as they must while a setting is being changed. The train
+// lane has one shard: there is one trainer, and the order of lessons counts.
+
+// MaxShards bounds Options.Shards: each costs an idle worker a look a second.
+const MaxShards = 64
+
+// agreeEvery is how often a process asks for the number of shards without being
+// told that it grew: a Redis that was emptied forgets it.
+const agreeEvery = 30 * time.Second
+
+// shards is what a process knows of the shards. A place is the name of a shard,
+// as a job.Lane: "interactive", "interactive-1ke".
+type shards struct {
+	mine int
+
+	mu     sync.RWMutex
+	agreed bool // the number in Redis is at least mine
+	places map[job.Lane][]job.Lane
+	grown  chan struct{} // closed when there are more
+}
+
+func newShards(mine int) *shards {
+	s := &shards{mine: min(max(mine, 1), MaxShards), places: map[job.Lane][]job.Lane{}, grown: make(chan struct{})}
+	s.grow(s.mine)
+	return s
+}
+
+// grow makes room for n shards; it never forgets one.
+func (s *shards) grow(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n <= len(s.places[job.LaneInteractive]) {
+		return
+	}
+	for _, l := range job.Lanes() {
+		for i := len(s.places[l]); i < n && (i == 0 || l != job.LaneTrain); i++ {
+			s.places[l] = append(s.places[l][:i:i], placeName(l, i))
+		}
+	}
+	close(s.grown)
+	s.grown = make(chan struct{})
+}
+
+// more is closed when there are more shards than now.
+func (s *shards) more() <-chan struct{} {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.grown
+}
+
+// of lists the shards of lanes, as far as any process uses them. The list must
+// not be written to.
+func (s *shards) of(lanes ...job.Lane) []job.Lane {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if len(lanes) == 1 {
+		return s.places[lanes[0]]
+	}
+	var all []job.Lane
+	for _, l := range lanes {
+		all = append(all, s.places[l]...)
+	}
+	return all
+}
+
+// number is the shard that this process puts a job into. Until the workers can
+// know of more, it is the first.
+func (s *shards) number(id string) int {
+	if s.mine == 1 {
+		return 0
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if !s.agreed {
+		return 0
+	}
+	return int(hash(id) % uint32(s.mine))
+}
+
+// place is where this process puts a job.
+func (s *shards) place(l job.Lane, id string) job.Lane {
+	places := s.of(l)
+	return places[min(s.number(id), len(places)-1)]
+}
+
+// laneOf is the lane of a place.
+func laneOf(place job.Lane) job.Lane {
+	lane, _, _ := strings.Cut(string(place), "-")
+	return job.Lane(lane)
+}
+
+// hash is FNV-1a.
+func hash(s string) uint32 {
+	h := uint32(2166136261)
+	for i := range len(s) {
+		h = (h ^ uint32(s[i])) * 16777619
+	}
+	return h
+}
+
+// clusterSlots is how many slots a Redis Cluster has; each node has a stretch of them.
+const clusterSlots = 16384
+
+// placeName names a shard. The first is the lane itself; the slots of the others
+// follow each other by the golden ratio, so that any number of shards lies evenly
+// over nodes that share the slots evenly. Two letters at the end see to that.
+func placeName(l job.Lane, n int) job.Lane {
+	if n == 0 {
+		return l
+	}
+	want := float64(slotOf(string(l))) + clusterSlots*float64(n)*(math.Sqrt(5)-1)/2
+	best, least := "", math.Inf(1)
+	for c := range 26 * 26 {
+		name := string(l) + "-" + strconv.Itoa(n) + string([]byte{'a' + byte(c/26), 'a' + byte(c%26)})
+		d := math.Abs(math.Mod(want-float64(slotOf(name)), clusterSlots))
+		if d = min(d, clusterSlots-d); d < least {
+			best, least = name, d
+		}
+	}
+	return job.Lane(best)
+}
+
+// slotOf is the slot of a hash tag: CRC16 (XMODEM) modulo the slots.
+func slotOf(tag string) uint16 {
+	var crc uint16
+	for i := range len(tag) {
+		crc ^= uint16(tag[i]) << 8
+		for range 8 {
+			if crc&0x8000 != 0 {
+				crc = crc<<1 ^ 0x1021
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	return crc % clusterSlots
+}
+
+// agree tells Redis of our number and learns the greatest.
+func (q *Queue) agree(ctx context.Context) error {
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	n, err := q.scripts.shards.Run(ctx, q.redis, []string{q.shared("shards", "count")}, q.shards.mine, q.shared("shards", "grown")).Int()
+	if err != nil {
+		return unavailable("agree on the shards", err)
+	}
+	q.shards.grow(min(n, MaxShards))
+	q.shards.mu.Lock()
+	q.shards.agreed = true
+	q.shards.mu.Unlock()
+	return nil
+}
+
+// followShards keeps what this process knows of the shards true.
+func (q *Queue) followShards(ctx context.Context) {
+	news := newBell()
+	off := q.hub.on(ctx, q.shared("shards", "grown"), func(string, bool) { news.ring() })
+	defer off()
+	for {
+		rest := agreeEvery
+		if q.agree(ctx) != nil {
+			rest = time.Second
+		}
+		t := time.NewTimer(rest)
+		select {
+		case <-news:
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+		t.Stop()
+	}
+}
+
+// boundOf is how many jobs may wait in a place.
+func (q *Queue) boundOf(place job.Lane) int {
+	if laneOf(place) == job.LaneTrain {
+		return q.opt.MaxQueue
+	}
+	return (q.opt.MaxQueue + q.shards.mine - 1) / q.shards.mine
+}
+
+// queuePosition is about where a job stands in its lane that stands at a position
+// (from 1) of its shard: the others are about as long.
+func (q *Queue) queuePosition(place job.Lane, position int) int {
+	return (position-1)*len(q.shards.of(laneOf(place))) + 1
+}
+
+// spread sees to it that there is a server for every shard of the lane, until
+// the server quits.
+func (s *Server) spread(ctx context.Context) {
+	for {
+		more := s.q.shards.more()
+		places := s.q.shards.of(laneOf(s.lane))
+		for i := len(s.others()) + 1; i < len(places); i++ {
+			o := s.q.serve(places[i], share(s.whole, len(places)), s.handler)
+			s.mu.Lock()
+			s.siblings = append(s.siblings, o)
+			s.mu.Unlock()
+			if s.quit.Err() != nil {
+				return // Stop may have missed it; it never starts
+			}
+			if err := o.start(ctx); err != nil {
+				s.q.opt.Log.Error("a shard cannot be served", "lane", places[i], "error", err)
+			}
+		}
+		select {
+		case <-more:
+		case <-s.quit.Done():
+			return
+		}
+	}
+}
+
+// others are the servers of the further shards.
+func (s *Server) others() []*Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.siblings
+}
+
+// share of a whole for each of n, rounded up.
+func share(whole, n int) int { return max((whole+n-1)/n, 1) }
