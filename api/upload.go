@@ -212,6 +212,16 @@ func stored(tried string, err error) error {
 	if isGone(err) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return job.Errorf(job.CodeUnavailable, "the storage does not take this just now; try again shortly").
-		After(5 * time.Second).Because(fmt.Errorf("%s: %w", tried, err))
+	why := "does not take this just now; try again shortly"
+	switch {
+	case errors.Is(err, storage.ErrFull):
+		why = "is full: nothing can be taught until there is room"
+	case errors.Is(err, storage.ErrReadOnly):
+		why = "is read-only: nothing can be taught until it takes writes"
+	case errors.Is(err, storage.ErrDenied):
+		why = "may not be written by this service: its permissions or credentials have to be put right"
+	case errors.Is(err, storage.ErrUnavailable):
+		why = "cannot be reached just now; try again shortly"
+	}
+	return job.Errorf(job.CodeUnavailable, "the storage %s", why).After(5 * time.Second).Because(fmt.Errorf("%s: %w", tried, err))
 }

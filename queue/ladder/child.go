@@ -44,6 +44,8 @@ type child struct {
 	quit chan struct{}
 	done chan struct{}
 
+	free func(folder string) (int64, error) // bytes left on its disk
+
 	mu   sync.Mutex
 	proc *os.Process // of our own child, while it runs
 }
@@ -62,7 +64,7 @@ func startChild(ctx context.Context, opt Options, binary string) (*Rung, error) 
 	}
 	c := &child{
 		binary: binary, dir: dir, socket: socket, log: opt.Log,
-		quit: make(chan struct{}), done: make(chan struct{}),
+		quit: make(chan struct{}), done: make(chan struct{}), free: freeBytes,
 	}
 	first := make(chan error, 1)
 	go func() {
@@ -196,9 +198,22 @@ func (c *child) run(lock *os.File) (err error) {
 	cmd.WaitDelay = time.Second
 	var logs sync.WaitGroup
 	var last []string
-	logs.Go(func() { last = c.relay(out) })
+	full := make(chan struct{}, 1)
+	life, end := context.WithCancel(context.Background())
+	logs.Go(func() { last = c.relay(out, full) })
+	logs.Go(func() {
+		for {
+			select {
+			case <-full:
+				c.withoutDisk(life)
+			case <-life.Done():
+				return
+			}
+		}
+	})
 	defer func() {
 		_ = w.Close() // a pipe's writer never fails to close
+		end()
 		logs.Wait()
 		if err != nil && len(last) > 0 {
 			err = fmt.Errorf("%w; its last words: %s", err, strings.Join(last, " / "))
@@ -223,10 +238,17 @@ func (c *child) run(lock *os.File) (err error) {
 }
 
 // relay passes on what the server says and returns its last words. Most of it
-// is routine, its warnings too, so it counts only when the server ends.
-func (c *child) relay(r io.Reader) (last []string) {
+// is routine, its warnings too, so it counts only when the server ends, or when
+// it says that the disk is full.
+func (c *child) relay(r io.Reader, full chan<- struct{}) (last []string) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
+		if cannotWrite(lines.Text()) {
+			select {
+			case full <- struct{}{}:
+			default: // it is known already
+			}
+		}
 		c.log.Debug("redis-server", "said", lines.Text())
 		if last = append(last, lines.Text()); len(last) > lastWords {
 			last = last[1:]

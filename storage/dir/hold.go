@@ -21,7 +21,8 @@ const holdFile = ".serving"
 // takes no writes, or no locks, cannot be restored into either, and is held by
 // nobody.
 func (s *Store) Hold() (release func(), err error) {
-	release, err = s.take(syscall.LOCK_SH)
+	// Opened for reading, so that the file system can still be remounted read-only.
+	release, err = s.take(os.O_RDONLY, syscall.LOCK_SH)
 	if errors.Is(err, ErrInUse) {
 		return nil, fmt.Errorf("%s: a restore is under way: %w", s.path, err)
 	}
@@ -33,15 +34,15 @@ func (s *Store) Hold() (release func(), err error) {
 
 // Seize takes the folder for this process alone. ErrInUse: a service serves from it.
 func (s *Store) Seize() (release func(), err error) {
-	release, err = s.take(syscall.LOCK_EX)
+	release, err = s.take(os.O_RDWR, syscall.LOCK_EX)
 	if err != nil {
 		return nil, fail("seize", s.path, err)
 	}
 	return release, nil
 }
 
-func (s *Store) take(how int) (func(), error) {
-	f, err := os.OpenFile(path.Join(s.path, holdFile), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, fileMode)
+func (s *Store) take(open, how int) (func(), error) {
+	f, err := os.OpenFile(path.Join(s.path, holdFile), open|os.O_CREATE|syscall.O_NOFOLLOW, fileMode)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,70 @@
+package ladder
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// roomLook is how often a full disk is looked at again.
+	roomLook = time.Second
+	// roomLeast is how much must be free before jobs are written to disk again.
+	roomLeast = 16 << 20
+	// roomPatience bounds one word with the server.
+	roomPatience = 2 * time.Second
+)
+
+// cannotWrite recognises the line in which a redis-server says that its
+// append-only file takes no more, which is when it begins to refuse every write.
+func cannotWrite(line string) bool { return strings.Contains(line, "writing to the AOF file") }
+
+// withoutDisk lets the server go on in memory while the disk takes nothing: it
+// would refuse every write, and so every prompt. Jobs of that time do not
+// outlive a crash; what was taught never depends on Redis. Once there is room,
+// everything is written anew. It returns then, or when ctx ends.
+func (c *child) withoutDisk(ctx context.Context) {
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: c.socket})
+	defer client.Close()
+	if err := c.appendOnly(ctx, client, "no"); err != nil {
+		c.log.Error("the disk takes no writes, and redis-server cannot go on without it", "dir", c.dir, "error", err)
+		return
+	}
+	c.log.Error("the disk takes no writes: jobs are kept in memory only and would not outlive a crash; make room", "dir", c.dir)
+	tick := time.NewTicker(roomLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if free, err := c.free(c.dir); err != nil || free < roomLeast {
+			continue
+		}
+		if err := c.appendOnly(ctx, client, "yes"); err != nil {
+			c.log.Warn("jobs cannot be written to disk yet", "dir", c.dir, "error", err)
+			continue
+		}
+		c.log.Info("the disk takes writes again: jobs are kept on it", "dir", c.dir)
+		return
+	}
+}
+
+func (c *child) appendOnly(ctx context.Context, client *redis.Client, on string) error {
+	ctx, cancel := context.WithTimeout(ctx, roomPatience)
+	defer cancel()
+	return client.ConfigSet(ctx, "appendonly", on).Err()
+}
+
+// freeBytes is what an ordinary user may still write to the disk of a folder.
+func freeBytes(folder string) (int64, error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(folder, &s); err != nil {
+		return 0, err
+	}
+	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // the types differ between systems
+}
