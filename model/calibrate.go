@@ -11,21 +11,22 @@ import (
 )
 
 // maxJudged bounds the lessons that one calibration asks for, each up to three
-// times: as it is, with its answer left out, and hollowed.
+// times: as it is, with its answer left out, and about a made-up thing.
 const maxJudged = 600
 
 // Every how manieth lesson is asked as a foreign prompt too, in two ways. The
 // bound on answers to foreign prompts is as tight as there are many of them.
 const (
-	everyForeign = 2 // its whole answer left out of memory
-	everyHollow  = 4 // its telling words taken away
+	everyLeftOut = 2
+	everySwapped = 2
 )
 
 // judging collects records slice by slice.
 type judging struct {
 	model   *Model
 	lessons []uint32
-	next    int
+	foreign []string // prompts about something else
+	next    int      // among the lessons, and then among foreign
 	records []gate.Record
 }
 
@@ -42,54 +43,78 @@ func (m *Model) judging() *judging {
 		hashes[n] = text.Hash(m.store.Prompt(n)) * 0x9e3779b97f4a7c15
 	}
 	slices.SortFunc(all, func(a, b uint32) int { return cmp.Or(cmp.Compare(hashes[a], hashes[b]), cmp.Compare(a, b)) })
-	return &judging{model: m, lessons: all[:min(len(all), maxJudged)]}
+	return &judging{model: m, lessons: all[:min(len(all), maxJudged)], foreign: elsewhere()}
 }
 
-// step judges a few lessons and reports whether some are left.
+// step judges a few prompts and reports whether some are left.
 func (j *judging) step(n int) bool {
 	s := j.model.get()
 	defer j.model.put(s)
-	for ; n > 0 && j.next < len(j.lessons); n-- {
-		j.lesson(j.next, j.lessons[j.next], s)
+	all := len(j.lessons) + len(j.foreign)
+	for ; n > 0 && j.next < all; n-- {
+		if j.next < len(j.lessons) {
+			j.lesson(j.next, j.lessons[j.next], s)
+		} else {
+			j.elsewhere(j.foreign[j.next-len(j.lessons)], s)
+		}
 		j.next++
 	}
-	return j.next < len(j.lessons)
+	return j.next < all
 }
 
+// lesson asks for a held-out lesson as it is, and some of them as foreign.
 func (j *judging) lesson(i int, n uint32, s *scratch) {
 	m := j.model
 	answer := m.store.Answer(n)
-	j.record(m.store.Prompt(n), memory.Query{WithoutLesson: n + 1}, func(a uint32) bool { return a == answer }, false, s)
-	never := func(uint32) bool { return false }
-	if i%everyForeign == 0 {
-		j.record(m.store.Prompt(n), memory.Query{WithoutLesson: n + 1, WithoutAnswer: answer + 1}, never, true, s)
+	if r, ok := m.seen(m.store.Prompt(n), memory.Query{WithoutLesson: n + 1}, s); ok {
+		r.Right = slices.IndexFunc(s.found[0].Candidates[:len(r.Candidates)], func(c memory.Candidate) bool { return c.Answer == answer })
+		j.records = append(j.records, r)
 	}
-	if i%everyHollow == 1 {
-		if hollow := m.store.Hollow(n, &s.memory); hollow != "" {
-			j.record(hollow, memory.Query{}, never, true, s)
+	if i%everyLeftOut == 0 {
+		j.stranger(gate.LeftOut, m.store.Prompt(n), memory.Query{WithoutLesson: n + 1, WithoutAnswer: answer + 1}, s)
+	}
+	if i%everySwapped == 1 {
+		if swapped := m.store.Swapped(n, &s.memory); swapped != "" {
+			j.stranger(gate.Swapped, swapped, memory.Query{}, s)
 		}
 	}
 }
 
-// record asks one prompt and keeps what came of it.
-func (j *judging) record(prompt string, q memory.Query, right func(answer uint32) bool, foreign bool, s *scratch) {
-	m := j.model
+// stranger asks a prompt that no answer is right for.
+func (j *judging) stranger(sort gate.Sort, prompt string, q memory.Query, s *scratch) {
+	if r, ok := j.model.seen(prompt, q, s); ok {
+		r.Foreign, r.Sort = true, sort
+		j.records = append(j.records, r)
+	}
+}
+
+// knownCover is the share of its words, by weight, from which on one answer
+// knows a prompt about something else so well that it may have been taught.
+const knownCover = 0.7
+
+// elsewhere asks a prompt about something else, unless this deployment was
+// taught just that.
+func (j *judging) elsewhere(prompt string, s *scratch) {
+	r, ok := j.model.seen(prompt, memory.Query{}, s)
+	if !ok || slices.ContainsFunc(r.Candidates, func(c gate.Candidate) bool { return c[gate.Cover] >= knownCover }) {
+		return
+	}
+	r.Foreign, r.Sort = true, gate.Elsewhere
+	j.records = append(j.records, r)
+}
+
+// seen asks one prompt; ok is false where the gate has no part in the answer.
+func (m *Model) seen(prompt string, q memory.Query, s *scratch) (r gate.Record, ok bool) {
 	m.encodeInto(prompt, 0, s)
 	q.Vector, q.Form = s.vectors[:m.encoder.Dim()], &s.forms[0]
 	s.queries = append(s.queries[:0], q)
 	if _, how := m.store.Repeated(&s.queries[0], &s.memory); how != memory.NoRepeat {
-		return // answered without the gate
+		return r, false
 	}
 	m.store.Search(s.queries, s.found, &s.memory)
-	var look gate.Look
-	fill(&look, &s.found[0], s.infos[0])
-	if len(look.Candidates) == 0 {
-		return
-	}
-	j.records = append(j.records, gate.Record{
-		Look: look, Foreign: foreign,
-		Right: slices.IndexFunc(s.found[0].Candidates[:len(look.Candidates)], func(c memory.Candidate) bool { return right(c.Answer) }),
-	})
+	fill(&r.Look, &s.found[0], s.infos[0])
+	r.Right = -1
+	return r, len(r.Candidates) > 0
 }
 
 // figures says how a gate would have done on records.

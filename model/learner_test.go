@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/model/flow"
 	"github.com/nexus-continuum/nexus/topic/topictest"
 )
 
@@ -104,8 +105,20 @@ func TestLearningIsRepeatable(t *testing.T) {
 			t.Fatal(err)
 		}
 		m, _ = m.Memorise(lessons)
+		if c := m.Info().Certificate; c != nil {
+			t.Errorf("weights that were never trained carry %+v", c)
+		}
 		m, _ = learned(t, m, LearnOptions{Fresh: idsOf(lessons), Seed: 9})
 		parts[i] = m.Parts()
+		again, err := Open(Config{}, parts[i])
+		if err != nil {
+			t.Fatalf("reopen: %v", err)
+		}
+		for _, c := range []*flow.Certificate{m.Info().Certificate, again.Info().Certificate} {
+			if c == nil || c.Verify() != nil || c.Rho <= 0 {
+				t.Errorf("trained weights carry the certificate %+v", c)
+			}
+		}
 	}
 	for i := range parts[0] {
 		if string(parts[0][i].Data) != string(parts[1][i].Data) {

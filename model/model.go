@@ -36,9 +36,11 @@ type Model struct {
 	began   string // digest of the base that the weights began from; empty for none
 	trained bool   // weights are not those that Seed and Base give
 	encoder encoder.Encoder
-	store   *memory.Store
-	gate    *gate.Gate
-	scratch *sync.Pool // of *scratch, shared by all models with this shape
+	// certificate of trained flowing weights; nil for others
+	certificate *flow.Certificate
+	store       *memory.Store
+	gate        *gate.Gate
+	scratch     *sync.Pool // of *scratch, shared by all models with this shape
 }
 
 // New makes a model that knows nothing and refuses everything.
@@ -77,7 +79,11 @@ func (m *Model) withWeights(w encoder.Weights, trained bool) (*Model, error) {
 		return nil, fmt.Errorf("pack weights: %w", err)
 	}
 	out := *m
-	out.weights, out.trained, out.encoder = w, trained, e
+	out.weights, out.trained, out.encoder, out.certificate = w, trained, e, nil
+	if flows, ok := w.(*flow.Weights); ok && trained {
+		c := flows.Certify()
+		out.certificate = &c
+	}
 	out.scratch = &sync.Pool{New: func() any { return newScratch(e) }}
 	return &out, nil
 }
@@ -96,8 +102,11 @@ type Info struct {
 	Parameters   int
 	Base         string // digest of the base that the weights began from; empty for none
 	Trained      bool   // gradient steps were promoted into the weights
-	Threshold    float64
-	TargetError  float64
+	// Certificate bounds the norms of a trained cell, which prove that every
+	// prompt has one equilibrium; nil where there is no such cell.
+	Certificate *flow.Certificate
+	Threshold   float64
+	TargetError float64
 	// Calibrated says that the threshold comes from this deployment's own
 	// prompts; until there are enough, one made from the packs stands in.
 	Calibrated bool
@@ -112,7 +121,7 @@ type Info struct {
 func (m *Model) Info() Info {
 	return Info{
 		Architecture: m.cfg.Architecture, Size: m.cfg.Size,
-		Parameters: encoder.Parameters(m.weights), Base: m.began, Trained: m.trained,
+		Parameters: encoder.Parameters(m.weights), Base: m.began, Trained: m.trained, Certificate: m.certificate,
 		Threshold: m.gate.Threshold(), TargetError: m.cfg.TargetError,
 		Calibrated: m.gate.Own(), Judged: m.gate.Judged(),
 		Lessons: m.store.Len(), Answers: m.store.Answers(), Exemplars: m.store.Exemplars(),

@@ -16,6 +16,8 @@ type Meta struct {
 	Topics map[string]int `json:"topics,omitempty"`
 	// Figures are what held-out prompts showed, as the saver writes them.
 	Figures json.RawMessage `json:"figures,omitempty"`
+	// Certificate is what is proven of the weights, as the saver writes it.
+	Certificate json.RawMessage `json:"certificate,omitempty"`
 	// Fence is the fencing token of the trainer lease under which it was saved.
 	Fence int64 `json:"fence"`
 	// Why names the occasion: "memorised", "consolidated", "interval", ….

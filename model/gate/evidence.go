@@ -88,12 +88,26 @@ type Record struct {
 	Right int
 	// Foreign says that no answer was right.
 	Foreign bool
+	// Sort tells of a foreign prompt that was made up how it was made.
+	Sort Sort
 	// Feedback says that a person judged it; such records outlive the weights
 	// they were made with.
 	Feedback bool
 	// Of names what was judged; of two judgements of the same the later counts.
 	Of string
 }
+
+// Sort is how a foreign prompt came about. Real ones are of many kinds, and each
+// of these is like some of them.
+type Sort uint8
+
+// The sorts of foreign prompts that calibration makes up.
+const (
+	LeftOut   Sort = iota // a lesson whose whole answer was left out of memory: near what is known
+	Swapped               // a lesson about a made-up thing: the frame of a known question
+	Elsewhere             // a prompt about something else altogether, the same for all deployments
+	sorts
+)
 
 // complaint reports whether a person called the answer wrong, without any
 // answer being known that would have been right.
@@ -104,6 +118,7 @@ type seen struct {
 	evidence  Evidence
 	right     bool
 	foreign   bool
+	sort      Sort
 	complaint bool
 }
 
@@ -113,7 +128,7 @@ func (r *Ranker) see(records []Record) []seen {
 		best, e := r.Evidence(&records[i].Look)
 		out = append(out, seen{
 			evidence: e, right: best >= 0 && best == records[i].Right,
-			foreign: records[i].Foreign, complaint: records[i].complaint(),
+			foreign: records[i].Foreign, sort: records[i].Sort, complaint: records[i].complaint(),
 		})
 	}
 	return out

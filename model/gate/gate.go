@@ -6,7 +6,7 @@ import (
 )
 
 // Window is how many judged prompts are kept; older ones give way.
-const Window = 2048
+const Window = 2560
 
 // Enough is how many prompts of a deployment's own must have been judged
 // before its threshold comes from them. Until then the stand-in counts, at
@@ -15,7 +15,7 @@ const Window = 2048
 const Enough = 200
 
 // MaxFeedback is how much of the window people's judgements may take up.
-const MaxFeedback = Window * 15 / 32
+const MaxFeedback = Window * 3 / 8
 
 // Gate holds what calibration made of the judged prompts. It is immutable.
 type Gate struct {
@@ -32,23 +32,41 @@ type Gate struct {
 func New(alpha float64) *Gate { return Calibrate(nil, alpha) }
 
 // Calibrate makes a gate from judged prompts, the oldest first. Every second
-// held-out one shapes the confidence, the others set the threshold: conformal
-// risk control wants prompts that had no part in the confidence. What people
-// judged only sets the threshold.
+// held-out one shapes which prompt has more confidence than another, the others
+// set the threshold: conformal risk control wants prompts that had no part in
+// that order. How high the confidence is where the order is given, all of them
+// tell. What people judged only sets the threshold.
 func Calibrate(records []Record, alpha float64) *Gate {
 	heldOut, feedback := window(records)
 	g := &Gate{alpha: alpha, heldOut: len(heldOut), records: slices.Concat(heldOut, feedback)}
-	if g.heldOut >= Enough {
+	standIn := readStandIn(standInTable)
+	if g.lessons() >= Enough {
 		shaping, checking := halves(heldOut)
-		g.ranker = fitRanker(shaping, standInRanker)
-		g.model = fit(g.ranker.see(shaping), readStandIn(standInTable).model)
+		g.ranker = fitRanker(shaping, priorRanker)
+		g.model = shape(g.ranker, shaping, heldOut, standIn.model)
 		g.base = g.model.judge(g.ranker.see(checking))
 	} else {
-		s := readStandIn(standInTable)
-		g.ranker, g.model, g.base = standInRanker, s.model, s.judged
+		g.ranker, g.model, g.base = standInRanker, standIn.model, standIn.judged
 	}
 	g.threshold = g.bound()
 	return g
+}
+
+// shape makes the confidence: its order from some of the records, its height
+// from all.
+func shape(r Ranker, shaping, all []Record, prior Logistic) Logistic {
+	return fit(r.see(shaping), prior).stretched(r.see(all))
+}
+
+// lessons is how many of the judged prompts come from this deployment's lessons.
+func (g *Gate) lessons() int {
+	n := 0
+	for i := range g.records[:g.heldOut] {
+		if r := &g.records[i]; !r.Foreign || r.Sort != Elsewhere {
+			n++
+		}
+	}
+	return n
 }
 
 // window parts what people judged from the rest and keeps the newest of both.
@@ -93,12 +111,12 @@ func (g *Gate) Judge(over []string, more []Record) *Gate {
 // halves deals the records out in turn, right, wrong and foreign ones each by
 // themselves, so that both halves are alike.
 func halves(records []Record) (fit, check []Record) {
-	var seen [3]int
+	var seen [2 + sorts]int
 	for i := range records {
 		kind := 0
 		switch {
 		case records[i].Foreign:
-			kind = 2
+			kind = 2 + int(records[i].Sort)
 		case records[i].Right < 0:
 			kind = 1
 		}
@@ -119,7 +137,7 @@ const foreignFactor = 2
 func (l *Logistic) judge(records []seen) []Judged {
 	out := make([]Judged, len(records))
 	for i := range records {
-		out[i] = Judged{Confidence: l.Confidence(&records[i].evidence), Wrong: !records[i].right, Foreign: records[i].foreign, Complaint: records[i].complaint}
+		out[i] = Judged{Confidence: l.Confidence(&records[i].evidence), Wrong: !records[i].right, Foreign: records[i].foreign, Sort: records[i].sort, Complaint: records[i].complaint}
 	}
 	return out
 }
@@ -145,25 +163,44 @@ func (g *Gate) bound() float64 {
 	return max(tau, lowest(feedback, max(0, allowed(max(prompts(feedback), Enough), g.alpha))))
 }
 
-// mix thins the foreign prompts out to ForeignShare of all; foreign are all of
-// them.
+// mix thins the foreign prompts out: foreign are those that stand for all kinds
+// in the shares of sortShare, and mixed has ForeignShare of them among all.
 func mix(judged []Judged) (mixed, foreign []Judged) {
+	var n [sorts]float64
+	others := 0
 	for _, j := range judged {
 		if j.Foreign {
-			foreign = append(foreign, j)
+			n[j.Sort]++
+		} else {
+			others++
+			mixed = append(mixed, j)
 		}
 	}
-	others := len(judged) - len(foreign)
-	wanted := ForeignShare / (1 - ForeignShare) * float64(others)
-	every := max(1, int(math.Round(float64(len(foreign))/max(wanted, 1))))
-	n := 0
-	for _, j := range judged {
-		if j.Foreign {
-			if n++; n%every != 0 {
-				continue
-			}
+	// The sort that has the fewest for its share sets the number.
+	whole, shares := math.Inf(1), 0.0
+	for s := range n {
+		if n[s] > 0 {
+			whole = min(whole, n[s]/sortShare[s])
+			shares += sortShare[s]
 		}
-		mixed = append(mixed, j)
+	}
+	var seen [sorts]float64
+	every := max(1, int(math.Round(whole*shares/max(ForeignShare/(1-ForeignShare)*float64(others), 1))))
+	for _, j := range judged {
+		if !j.Foreign {
+			continue
+		}
+		// Evenly over those of the sort.
+		keep := whole * sortShare[j.Sort] / n[j.Sort]
+		before := math.Floor(seen[j.Sort] * keep)
+		seen[j.Sort]++
+		if math.Floor(seen[j.Sort]*keep) == before {
+			continue
+		}
+		foreign = append(foreign, j)
+		if len(foreign)%every == 0 {
+			mixed = append(mixed, j)
+		}
 	}
 	return mixed, foreign
 }
@@ -175,7 +212,7 @@ func (g *Gate) WithTarget(alpha float64) *Gate { return Calibrate(g.records, alp
 // Complaints do not count: the target is then twice that of the stand-in, and
 // no complaint may loosen anything.
 func (g *Gate) Own() bool {
-	if g.heldOut >= Enough {
+	if g.lessons() >= Enough {
 		return true
 	}
 	n := 0

@@ -28,10 +28,12 @@ func (l *Logistic) logit(e *Evidence) float64 {
 
 // Bounds of the fit.
 const (
-	ridge      = 2.0  // pull towards the prior of a standardised weight
-	ridgeBias  = 0.01 // the same for the bias
-	maxSweeps  = 40
-	enoughStep = 1e-3
+	ridge        = 10.0 // pull towards the prior of a standardised weight
+	ridgeBias    = 0.01 // the same for the bias
+	stretchRidge = 1.0  // pull of the stretch towards 1
+	leastStretch = 0.1
+	maxSweeps    = 40
+	enoughStep   = 1e-3
 )
 
 // fit returns the monotone logistic model that explains the records best by
@@ -46,7 +48,7 @@ func fit(records []seen, prior Logistic) Logistic {
 	if len(records) == 0 {
 		return prior
 	}
-	f := fitting{records: records, scale: spread(records), logits: make([]float64, len(records)), foreign: foreignWeight(records)}
+	f := fitting{records: records, scale: spread(records), logits: make([]float64, len(records)), foreign: foreignWeights(records)}
 	f.w, f.prior = prior.vector(), prior.vector()
 	for i := range records {
 		f.logits[i] = prior.logit(&records[i].evidence)
@@ -73,7 +75,7 @@ type fitting struct {
 	records  []seen
 	logits   []float64 // of the records under w
 	w, prior [Features + 1]float64
-	foreign  float64               // weight of a foreign record; 1 for the others
+	foreign  [sorts]float64        // weight of a foreign record of each sort; 1 for the others
 	scale    [Features + 1]float64 // spread of each feature; 1 for the bias
 }
 
@@ -93,7 +95,7 @@ func (f *fitting) input(r, i int) float64 {
 
 func (f *fitting) weight(r int) float64 {
 	if f.records[r].foreign {
-		return f.foreign
+		return f.foreign[f.records[r].sort]
 	}
 	return 1
 }
@@ -104,19 +106,72 @@ func (f *fitting) weight(r int) float64 {
 // prompts does not depend on it.
 const ForeignShare = 0.1
 
-// foreignWeight makes foreign records count as ForeignShare of all.
-func foreignWeight(records []seen) float64 {
-	foreign := 0.0
+// sortShare is how the sorts share in ForeignShare.
+var sortShare = [sorts]float64{LeftOut: 1, Swapped: 0.5, Elsewhere: 3}
+
+// foreignWeights makes foreign records count as ForeignShare of all.
+func foreignWeights(records []seen) (weights [sorts]float64) {
+	var n [sorts]float64
+	others, shares := 0.0, 0.0
 	for i := range records {
 		if records[i].foreign {
-			foreign++
+			n[records[i].sort]++
+		} else {
+			others++
 		}
 	}
-	others := float64(len(records)) - foreign
-	if foreign == 0 || others == 0 {
-		return 1
+	for s := range n {
+		if n[s] > 0 {
+			shares += sortShare[s]
+		}
 	}
-	return ForeignShare / (1 - ForeignShare) * others / foreign
+	for s := range n {
+		if n[s] > 0 {
+			weights[s] = max(others, 1) * ForeignShare / (1 - ForeignShare) * sortShare[s] / shares / n[s]
+		}
+	}
+	return weights
+}
+
+// stretched corrects a model that was pulled: the pull makes evidence look
+// weaker or stronger than it is, which the two numbers of Platt (1999) undo.
+// Which of two prompts has the more confidence stays as it was, so a threshold
+// parts the prompts as before, wherever the records come from.
+func (l Logistic) stretched(records []seen) Logistic {
+	foreign := foreignWeights(records)
+	a, b := 1.0, 0.0
+	for range maxSweeps {
+		ga, gb := stretchRidge*(a-1), ridgeBias*b
+		haa, hab, hbb := stretchRidge, 0.0, ridgeBias
+		for i := range records {
+			z := l.logit(&records[i].evidence)
+			p := 1 / (1 + math.Exp(-a*z-b))
+			y, w := 0.0, 1.0
+			if records[i].right {
+				y = 1
+			}
+			if records[i].foreign {
+				w = foreign[records[i].sort]
+			}
+			v := w * p * (1 - p)
+			ga, gb = ga+w*(p-y)*z, gb+w*(p-y)
+			haa, hab, hbb = haa+v*z*z, hab+v*z, hbb+v
+		}
+		det := haa*hbb - hab*hab
+		da, db := (hbb*ga-hab*gb)/det, (haa*gb-hab*ga)/det
+		a, b = a-da, b-db
+		if !(a > leastStretch && a < 1/leastStretch) || math.IsNaN(b) {
+			return l
+		}
+		if math.Abs(da)+math.Abs(db) < enoughStep {
+			break
+		}
+	}
+	for i := range l.Weights {
+		l.Weights[i] *= a
+	}
+	l.Bias = a*l.Bias + b
+	return l
 }
 
 // pull is the strength of the penalty on weight i.

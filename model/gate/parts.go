@@ -7,8 +7,8 @@ import (
 	"github.com/nexus-continuum/nexus/model/wire"
 )
 
-// formatVersion 2 added what a judgement is of.
-const formatVersion = 2
+// formatVersion 2 added what a judgement is of, 3 the sort of a foreign prompt.
+const formatVersion = 3
 
 // maxCandidates bounds the candidates of one record.
 const maxCandidates = 64
@@ -28,6 +28,7 @@ func (g *Gate) Bytes() []byte {
 		if r.Feedback {
 			kind |= 2
 		}
+		kind |= uint64(r.Sort) << 2
 		w.Uint(kind)
 		if r.Feedback {
 			w.String(r.Of)
@@ -65,8 +66,8 @@ func Open(alpha float64, data []byte) (*Gate, error) {
 	}
 	records := make([]Record, 0, min(n, Window))
 	for range n {
-		kind := r.Uint(3)
-		rec := Record{Foreign: kind&1 > 0, Feedback: kind&2 > 0}
+		kind := r.Uint(4*uint64(sorts) - 1)
+		rec := Record{Foreign: kind&1 > 0, Feedback: kind&2 > 0, Sort: Sort(kind >> 2)}
 		if rec.Feedback && version > 1 {
 			rec.Of = r.String()
 		}

@@ -7,9 +7,13 @@ import "math"
 // equilibrium differs: much in a book of facts, little in a help desk.
 type Ranker [Gap]float64
 
-// standInRanker was fitted on lessons of general_knowledge left out one at a
-// time, with untrained and trained weights together.
-var standInRanker = Ranker{Best: 1, Mean: 7, Cover: 5.6, Missing: -3.3, Back: 1.6, Core: 3.6}
+// priorRanker is where a deployment's own ranker starts from: likeness decides,
+// until its lessons say that words do.
+var priorRanker = Ranker{Best: 10, Mean: 10, Cover: 2, Missing: -1, Core: 1}
+
+// standInRanker counts until there are enough lessons. It is between what
+// general_knowledge wants, where words tell much, and priorRanker.
+var standInRanker = Ranker{Best: 8, Mean: 9, Cover: 4, Missing: -3, Back: 0.7, Core: 2.5}
 
 // Score is a log-odds, up to a constant.
 func (r *Ranker) Score(c *Candidate) float64 {
@@ -21,7 +25,7 @@ func (r *Ranker) Score(c *Candidate) float64 {
 }
 
 // rankerRidge pulls the weights to the prior.
-const rankerRidge = 0.2
+const rankerRidge = 0.5
 
 // fitRanker is the conditional logit model that explains best which candidates
 // were right, pulled towards prior. Records without a right candidate among

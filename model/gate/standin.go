@@ -7,12 +7,12 @@ import (
 
 // standInTable is the calibration that counts while a deployment has not judged
 // enough prompts of its own: the lessons of general_knowledge, each left out in
-// turn and asked for, and each asked for with its answer left out, by an
-// untrained and by a trained model. A test of package model writes it.
+// turn and asked for, and foreign prompts of all sorts, by an untrained and by a
+// trained model. A test of package model writes it.
 //
 // Layout, little-endian: the weights of the logistic model and its bias as
 // 64-bit floats; then for each judged prompt a 16-bit confidence, in steps of
-// 1/65535, and a byte, 1 for wrong and 2 for foreign.
+// 1/65535, and a byte: 1 for wrong, 2 for foreign, and four times its sort.
 //
 //go:embed standin.bin
 var standInTable string
@@ -41,7 +41,7 @@ func readStandIn(table string) (s standIn) {
 	s.model.Bias = math.Float64frombits(number(8*Features, 8))
 	for at := head; at+3 <= len(table); at += 3 {
 		kind := table[at+2]
-		s.judged = append(s.judged, Judged{Confidence: float64(number(at, 2)) / math.MaxUint16, Wrong: kind&1 > 0, Foreign: kind&2 > 0})
+		s.judged = append(s.judged, Judged{Confidence: float64(number(at, 2)) / math.MaxUint16, Wrong: kind&1 > 0, Foreign: kind&2 > 0, Sort: Sort(min(kind>>2, byte(sorts)-1))})
 	}
 	return s
 }
@@ -50,7 +50,7 @@ func readStandIn(table string) (s standIn) {
 // confidence, the others are the table.
 func MakeStandIn(records []Record) []byte {
 	shaping, checking := halves(records)
-	model := fit(standInRanker.see(shaping), Logistic{})
+	model := shape(standInRanker, shaping, records, Logistic{})
 	var out []byte
 	put := func(v uint64, size int) {
 		for range size {
@@ -68,7 +68,7 @@ func MakeStandIn(records []Record) []byte {
 			kind |= 1
 		}
 		if j.Foreign {
-			kind |= 2
+			kind |= 2 | uint64(j.Sort)<<2
 		}
 		put(uint64(math.Round(j.Confidence*math.MaxUint16)), 2)
 		put(kind, 1)

@@ -11,6 +11,7 @@ type Judged struct {
 	Confidence float64
 	Wrong      bool
 	Foreign    bool // no answer would have been right
+	Sort       Sort // of a foreign one
 	// Complaint says that a person called the answer wrong. It counts among the
 	// wrong answers and not among the prompts, so that none ever loosens the
 	// threshold.

@@ -44,25 +44,52 @@ func (s *Store) HeldOut() map[uint32]bool {
 // Sum is the sum of the vectors of answer a. It must not be changed.
 func (s *Store) Sum(a uint32) []float32 { return s.answers[a].sum }
 
-// Hollow gives the prompt of lesson n without its telling words: those that
-// few answers know. What is left asks for nothing in particular. It is empty
-// where no word or every word is left.
-func (s *Store) Hollow(n uint32, sc *Scratch) string {
+// leastTelling keeps mere wrapping (“what is the”) from being swapped.
+const leastTelling = 0.2
+
+// Swapped gives the prompt of lesson n with a made-up word in the place of the
+// one that tells most of what the answer's lessons have in common: the frame of
+// a known question around a thing that nobody taught. It is empty where they
+// have no such word in common.
+func (s *Store) Swapped(n uint32, sc *Scratch) string {
+	a := s.answers[s.answerOf(n)]
 	sc.other.Read(s.prompt(n))
-	common := max(3, s.known/50)
-	var out []byte
-	left := 0
+	least := max(2, coreShare*float32(len(a.lessons)))
+	at, most := -1, float32(0)
 	for t := range sc.other.Words() {
-		if s.index.wordCount(sc.other.Key(t)) <= common {
+		key := sc.other.Key(t)
+		if float32(a.count(key)) < least || text.Weight(sc.other.Word(t)) < leastTelling {
 			continue
 		}
-		if left++; left > 1 {
-			out = append(out, ' ')
+		if w := weightOf(s.known, s.index.wordCount(key), sc.other.Word(t)); w > most {
+			at, most = t, w
 		}
-		out = append(out, sc.other.Word(t)...)
 	}
-	if left == sc.other.Words() {
+	if at < 0 {
 		return ""
 	}
+	var out []byte
+	for t := range sc.other.Words() {
+		if t > 0 {
+			out = append(out, ' ')
+		}
+		if t == at {
+			out = appendMadeUp(out, text.Hash(s.prompt(n)))
+		} else {
+			out = append(out, sc.other.Word(t)...)
+		}
+	}
 	return string(out)
+}
+
+// appendMadeUp appends a word of three syllables that hash chooses.
+func appendMadeUp(dst []byte, hash uint64) []byte {
+	const consonants, vowels = "bdfgklmnprstvz", "aeiou"
+	for range 3 {
+		dst = append(dst, consonants[hash%uint64(len(consonants))])
+		hash /= uint64(len(consonants))
+		dst = append(dst, vowels[hash%uint64(len(vowels))])
+		hash /= uint64(len(vowels))
+	}
+	return dst
 }

@@ -231,6 +231,11 @@ func (a *actor) save(ctx context.Context, next *model.Model, st state, learned [
 			return fmt.Errorf("write figures: %w", err)
 		}
 	}
+	if info.Certificate != nil {
+		if meta.Certificate, err = json.Marshal(info.Certificate); err != nil {
+			return fmt.Errorf("write certificate: %w", err)
+		}
+	}
 	var saved storage.Manifest
 	var lost error
 	err = a.opt.Storage.Do(func() (err error) {
