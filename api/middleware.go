@@ -12,6 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // requestPatience bounds the routes that wait for nothing.
@@ -49,6 +50,9 @@ func (s *Server) logged() echo.MiddlewareFunc {
 				slog.String("request_id", requestID(c)), slog.String("method", v.Method), slog.String("route", v.RoutePath),
 				slog.Int("status", v.Status), slog.Float64("latency_ms", float64(v.Latency.Microseconds())/1000),
 				slog.String("client", client(c)), slog.Int64("bytes", v.ResponseSize),
+			}
+			if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+				attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
 			}
 			if id, ok := c.Get(jobKey).(string); ok {
 				attrs = append(attrs, slog.String("job", id))

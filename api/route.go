@@ -32,7 +32,11 @@ func (s *Server) routes() *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = ipExtractor(s.opt.TrustProxy)
 	e.HTTPErrorHandler = s.renderError
-	e.Use(requestIDs, s.logged(), secured, s.recovered, s.bodyPatience, zipped())
+	e.Use(requestIDs)
+	if s.opt.Tracer != nil {
+		e.Use(s.traced)
+	}
+	e.Use(s.logged(), secured, s.recovered, s.bodyPatience, zipped())
 
 	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/dashboard") })
 	e.GET("/healthz", get(s.healthz))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexus-continuum/nexus/heartbeat"
 )
@@ -57,6 +58,9 @@ type Options struct {
 	StorageKind, StorageWhere string
 	// Uploads tells what waits for the bucket; nil without one.
 	Uploads Uploads
+
+	// Tracer makes a span of each request; nil makes none.
+	Tracer trace.Tracer
 
 	Log *slog.Logger
 	Now func() time.Time

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexus-continuum/nexus/job"
 )
@@ -63,6 +64,9 @@ type Options struct {
 	Grace time.Duration
 	// Patience is how long one command to Redis may take; 900 ms.
 	Patience time.Duration
+
+	// Tracer makes the spans of jobs; nil makes none.
+	Tracer trace.Tracer
 
 	Log *slog.Logger
 	Now func() time.Time

@@ -239,6 +239,8 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 		return nil
 	}
 	t := &Task{Spec: p.Spec, Attempt: 1, EnqueuedAt: p.CreatedAt, s: s}
+	actx, t.span = s.processing(actx, at.Headers(), p)
+	defer t.endSpan()
 	// A job ends with the server's work, not with asynq's lease (see heed).
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(actx))
 	defer cancel(nil)

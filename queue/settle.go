@@ -81,6 +81,7 @@ const settleFor = 3 * time.Second
 // settle writes what became of a job, as often as it takes, also after ctx.
 func (s *Server) settle(ctx context.Context, t *Task, began time.Time, o outcome) {
 	ctx = context.WithoutCancel(ctx)
+	t.became(o)
 	progress := t.end()
 	var giveUp <-chan time.Time
 	quit := s.quit.Done()

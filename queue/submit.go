@@ -82,7 +82,7 @@ const (
 // put queues a task, with what belongs to it, in one step, and wakes a worker.
 // wait is how long the caller waits, if one does. It returns how many jobs now
 // wait in the lane.
-func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Duration) (int64, error) {
+func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Duration) (pending int64, err error) {
 	if how == forCaller {
 		if err := q.shed.refuses(); err != nil {
 			return 0, err
@@ -91,6 +91,8 @@ func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Durati
 	if p.place == "" {
 		p.place = q.shards.place(p.Lane, p.ID)
 	}
+	ctx, headers, sent := q.sending(ctx, p)
+	defer func() { sent(err) }()
 	payload, err := json.Marshal(p)
 	if err != nil {
 		return 0, fmt.Errorf("encode job %s: %w", p.ID, err)
@@ -111,7 +113,7 @@ func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Durati
 	}
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
-	task := asynq.NewTask(string(p.Kind), payload)
+	task := asynq.NewTaskWithHeaders(string(p.Kind), payload, headers)
 	_, err = q.producer.EnqueueContext(context.WithValue(ctx, enqueueKey{}, call), task,
 		asynq.TaskID(p.ID), asynq.Queue(string(p.place)), asynq.Timeout(faraway), asynq.MaxRetry(1<<20))
 	switch {

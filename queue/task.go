@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -22,6 +24,7 @@ type Task struct {
 	s        *Server
 	recorded atomic.Bool // it has a record, so far as is known
 	cancel   context.CancelCauseFunc
+	span     trace.Span // nil without tracing
 
 	mu      sync.Mutex
 	latest  []byte // progress as JSON, nil if none

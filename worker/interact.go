@@ -45,6 +45,7 @@ func (w *Worker) interact(ctx context.Context, t *queue.Task) (any, error) {
 		return nil, fmt.Errorf("compute job %s: %w", spec.ID, r.err)
 	}
 	a := answer(spec, r)
+	traceCompute(ctx, r, &a)
 	w.shadow.offer(query, r)
 	w.opt.Recorder.Answer(&a)
 	w.metrics.answered(&a)

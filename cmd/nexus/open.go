@@ -21,6 +21,7 @@ import (
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/storage/mirror"
 	"github.com/nexus-continuum/nexus/topic"
+	"github.com/nexus-continuum/nexus/tracing"
 	"github.com/nexus-continuum/nexus/webhook"
 	"github.com/nexus-continuum/nexus/worker"
 	"github.com/nexus-continuum/nexus/worker/governor"
@@ -40,6 +41,7 @@ type shared struct {
 	control     *storage.ControlRecord
 	base        *base.File
 	recorder    *heartbeat.Recorder
+	tracing     *tracing.Tracing // nil unless asked for
 	memory      *memory.Manager
 	log         *slog.Logger
 }
@@ -49,7 +51,11 @@ type shared struct {
 func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slog.Logger) (*house, error) {
 	h := &house{fell: make(chan error, 1), log: log}
 	s := &shared{settings: rt.settings, log: log}
+	s.recorder = heartbeat.New(heartbeat.Options{Roles: roles.names(), Version: versionText()})
 	var err error
+	if err := s.openTracing(ctx, rt, h); err != nil {
+		return h, err
+	}
 	if s.base, err = openBase(rt.settings); err != nil {
 		return h, err
 	}
@@ -65,7 +71,6 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 			return h, fmt.Errorf("NEXUS_PAUSED: write the control record: %w", err)
 		}
 	}
-	s.recorder = heartbeat.New(heartbeat.Options{Roles: roles.names(), Version: versionText()})
 	if s.memory, err = memory.New(memory.Options{
 		WarningMB: float64(rt.settings.MemoryWarningMB), CriticalMB: float64(rt.settings.MemoryCriticalMB), Now: time.Now, Log: log,
 	}); err != nil {
@@ -165,7 +170,7 @@ func (s *shared) openQueue(ctx context.Context, h *house) error {
 		Redis: rung.Client(), Asynq: rung.Asynq(), Shards: s.settings.QueueShards, MaxQueue: s.settings.MaxQueue,
 		ResultRetention: s.settings.ResultRetention.D(), FailedRetention: s.settings.FailedRetention.D(),
 		MaxStanding: s.settings.MaxQueueDelay.D(), LogRetention: s.settings.LogRetention.D(), LogLength: s.settings.LogLength,
-		EventHistory: s.settings.EventHistory, Log: s.log,
+		EventHistory: s.settings.EventHistory, Tracer: s.tracer("queue"), Log: s.log,
 	})
 	return nil
 }
@@ -278,7 +283,7 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Lessons: book, Topics: library,
 		Listen: s.settings.Listen, Keys: keys, KeyHeader: s.settings.APIKeyHeader, TrustProxy: s.settings.TrustProxy,
 		RateLimit: api.RateLimit{Enabled: s.settings.RateLimitEnabled, RPM: s.settings.RateLimitRPM, Burst: s.settings.RateLimitBurst},
-		Recorder:  s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
+		Tracer:    s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
 		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
 		Log: s.log,
 	})

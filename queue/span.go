@@ -1,0 +1,89 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.34.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// A job's trace goes with its task, in asynq's headers: `send` where it is
+// queued, `wait` while it lies there, `process` in the worker. Names and
+// attributes are those of the semantic conventions for messaging. Without a
+// tracer none of this is touched.
+
+// context of a trace in the headers of a task: traceparent and tracestate.
+var spanCarrier propagation.TraceContext
+
+func spanAttributes(place job.Lane, id string, operation attribute.KeyValue, name string) trace.SpanStartEventOption {
+	return trace.WithAttributes(
+		semconv.MessagingSystemKey.String("asynq"), semconv.MessagingDestinationName(string(place)),
+		semconv.MessagingMessageID(id), semconv.MessagingOperationName(name), operation,
+	)
+}
+
+// sending begins the span of an enqueue; headers carry it, and end ends it.
+func (q *Queue) sending(ctx context.Context, p parcel) (_ context.Context, headers map[string]string, end func(error)) {
+	if q.opt.Tracer == nil {
+		return ctx, nil, func(error) {}
+	}
+	ctx, span := q.opt.Tracer.Start(ctx, "send "+string(laneOf(p.place)), trace.WithSpanKind(trace.SpanKindProducer),
+		spanAttributes(p.place, p.ID, semconv.MessagingOperationTypeSend, "send"))
+	headers = map[string]string{}
+	spanCarrier.Inject(ctx, propagation.MapCarrier(headers))
+	return ctx, headers, func(err error) {
+		failSpan(span, err)
+		span.End()
+	}
+}
+
+// processing begins the span of a job in its handler's hands, and tells of the
+// wait before it. The wait began by the clock of the process that queued the job.
+func (s *Server) processing(ctx context.Context, headers map[string]string, p parcel) (context.Context, trace.Span) {
+	if s.q.opt.Tracer == nil {
+		return ctx, nil
+	}
+	ctx = spanCarrier.Extract(ctx, propagation.MapCarrier(headers))
+	lane, now := string(laneOf(s.lane)), time.Now()
+	queued := p.CreatedAt
+	if queued.IsZero() || queued.After(now) {
+		queued = now
+	}
+	_, wait := s.q.opt.Tracer.Start(ctx, "wait "+lane, trace.WithTimestamp(queued),
+		spanAttributes(s.lane, p.ID, semconv.MessagingOperationTypeReceive, "wait"))
+	wait.End(trace.WithTimestamp(now))
+	return s.q.opt.Tracer.Start(ctx, "process "+lane, trace.WithSpanKind(trace.SpanKindConsumer),
+		spanAttributes(s.lane, p.ID, semconv.MessagingOperationTypeProcess, "process"))
+}
+
+// became tells the span what becomes of its job.
+func (t *Task) became(o outcome) {
+	if t.span == nil {
+		return
+	}
+	t.span.SetAttributes(attribute.Int("nexus.job.attempt", t.Attempt), attribute.String("nexus.job.state", string(o.state)))
+	if o.err != nil && o.state == job.StateFailed {
+		failSpan(t.span, o.err)
+	}
+}
+
+func (t *Task) endSpan() {
+	if t.span != nil {
+		t.span.End()
+	}
+}
+
+func failSpan(span trace.Span, err error) {
+	if err == nil {
+		return
+	}
+	e := job.AsError(err)
+	span.SetAttributes(semconv.ErrorTypeKey.String(e.Code))
+	span.SetStatus(codes.Error, e.Detail)
+}
