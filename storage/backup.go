@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 )
@@ -204,9 +205,24 @@ func (b *backup) tryCheckpoint(ctx context.Context) (chosen, error) {
 		if former, ok := b.leftBehind(ctx, head); ok {
 			c.manifests = append(c.manifests, former)
 		}
+		b.challenger(ctx, &c)
 		return c, nil
 	}
 	return chosen{}, nil
+}
+
+// challenger copies the checkpoint that answers in the shadow, if there is one.
+func (b *backup) challenger(ctx context.Context, c *chosen) {
+	r, err := b.checkpoints.Registry(ctx)
+	if err != nil || r.Challenger == "" || slices.ContainsFunc(c.manifests, func(m sealedManifest) bool { return m.ID == r.Challenger }) {
+		return
+	}
+	m, _, err := b.copyCheckpoint(ctx, r.Challenger)
+	if err != nil {
+		b.opt.Log.Warn("the challenger cannot be read and is left out", "checkpoint", r.Challenger, "error", err)
+		return
+	}
+	c.manifests = append(c.manifests, m)
 }
 
 // leftBehind copies the checkpoint that served before a promotion or rollback,
@@ -358,8 +374,10 @@ func (b *backup) records(ctx context.Context) error {
 			continue
 		}
 		body, _, err := b.store.Read(ctx, i.Key)
-		if err == nil && i.Key == controlKey {
-			_, err = decodeControl(body)
+		if err == nil {
+			if err = VerifyObject(i.Key, bytes.NewReader(body)); errors.Is(err, ErrBadKey) {
+				err = nil // it carries no proof
+			}
 		}
 		switch {
 		case err == nil:

@@ -32,6 +32,7 @@ func (c backupCmd) Run(ctx context.Context, rt *runtime) error {
 	if err != nil {
 		return err
 	}
+	store.warn(rt.main.Stderr)
 	report, err := c.write(ctx, rt, store)
 	if err != nil {
 		return err
@@ -47,6 +48,9 @@ func (c backupCmd) Run(ctx context.Context, rt *runtime) error {
 		what, report.Parts, report.Datasets, report.Untrained, inBytes(report.Bytes))
 	if n := len(report.Left); n > 0 {
 		return fmt.Errorf("%d damaged objects are not in the backup; the rest of it is whole", n)
+	}
+	if store.away != nil {
+		return errors.New("the backup holds only what the data folder does; the bucket could not be asked")
 	}
 	return nil
 }

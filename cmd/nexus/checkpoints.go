@@ -42,6 +42,7 @@ func (c checkpointsCmd) Run(ctx context.Context, rt *runtime) error {
 	if err != nil {
 		return err
 	}
+	store.warn(rt.main.Stderr)
 	// A damaged manifest is left out of the list, with a line that says so.
 	log := slog.New(slog.NewTextHandler(rt.main.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	shelf := storage.NewCheckpoints(store, storage.Options{Log: log})

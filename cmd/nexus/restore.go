@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
@@ -34,16 +36,16 @@ func (c restoreCmd) Run(ctx context.Context, rt *runtime) error {
 		return err
 	}
 	defer in.Close()
-	target, done, err := c.openTarget(ctx, rt.settings)
+	target, err := c.openTarget(ctx, rt.settings)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer target.done()
 	// Told before the work rather than after it.
-	if occupied, err := storage.Occupied(ctx, target); err != nil {
+	if occupied, err := target.occupied(ctx); err != nil {
 		return fmt.Errorf("look at what is there: %w", err)
-	} else if occupied && !c.Force {
-		return fmt.Errorf("%s is %w: it holds checkpoints or datasets; --force moves them to %s and restores", target, storage.ErrOccupied, storage.Replaced)
+	} else if occupied != "" && !c.Force {
+		return fmt.Errorf("%s is %w: it holds checkpoints or datasets; --force moves them to %s and restores", occupied, storage.ErrOccupied, storage.Replaced)
 	}
 	scratch := "" // the system's temporary folder
 	if rt.settings.S3Endpoint == "" {
@@ -54,32 +56,100 @@ func (c restoreCmd) Run(ctx context.Context, rt *runtime) error {
 		if err != nil {
 			return err
 		}
+		if err := target.emptyFolder(time.Now()); err != nil {
+			return fmt.Errorf("move aside what the data folder holds: %w", err)
+		}
 		restored, err := storage.Restore(ctx, from, target, storage.RestoreOptions{Force: c.Force, Leave: leave})
 		if err != nil {
 			return err
 		}
-		return c.tell(ctx, rt, target, restored)
+		return c.tell(ctx, rt, target.Store, restored)
 	})
 }
 
+// target is where a restore goes.
+type target struct {
+	storage.Store
+	// folder is the local one before a bucket; nil if there is none.
+	folder *dir.Store
+	done   func()
+}
+
 // openTarget opens the storage to restore into, and keeps servers out of a folder.
-func (c restoreCmd) openTarget(ctx context.Context, s *Settings) (store storage.Store, done func(), err error) {
-	if s.S3Endpoint != "" {
-		b, err := openBucket(ctx, s, true)
-		return b, func() {}, err
+func (c restoreCmd) openTarget(ctx context.Context, s *Settings) (t target, err error) {
+	t.done = func() {}
+	if s.S3Endpoint == "" {
+		d, err := dir.Open(s.storageDir())
+		if err != nil {
+			return t, fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
+		}
+		t.Store = d
+		t.done, err = seize(d)
+		return t, err
 	}
-	d, err := dir.Open(s.storageDir())
+	if t.folder, err = openFolder(s); err != nil {
+		return t, err
+	}
+	if t.folder != nil {
+		if t.done, err = seize(t.folder); err != nil {
+			return t, err
+		}
+	}
+	t.Store, err = openBucket(ctx, s, true)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
+		t.done()
 	}
-	done, err = d.Seize()
+	return t, err
+}
+
+func seize(d *dir.Store) (func(), error) {
+	done, err := d.Seize()
 	if errors.Is(err, dir.ErrInUse) {
-		return nil, nil, fmt.Errorf("a server holds %s; stop it, then restore: %w", d, err)
+		return nil, fmt.Errorf("a server holds %s; stop it, then restore: %w", d, err)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("restore: %w", err)
+		return nil, fmt.Errorf("restore: %w", err)
 	}
-	return d, done, nil
+	return done, nil
+}
+
+// occupied tells what would be overwritten; empty if nothing.
+func (t target) occupied(ctx context.Context) (string, error) {
+	if t.folder != nil {
+		if there, err := storage.Occupied(ctx, t.folder); there || err != nil {
+			return t.folder.String(), err
+		}
+	}
+	there, err := storage.Occupied(ctx, t.Store)
+	if !there {
+		return "", err
+	}
+	return t.String(), err
+}
+
+// emptyFolder moves aside what the folder before the bucket holds: it would be
+// taken for newer than what is restored.
+func (t target) emptyFolder(now time.Time) error {
+	if t.folder == nil {
+		return nil
+	}
+	entries, err := os.ReadDir(t.folder.String())
+	if err != nil {
+		return err
+	}
+	aside := filepath.Join(t.folder.String(), filepath.FromSlash(storage.Replaced), now.UTC().Format("20060102t150405"))
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || e.Name()+"/" == storage.Replaced || e.Name()+"/" == storage.Corrupted {
+			continue
+		}
+		if err := os.MkdirAll(aside, 0o755); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(t.folder.String(), e.Name()), filepath.Join(aside, e.Name())); err != nil {
+			return err
+		}
+	}
+	return syncFolder(t.folder.String())
 }
 
 func openBackup(name string) (io.ReadCloser, error) {

@@ -4,32 +4,70 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
+	"github.com/nexus-continuum/nexus/storage/mirror"
 	"github.com/nexus-continuum/nexus/storage/s3"
 )
 
-// openVault opens the storage for a command that only looks, whether a server
-// runs or not. It makes nothing that is not there.
-func openVault(ctx context.Context, s *Settings) (storage.Store, error) {
-	if s.S3Endpoint != "" {
-		b, err := openBucket(ctx, s, false)
-		if err != nil {
-			return nil, err
-		}
-		return storage.ReadOnly(b), nil
+// vault is the storage as a command sees it that only looks, whether a server
+// runs or not.
+type vault struct {
+	storage.Store
+	// bucket is what lies behind the folder, if something does and it answers.
+	bucket storage.Store
+	// away is why the bucket could not be asked: the folder is looked at alone.
+	away error
+}
+
+// openVault makes nothing that is not there.
+func openVault(ctx context.Context, s *Settings) (vault, error) {
+	folder, err := openFolder(s)
+	if err != nil {
+		return vault{}, err
 	}
+	if s.S3Endpoint == "" {
+		if folder == nil {
+			return vault{}, fmt.Errorf("nothing is stored in %s; NEXUS_DATA_DIR (--data-dir) names the data folder", s.storageDir())
+		}
+		return vault{Store: storage.ReadOnly(folder)}, nil
+	}
+	b, err := openBucket(ctx, s, false)
+	switch {
+	case err == nil && folder == nil:
+		return vault{Store: storage.ReadOnly(b)}, nil
+	case err == nil:
+		return vault{Store: mirror.View(folder, b), bucket: storage.ReadOnly(b)}, nil
+	case folder == nil:
+		return vault{}, err
+	}
+	if _, ok := errors.AsType[*settingError](err); ok {
+		return vault{}, err
+	}
+	return vault{Store: storage.ReadOnly(folder), away: err}, nil
+}
+
+// warn says that only the folder is looked at.
+func (v vault) warn(w io.Writer) {
+	if v.away != nil {
+		fmt.Fprintf(w, "the bucket cannot be asked, only %s is looked at: %v\n", v.Store, v.away)
+	}
+}
+
+// openFolder opens the storage folder; nil if there is none.
+func openFolder(s *Settings) (*dir.Store, error) {
 	if _, err := os.Stat(s.storageDir()); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("nothing is stored in %s; NEXUS_DATA_DIR (--data-dir) names the data folder", s.storageDir())
+		return nil, nil //nolint:nilnil // that there is none is an answer
 	}
 	d, err := dir.Open(s.storageDir())
 	if err != nil {
 		return nil, fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
 	}
-	return storage.ReadOnly(d), nil
+	return d, nil
 }
 
 // openBucket opens the bucket of the settings and sees that it answers.

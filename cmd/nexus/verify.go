@@ -40,11 +40,27 @@ func (c verifyCmd) Run(ctx context.Context, rt *runtime) error {
 	if err != nil {
 		return err
 	}
+	store.warn(rt.main.Stderr)
 	audit, err := storage.Inspect(ctx, store, c.Parallel)
 	if err != nil {
 		return err
 	}
-	return c.tell(rt, store.String(), audit)
+	if store.bucket != nil {
+		// The folder hides what of the bucket it has itself.
+		behind, err := storage.Inspect(ctx, store.bucket, c.Parallel)
+		if err != nil {
+			return err
+		}
+		for _, f := range behind.Faults {
+			f.Why = "in the bucket: " + f.Why
+			audit.Faults = append(audit.Faults, f)
+		}
+		audit.Bytes += behind.Bytes
+	}
+	if err := c.tell(rt, store.String(), audit); err != nil || store.away == nil {
+		return err
+	}
+	return errors.New("the bucket could not be verified")
 }
 
 var errFaults = errors.New("faults were found")

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// gateway is a real S3 server with a proxy before it that spoils what it is told to.
+type gateway struct {
+	folder string // its buckets, as folders
+	proxy  *httptest.Server
+	fault  atomic.Pointer[bucketFault]
+	hits   atomic.Int64 // requests that met the fault
+}
+
+// bucketFault spoils an exchange: before it answers in place of the server and
+// says so, after it changes what the server answered.
+type bucketFault struct {
+	before func(w http.ResponseWriter, r *http.Request) (answered bool)
+	after  func(r *http.Response) error
+}
+
+// startGateway needs versitygw, which .ci/run builds.
+func startGateway(t *testing.T) *gateway {
+	t.Helper()
+	program := os.Getenv("NEXUS_TEST_VERSITYGW")
+	if program == "" {
+		var err error
+		if program, err = exec.LookPath("versitygw"); err != nil {
+			t.Skip("NOT TESTED AGAINST A REAL S3 SERVER: needs versitygw on PATH or NEXUS_TEST_VERSITYGW; .ci/run builds it")
+		}
+	}
+	g := &gateway{folder: filepath.Join(t.TempDir(), "buckets")}
+	if err := os.Mkdir(g.folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	address := "127.0.0.1:" + freePort(t)
+	cmd := exec.Command(program, "--port", address, "--access", "nexus-test", "--secret", "nexus-test-secret", "--quiet", "posix", g.folder)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		conn, err := net.DialTimeout("tcp", address, time.Second)
+		if err == nil {
+			conn.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("versitygw does not answer: %v", err)
+		}
+	}
+	behind := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: address})
+			r.Out.Host = r.In.Host // it is signed
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if f := g.fault.Load(); f != nil && f.after != nil {
+				return f.after(r)
+			}
+			return nil
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}
+	g.proxy = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f := g.fault.Load(); f != nil {
+			g.hits.Add(1)
+			if f.before != nil && f.before(w, r) {
+				return
+			}
+		}
+		behind.ServeHTTP(w, r)
+	}))
+	// A cut connection is the test's own doing.
+	g.proxy.Config.ErrorLog = nil
+	g.proxy.Start()
+	t.Cleanup(g.proxy.Close)
+	return g
+}
+
+func (g *gateway) env(bucket string) []string {
+	return []string{
+		"NEXUS_S3_ENDPOINT=" + strings.TrimPrefix(g.proxy.URL, "http://"), "NEXUS_S3_TLS=false", "NEXUS_S3_BUCKET=" + bucket,
+		"NEXUS_S3_ACCESS_KEY=nexus-test", "NEXUS_S3_SECRET_KEY=nexus-test-secret",
+	}
+}
+
+func refuseWith(status int, code string) *bucketFault {
+	return &bucketFault{before: func(w http.ResponseWriter, r *http.Request) bool {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/xml")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "<Error><Code>%s</Code><Message>on purpose</Message></Error>", code)
+		return true
+	}}
+}
+
+// spoil changes the body of what is read, and leaves its length as it was.
+func spoil(change func([]byte) io.Reader) *bucketFault {
+	return &bucketFault{after: func(r *http.Response) error {
+		if r.Request.Method != http.MethodGet || r.StatusCode != http.StatusOK {
+			return nil
+		}
+		b, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		r.Body = io.NopCloser(change(b))
+		return err
+	}}
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errors.New("cut on purpose") }
+
+// TestBucketFaults: whatever the S3 server does, prompts are answered and lessons
+// are taken; when it is well again everything reaches it by itself, and a host
+// that has nothing but the bucket knows all that was taught meanwhile.
+func TestBucketFaults(t *testing.T) {
+	t.Parallel()
+	g := startGateway(t)
+	held := make(chan struct{}) // what is slow stays so until the fault ends
+	dir := t.TempDir()
+	env := append(g.env("nexus"), "NEXUS_CHECKPOINT_INTERVAL=1h")
+	p := start(t, dir, []string{"serve"}, env...)
+	taught := []lesson{{"Which door is open?", "The first."}}
+	p.teach("faults", taught[0])
+	p.answers(30*time.Second, taught[0].Prompt, taught[0].Response)
+
+	bucket := filepath.Join(g.folder, "nexus")
+	for _, f := range []struct {
+		name  string
+		fault *bucketFault
+		begin func() error
+		end   func() error
+	}{
+		{name: "429", fault: refuseWith(http.StatusTooManyRequests, "TooManyRequests")},
+		{name: "500", fault: refuseWith(http.StatusInternalServerError, "InternalError")},
+		{name: "slow", fault: &bucketFault{before: func(_ http.ResponseWriter, r *http.Request) bool {
+			select {
+			case <-held:
+			case <-r.Context().Done():
+			}
+			return false
+		}}, end: func() error { close(held); return nil }},
+		{name: "cut mid-body", fault: spoil(func(b []byte) io.Reader { return io.MultiReader(bytes.NewReader(b[:len(b)/2]), failing{}) })},
+		{name: "wrong bytes", fault: spoil(func(b []byte) io.Reader {
+			if len(b) > 0 {
+				b[len(b)/2] ^= 4
+			}
+			return bytes.NewReader(b)
+		})},
+		{name: "credentials expired", fault: refuseWith(http.StatusForbidden, "ExpiredToken")},
+		{name: "clock skew", fault: refuseWith(http.StatusForbidden, "RequestTimeTooSkewed")},
+		{
+			name: "bucket missing", fault: &bucketFault{},
+			begin: func() error { return os.Rename(bucket, bucket+".away") },
+			end: func() error {
+				// The service may make it anew; what it put there stays.
+				if _, err := os.Stat(bucket); err == nil {
+					return nil
+				}
+				return os.Rename(bucket+".away", bucket)
+			},
+		},
+	} {
+		if f.begin != nil {
+			if err := f.begin(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g.hits.Store(0)
+		g.fault.Store(f.fault)
+		l := lesson{"Which door is open during " + f.name + "?", "That of " + f.name + "."}
+		p.teach("faults", l)
+		p.answers(60*time.Second, l.Prompt, l.Response)
+		taught = append(taught, l)
+		p.eventually(30*time.Second, f.name+" was met", func() bool { return g.hits.Load() > 0 })
+		for _, l := range taught {
+			if a := p.ask(l.Prompt); !a.Responded || a.Response != l.Response {
+				t.Errorf("%s: %q: %+v", f.name, l.Prompt, a)
+			}
+		}
+		g.fault.Store(nil)
+		if f.end != nil {
+			if err := f.end(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	p.eventually(2*time.Minute, "everything is in the bucket", func() bool {
+		var status struct {
+			Storage struct {
+				Uploads *struct {
+					Pending int     `json:"pending"`
+					Fault   *string `json:"fault"`
+				} `json:"uploads"`
+			} `json:"storage"`
+		}
+		p.call("GET", "/api/status", nil, &status)
+		u := status.Storage.Uploads
+		return u != nil && u.Pending == 0 && u.Fault == nil
+	})
+	must(t, dir, env, "verify")
+	if set, _ := filepath.Glob(filepath.Join(dir, "nexus_checkpoints", "corrupted", "*")); len(set) > 0 {
+		t.Errorf("faults of the wire set %q aside", set)
+	}
+	p.kill()
+
+	// A host that has nothing but the bucket; and a backup of it, into another bucket.
+	backup := filepath.Join(t.TempDir(), "bucket.tar")
+	must(t, filepath.Join(t.TempDir(), "none"), env, "backup", backup)
+	p = start(t, t.TempDir(), []string{"serve"}, env...)
+	for _, l := range taught {
+		p.answers(60*time.Second, l.Prompt, l.Response)
+	}
+	p.stop()
+	other := g.env("other")
+	must(t, filepath.Join(t.TempDir(), "none"), other, "restore", backup)
+	if _, fault, code := command(t, filepath.Join(t.TempDir(), "none"), other, "restore", backup); code != exitFailure || !strings.Contains(fault, "--force") {
+		t.Errorf("restore over a bucket: status %d, %s", code, fault)
+	}
+	must(t, filepath.Join(t.TempDir(), "none"), other, "restore", "--force", backup)
+	p = start(t, t.TempDir(), []string{"serve"}, other...)
+	for _, l := range taught {
+		p.answers(60*time.Second, l.Prompt, l.Response)
+	}
+}
