@@ -11,7 +11,9 @@ TOOL    := $(GO) tool -modfile=.ci/tools.mod
 RACE_PACKAGES := ./...
 FUZZTIME ?= 20s
 
-.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-jobs fuzz generate vuln image clean
+SWAPS ?= 1000
+
+.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-jobs bench-checkpoints swaps fuzz generate vuln image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +54,12 @@ bench-model: ## measure the model; NEXUS_BENCH_DATA names the folder with clinc1
 
 bench-jobs: ## measure the queue against plain lists
 	$(GO) test ./queue/... -run '^$$' -bench . -benchtime 3s
+
+bench-checkpoints: ## measure save, load and upload against cp and sha256sum (upload needs versitygw)
+	$(GO) test ./storage ./storage/s3 -run '^$$' -bench 'Save|Load|Upload' -benchtime 5x -timeout 30m
+
+swaps: ## swap the model SWAPS times under traffic: no failed request, no growth of memory
+	$(GO) test ./cmd/nexus -run TestHotSwaps -v -hotswaps $(SWAPS) -timeout 60m
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@for pkg in $$($(GO) list ./...); do \

@@ -29,7 +29,7 @@ type gateway struct {
 // startGateway runs a versitygw on a folder of its own until the test ends. A
 // machine without the binary is the one case in which the S3 tests do not run;
 // CI builds it (go install github.com/versity/versitygw/cmd/versitygw@v1.8.0).
-func startGateway(t *testing.T) gateway {
+func startGateway(t testing.TB) gateway {
 	t.Helper()
 	binary := os.Getenv(gatewayEnv)
 	if binary == "" {
@@ -79,7 +79,7 @@ func startGateway(t *testing.T) gateway {
 	}
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -90,7 +90,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // open returns a handle on a prefix of a bucket, which is made if missing.
-func (g gateway) open(t *testing.T, bucket, prefix string) *s3.Store {
+func (g gateway) open(t testing.TB, bucket, prefix string) *s3.Store {
 	t.Helper()
 	s, err := s3.Open(g.options(bucket, prefix))
 	if err != nil {
