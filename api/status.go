@@ -118,6 +118,17 @@ type modelPart struct {
 	Lessons             int            `json:"lessons"`
 	Answers             int            `json:"answers"`
 	Topics              map[string]int `json:"topics"`
+	// Successor is the model that is trained to take its place; null if none is.
+	Successor *successor `json:"successor"`
+}
+
+type successor struct {
+	Architecture string  `json:"architecture"`
+	Size         string  `json:"size"`
+	State        string  `json:"state"`
+	Done         int     `json:"done"`
+	Total        int     `json:"total"`
+	Why          *string `json:"why"`
 }
 
 type worker struct {
@@ -280,6 +291,9 @@ func millisecondsOf(s heartbeat.Summary) milliseconds {
 
 func modelOf(k heartbeat.Cluster) modelPart {
 	m := modelPart{Topics: map[string]int{}}
+	if s := k.Successor; s != nil {
+		m.Successor = &successor{s.Architecture, s.Size, s.State, s.Done, s.Total, optional(s.Why)}
+	}
 	if k.Model == nil {
 		return m
 	}

@@ -48,6 +48,7 @@ type Beat struct {
 	Model      *Model             `json:"model,omitempty"`
 	Unloaded   *Unloaded          `json:"unloaded,omitempty"`
 	Shadow     *Shadow            `json:"shadow,omitempty"`
+	Successor  *Successor         `json:"successor,omitempty"`
 	Breakers   map[string]Breaker `json:"breakers,omitempty"`
 	Hardware   *Hardware          `json:"hardware,omitempty"`
 
@@ -150,6 +151,17 @@ type Uploads struct {
 	Pending    int     `json:"pending"`
 	LagSeconds float64 `json:"lag_seconds"`
 	Fault      string  `json:"fault,omitempty"`
+}
+
+// Successor is the model of another architecture or size that a trainer makes
+// to take the place of the one that serves.
+type Successor struct {
+	Architecture string `json:"architecture"`
+	Size         string `json:"size"`
+	State        string `json:"state"` // waiting, training, judging, kept_out
+	Done         int    `json:"done"`  // gradient steps
+	Total        int    `json:"total"`
+	Why          string `json:"why,omitempty"` // it was kept out
 }
 
 // Breaker is the state of a circuit breaker.

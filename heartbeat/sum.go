@@ -40,6 +40,8 @@ type Cluster struct {
 	// Model is the one that the most recently updated worker serves; nil if
 	// there is none.
 	Model *Model
+	// Successor is the model that a trainer makes to follow it; nil if none is.
+	Successor *Successor
 }
 
 // Decode reads the beats that processes sent. Those that cannot be read are
@@ -143,6 +145,9 @@ func (c *Cluster) addBreakers(b *Beat) {
 }
 
 func (c *Cluster) addModel(b *Beat) {
+	if b.Successor != nil {
+		c.Successor = b.Successor
+	}
 	if b.Model == nil {
 		return
 	}

@@ -83,6 +83,19 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// WithShape is c for another architecture and size. A base that fits the other
+// size only gives way to the one that comes with the program.
+func (c Config) WithShape(architecture, size string) Config {
+	c.Architecture, c.Size = architecture, size
+	if c.Base != nil {
+		dim, _ := c.Base.Shape()
+		if s, known := shapes[size]; known && dim != 0 && dim != s.dim {
+			c.Base = nil
+		}
+	}
+	return c
+}
+
 // check says what is wrong with c and what would be right.
 func (c Config) check() error {
 	if known := []string{Flowing, Layered}; !slices.Contains(known, c.Architecture) {

@@ -57,7 +57,7 @@ func (l *Learner) settle(onto *Model, weights encoder.Weights) (*Model, Report, 
 		report.After, report.Why = report.Before, "the new weights are not finite"
 		return &old, report, nil //nolint:nilerr // that they are kept out, and why, is the result
 	}
-	fresh, err := onto.withWeights(weights, true)
+	fresh, err := l.carry(onto, weights)
 	if err != nil {
 		return nil, report, fmt.Errorf("end learning: %w", err)
 	}
@@ -71,6 +71,14 @@ func (l *Learner) settle(onto *Model, weights encoder.Weights) (*Model, Report, 
 		return fresh, report, nil
 	}
 	return &old, report, nil
+}
+
+// carry is onto with new weights, and the shape that they have.
+func (l *Learner) carry(onto *Model, w encoder.Weights) (*Model, error) {
+	if l.heir != nil {
+		return l.heirOf(onto, w)
+	}
+	return onto.withWeights(w, true)
 }
 
 // promote decides between old and new weights by their figures; refused is the

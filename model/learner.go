@@ -9,6 +9,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/model/kernel"
 	"github.com/nexus-continuum/nexus/model/learn"
+	"github.com/nexus-continuum/nexus/model/text"
 )
 
 // ErrNothing is returned by Learner where there are no lessons to learn from.
@@ -29,15 +30,17 @@ type LearnOptions struct {
 // Learner folds lessons into a copy of a model's weights. It is not safe for
 // concurrent use; the model goes on serving.
 type Learner struct {
-	base    *Model
 	opt     LearnOptions
 	trainer *learn.Trainer
+	// heir is the untrained model of another shape that is to follow; nil where
+	// the model keeps its own.
+	heir *Model
 }
 
 // Learner prepares to learn. The lessons held out for judging are not learned
 // from, however often they come up.
 func (m *Model) Learner(opt LearnOptions) (*Learner, error) {
-	examples, answers := m.examples(opt)
+	examples, answers := m.pick(opt, m.reader(), m.cfg.ReplayBuffer)
 	if len(examples) == 0 {
 		return nil, fmt.Errorf("prepare learning: %w", ErrNothing)
 	}
@@ -45,12 +48,12 @@ func (m *Model) Learner(opt LearnOptions) (*Learner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare learning: %w", err)
 	}
-	return &Learner{base: m, opt: opt, trainer: t}, nil
+	return &Learner{opt: opt, trainer: t}, nil
 }
 
-// examples picks the fresh lessons and a sample of the older ones. Labels are
-// places in answers.
-func (m *Model) examples(opt LearnOptions) (examples []learn.Example, answers []uint32) {
+// pick gives the fresh lessons and a sample of up to replay older ones, as r
+// reads them. Labels are places in answers.
+func (m *Model) pick(opt LearnOptions, r text.Reader, replay int) (examples []learn.Example, answers []uint32) {
 	fresh := make(map[uint32]bool, len(opt.Fresh))
 	for _, id := range opt.Fresh {
 		if n, ok := m.store.Find(id); ok {
@@ -71,7 +74,7 @@ func (m *Model) examples(opt LearnOptions) (examples []learn.Example, answers []
 	})
 	rng := rand.New(rand.NewPCG(opt.Seed, 0x7265706c6179))
 	rng.Shuffle(len(older), func(i, j int) { older[i], older[j] = older[j], older[i] })
-	picked = append(picked, older[:min(len(older), m.cfg.ReplayBuffer)]...)
+	picked = append(picked, older[:min(len(older), replay)]...)
 	slices.Sort(picked)
 	labels := map[uint32]int{}
 	for _, n := range picked {
@@ -82,7 +85,7 @@ func (m *Model) examples(opt LearnOptions) (examples []learn.Example, answers []
 			labels[a], answers = label, append(answers, a)
 		}
 		e := learn.Example{Label: label}
-		m.reader().Read(&e.Prompt, m.store.Prompt(n))
+		r.Read(&e.Prompt, m.store.Prompt(n))
 		examples = append(examples, e)
 	}
 	return examples, answers

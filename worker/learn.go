@@ -16,6 +16,14 @@ func learn(m *model.Model, fresh []string, seed uint64, yield func()) (trainer.L
 	return learner{l}, nil
 }
 
+func succeed(m *model.Model, cfg model.Config, seed uint64, yield func()) (trainer.Learner, error) {
+	l, err := m.Successor(cfg, model.LearnOptions{Seed: seed, Yield: yield})
+	if err != nil {
+		return nil, err
+	}
+	return learner{l}, nil
+}
+
 // Finish implements trainer.Learner.
 func (l learner) Finish(onto *model.Model) (*model.Model, trainer.Report, error) {
 	m, r, err := l.Learner.Finish(onto)

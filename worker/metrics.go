@@ -129,6 +129,19 @@ func (m *metrics) watch(learn learnFunc) learnFunc {
 	}
 }
 
+// watchHeirs is watch for successors.
+func (m *metrics) watchHeirs(succeed succeedFunc) succeedFunc {
+	return func(from *model.Model, cfg model.Config, seed uint64, yield func()) (trainer.Learner, error) {
+		l, err := succeed(from, cfg, seed, yield)
+		if err != nil {
+			return nil, err
+		}
+		return watched{l, m}, nil
+	}
+}
+
+type succeedFunc = func(m *model.Model, cfg model.Config, seed uint64, yield func()) (trainer.Learner, error)
+
 type learnFunc = func(m *model.Model, fresh []string, seed uint64, yield func()) (trainer.Learner, error)
 
 // watched is a learner whose steps and results are counted.

@@ -15,6 +15,9 @@ func (w *Worker) fill(b *heartbeat.Beat) {
 	b.Breakers = w.breakerStates()
 	if t := w.trainer.Load(); t != nil {
 		b.Trainer, b.Training = true, t.Running()
+		if s := t.Successor(); s != nil {
+			b.Successor = (*heartbeat.Successor)(s)
+		}
 	}
 	b.Shadow = w.shadow.report()
 	if u := w.unloaded.Load(); u != nil {

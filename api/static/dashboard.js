@@ -141,12 +141,23 @@ function showTopics(topics) {
   sel.value = want.includes(chosen) ? chosen : "";
 }
 
+// successor tells of the model that is trained to follow the one that serves.
+function successor(n) {
+  if (!n) return [];
+  const how = {
+    waiting: "waits for its turn", training: "is trained, step " + count(n.done) + " of " + count(n.total),
+    judging: "is judged", kept_out: "was kept out: " + n.why,
+  };
+  return [["Successor", n.architecture + ", " + n.size + " " + how[n.state]]];
+}
+
 function showModel(s) {
   const m = s.model, facts = [
     ["Architecture", m.architecture ? m.architecture + ", " + m.size + ", " + count(m.parameters) + " parameters" : "no model yet"],
     ["Threshold", m.confidence_threshold.toFixed(3) + " for at most " + percent(m.target_error) + " wrong"],
     ["Flow", number(s.metrics.flow.average_depth) + " steps on average, " + percent(s.metrics.flow.convergence_rate) + " converged"],
     ["Checkpoint", m.checkpoint || "none yet"],
+    ...successor(m.successor),
     ["Memory", number(s.memory.process.current_mb) + " MB, peak " + number(s.memory.process.peak_mb) + ", growing " + number(s.memory.process.growth_rate_mb_per_hour) + " an hour"],
   ];
   const open = Object.entries(s.circuit_breakers).filter(([, b]) => b.state !== "closed");

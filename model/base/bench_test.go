@@ -3,6 +3,7 @@ package base_test
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -40,12 +41,14 @@ func BenchmarkUntrained(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			var right, auroc float64
+			var f [mixes]figures
 			for b.Loop() {
-				right, auroc = c.untrained(e)
+				f = c.untrained(e)
 			}
-			b.ReportMetric(100*right, "%right")
-			b.ReportMetric(auroc, "AUROC")
+			for i, x := range f {
+				b.ReportMetric(100*x.right, fmt.Sprintf("%%right@%.2f", mixOf(i)))
+				b.ReportMetric(x.auroc, fmt.Sprintf("AUROC@%.2f", mixOf(i)))
+			}
 		})
 	}
 }
@@ -83,9 +86,18 @@ func readCLINC(b *testing.B) clinc {
 	return c
 }
 
-// untrained is the accuracy, and the chance that a prompt of the part scores
+// mixes are shares of the nearest exemplar in the score of an answer; the rest
+// is the mean of its exemplars.
+const mixes = 5
+
+func mixOf(i int) float64 { return float64(i) / (mixes - 1) }
+
+// figures are the accuracy, and the chance that a prompt of the part scores
 // above one out of scope.
-func (c clinc) untrained(e encoder.Encoder) (right, auroc float64) {
+type figures struct{ right, auroc float64 }
+
+// untrained measures a base by each mix of the scores.
+func (c clinc) untrained(e encoder.Encoder) (f [mixes]figures) {
 	d := e.Dim()
 	scratch, p := e.NewScratch(), text.Prompt{}
 	encode := func(rows [][2]string) []float32 {
@@ -103,50 +115,94 @@ func (c clinc) untrained(e encoder.Encoder) (right, auroc float64) {
 			labels[r[1]] = len(labels)
 		}
 	}
-	n := len(labels)
-	scores := make([]float32, n)
-	best := func(w *kernel.Packed, h []float32) (at int) {
-		w.Gemm(scores, n, h, d, 1)
-		for i, s := range scores {
-			if s > scores[at] {
-				at = i
-			}
-		}
-		return at
-	}
 	const folds = 10
 	// In the file like phrasings stand side by side.
 	order := rand.New(rand.NewPCG(1, 1)).Perm(len(c["train"]))
 	for fold := range folds {
-		means, seen := make([]float32, n*d), make([]int, n)
+		m := newMeans(d, len(labels))
+		seen := make([]int, len(labels))
 		for _, i := range order {
 			l := labels[c["train"][i][1]]
 			if seen[l]/exemplars == fold {
-				kernel.Axpy(1, train[i*d:(i+1)*d], means[l*d:(l+1)*d])
+				m.add(l, train[i*d:(i+1)*d])
 			}
 			seen[l]++
 		}
-		for l := range n {
-			kernel.Normalise(means[l*d : (l+1)*d])
-		}
-		w := kernel.PackTransposed(d, n, means)
-		var in, out []float64
+		m.pack()
+		var in, out [mixes][]float64
 		for i, r := range c[*part] {
-			at := best(w, asked[i*d:(i+1)*d])
-			if at == labels[r[1]] {
-				right++
+			for x, b := range m.best(asked[i*d : (i+1)*d]) {
+				if b.label == labels[r[1]] {
+					f[x].right += 1 / float64(folds*len(c[*part]))
+				}
+				in[x] = append(in[x], b.score)
 			}
-			in = append(in, float64(scores[at]))
 		}
 		for i := range c["oos_"+*part] {
-			out = append(out, float64(scores[best(w, foreign[i*d:(i+1)*d])]))
+			for x, b := range m.best(foreign[i*d : (i+1)*d]) {
+				out[x] = append(out[x], b.score)
+			}
 		}
-		sort.Float64s(out)
-		above := 0
-		for _, s := range in {
-			above += sort.SearchFloat64s(out, s)
+		for x := range mixes {
+			sort.Float64s(out[x])
+			above := 0
+			for _, s := range in[x] {
+				above += sort.SearchFloat64s(out[x], s)
+			}
+			f[x].auroc += float64(above) / float64(len(in[x])*len(out[x])) / folds
 		}
-		auroc += float64(above) / float64(len(in)*len(out)) / folds
 	}
-	return right / float64(folds*len(c[*part])), auroc
+	return f
+}
+
+// means scores prompts by the means of the answers and by their exemplars.
+type means struct {
+	d, n          int
+	sums, rows    []float32
+	of            []int
+	sum, row      *kernel.Packed
+	byMean, byRow []float32
+	nearest       []float32
+}
+
+func newMeans(d, n int) *means { return &means{d: d, n: n, sums: make([]float32, n*d)} }
+
+func (m *means) add(label int, h []float32) {
+	kernel.Axpy(1, h, m.sums[label*m.d:(label+1)*m.d])
+	m.rows, m.of = append(m.rows, h...), append(m.of, label)
+}
+
+func (m *means) pack() {
+	for l := range m.n {
+		kernel.Normalise(m.sums[l*m.d : (l+1)*m.d])
+	}
+	m.sum, m.row = kernel.PackTransposed(m.d, m.n, m.sums), kernel.PackTransposed(m.d, len(m.of), m.rows)
+	m.byMean, m.byRow, m.nearest = make([]float32, m.n), make([]float32, len(m.of)), make([]float32, m.n)
+}
+
+type best struct {
+	label int
+	score float64
+}
+
+// best is the best answer to a prompt by each mix.
+func (m *means) best(h []float32) (out [mixes]best) {
+	m.sum.Gemm(m.byMean, m.n, h, m.d, 1)
+	m.row.Gemm(m.byRow, len(m.of), h, m.d, 1)
+	for l := range m.nearest {
+		m.nearest[l] = -1
+	}
+	for i, l := range m.of {
+		m.nearest[l] = max(m.nearest[l], m.byRow[i])
+	}
+	for x := range mixes {
+		share := mixOf(x)
+		out[x].score = -1
+		for l := range m.n {
+			if s := share*float64(m.nearest[l]) + (1-share)*float64(m.byMean[l]); s > out[x].score {
+				out[x] = best{l, s}
+			}
+		}
+	}
+	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -87,14 +88,24 @@ func (c *clinc) few(n int) *clinc {
 	return c
 }
 
+// scoring is a way to score an answer: so much of the cosine to the nearest of
+// its exemplars, the rest of that to its prototype.
+type scoring float64
+
+var scorings = []scoring{0, 0.25, 0.5, 0.75, 1}
+
 // figures of one trained model.
 type figures struct {
-	prototype, exemplar float64 // accuracy, every prompt answered
-	auroc               float64 // of the best cosine to an exemplar
-	aurocPrototype      float64
-	refused             float64 // out-of-scope refused where 90 % of in-scope prompts are answered right
-	converged           float64
-	depth               float64 // median
+	by        []scored // in the order of scorings
+	converged float64
+	depth     float64 // median
+}
+
+// scored are the figures by one way to score.
+type scored struct {
+	right   float64 // accuracy, every prompt answered
+	auroc   float64 // of the best score
+	refused float64 // out-of-scope refused where 90 % of in-scope prompts are answered right
 }
 
 func (c *clinc) measure(b *testing.B, enc encoder.Encoder, prototypes []float32) figures {
@@ -111,62 +122,78 @@ func (c *clinc) measure(b *testing.B, enc encoder.Encoder, prototypes []float32)
 	memory, _ := encode(c.train)
 	asked, infos := encode(c.asked)
 	foreign, _ := encode(c.outOfScope)
-	packed := kernel.PackTransposed(d, len(c.train), memory)
+	exemplars := kernel.PackTransposed(d, len(c.train), memory)
 	answers := kernel.PackTransposed(d, c.labels, prototypes)
-	nearest := func(w *kernel.Packed, h []float32) (int, float32) {
-		scores := make([]float32, w.Cols())
-		w.Gemm(scores, len(scores), h, d, 1)
-		at := 0
-		for i, s := range scores {
-			if s > scores[at] {
-				at = i
+	byPrototype, byRow, nearest := make([]float32, c.labels), make([]float32, len(c.train)), make([]float32, c.labels)
+	best := func(h []float32, s scoring) (at int, top float32) {
+		top = -2
+		for l := range nearest {
+			if v := float32(s)*nearest[l] + (1-float32(s))*byPrototype[l]; v > top {
+				at, top = l, v
 			}
 		}
-		return at, scores[at]
+		return at, top
 	}
-	var f figures
-	var in, out, inProto, outProto []float32
-	var right []float32 // best cosine of prompts answered right
+	look := func(h []float32) {
+		answers.Gemm(byPrototype, c.labels, h, d, 1)
+		exemplars.Gemm(byRow, len(c.train), h, d, 1)
+		for l := range nearest {
+			nearest[l] = -1
+		}
+		for i, v := range byRow {
+			l := c.train[i].Label
+			nearest[l] = max(nearest[l], v)
+		}
+	}
+	f := figures{by: make([]scored, len(scorings))}
+	in, out, right := make([][]float32, len(scorings)), make([][]float32, len(scorings)), make([][]float32, len(scorings))
 	depths := make([]int, 0, len(infos))
+	n := float64(len(c.asked))
 	for i := range c.asked {
 		h := asked[i*d : (i+1)*d]
-		p, ps := nearest(answers, h)
-		e, es := nearest(packed, h)
-		if p == c.asked[i].Label {
-			f.prototype++
-			right = append(right, es)
+		look(h)
+		for j, s := range scorings {
+			at, top := best(h, s)
+			if in[j] = append(in[j], top); at == c.asked[i].Label {
+				right[j] = append(right[j], top)
+			}
 		}
-		if c.train[e].Label == c.asked[i].Label {
-			f.exemplar++
-		}
-		in, inProto = append(in, es), append(inProto, ps)
 		depths = append(depths, infos[i].Depth)
 		if infos[i].Converged {
-			f.converged++
+			f.converged += 1 / n
 		}
 	}
 	for i := range c.outOfScope {
 		h := foreign[i*d : (i+1)*d]
-		_, ps := nearest(answers, h)
-		_, es := nearest(packed, h)
-		out, outProto = append(out, es), append(outProto, ps)
+		look(h)
+		for j, s := range scorings {
+			_, top := best(h, s)
+			out[j] = append(out[j], top)
+		}
 	}
-	n := float64(len(c.asked))
-	f.prototype, f.exemplar, f.converged = f.prototype/n, f.exemplar/n, f.converged/n
-	f.auroc, f.aurocPrototype = auroc(in, out), auroc(inProto, outProto)
 	slices.Sort(depths)
 	f.depth = float64(depths[len(depths)/2])
-	slices.Sort(right)
-	if skip := len(right) - int(0.9*n); skip >= 0 {
-		threshold := right[skip]
-		for _, s := range out {
-			if s < threshold {
-				f.refused++
-			}
-		}
-		f.refused /= float64(len(out))
+	for j := range scorings {
+		f.by[j] = scored{right: float64(len(right[j])) / n, auroc: auroc(in[j], out[j]), refused: refusedAt90(right[j], out[j], len(in[j]))}
 	}
 	return f
+}
+
+// refusedAt90 is the share of out that scores below where nine tenths of n
+// prompts are answered right; 0 if that many are not.
+func refusedAt90(right, out []float32, n int) float64 {
+	skip := len(right) - int(0.9*float64(n))
+	if skip < 0 {
+		return 0
+	}
+	slices.Sort(right)
+	refused := 0
+	for _, s := range out {
+		if s < right[skip] {
+			refused++
+		}
+	}
+	return float64(refused) / float64(len(out))
 }
 
 // auroc is the chance that an in-scope prompt scores above a foreign one.
@@ -197,7 +224,7 @@ func (c *clinc) bench(b *testing.B, start func(opt Options) (*Trainer, error), o
 	var sum figures
 	var seconds float64
 	for b.Loop() {
-		sum, seconds = figures{}, 0
+		sum, seconds = figures{by: make([]scored, len(scorings))}, 0
 		for s := range *clincSeeds {
 			opt.Seed = uint64(s + 1)
 			from := cpuSeconds(b)
@@ -218,10 +245,11 @@ func (c *clinc) bench(b *testing.B, start func(opt Options) (*Trainer, error), o
 			}
 			f := c.measure(b, enc, tr.Prototypes())
 			b.Logf("seed %d: %+v", opt.Seed, f)
-			sum.prototype += f.prototype
-			sum.exemplar += f.exemplar
-			sum.auroc += f.auroc
-			sum.refused += f.refused
+			for j, x := range f.by {
+				sum.by[j].right += x.right
+				sum.by[j].auroc += x.auroc
+				sum.by[j].refused += x.refused
+			}
 			sum.converged += f.converged
 			sum.depth += f.depth
 			if err := tr.Close(); err != nil {
@@ -230,10 +258,11 @@ func (c *clinc) bench(b *testing.B, start func(opt Options) (*Trainer, error), o
 		}
 	}
 	n := float64(*clincSeeds)
-	b.ReportMetric(100*sum.prototype/n, "%prototype")
-	b.ReportMetric(100*sum.exemplar/n, "%exemplar")
-	b.ReportMetric(sum.auroc/n, "AUROC")
-	b.ReportMetric(100*sum.refused/n, "%refused@90")
+	for j, s := range scorings {
+		b.ReportMetric(100*sum.by[j].right/n, fmt.Sprintf("%%right/%.2f", s))
+		b.ReportMetric(sum.by[j].auroc/n, fmt.Sprintf("AUROC/%.2f", s))
+		b.ReportMetric(100*sum.by[j].refused/n, fmt.Sprintf("%%refused@90/%.2f", s))
+	}
 	b.ReportMetric(100*sum.converged/n, "%converged")
 	b.ReportMetric(sum.depth/n, "depth")
 	b.ReportMetric(seconds/n, "cpu-s/training")
@@ -279,12 +308,14 @@ func BenchmarkCLINC(b *testing.B) {
 				c := readCLINC(b, size.buckets)
 				c.bench(b, func(o Options) (*Trainer, error) { return kind.make(b, c, o) }, kind.opt)
 			})
-			b.Run("ten/"+kind.name+"/"+size.name, func(b *testing.B) {
-				c := readCLINC(b, size.buckets).few(10)
-				o := kind.opt
-				o.Epochs, o.Dropout, o.GramDropout, o.WordDropout = 40, 0.6, 0.4, 0.2
-				c.bench(b, func(o Options) (*Trainer, error) { return kind.make(b, c, o) }, o)
-			})
+			for name, n := range map[string]int{"five": 5, "ten": 10} {
+				b.Run(name+"/"+kind.name+"/"+size.name, func(b *testing.B) {
+					c := readCLINC(b, size.buckets).few(n)
+					o := kind.opt
+					o.Epochs, o.Dropout, o.GramDropout, o.WordDropout = 40, 0.6, 0.4, 0.2
+					c.bench(b, func(o Options) (*Trainer, error) { return kind.make(b, c, o) }, o)
+				})
+			}
 		}
 	}
 }

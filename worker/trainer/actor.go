@@ -32,6 +32,7 @@ type actor struct {
 	backlog []*request // to be looked at
 	waiting []*request // memorised; they wait for gradient steps
 	session *session
+	heirs   succession
 }
 
 const (
@@ -55,6 +56,7 @@ func (a *actor) run(ctx context.Context) {
 		a.look(ctx)
 		a.admit(ctx)
 		a.settle()
+		a.noteSuccessor()
 		if a.t.unsaved.Swap(false) && a.dirty && !a.stale {
 			// That it failed is logged; the next change saves it too.
 			_ = a.save(ctx, a.model, a.state, nil, "asked for")
@@ -63,8 +65,14 @@ func (a *actor) run(ctx context.Context) {
 		case ctx.Err() != nil || a.isLost():
 		case s != nil && s.judging != nil:
 			a.wait(ctx, lookEvery)
+		case s != nil && s.heir && a.pressing():
+			a.park()
 		case s != nil:
 			a.slice(ctx)
+		case a.pressing():
+			a.begin(ctx)
+		case a.succeeds():
+			a.succeed(ctx)
 		case a.due():
 			a.begin(ctx)
 		default:
@@ -94,6 +102,8 @@ func (a *actor) close() {
 			<-s.judging
 		}
 	}
+	a.dropSuccessor()
+	a.t.successor.Store(nil)
 }
 
 func (a *actor) isLost() bool {
@@ -122,6 +132,8 @@ func (a *actor) wait(ctx context.Context, d time.Duration) {
 		a.backlog = append(a.backlog, r)
 	case v := <-judged:
 		a.judged(ctx, v)
+	case m := <-a.heirs.making:
+		a.ready(m)
 	}
 }
 
@@ -220,7 +232,7 @@ func (a *actor) resume(r *request) {
 
 // queue lets r wait for gradient steps: those under way if they cover it.
 func (a *actor) queue(r *request) {
-	if s := a.session; s != nil && s.covers[r.spec.Dataset] {
+	if s := a.session; s != nil && !s.heir && s.covers[r.spec.Dataset] {
 		s.jobs = append(s.jobs, r)
 		return
 	}
@@ -298,6 +310,9 @@ func (a *actor) release(dataset string) {
 	}
 }
 
+// pressing reports whether jobs wait for gradient steps that may be taken now.
+func (a *actor) pressing() bool { return len(a.waiting) > 0 && a.due() }
+
 // due reports whether gradient steps should begin.
 func (a *actor) due() bool {
 	c := a.opt.Control()
@@ -321,7 +336,7 @@ func (a *actor) due() bool {
 }
 
 func (a *actor) nextLook() time.Duration {
-	if a.state.lessons() > 0 {
+	if a.state.lessons() > 0 || a.outgrown() {
 		return min(lookEvery, a.opt.Quiet)
 	}
 	return lookEvery

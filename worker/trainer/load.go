@@ -22,7 +22,7 @@ func Open(cfg model.Config, m storage.Manifest, parts []storage.Part) (*model.Mo
 		return nil, fmt.Errorf("open checkpoint %s: %w", m.ID, err)
 	}
 	if m.Meta.Architecture != "" {
-		cfg.Architecture, cfg.Size = m.Meta.Architecture, m.Meta.Size
+		cfg = cfg.WithShape(m.Meta.Architecture, m.Meta.Size)
 	}
 	opened, err := model.Open(cfg, modelParts(own))
 	if err != nil {
@@ -63,7 +63,7 @@ func (a *actor) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	st, own, err := splitState(parts)
+	st, _, err := splitState(parts)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (a *actor) load(ctx context.Context) error {
 	}
 	a.undo(ctx, former)
 	a.opt.Adopt(m, manifest)
-	return a.rebuild(ctx, own)
+	return nil
 }
 
 // fresh begins with a model that was taught nothing.
@@ -159,25 +159,17 @@ func (a *actor) reload(ctx context.Context) {
 		}
 		a.endSession()
 	}
+	a.dropSuccessor()
+	if a.outgrown() && a.promoted(ctx) {
+		// Who rolled back wants that model, at least until more is taught.
+		a.keepOut("an operator went back to this model")
+	}
 }
 
-// rebuild teaches a model of the size and architecture that the settings ask
-// for, if the checkpoint has another, what the old one knew.
-func (a *actor) rebuild(ctx context.Context, parts []storage.Part) error {
-	info := a.model.Info()
-	if info.Architecture == a.opt.Model.Architecture && info.Size == a.opt.Model.Size {
-		return nil
-	}
-	next, err := model.Open(a.opt.Model, modelParts(parts))
-	if err != nil {
-		return fmt.Errorf("rebuild the model: %w", err)
-	}
-	e := entry{Dataset: rebuilt, At: a.opt.Now(), Taken: next.Info().Lessons}
-	st := state{Fresh: append(slices.Clone(a.state.Fresh), e)}
-	why := fmt.Sprintf("rebuilt as %s %s", a.opt.Model.Architecture, a.opt.Model.Size)
-	a.opt.Log.Info("the settings ask for another model; it is built from the lessons of the old one",
-		"before", info.Architecture+" "+info.Size, "now", a.opt.Model.Architecture+" "+a.opt.Model.Size, "lessons", e.Taken)
-	return a.save(ctx, next, st, nil, why)
+// promoted reports whether our head was put there by a rollback.
+func (a *actor) promoted(ctx context.Context) bool {
+	h, err := a.opt.Checkpoints.Head(ctx)
+	return err == nil && h.Checkpoint == a.head && h.Why == headPromoted
 }
 
 // pages yields all lessons of a model, some hundred at a time.
@@ -203,7 +195,8 @@ func allLessons(m *model.Model) []string {
 	return ids
 }
 
-// rebuilt stands for all lessons in the list of what is fresh.
+// rebuilt stands for all lessons in the list of what is fresh; earlier versions
+// noted it.
 const rebuilt = "rebuilt"
 
 // save stores next as the new head, puts it to work and tells everybody.

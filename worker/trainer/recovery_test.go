@@ -222,25 +222,6 @@ func TestDamagedDatasetFailsItsJobOnly(t *testing.T) {
 	}
 }
 
-func TestAnotherSizeIsBuiltFromTheLessons(t *testing.T) {
-	b := setup(t)
-	first := b.start()
-	b.train(first, b.teach("", many(3, "moved")...)).succeeds()
-	b.stop(first)
-	b.opt.Model = model.Config{Size: model.Base}
-	b.opt.Fence = 2
-	tr := b.start()
-	m, manifest := b.head()
-	if manifest.Meta.Size != model.Base || m.Info().Size != model.Base {
-		t.Errorf("the head is of size %s", manifest.Meta.Size)
-	}
-	b.answers("what is the moved number 2", "it is moved 2")
-	b.train(tr, "").succeeds()
-	if s := b.begun(); len(s.fresh) != 3 {
-		t.Errorf("the steps see %d lessons, want 3", len(s.fresh))
-	}
-}
-
 func TestForgetATopic(t *testing.T) {
 	b := setup(t)
 	tr := b.start()

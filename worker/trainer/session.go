@@ -20,6 +20,8 @@ type session struct {
 	// covers are the datasets whose lessons the steps see as new.
 	covers map[string]bool
 	jobs   []*request
+	// heir says that the steps are those of a successor: no job waits for them.
+	heir bool
 	// abandoned says that a job was canceled; without others the steps end.
 	abandoned bool
 	// judging is where the verdict will come; nil while steps are taken.
@@ -153,6 +155,10 @@ func (a *actor) lessonsOf(ctx context.Context, e *entry) []string {
 func (a *actor) slice(ctx context.Context) {
 	s := a.session
 	c := a.opt.Control()
+	if c.Paused && s.heir {
+		a.wait(ctx, lookEvery)
+		return
+	}
 	if c.Paused {
 		// Nothing is lost but the steps: they begin anew after the pause.
 		a.giveUp("learning is paused", pausedFor)
@@ -199,7 +205,7 @@ func (a *actor) slice(ctx context.Context) {
 func (a *actor) stop() {
 	s := a.session
 	s.stopped = true
-	if 2*s.learner.Done() >= s.learner.Total() {
+	if !s.heir && 2*s.learner.Done() >= s.learner.Total() {
 		a.judge()
 		return
 	}
@@ -290,10 +296,17 @@ func (a *actor) judged(ctx context.Context, v verdict) {
 	}
 	why := "consolidated"
 	figures := &v.report.After
-	if !v.report.Promoted {
+	done := a.state.without(s.covers)
+	switch {
+	case s.heir && v.report.Promoted:
+		why = a.rebuiltWhy()
+	case s.heir:
+		// The weights that stay have not seen what is fresh.
+		why, figures, done = "kept the former model", &v.report.Before, a.state
+		a.keepOut(v.report.Why)
+	case !v.report.Promoted:
 		why, figures = "kept the former weights", &v.report.Before
 	}
-	done := a.state.without(s.covers)
 	done.Figures = figures
 	var results []job.Trained
 	for _, r := range s.jobs {

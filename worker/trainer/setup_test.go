@@ -73,6 +73,7 @@ func setup(t *testing.T) *bundle {
 		Control:  func() storage.Control { return *b.control.Load() },
 		Live:     func(_ context.Context, id string) bool { _, ok := b.live.Load(id); return ok },
 		Learn:    b.learn,
+		Succeed:  b.succeed,
 		Adopt:    func(m *model.Model, s storage.Manifest) { b.adopted <- saved{m, s} },
 		Announce: func(context.Context, string) {},
 		Fence:    1, Small: 4, Quiet: 20 * time.Millisecond, Patience: time.Hour, Log: testLog(t),
@@ -264,6 +265,7 @@ func (b *bundle) answers(prompt, want string) {
 // session is one consolidation, in the test's hands.
 type session struct {
 	fresh []string
+	heir  *model.Config // of a successor: what it is to be
 	plan  *plan
 	onto  chan *model.Model // what Finish was called with
 	over  <-chan struct{}   // the test has ended
@@ -292,6 +294,16 @@ func (b *bundle) learn(_ *model.Model, fresh []string, _ uint64, _ func()) (trai
 		return nil, p.begin
 	}
 	s := &session{fresh: fresh, plan: p, over: b.Context().Done(), onto: make(chan *model.Model, 1)}
+	b.sessions <- s
+	return s, nil
+}
+
+func (b *bundle) succeed(m *model.Model, cfg model.Config, _ uint64, _ func()) (trainer.Learner, error) {
+	p := b.plan.Load()
+	if p.begin != nil {
+		return nil, p.begin
+	}
+	s := &session{heir: &cfg, plan: p, over: b.Context().Done(), onto: make(chan *model.Model, 1)}
 	b.sessions <- s
 	return s, nil
 }
@@ -331,6 +343,12 @@ func (s *session) Finish(onto *model.Model) (*model.Model, trainer.Report, error
 			}
 		case <-s.over:
 			return nil, trainer.Report{}, errOver
+		}
+	}
+	if s.heir != nil && s.plan.promoted {
+		var err error
+		if onto, err = model.Open(*s.heir, onto.Parts()); err != nil {
+			return nil, trainer.Report{}, err
 		}
 	}
 	return onto, trainer.Report{

@@ -94,6 +94,10 @@ type Options struct {
 	// lessons that no steps have seen. yield is to be called in Finish every
 	// some milliseconds; it returns when the governor lets training go on.
 	Learn func(m *model.Model, fresh []string, seed uint64, yield func()) (Learner, error)
+	// Succeed begins gradient steps of a model of cfg's architecture and size
+	// over all that m remembers; Finish judges it against the model that serves.
+	// yield is that of Learn.
+	Succeed func(m *model.Model, cfg model.Config, seed uint64, yield func()) (Learner, error)
 	// Adopt puts a saved model to work in this process.
 	Adopt func(m *model.Model, saved storage.Manifest)
 	// Announce tells the other processes of a checkpoint.
@@ -153,6 +157,8 @@ type Trainer struct {
 	poke     chan struct{} // latched: look around
 	running  atomic.Pointer[string]
 	unsaved  atomic.Bool // somebody asked for a save
+
+	successor atomic.Pointer[Successor]
 
 	life   sync.Mutex
 	cancel context.CancelFunc
