@@ -16,6 +16,9 @@ import (
 	"github.com/nexus-continuum/nexus/model/text"
 )
 
+// continualSeed is that of weights and training.
+const continualSeed = 1
+
 // BenchmarkContinual teaches the ten domains of CLINC150 (domains.json) one
 // after the other, each as one job, and asks for all domains taught so far
 // after each. Beside it stand the same without replay, plain fine-tuning of a
@@ -139,7 +142,7 @@ func (d *domains) sequence(b *testing.B, p pupil) {
 type product struct{ model *Model }
 
 func newProduct(b *testing.B, replay int) pupil {
-	m, err := New(Config{Architecture: *clincArch, Size: *clincSize, Seed: *clincSeed, ReplayBuffer: replay})
+	m, err := New(Config{Architecture: *clincArch, Size: *clincSize, Seed: continualSeed, ReplayBuffer: replay})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -153,7 +156,7 @@ func (p *product) teach(b *testing.B, rows [][2]string) {
 	}
 	m, _ := p.model.Memorise(lessons)
 	var report Report
-	p.model, report = learned(b, m, LearnOptions{Fresh: idsOf(lessons), Seed: *clincSeed})
+	p.model, report = learned(b, m, LearnOptions{Fresh: idsOf(lessons), Seed: continualSeed})
 	if !report.Promoted {
 		b.Logf("not promoted: %s", report.Why)
 	}
@@ -207,7 +210,7 @@ type fineTuning struct {
 }
 
 func newFineTuning(b *testing.B) pupil {
-	m, err := New(Config{Architecture: *clincArch, Size: *clincSize, Seed: *clincSeed})
+	m, err := New(Config{Architecture: *clincArch, Size: *clincSize, Seed: continualSeed})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -227,7 +230,7 @@ func (f *fineTuning) teach(b *testing.B, rows [][2]string) {
 		examples[i].Label = label
 		text.Reader{Buckets: uint32(buckets)}.Read(&examples[i].Prompt, row[0])
 	}
-	t, err := learn.New(f.weights, examples, len(f.names), f.prototypes, learn.Options{Seed: *clincSeed})
+	t, err := learn.New(f.weights, examples, len(f.names), f.prototypes, learn.Options{Seed: continualSeed})
 	if err != nil {
 		b.Fatal(err)
 	}
