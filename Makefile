@@ -50,7 +50,8 @@ bench-once: ## run every Go benchmark once, so that none rots
 
 bench-model: ## measure the model; NEXUS_BENCH_DATA names the folder with clinc150/
 	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/"; exit 2; }
-	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/... -run '^$$' -bench 'CLINC|Continual|Gate' -benchtime 1x -timeout 60m
+	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/... -run '^$$' -bench 'CLINC|Continual|Gate|Untrained|Paraphrase' -benchtime 1x -timeout 120m
+	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/learn -run '^$$' -bench 'CLINC/(five|ten|full)/(flowing|mean)/(small|base)' -benchtime 1x -timeout 120m -clinc.base -clinc.seeds 3
 
 bench-jobs: ## measure the queue against plain lists
 	$(GO) test ./queue/... -run '^$$' -bench . -benchtime 3s
