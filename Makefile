@@ -53,8 +53,8 @@ bench-model: ## measure the model; NEXUS_BENCH_DATA names the folder with clinc1
 	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/... -run '^$$' -bench 'CLINC|Continual|Gate|Untrained|Paraphrase' -benchtime 1x -timeout 120m
 	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/learn -run '^$$' -bench 'CLINC/(five|ten|full)/(flowing|mean)/(small|base)' -benchtime 1x -timeout 120m -clinc.base -clinc.seeds 3
 
-bench-jobs: ## measure the queue against plain lists
-	$(GO) test ./queue/... -run '^$$' -bench . -benchtime 3s
+bench-jobs: build ## measure fleets of API and worker processes, against asynq alone and a plain list
+	$(GO) run ./bench -jobs
 
 bench-checkpoints: ## measure save, load and upload against cp and sha256sum (upload needs versitygw)
 	$(GO) test ./storage ./storage/s3 -run '^$$' -bench 'Save|Load|Upload' -benchtime 5x -timeout 30m

@@ -4,6 +4,7 @@
 // CPU at rest and the time to be ready.
 //
 //	go run ./bench [-binary bin/nexus] [-lessons 15000] [-load 5s]
+//	go run ./bench -jobs      fleets of processes, and what one job costs
 package main
 
 import (
@@ -24,9 +25,14 @@ func main() {
 	flag.IntVar(&o.lessons, "lessons", 15000, "lessons to teach")
 	flag.DurationVar(&o.load, "load", 5*time.Second, "how long each load lasts")
 	flag.IntVar(&o.callers, "callers", 64, "concurrent callers")
+	jobsOnly := flag.Bool("jobs", false, "measure only the way of a job: processes, cost, and against asynq and a list")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, o)
+	measure := run
+	if *jobsOnly {
+		measure = jobs
+	}
+	err := measure(ctx, o)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

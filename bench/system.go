@@ -121,14 +121,20 @@ var addressLine = regexp.MustCompile(`(?m)^\s*api\s+(http\S+)`)
 
 // startServer starts the program and returns the time until /readyz said yes.
 func startServer(ctx context.Context, binary, dir string) (*server, time.Duration, error) {
-	logs, err := os.Create(filepath.Join(dir, "bench.log"))
+	return startRole(ctx, binary, "serve", filepath.Join(dir, "bench.log"),
+		append(os.Environ(), "NEXUS_DATA_DIR="+filepath.Join(dir, "data"), "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_RATE_LIMIT_ENABLED=false", "LOG_LEVEL=WARN",
+			"NEXUS_ACTIVE_CPU_LIMIT=100"))
+}
+
+// startRole starts a role that has an API.
+func startRole(ctx context.Context, binary, role, log string, env []string) (*server, time.Duration, error) {
+	logs, err := os.Create(log)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer logs.Close()
-	cmd := exec.CommandContext(ctx, binary, "serve")
-	cmd.Env = append(os.Environ(), "NEXUS_DATA_DIR="+filepath.Join(dir, "data"), "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_RATE_LIMIT_ENABLED=false", "LOG_LEVEL=WARN",
-		"NEXUS_ACTIVE_CPU_LIMIT=100")
+	cmd := exec.CommandContext(ctx, binary, role)
+	cmd.Env = env
 	cmd.Stderr, cmd.Stdout = logs, logs
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
@@ -241,6 +247,15 @@ func (s *server) latencies(ctx context.Context, lessons []lesson, n int) ([]time
 
 // throughput asks from many callers at once.
 func (s *server) throughput(ctx context.Context, lessons []lesson, callers int, load time.Duration) (rate float64, p99 time.Duration, err error) {
+	rate, all, err := s.load(ctx, lessons, callers, load)
+	if err != nil {
+		return 0, 0, err
+	}
+	return rate, all[len(all)*99/100], nil
+}
+
+// load asks from many callers at once and returns the sorted times.
+func (s *server) load(ctx context.Context, lessons []lesson, callers int, load time.Duration) (rate float64, times []time.Duration, err error) {
 	var (
 		wg     sync.WaitGroup
 		failed atomic.Pointer[error]
@@ -266,10 +281,10 @@ func (s *server) throughput(ctx context.Context, lessons []lesson, callers int, 
 	}
 	wg.Wait()
 	if e := failed.Load(); e != nil {
-		return 0, 0, *e
+		return 0, nil, *e
 	}
 	slices.Sort(all)
-	return float64(len(all)) / load.Seconds(), all[len(all)*99/100], nil
+	return float64(len(all)) / load.Seconds(), all, nil
 }
 
 // family is the process and its children.
@@ -315,16 +330,25 @@ func (s *server) idle(d time.Duration) (float64, error) {
 func (s *server) cpu() (time.Duration, error) {
 	var total time.Duration
 	for _, pid := range s.family() {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		used, err := cpuOf(pid)
 		if err != nil {
 			return 0, err
 		}
-		f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-		user, _ := strconv.Atoi(f[11])
-		sys, _ := strconv.Atoi(f[12])
-		total += time.Duration(user+sys) * clockTick
+		total += used
 	}
 	return total, nil
+}
+
+// cpuOf is the processor time of one process so far.
+func cpuOf(pid int) (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	user, _ := strconv.Atoi(f[11])
+	sys, _ := strconv.Atoi(f[12])
+	return time.Duration(user+sys) * clockTick, nil
 }
 
 // resident is the memory of the process alone, in bytes.

@@ -109,6 +109,9 @@ func (w *serverWire) EvalSha(ctx context.Context, sha string, keys []string, arg
 		// the record too.
 		return redis.NewCmdResult([]any{}, nil)
 	case shapeForward:
+		if strings.HasSuffix(keys[0], ":scheduled") {
+			return redis.NewCmdResult(int64(0), nil) // nobody schedules here: jobs that rest are in retry
+		}
 		cmd := w.server.q.scripts.forward.Run(ctx, w.UniversalClient, keys, args[1])
 		if n, err := cmd.Int(); err == nil && n > 0 {
 			w.server.wake.ring()
