@@ -58,7 +58,7 @@ func startGateway(t *testing.T) *gateway {
 	for {
 		conn, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {
-			conn.Close()
+			_ = conn.Close()
 			break
 		}
 		if time.Now().After(deadline) {

@@ -67,7 +67,7 @@ func startChild(ctx context.Context, opt Options, binary string) (*Rung, error) 
 		quit: make(chan struct{}), done: make(chan struct{}), free: freeBytes,
 	}
 	first := make(chan error, 1)
-	go func() {
+	go func() { //nolint:contextcheck // what it runs lives longer than the start
 		defer close(c.done)
 		// The child gets its death signal when the thread that forked it ends,
 		// so this goroutine keeps its thread to itself for as long as it runs.
@@ -199,7 +199,7 @@ func (c *child) run(lock *os.File) (err error) {
 	var logs sync.WaitGroup
 	var last []string
 	full := make(chan struct{}, 1)
-	life, end := context.WithCancel(context.Background())
+	life, end := context.WithCancel(context.Background()) // of this server
 	logs.Go(func() { last = c.relay(out, full) })
 	logs.Go(func() {
 		for {

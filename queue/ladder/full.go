@@ -28,7 +28,7 @@ func cannotWrite(line string) bool { return strings.Contains(line, "writing to t
 // everything is written anew. It returns then, or when ctx ends.
 func (c *child) withoutDisk(ctx context.Context) {
 	client := redis.NewClient(&redis.Options{Network: "unix", Addr: c.socket})
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	if err := c.appendOnly(ctx, client, "no"); err != nil {
 		c.log.Error("the disk takes no writes, and redis-server cannot go on without it", "dir", c.dir, "error", err)
 		return
