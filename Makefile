@@ -10,10 +10,11 @@ export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 TOOL    := $(GO) tool -modfile=.ci/tools.mod
 RACE_PACKAGES := ./...
 FUZZTIME ?= 20s
+SEEDS   ?= 3
 
 SWAPS ?= 1000
 
-.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-jobs bench-checkpoints swaps fuzz generate vuln image clean
+.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-torch bench-jobs bench-checkpoints swaps fuzz generate vuln image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +51,13 @@ bench-once: ## run every Go benchmark once, so that none rots
 
 bench-model: ## measure the model; NEXUS_BENCH_DATA names the folder with clinc150/
 	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/"; exit 2; }
-	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/... -run '^$$' -bench 'CLINC|Continual|Gate|Untrained|Paraphrase' -benchtime 1x -timeout 120m
-	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/learn -run '^$$' -bench 'CLINC/(five|ten|full)/(flowing|mean)/(small|base)' -benchtime 1x -timeout 120m -clinc.base -clinc.seeds 3
+	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model -run '^$$' -bench 'CLINC150' -benchtime 1x -timeout 120m -clinc.seeds $(SEEDS)
+	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/... -run '^$$' -bench 'Continual|Untrained|Paraphrase' -benchtime 1x -timeout 120m
+	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/learn -run '^$$' -bench 'CLINC/(five|ten|full)/(flowing|mean)/(small|base)' -benchtime 1x -timeout 120m -clinc.base -clinc.seeds $(SEEDS)
+
+bench-torch: ## set training and one prompt beside PyTorch on one core (needs python3-torch and libopenblas0, for this only)
+	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/"; exit 2; }
+	/usr/bin/python3 bench/torch/compare.py $(NEXUS_BENCH_DATA)
 
 bench-jobs: build ## measure fleets of API and worker processes, against asynq alone and a plain list
 	$(GO) run ./bench -jobs

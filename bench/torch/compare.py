@@ -5,18 +5,20 @@
 
 FOLDER holds clinc150/data_full.json. Both sides run in turns, so that what else
 the machine does meets both, and processor time is compared, the best of the
-rounds on each side. Needs python3-torch (Debian), for this comparison only.
+rounds on each side. Needs python3-torch and libopenblas0 (Debian), for this
+comparison only: without the latter PyTorch falls back to a BLAS ten times as slow.
 """
 
 import argparse
 import json
 import math
 import os
+import random
 import re
 import subprocess
 import time
 
-os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import torch
 import torch.nn.functional as F
@@ -113,7 +115,7 @@ class Flowing:
         return torch.cat([mean, z.sum(1) / lengths, most], 1)
 
     def train_step(self, corpus, batch):
-        words = [[w for w in corpus.rows[i][0] if torch.rand(1).item() > 0.1] or corpus.rows[i][0][:1] for i in batch]
+        words = [[w for w in corpus.rows[i][0] if random.random() > 0.1] or corpus.rows[i][0][:1] for i in batch]
         target = torch.tensor([corpus.rows[i][1] for i in batch])
         distinct = sorted({w for ws in words for w in ws})
         place = {w: i + 1 for i, w in enumerate(distinct)}

@@ -107,7 +107,7 @@ func (f *fitting) weight(r int) float64 {
 const ForeignShare = 0.1
 
 // sortShare is how the sorts share in ForeignShare.
-var sortShare = [sorts]float64{LeftOut: 1, Swapped: 0.5, Elsewhere: 3}
+var sortShare = [sorts]float64{LeftOut: 1, Swapped: 0.5, Elsewhere: 2}
 
 // foreignWeights makes foreign records count as ForeignShare of all.
 func foreignWeights(records []seen) (weights [sorts]float64) {
