@@ -47,7 +47,7 @@ func (s *Server) put(ctx context.Context, spec job.Spec, began time.Time) (reply
 		s.unserved(err, began)
 		return reply{}, err
 	}
-	s.recorder.Accepted()
+	s.tally.Accepted()
 	s.metrics.interacted(outcomeAccepted, 0)
 	return accepted(j), nil
 }
@@ -61,7 +61,7 @@ func (s *Server) wait(ctx context.Context, spec job.Spec, began time.Time, wait 
 		s.unserved(err, began)
 		return reply{}, err
 	case j != nil:
-		s.recorder.Accepted()
+		s.tally.Accepted()
 		s.metrics.interacted(outcomeAccepted, took)
 		return accepted(*j), nil
 	}
@@ -69,7 +69,7 @@ func (s *Server) wait(ctx context.Context, spec job.Spec, began time.Time, wait 
 	if answer.Sources == nil {
 		answer.Sources = []job.Source{}
 	}
-	s.recorder.Served(took)
+	s.tally.Served(took)
 	s.metrics.interacted(outcomeOf(answer), took)
 	return reply{status: http.StatusOK, body: answer}, nil
 }
@@ -77,7 +77,7 @@ func (s *Server) wait(ctx context.Context, spec job.Spec, began time.Time, wait 
 // unserved counts a failure of ours. That the caller went away is none.
 func (s *Server) unserved(err error, began time.Time) {
 	if statusOf(job.AsError(err).Code) >= http.StatusInternalServerError && !isGone(err) {
-		s.recorder.Unserved(s.now().Sub(began))
+		s.tally.Unserved(s.now().Sub(began))
 		s.metrics.interacted(outcomeFailed, s.now().Sub(began))
 	}
 }

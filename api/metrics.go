@@ -30,6 +30,7 @@ type metrics struct {
 	interact *prometheus.HistogramVec
 	limited  prometheus.Counter
 	inFlight prometheus.Gauge
+	off      bool // nothing is counted
 }
 
 // newMetrics registers with registry, or with one of its own.
@@ -75,6 +76,9 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 
 // interacted counts an interact.
 func (m *metrics) interacted(outcome string, took time.Duration) {
+	if m.off {
+		return
+	}
 	m.interact.WithLabelValues(outcome).Observe(took.Seconds())
 }
 

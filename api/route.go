@@ -36,7 +36,10 @@ func (s *Server) routes() *echo.Echo {
 	if s.opt.Tracer != nil {
 		e.Use(s.traced)
 	}
-	e.Use(s.logged(), secured, s.recovered, s.bodyPatience, zipped())
+	if !s.opt.Unobserved {
+		e.Use(s.logged())
+	}
+	e.Use(secured, s.recovered, s.bodyPatience, zipped())
 
 	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/dashboard") })
 	e.GET("/healthz", get(s.healthz))

@@ -61,6 +61,9 @@ type Options struct {
 
 	// Tracer makes a span of each request; nil makes none.
 	Tracer trace.Tracer
+	// Unobserved leaves counting and the log of requests out; it is for measuring
+	// what they cost.
+	Unobserved bool
 
 	Log *slog.Logger
 	Now func() time.Time
@@ -75,7 +78,8 @@ type Server struct {
 	controls    Control
 	lessons     Lessons
 	topics      Topics
-	recorder    *heartbeat.Recorder
+	recorder    *heartbeat.Recorder // shows this process
+	tally       *heartbeat.Recorder // counts; nil if nothing is to be counted
 	metrics     *metrics
 	status      *viewer
 	keys        *keyring
@@ -123,7 +127,11 @@ func New(opt Options) (*Server, error) {
 	s := &Server{
 		opt: opt, queue: opt.Queue, datasets: opt.Datasets, checkpoints: opt.Checkpoints, controls: opt.Control,
 		lessons: opt.Lessons, topics: opt.Topics, recorder: opt.Recorder, metrics: m, pages: p,
-		keys: newKeyring(opt.KeyHeader, opt.Keys), log: opt.Log, now: opt.Now, patience: sendPatience, draining: make(chan struct{}),
+		tally: opt.Recorder,
+		keys:  newKeyring(opt.KeyHeader, opt.Keys), log: opt.Log, now: opt.Now, patience: sendPatience, draining: make(chan struct{}),
+	}
+	if opt.Unobserved {
+		s.tally, s.metrics.off = nil, true
 	}
 	s.limiter = newLimiter(opt.RateLimit, opt.Queue.Redis(), opt.Prefix, opt.Now, m.limited)
 	s.monitor = newMonitor(opt.Queue.Asynq())

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -9,7 +11,10 @@ import (
 	"github.com/nexus-continuum/nexus/heartbeat"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/queue/ladder"
 	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/storage/dir"
+	"github.com/nexus-continuum/nexus/topic"
 )
 
 // The paths that the runbook's jq calls read.
@@ -142,8 +147,22 @@ func TestHealthIssues(t *testing.T) {
 	}
 }
 
+// From nothing to the JSON of the status of 50 workers, whose beats lie in a real
+// Redis. Callers share it for a quarter of a second.
 func BenchmarkStatusOf50(b *testing.B) {
-	payloads := map[string][]byte{}
+	rung, err := ladder.Start(b.Context(), ladder.Options{Rung: rungName(), Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	q := queue.Open(queue.Options{Redis: rung.Client(), Asynq: rung.Asynq()})
+	if err := q.Start(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(q.Stop(context.Background()), rung.Stop(context.Background())); err != nil {
+			b.Error(err)
+		}
+	}()
 	for range 50 {
 		r := heartbeat.New(heartbeat.Options{Roles: []string{heartbeat.RoleWorker}})
 		for n := range 1000 {
@@ -153,19 +172,31 @@ func BenchmarkStatusOf50(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		payloads[r.ID()] = p
+		if err := q.Beat(b.Context(), r.ID(), p, time.Hour); err != nil {
+			b.Fatal(err)
+		}
 	}
-	s := &Server{}
+	store, err := dir.Open(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	topics, err := topic.Open("")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := New(Options{
+		Queue: q, Datasets: storage.NewDatasets(store, storage.DatasetOptions{}), Checkpoints: storage.NewCheckpoints(store, storage.Options{}),
+		Control: storage.NewControl(store, storage.ControlOptions{}), Lessons: &worker0{}, Topics: topics,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
-		beats, err := heartbeat.Decode(payloads)
-		if err != nil {
-			b.Fatal(err)
+		v := s.takeView(b.Context(), view{})
+		if len(v.cluster.Beats) < 50 {
+			b.Fatalf("%d processes are seen", len(v.cluster.Beats))
 		}
-		k, err := heartbeat.Sum(beats)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := json.Marshal(s.statusOf(view{at: time.Now(), cluster: k})); err != nil {
+		if _, err := json.Marshal(s.statusOf(v)); err != nil {
 			b.Fatal(err)
 		}
 	}

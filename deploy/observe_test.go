@@ -21,12 +21,17 @@ import (
 // watcher is a real Prometheus with the delivered rules, scraping each second.
 type watcher struct {
 	*testing.T
-	url string
+	url   string
+	fired []string // alerts that were seen to fire
 }
 
+// patient are thresholds of waiting, which a test shortens as it does every `for`.
+var patient = regexp.MustCompile(`(nexus_queue_oldest_age_seconds\{[^}]*\}\)) > \d+`)
+
 // watch starts Prometheus on the delivered configuration, with the addresses of
-// this fleet in place of Compose's names and seconds in place of minutes.
-func watch(f *fleet) *watcher {
+// this fleet in place of Compose's names and seconds in place of minutes. more
+// are further workers.
+func watch(f *fleet, more ...string) *watcher {
 	f.Helper()
 	var config map[string]any
 	decode(f.T, "prometheus/prometheus.yml", &config)
@@ -43,7 +48,14 @@ func watch(f *fleet) *watcher {
 			f.Fatalf("prometheus.yml scrapes %v, which this test does not run", job["job_name"])
 		}
 		delete(job, "dns_sd_configs")
-		job["static_configs"] = []any{map[string]any{"targets": []string{strings.TrimPrefix(target, "http://")}}}
+		addresses := []string{target}
+		if job["job_name"] == "nexus-worker" {
+			addresses = append(addresses, more...)
+		}
+		for i := range addresses {
+			addresses[i] = strings.TrimPrefix(addresses[i], "http://")
+		}
+		job["static_configs"] = []any{map[string]any{"targets": addresses}}
 		delete(targets, job["job_name"].(string))
 	}
 	if len(targets) > 0 {
@@ -58,6 +70,7 @@ func watch(f *fleet) *watcher {
 		f.Fatal(err)
 	}
 	soon := regexp.MustCompile(`(?m)^(\s+for: ).*$`).ReplaceAll(rules, []byte("${1}2s"))
+	soon = patient.ReplaceAll(soon, []byte("${1} > 3"))
 	for name, b := range map[string][]byte{"prometheus.yml": body, "rules.yml": soon} {
 		if err := os.WriteFile(filepath.Join(f.dir, name), b, 0o600); err != nil {
 			f.Fatal(err)
@@ -116,9 +129,13 @@ func (w *watcher) query(expr string) []float64 {
 	return out
 }
 
-func (w *watcher) firing(alerts ...string) {
+// firing waits until alerts fire. meanwhile, if not nil, is called before each look.
+func (w *watcher) firing(meanwhile func(), alerts ...string) {
 	w.Helper()
-	eventually(w.T, "alerts fire", func() string {
+	eventually(w.T, strings.Join(alerts, ", "), func() string {
+		if meanwhile != nil {
+			meanwhile()
+		}
 		var missing []string
 		for _, a := range alerts {
 			if len(w.query(fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing"}`, a))) == 0 {
@@ -127,6 +144,7 @@ func (w *watcher) firing(alerts ...string) {
 		}
 		return strings.Join(missing, ", ")
 	})
+	w.fired = append(w.fired, alerts...)
 }
 
 // query of a panel of the dashboard.
@@ -204,9 +222,8 @@ func drive(f *fleet) {
 }
 
 // TestTheDashboardShowsARunningFleet shows that every query of every panel
-// returns numbers, that the rules are evaluated without errors, and that planted
-// faults raise their alerts. Queries about GPUs are only evaluated: no worker
-// here need have one; package worker shows their metrics.
+// returns numbers, that the rules are evaluated without errors, and that each
+// alert fires when its fault is planted.
 func TestTheDashboardShowsARunningFleet(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"prometheus", "redis-server"} {
@@ -215,7 +232,8 @@ func TestTheDashboardShowsARunningFleet(t *testing.T) {
 		}
 	}
 	f := startFleet(t)
-	w := watch(f)
+	gpu := startGPUWorker(f)
+	w := watch(f, gpu.url)
 	drive(f)
 
 	queries := dashboard(t)
@@ -227,39 +245,15 @@ func TestTheDashboardShowsARunningFleet(t *testing.T) {
 		f.ask("How do I repair a bicycle chain?")
 		var empty []string
 		for _, q := range queries {
-			if values := w.query(strings.ReplaceAll(q.expr, "$__rate_interval", "15s")); len(values) == 0 && q.row != "GPU" {
+			if values := w.query(strings.ReplaceAll(q.expr, "$__rate_interval", "15s")); len(values) == 0 {
 				empty = append(empty, fmt.Sprintf("%s / %s: %s", q.row, q.panel, q.expr))
 			}
 		}
 		return strings.Join(empty, "\n")
 	})
 	rulesAreHealthy(w)
-
-	// Nothing but what is refused.
-	eventually(t, "most prompts are refused", func() string {
-		for range 20 {
-			f.ask("How do I repair a bicycle chain?")
-		}
-		if v := w.query(`ALERTS{alertname="NexusHighRefusalRate",alertstate="firing"}`); len(v) == 0 {
-			return "no alert"
-		}
-		return ""
-	})
-	f.worker.kill()
-	w.firing("NexusTargetDown", "NexusNoWorker")
-	f.redis.kill()
-	w.firing("NexusRedisDown")
-	eventually(t, "the success rate falls", func() string {
-		for range 50 {
-			if code := f.ask("What is the capital of Japan?"); code < 500 {
-				return fmt.Sprintf("status %d without Redis", code)
-			}
-		}
-		if v := w.query(`ALERTS{alertname="NexusLowSuccessRate",alertstate="firing"}`); len(v) == 0 {
-			return fmt.Sprintf("success %v", w.query("nexus:success:ratio_rate5m"))
-		}
-		return ""
-	})
+	plantFaults(f, w, gpu)
+	wantAllFired(w)
 }
 
 func rulesAreHealthy(w *watcher) {

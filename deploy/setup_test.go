@@ -27,7 +27,11 @@ type fleet struct {
 	redis                  *daemon
 	api, worker, scheduler *daemon
 	url                    string // of the API
+	metrics                string // address of the worker's metrics
 }
+
+// maxQueue is small, so that a queue can be filled.
+const maxQueue = 100
 
 // daemon is a process that a test started.
 type daemon struct {
@@ -156,9 +160,10 @@ func startFleet(t *testing.T) *fleet {
 		}
 		return ""
 	})
-	f.worker = f.role("worker", "NEXUS_METRICS_LISTEN=127.0.0.1:0")
+	f.metrics = freePort(t)
+	f.worker = f.role("worker", "NEXUS_METRICS_LISTEN="+f.metrics)
 	f.scheduler = f.role("scheduler", "NEXUS_METRICS_LISTEN=127.0.0.1:0")
-	f.api = f.role("api")
+	f.api = f.role("api", fmt.Sprintf("NEXUS_MAX_QUEUE=%d", maxQueue))
 	f.url = f.api.printed(`(?m)^\s*api\s+(http\S+)$`)
 	eventually(t, "the fleet is ready", func() string {
 		code, body := f.call("GET", "/readyz", "")

@@ -48,7 +48,9 @@ func (w *Worker) interact(ctx context.Context, t *queue.Task) (any, error) {
 	traceCompute(ctx, r, &a)
 	w.shadow.offer(query, r)
 	w.opt.Recorder.Answer(&a)
-	w.metrics.answered(&a)
+	if !w.opt.Unobserved {
+		w.metrics.answered(&a)
+	}
 	w.journal.add(interaction(spec, &a, w.opt.LogPrompts, w.opt.Now()))
 	return a, nil
 }

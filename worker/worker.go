@@ -79,8 +79,10 @@ type Options struct {
 	LogPrompts bool
 	// ServeOnly keeps this process from standing for trainer.
 	ServeOnly bool
-	Now       func() time.Time
-	Log       *slog.Logger
+	// Unobserved leaves counting out; it is for measuring what that costs.
+	Unobserved bool
+	Now        func() time.Time
+	Log        *slog.Logger
 
 	// learn stands in for the model's own learner in tests.
 	learn func(m *model.Model, fresh []string, seed uint64, yield func()) (trainer.Learner, error)
@@ -137,6 +139,9 @@ func New(opt Options) (*Worker, error) {
 	}, opt.Log)
 	if opt.Recorder != nil {
 		opt.Recorder.Fill(w.fill)
+	}
+	if opt.Unobserved {
+		w.opt.Recorder = nil
 	}
 	return w, nil
 }

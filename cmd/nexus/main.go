@@ -35,6 +35,10 @@ func main() {
 type Main struct {
 	Stdout, Stderr io.Writer
 	Environ        []string // NAME=value, as os.Environ gives it
+
+	// unobserved runs without counting, heartbeats, readings of the machine and
+	// logs, for the benchmark of what they cost.
+	unobserved bool
 }
 
 // Exit codes. A wrong command line or setting is told apart from a failure at

@@ -40,6 +40,7 @@ type shared struct {
 	checkpoints *storage.Checkpoints
 	control     *storage.ControlRecord
 	base        *base.File
+	unobserved  bool
 	recorder    *heartbeat.Recorder
 	tracing     *tracing.Tracing // nil unless asked for
 	memory      *memory.Manager
@@ -50,7 +51,7 @@ type shared struct {
 // beside an error.
 func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slog.Logger) (*house, error) {
 	h := &house{fell: make(chan error, 1), log: log}
-	s := &shared{settings: rt.settings, log: log}
+	s := &shared{settings: rt.settings, log: log, unobserved: rt.main.unobserved}
 	s.recorder = heartbeat.New(heartbeat.Options{Roles: roles.names(), Version: versionText()})
 	var err error
 	if err := s.openTracing(ctx, rt, h); err != nil {
@@ -77,7 +78,9 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 		return h, err
 	}
 	s.recorder.Fill(s.memory.Fill)
-	h.add("memory", s.memory)
+	if !s.unobserved {
+		h.add("memory", s.memory)
+	}
 	if s.mirror != nil {
 		s.recorder.Fill(s.uploads)
 	}
@@ -87,7 +90,9 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 			return h, err
 		}
 	}
-	h.add("heartbeat", heartbeat.NewPulse(s.recorder, heartbeat.NewResources(time.Now), s.queue.Beat, log))
+	if !s.unobserved {
+		h.add("heartbeat", heartbeat.NewPulse(s.recorder, heartbeat.NewResources(time.Now), s.queue.Beat, log))
+	}
 	if roles.scheduler {
 		sched, err := s.openScheduler()
 		if err != nil {
@@ -194,7 +199,7 @@ func (s *shared) openWorker(ctx context.Context, h *house) (*worker.Worker, erro
 	if err != nil {
 		return nil, &settingError{"NEXUS_DEVICE", s.settings.Device, err.Error()}
 	}
-	gov, err := governor.New(governor.Options{Sampler: system, Log: s.log, Relieve: s.memory.Relieve, Limits: governor.Limits{
+	gov, err := governor.New(governor.Options{Sampler: system, Log: s.log, Relieve: s.memory.Relieve, Every: s.readEvery(), Limits: governor.Limits{
 		GPUMemory: float64(s.settings.GPUMemoryLimit), GPUUtilization: float64(s.settings.GPUUtilization),
 		GPUWarning: float64(s.settings.GPUThermalWarning), GPUCritical: float64(s.settings.GPUThermalCrit),
 		ActiveCPU: s.settings.ActiveCPULimit, IdleCPU: s.settings.IdleCPULimit, MemoryMB: float64(s.settings.MemoryLimitMB),
@@ -206,7 +211,7 @@ func (s *shared) openWorker(ctx context.Context, h *house) (*worker.Worker, erro
 	w, err := worker.New(worker.Options{ //nolint:contextcheck // what it makes lives longer than the start
 		Queue: s.queue, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Governor: gov,
 		Late: s.mirror != nil, Model: s.modelConfig(), Slots: s.settings.Concurrency, Recorder: s.recorder, Hardware: hardware,
-		Shadow: s.settings.Shadow, Challengers: s.checkpoints, LogPrompts: s.settings.LogPrompts, Log: s.log,
+		Shadow: s.settings.Shadow, Challengers: s.checkpoints, LogPrompts: s.settings.LogPrompts, Unobserved: s.unobserved, Log: s.log,
 	})
 	if err != nil {
 		return nil, err
@@ -218,6 +223,14 @@ func (s *shared) openWorker(ctx context.Context, h *house) (*worker.Worker, erro
 	s.memory.OnPressure(w.Relieve)
 	h.say("device", hardware.Device+": "+hardware.Why)
 	return w, nil
+}
+
+// readEvery is how often the governor reads the machine; zero is its default.
+func (s *shared) readEvery() time.Duration {
+	if s.unobserved {
+		return time.Hour
+	}
+	return 0
 }
 
 func (s *shared) openScheduler() (*scheduler.Scheduler, error) {
@@ -285,7 +298,7 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 		RateLimit: api.RateLimit{Enabled: s.settings.RateLimitEnabled, RPM: s.settings.RateLimitRPM, Burst: s.settings.RateLimitBurst},
 		Tracer:    s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
 		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
-		Log: s.log,
+		Unobserved: s.unobserved, Log: s.log,
 	})
 	if err != nil {
 		return err

@@ -37,6 +37,9 @@ func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err erro
 	}
 	log, closeLog := newLog(rt.settings, rt.main.Stderr, name)
 	defer closeLog.Close()
+	if rt.main.unobserved {
+		log = slog.New(slog.DiscardHandler)
+	}
 	redis.SetLogger(redisLog{log})
 	limitMemory(rt.settings, log)
 
