@@ -84,11 +84,11 @@ func TestTwoSchedulersTickOnce(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	client := server.Client()
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	said := client.Subscribe(ctx, "nexus:{channel}:control")
-	defer said.Close()
+	defer func() { _ = said.Close() }()
 	if _, err := said.Receive(ctx); err != nil {
 		t.Fatal(err)
 	}
