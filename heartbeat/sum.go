@@ -116,9 +116,9 @@ func (c *Cluster) addMemory(m Memory) {
 		k.GrowthRateMBPerHour, k.GrowthConfidence = finite(m.GrowthRateMBPerHour), finite(m.GrowthConfidence)
 		k.GrowthLowMBPerHour, k.GrowthHighMBPerHour = finite(m.GrowthLowMBPerHour), finite(m.GrowthHighMBPerHour)
 	}
-	lowest := func(have, new float64) float64 {
-		if have == 0 || new > 0 && new < have {
-			return finite(new)
+	lowest := func(have, other float64) float64 {
+		if have == 0 || other > 0 && other < have {
+			return finite(other)
 		}
 		return have
 	}

@@ -219,7 +219,7 @@ func TestAnOpenBreakerRefusesAtOnce(t *testing.T) {
 		b.failing(w, "bad")
 		clock.add(trial + time.Second)
 		for range breakerFailures {
-			b.refused("x")
+			_ = b.refused("x")
 		}
 		e := b.refused("x")
 		if e.Code != job.CodeUnavailable || !strings.HasPrefix(e.Detail, "Circuit breaker is OPEN (inference)") || e.RetryAfter <= 50*time.Second || e.RetryAfter > breakerRest {
