@@ -19,7 +19,7 @@ const courtesy = 250 * time.Millisecond
 // settle waits until the model holds what the job j was made for, or it is plain
 // that this takes longer, and gives the job as it then stands. The lessons are
 // acknowledged whatever comes of it.
-func (s *Server) settle(c echo.Context, j job.Job) job.Job {
+func (s *Server) settle(ctx context.Context, c echo.Context, j job.Job) job.Job {
 	wait, applied := preferredWait(c.Request().Header, courtesy)
 	if applied != "" {
 		c.Response().Header().Set("Preference-Applied", applied)
@@ -27,14 +27,14 @@ func (s *Server) settle(c echo.Context, j job.Job) job.Job {
 	if wait == 0 {
 		return j
 	}
-	ctx, cancel := context.WithTimeout(c.Request().Context(), wait)
+	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	events, err := s.queue.Follow(ctx, j.ID, "")
+	events, err := s.queue.Follow(waiting, j.ID, "")
 	if err != nil {
 		return j
 	}
-	s.watch(ctx, events)
-	now, err := s.queue.Job(c.Request().Context(), j.ID)
+	s.watch(waiting, events)
+	now, err := s.queue.Job(ctx, j.ID)
 	if err != nil {
 		return j
 	}

@@ -177,7 +177,7 @@ func (s *Server) learn(ctx context.Context, c echo.Context, w *storage.DatasetWr
 		return reply{}, err
 	}
 	c.Set(jobKey, j.ID)
-	return accepted(s.settle(c, j)), nil
+	return accepted(s.settle(ctx, c, j)), nil
 }
 
 // train submits the job for a stored dataset, under the dataset's id: should
