@@ -83,6 +83,8 @@ func (s *Server) setChallenger(ctx context.Context, id string) error {
 // resolve puts the id in place of an alias.
 func (s *Server) resolve(ctx context.Context, id string) (string, error) {
 	switch id {
+	case "":
+		return "", job.Errorf(job.CodeNotFound, "no checkpoint is named; GET /api/checkpoints lists them").On("checkpoint")
 	case aliasChampion:
 		head, err := s.checkpoints.Head(ctx)
 		if err != nil {

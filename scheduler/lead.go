@@ -13,7 +13,10 @@ const (
 	// channelControl tells of changes of control and carries requests to the trainer.
 	channelControl = "control"
 	messageSave    = "save"
-	lookEvery      = 2 * time.Second
+	// messageRecalibrate asks the trainer to set the refusal threshold anew.
+	messageRecalibrate = "recalibrate"
+	lookEvery          = 2 * time.Second
+	upkeepAgain        = 5 * time.Second
 	// laneEvery is how often the lane itself is looked at while the control
 	// record stays as it is: a Redis that was emptied forgets the pause.
 	laneEvery    = 10 * time.Second
@@ -55,11 +58,21 @@ func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{})
 			cancel()
 		}
 	})
+	beside.Go(func() {
+		for ctx.Err() == nil {
+			if err := s.upkeep(ctx); err != nil && ctx.Err() == nil {
+				s.opt.Log.Error("the periodic tasks do not run; trying again", "error", err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(upkeepAgain):
+			}
+		}
+	})
 	said := s.opt.Queue.Subscribe(ctx, channelControl)
 	look, sweep := time.NewTicker(lookEvery), time.NewTicker(s.opt.SweepEvery)
-	save, prune := time.NewTicker(s.opt.CheckpointEvery), time.NewTicker(s.opt.PruneEvery)
 	defer func() {
-		for _, t := range []*time.Ticker{look, sweep, save, prune} {
+		for _, t := range []*time.Ticker{look, sweep} {
 			t.Stop()
 		}
 	}()
@@ -76,7 +89,6 @@ func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{})
 		sweep.Reset(next)
 	}
 	sweepNow()
-	s.do(ctx, "prune checkpoints", s.prune)
 	for {
 		select {
 		case <-ctx.Done():
@@ -88,17 +100,13 @@ func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{})
 				said = nil
 				continue
 			}
-			if msg != messageSave {
+			if msg != messageSave && msg != messageRecalibrate {
 				s.do(ctx, "apply the control record", s.control)
 			}
 		case <-look.C:
 			s.do(ctx, "apply the control record", s.control)
 		case <-sweep.C:
 			sweepNow()
-		case <-save.C:
-			s.do(ctx, "ask the trainer to save", s.save)
-		case <-prune.C:
-			s.do(ctx, "prune checkpoints", s.prune)
 		}
 	}
 }

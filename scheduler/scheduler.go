@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
@@ -30,6 +32,9 @@ type Queue interface {
 	Repaired(ctx context.Context, what string, n int)
 	Publish(ctx context.Context, channel, msg string) error
 	Subscribe(ctx context.Context, channel string) <-chan string
+	Tick(ctx context.Context, name string, due func(last time.Time) bool) (ok bool, err error)
+	CleanUp(ctx context.Context) (int64, error)
+	Redis() redis.UniversalClient
 }
 
 // Datasets is the log of what was taught; *storage.Datasets is one.
@@ -44,6 +49,13 @@ type Checkpoints interface {
 	Head(ctx context.Context) (storage.Head, error)
 	Lineage(ctx context.Context, id string) (storage.Lineage, error)
 	List(ctx context.Context) ([]storage.Manifest, error)
+	Registry(ctx context.Context) (storage.Registry, error)
+	Scrub(ctx context.Context) (storage.Scrubbed, error)
+	Pruner
+}
+
+// Pruner deletes what retention does not want.
+type Pruner interface {
 	Prune(ctx context.Context, keep storage.Retention) (storage.Pruned, error)
 }
 
@@ -61,12 +73,16 @@ type Options struct {
 	Control     Control
 	// SweepEvery is how often datasets without a job are looked for; 1 min.
 	SweepEvery time.Duration
-	// CheckpointEvery is how often the trainer is asked to save; 300 s.
-	CheckpointEvery time.Duration
-	// PruneEvery is how often old checkpoints are deleted; 5 min.
-	PruneEvery time.Duration
-	// MaxCheckpoints is how many are kept; 10.
-	MaxCheckpoints int
+	// Schedules of the periodic tasks; those left empty do not run.
+	Schedules Schedules
+	// MaxCheckpoints is how many of the newest are kept; 10. KeepDaily and
+	// KeepWeekly are for how many days and weeks one is kept besides.
+	MaxCheckpoints, KeepDaily, KeepWeekly int
+	// Pruner is where they are deleted, if that is not Checkpoints: the bucket
+	// that folders follow.
+	Pruner Pruner
+	// Backup writes a backup and says where; nil is none.
+	Backup func(ctx context.Context) (done string, err error)
 	// Young is the age below which a dataset without a job is left alone: its
 	// job is most likely just being made; 3 s.
 	Young time.Duration
@@ -82,8 +98,6 @@ func (o *Options) fill() {
 		standard time.Duration
 	}{
 		{&o.SweepEvery, time.Minute},
-		{&o.CheckpointEvery, 300 * time.Second},
-		{&o.PruneEvery, 5 * time.Minute},
 		{&o.Young, 3 * time.Second},
 		{&o.LeaseTTL, 5 * time.Second},
 	} {
@@ -127,8 +141,14 @@ func New(opt Options) (*Scheduler, error) {
 	if opt.Queue == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil {
 		return nil, errors.New("scheduler: Queue, Datasets, Checkpoints and Control are needed")
 	}
-	if opt.MaxCheckpoints < 0 || opt.SweepEvery < 0 || opt.CheckpointEvery < 0 {
-		return nil, errors.New("scheduler: periods and the number of checkpoints must not be negative")
+	if opt.MaxCheckpoints < 0 || opt.KeepDaily < 0 || opt.KeepWeekly < 0 || opt.SweepEvery < 0 {
+		return nil, errors.New("scheduler: periods and the numbers of checkpoints must not be negative")
+	}
+	if err := opt.Schedules.check(); err != nil {
+		return nil, fmt.Errorf("scheduler: %w", err)
+	}
+	if opt.Pruner == nil {
+		opt.Pruner = opt.Checkpoints
 	}
 	opt.fill()
 	return &Scheduler{opt: opt, again: map[string]string{}}, nil

@@ -129,14 +129,3 @@ func (s *Scheduler) submit(ctx context.Context, dataset, name string) error {
 	})
 	return err
 }
-
-// prune deletes checkpoints beyond the number to keep, and parts that nothing
-// names. Datasets stay: they are what everything can be learned again from if
-// every checkpoint were damaged.
-func (s *Scheduler) prune(ctx context.Context) error {
-	done, err := s.opt.Checkpoints.Prune(ctx, storage.Retention{Newest: s.opt.MaxCheckpoints})
-	if n := len(done.Checkpoints); n > 0 || done.Parts > 0 {
-		s.opt.Log.Info("checkpoints pruned", "checkpoints", n, "parts", done.Parts, "bytes", done.Bytes)
-	}
-	return err
-}

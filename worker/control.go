@@ -37,8 +37,12 @@ func (w *Worker) followControl(ctx context.Context) {
 				said = nil
 				continue
 			}
-			if t := w.trainer.Load(); t != nil && msg == messageSave {
-				t.Save()
+			if t := w.trainer.Load(); t != nil && (msg == messageSave || msg == messageRecalibrate) {
+				if msg == messageSave {
+					t.Save()
+				} else {
+					t.Recalibrate()
+				}
 				continue
 			}
 		case <-tick.C:

@@ -14,6 +14,8 @@ const (
 	channelControl    = "control"
 	// messageSave asks the trainer to save what it has not saved yet.
 	messageSave = "save"
+	// messageRecalibrate asks it to set the refusal threshold anew.
+	messageRecalibrate = "recalibrate"
 )
 
 const (

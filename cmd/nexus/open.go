@@ -16,7 +16,6 @@ import (
 	"github.com/nexus-continuum/nexus/model/base"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/queue/ladder"
-	"github.com/nexus-continuum/nexus/scheduler"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/storage/mirror"
@@ -231,13 +230,6 @@ func (s *shared) readEvery() time.Duration {
 		return time.Hour
 	}
 	return 0
-}
-
-func (s *shared) openScheduler() (*scheduler.Scheduler, error) {
-	return scheduler.New(scheduler.Options{
-		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control,
-		CheckpointEvery: s.settings.CheckpointInterval.D(), MaxCheckpoints: s.settings.MaxCheckpoints, Log: s.log,
-	})
 }
 
 func (s *shared) guard() webhook.Guard {

@@ -69,7 +69,17 @@ type Settings struct {
 	MemoryCriticalMB  int     `group:"Worker" name:"memory-critical-mb" var:"NEXUS_MEMORY_CRITICAL_MB" default:"4096" range:"17:16777216" help:"Memory of any process that is critical (MB)."`
 
 	CheckpointInterval Period `group:"Storage" var:"NEXUS_CHECKPOINT_INTERVAL" default:"300s" help:"How often a checkpoint is made if anything changed."`
-	MaxCheckpoints     int    `group:"Storage" var:"NEXUS_MAX_CHECKPOINTS" default:"10" range:"2:100000" help:"Checkpoints kept."`
+	MaxCheckpoints     int    `group:"Storage" var:"NEXUS_MAX_CHECKPOINTS" default:"10" range:"2:100000" help:"Checkpoints kept, newest first."`
+	KeepDaily          int    `group:"Storage" var:"NEXUS_KEEP_DAILY" default:"7" range:"0:3650" help:"Days for which one checkpoint more is kept."`
+	KeepWeekly         int    `group:"Storage" var:"NEXUS_KEEP_WEEKLY" default:"4" range:"0:520" help:"Weeks for which one checkpoint more is kept."`
+	ScheduleCheckpoint string `group:"Storage" var:"NEXUS_SCHEDULE_CHECKPOINT" help:"When a checkpoint is made if anything changed: @every 5m, or five fields of cron in UTC; empty is each NEXUS_CHECKPOINT_INTERVAL."`
+	SchedulePrune      string `group:"Storage" var:"NEXUS_SCHEDULE_PRUNE" default:"@every 5m" help:"When old checkpoints and unreferenced parts are deleted; off is never."`
+	ScheduleScrub      string `group:"Storage" var:"NEXUS_SCHEDULE_SCRUB" default:"17 3 * * *" help:"When everything stored is read and compared with its digests; off is never."`
+	ScheduleRecalib    string `group:"Storage" name:"schedule-recalibrate" var:"NEXUS_SCHEDULE_RECALIBRATE" default:"@every 1h" help:"When the refusal threshold is set by what was taught since; off is never."`
+	ScheduleCleanup    string `group:"Storage" var:"NEXUS_SCHEDULE_CLEANUP" default:"@every 10m" help:"When results and logs past their time are dropped; off is never."`
+	ScheduleBackup     string `group:"Storage" var:"NEXUS_SCHEDULE_BACKUP" default:"off" help:"When a backup is written to NEXUS_BACKUP_DIR, such as 40 2 * * *; off is never."`
+	BackupDir          string `group:"Storage" var:"NEXUS_BACKUP_DIR" help:"Folder for scheduled backups."`
+	BackupKeep         int    `group:"Storage" var:"NEXUS_BACKUP_KEEP" default:"7" range:"1:10000" help:"Scheduled backups kept."`
 	S3Endpoint         string `group:"Storage" name:"s3-endpoint" var:"NEXUS_S3_ENDPOINT" help:"S3-compatible server, host:port; empty keeps everything in the data folder."`
 	S3Bucket           string `group:"Storage" name:"s3-bucket" var:"NEXUS_S3_BUCKET" default:"nexus" help:"Bucket."`
 	S3Prefix           string `group:"Storage" name:"s3-prefix" var:"NEXUS_S3_PREFIX" help:"Prefix of every key."`
@@ -154,6 +164,9 @@ func (s *Settings) check() error {
 	}
 	if (s.S3AccessKey == "") != (s.S3SecretKey == "") {
 		return &settingError{"NEXUS_S3_ACCESS_KEY", s.S3AccessKey, "must be set together with NEXUS_S3_SECRET_KEY, or neither"}
+	}
+	if err := s.checkSchedules(); err != nil {
+		return err
 	}
 	if s.WebhookSecret != "" {
 		if err := webhook.CheckSecret(s.WebhookSecret); err != nil {

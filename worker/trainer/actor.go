@@ -24,10 +24,11 @@ type actor struct {
 	// its lineage, so that nobody teaches them again.
 	undone map[string]bool
 
-	dirty   bool      // the state changed since it was saved
-	stale   bool      // a save failed and may have moved the head all the same
-	checked time.Time // when the head was last looked at
-	taught  time.Time // when the last lesson was memorised
+	dirty    bool      // the state changed since it was saved
+	stale    bool      // a save failed and may have moved the head all the same
+	checked  time.Time // when the head was last looked at
+	taught   time.Time // when the last lesson was memorised
+	levelled string    // the head whose threshold was last looked at
 
 	backlog []*request // to be looked at
 	waiting []*request // memorised; they wait for gradient steps
@@ -60,6 +61,9 @@ func (a *actor) run(ctx context.Context) {
 		if a.t.unsaved.Swap(false) && a.dirty && !a.stale {
 			// That it failed is logged; the next change saves it too.
 			_ = a.save(ctx, a.model, a.state, nil, "asked for")
+		}
+		if a.session == nil && a.t.uneven.Swap(false) {
+			a.level(ctx)
 		}
 		switch s := a.session; {
 		case ctx.Err() != nil || a.isLost():

@@ -1,6 +1,8 @@
 package trainer
 
 import (
+	"context"
+
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/storage"
 )
@@ -17,6 +19,28 @@ func (a *actor) recalibrate(m *model.Model, e *entry, list []model.Judgement) *m
 		a.opt.Log.Info("feedback moves the refusal threshold", "before", before, "now", after, "judgements", done.Counted)
 	}
 	return m
+}
+
+// level has the threshold set by what memory holds now. Consolidation does so
+// itself; between two of them lessons come that no judging has seen.
+func (a *actor) level(ctx context.Context) {
+	if a.head == "" || a.head == a.levelled || a.stale || a.opt.Storage.Open() || a.opt.Control().Paused {
+		return
+	}
+	pace := &pace{ctx: ctx, opt: a.opt}
+	pace.begin()
+	m, figures := a.model.Recalibrate(pace.yield)
+	pace.settle()
+	before, after := a.model.Info().Threshold, m.Info().Threshold
+	if before != after {
+		st := a.state
+		st.Figures = &figures
+		if a.save(ctx, m, st, nil, "recalibrated") != nil {
+			return // it is logged, and comes again
+		}
+		a.opt.Log.Info("the refusal threshold was set anew", "before", before, "now", after, "prompts", figures.Prompts)
+	}
+	a.levelled = a.head
 }
 
 // judgements reads a dataset of the operation judge.

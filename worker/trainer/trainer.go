@@ -157,6 +157,7 @@ type Trainer struct {
 	poke     chan struct{} // latched: look around
 	running  atomic.Pointer[string]
 	unsaved  atomic.Bool // somebody asked for a save
+	uneven   atomic.Bool // somebody asked for a recalibration
 
 	successor atomic.Pointer[Successor]
 
@@ -249,6 +250,12 @@ func (t *Trainer) Nudge() {
 // are saved as they come, so that most of the time there is nothing to do.
 func (t *Trainer) Save() {
 	t.unsaved.Store(true)
+	t.Nudge()
+}
+
+// Recalibrate asks for the threshold to be set by what memory holds now.
+func (t *Trainer) Recalibrate() {
+	t.uneven.Store(true)
 	t.Nudge()
 }
 

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/nexus-continuum/nexus/scheduler"
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// off is the value of a schedule that never comes.
+const off = "off"
+
+func (s *shared) openScheduler() (*scheduler.Scheduler, error) {
+	opt := scheduler.Options{
+		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control,
+		Schedules: s.settings.schedules(), MaxCheckpoints: s.settings.MaxCheckpoints,
+		KeepDaily: s.settings.KeepDaily, KeepWeekly: s.settings.KeepWeekly, Backup: s.backup, Log: s.log,
+	}
+	if s.mirror != nil {
+		opt.Pruner = s.mirror.Bucket()
+	}
+	return scheduler.New(opt)
+}
+
+// schedules are the settings in the scheduler's words.
+func (s *Settings) schedules() scheduler.Schedules {
+	at := func(spec string) string {
+		if spec == off {
+			return ""
+		}
+		return spec
+	}
+	out := scheduler.Schedules{
+		Checkpoint: at(s.ScheduleCheckpoint), Prune: at(s.SchedulePrune), Scrub: at(s.ScheduleScrub),
+		Recalibrate: at(s.ScheduleRecalib), CleanUp: at(s.ScheduleCleanup), Backup: at(s.ScheduleBackup),
+	}
+	if s.ScheduleCheckpoint == "" {
+		out.Checkpoint = "@every " + s.CheckpointInterval.String()
+	}
+	return out
+}
+
+func (s *Settings) checkSchedules() error {
+	for _, v := range []struct{ name, spec string }{
+		{"NEXUS_SCHEDULE_CHECKPOINT", s.ScheduleCheckpoint},
+		{"NEXUS_SCHEDULE_PRUNE", s.SchedulePrune},
+		{"NEXUS_SCHEDULE_SCRUB", s.ScheduleScrub},
+		{"NEXUS_SCHEDULE_RECALIBRATE", s.ScheduleRecalib},
+		{"NEXUS_SCHEDULE_CLEANUP", s.ScheduleCleanup},
+		{"NEXUS_SCHEDULE_BACKUP", s.ScheduleBackup},
+	} {
+		if v.spec == off {
+			continue
+		}
+		if err := scheduler.CheckSchedule(v.spec); err != nil {
+			return &settingError{v.name, v.spec, err.Error() + "; off is never"}
+		}
+	}
+	if s.ScheduleBackup != off && s.ScheduleBackup != "" && s.BackupDir == "" {
+		return &settingError{"NEXUS_BACKUP_DIR", "", "must name a folder when NEXUS_SCHEDULE_BACKUP is set"}
+	}
+	return nil
+}
+
+// backup writes one scheduled backup and drops the oldest beyond the number kept.
+func (s *shared) backup(ctx context.Context) (string, error) {
+	folder := s.settings.BackupDir
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", fmt.Errorf("make NEXUS_BACKUP_DIR: %w", err)
+	}
+	file := filepath.Join(folder, "nexus-backup-"+time.Now().UTC().Format("20060102-150405")+".tar.gz")
+	var report storage.BackupReport
+	err := replaceFile(file, 0o600, func(w io.Writer) (err error) {
+		report, err = writeBackup(ctx, w, true, storage.ReadOnly(s.store), storage.BackupOptions{Version: versionText(), Spool: folder})
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("write the backup %s: %w", file, err)
+	}
+	if n := len(report.Left); n > 0 {
+		s.log.Error("damaged objects are not in the backup; the rest of it is whole", "file", file, "left_out", n)
+	}
+	s.log.Info("backup written", "file", file, "checkpoint", report.Checkpoint, "datasets", report.Datasets)
+	old, err := filepath.Glob(filepath.Join(folder, "nexus-backup-????????-??????.tar.gz"))
+	if err != nil {
+		return file, err
+	}
+	slices.Sort(old)
+	var errs []error
+	for _, f := range old[:max(0, len(old)-s.settings.BackupKeep)] {
+		errs = append(errs, os.Remove(f))
+	}
+	return file, errors.Join(errs...)
+}

@@ -1,0 +1,270 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/robfig/cron/v3"
+
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+const (
+	// UpkeepQueue is the queue of periodic tasks, as asynq's monitor shows it.
+	UpkeepQueue = "upkeep"
+	upkeepType  = UpkeepQueue + ":"
+	// upkeepFor bounds one task: a scrub reads everything there is.
+	upkeepFor = 6 * time.Hour
+	// upkeepKept is how long an ended task is shown.
+	upkeepKept = 24 * time.Hour
+	// upkeepStop is how long the end of a task in hand is waited for.
+	upkeepStop = 10 * time.Second
+)
+
+// duty is one periodic task.
+type duty struct {
+	name, spec string
+	run        func(ctx context.Context) (done string, err error)
+}
+
+// duties are those that have a schedule.
+func (s *Scheduler) duties() []duty {
+	all := []duty{
+		{"checkpoint", s.opt.Schedules.Checkpoint, func(ctx context.Context) (string, error) { return "the trainer was asked", s.save(ctx) }},
+		{"prune", s.opt.Schedules.Prune, s.prune},
+		{"scrub", s.opt.Schedules.Scrub, s.scrub},
+		{"recalibrate", s.opt.Schedules.Recalibrate, s.recalibrate},
+		{"cleanup", s.opt.Schedules.CleanUp, s.cleanUp},
+		{"backup", s.opt.Schedules.Backup, s.opt.Backup},
+	}
+	var out []duty
+	for _, d := range all {
+		if d.spec != "" && d.run != nil {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// Schedules say when each periodic task runs: "@every 5m", or five fields of
+// cron in UTC. Empty is never.
+type Schedules struct {
+	Checkpoint, Prune, Scrub, Recalibrate, CleanUp, Backup string
+}
+
+// CheckSchedule says what is wrong with a schedule; nil for a good one.
+func CheckSchedule(spec string) error {
+	if spec == "" {
+		return nil
+	}
+	if _, err := cron.ParseStandard(spec); err != nil {
+		return fmt.Errorf("must be @every and a duration, such as @every 5m, or five fields of cron in UTC, such as 17 3 * * *: %w", err)
+	}
+	return nil
+}
+
+// due tells whether a task that last ran at last is to run at now, when its
+// schedule says so. An interval has half of itself as slack: the tick of a new
+// leader may come early, one that waited in the queue comes late.
+func due(spec string, last, now time.Time) bool {
+	schedule, err := cron.ParseStandard(spec)
+	if err != nil {
+		return false
+	}
+	if every, ok := schedule.(cron.ConstantDelaySchedule); ok {
+		return now.Sub(last) >= every.Delay/2
+	}
+	return !schedule.Next(last.UTC()).After(now)
+}
+
+// missed tells whether a run was left out, since nobody led at its time.
+func missed(spec string, last, now time.Time) bool {
+	schedule, err := cron.ParseStandard(spec)
+	return err == nil && !schedule.Next(last.UTC()).After(now)
+}
+
+// GetConfigs implements asynq.PeriodicTaskConfigProvider.
+func (s *Scheduler) GetConfigs() ([]*asynq.PeriodicTaskConfig, error) {
+	duties := s.duties()
+	out := make([]*asynq.PeriodicTaskConfig, len(duties))
+	for i, d := range duties {
+		out[i] = &asynq.PeriodicTaskConfig{Cronspec: d.spec, Task: asynq.NewTask(upkeepType+d.name, nil), Opts: upkeepOptions()}
+	}
+	return out, nil
+}
+
+func upkeepOptions() []asynq.Option {
+	// What fails is tried again at its next time; until then asynq's archive
+	// shows it.
+	return []asynq.Option{asynq.Queue(UpkeepQueue), asynq.MaxRetry(0), asynq.Timeout(upkeepFor), asynq.Retention(upkeepKept)}
+}
+
+// upkeep enqueues the periodic tasks and runs them until ctx ends. Only the
+// leader does so; the claim in handle makes sure of one run where two believe
+// for a moment that they lead.
+func (s *Scheduler) upkeep(ctx context.Context) error {
+	log := upkeepLog{s.opt.Log}
+	server := asynq.NewServerFromRedisClient(s.opt.Queue.Redis(), asynq.Config{
+		Concurrency: 1, Queues: map[string]int{UpkeepQueue: 1}, BaseContext: func() context.Context { return ctx },
+		ShutdownTimeout: upkeepStop, Logger: log, LogLevel: asynq.WarnLevel,
+	})
+	manager, err := asynq.NewPeriodicTaskManager(asynq.PeriodicTaskManagerOpts{
+		RedisUniversalClient: s.opt.Queue.Redis(), PeriodicTaskConfigProvider: s,
+		SchedulerOpts: &asynq.SchedulerOpts{
+			HeartbeatInterval: 2 * time.Second, Logger: log, LogLevel: asynq.WarnLevel,
+			PostEnqueueFunc: func(_ *asynq.TaskInfo, err error) {
+				if err != nil && ctx.Err() == nil {
+					s.opt.Log.Warn("a periodic task could not be enqueued; it comes at its next time", "error", err)
+				}
+			},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("schedule the periodic tasks: %w", err)
+	}
+	if err := server.Start(asynq.HandlerFunc(s.handle)); err != nil {
+		return fmt.Errorf("run the periodic tasks: %w", err)
+	}
+	defer server.Shutdown()
+	if err := manager.Start(); err != nil {
+		return fmt.Errorf("schedule the periodic tasks: %w", err)
+	}
+	defer manager.Shutdown()
+	s.catchUp(ctx)
+	<-ctx.Done()
+	return nil
+}
+
+// catchUp enqueues what was missed while nobody led.
+func (s *Scheduler) catchUp(ctx context.Context) {
+	client := asynq.NewClientFromRedisClient(s.opt.Queue.Redis())
+	for _, d := range s.duties() {
+		late := false
+		_, err := s.opt.Queue.Tick(ctx, d.name, func(last time.Time) bool {
+			late = !last.IsZero() && missed(d.spec, last, s.opt.Now())
+			return last.IsZero() // its time begins to count
+		})
+		if err == nil && late {
+			_, err = client.EnqueueContext(ctx, asynq.NewTask(upkeepType+d.name, nil), upkeepOptions()...)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.opt.Log.Warn("whether a periodic task was missed cannot be told", "task", d.name, "error", err)
+		}
+	}
+}
+
+// handle runs one periodic task.
+func (s *Scheduler) handle(ctx context.Context, t *asynq.Task) error {
+	name := strings.TrimPrefix(t.Type(), upkeepType)
+	for _, d := range s.duties() {
+		if d.name != name {
+			continue
+		}
+		ok, err := s.opt.Queue.Tick(ctx, name, func(last time.Time) bool { return due(d.spec, last, s.opt.Now()) })
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return result(t, "done already, for this time")
+		}
+		done, err := d.run(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				s.opt.Log.Warn("a periodic task failed; it runs again at its next time", "task", name, "error", err)
+			}
+			return err
+		}
+		s.opt.Log.Debug("a periodic task ended", "task", name, "done", done)
+		return result(t, done)
+	}
+	return result(t, "not scheduled any more")
+}
+
+// result is what the monitor shows of an ended task.
+func result(t *asynq.Task, done string) error {
+	if w := t.ResultWriter(); w != nil {
+		_, err := w.Write([]byte(done))
+		return err
+	}
+	return nil
+}
+
+// prune deletes checkpoints that retention does not want, and parts that
+// nothing names. Datasets stay: they are what everything can be learned again
+// from if every checkpoint were damaged.
+func (s *Scheduler) prune(ctx context.Context) (string, error) {
+	keep := storage.Retention{Newest: s.opt.MaxCheckpoints, Daily: s.opt.KeepDaily, Weekly: s.opt.KeepWeekly}
+	r, err := s.opt.Checkpoints.Registry(ctx)
+	if err != nil {
+		return "", err
+	}
+	if r.Challenger != "" {
+		keep.Protect = append(keep.Protect, r.Challenger)
+	}
+	done, err := s.opt.Pruner.Prune(ctx, keep)
+	if n := len(done.Checkpoints); n > 0 || done.Parts > 0 {
+		s.opt.Log.Info("checkpoints pruned", "checkpoints", n, "parts", done.Parts, "bytes", done.Bytes)
+	}
+	return fmt.Sprintf("%d checkpoints and %d parts (%d bytes) deleted", len(done.Checkpoints), done.Parts, done.Bytes), err
+}
+
+// scrub reads everything that is stored and compares it with its digests.
+func (s *Scheduler) scrub(ctx context.Context) (string, error) {
+	done, err := s.opt.Checkpoints.Scrub(ctx)
+	if len(done.Damaged) > 0 {
+		s.opt.Log.Error("the scrub found damaged objects that no copy could mend; they were set aside", "objects", done.Damaged)
+	}
+	said := fmt.Sprintf("%d checkpoints and %d datasets are whole, %d objects read, %d repaired, %d damaged",
+		done.Checkpoints, done.Datasets, done.Objects, len(done.Repaired), len(done.Damaged))
+	if err == nil {
+		s.opt.Log.Info("the storage was scrubbed", "checkpoints", done.Checkpoints, "datasets", done.Datasets,
+			"objects", done.Objects, "repaired", len(done.Repaired), "damaged", len(done.Damaged))
+	}
+	return said, err
+}
+
+// recalibrate asks the trainer to set the threshold by what memory holds now.
+func (s *Scheduler) recalibrate(ctx context.Context) (string, error) {
+	return "the trainer was asked", s.opt.Queue.Publish(ctx, channelControl, messageRecalibrate)
+}
+
+func (s *Scheduler) cleanUp(ctx context.Context) (string, error) {
+	n, err := s.opt.Queue.CleanUp(ctx)
+	return fmt.Sprintf("%d lines of the log of interactions dropped", n), err
+}
+
+// upkeepLog passes asynq's own lines on. That a shared connection is not closed
+// is no error here.
+type upkeepLog struct{ log *slog.Logger }
+
+func (l upkeepLog) say(a ...any) { l.log.Debug("asynq", "said", fmt.Sprint(a...)) }
+
+// Debug implements asynq.Logger.
+func (l upkeepLog) Debug(a ...any) { l.say(a...) }
+
+// Info implements asynq.Logger.
+func (l upkeepLog) Info(a ...any) { l.say(a...) }
+
+// Warn implements asynq.Logger.
+func (l upkeepLog) Warn(a ...any) { l.say(a...) }
+
+// Error implements asynq.Logger.
+func (l upkeepLog) Error(a ...any) { l.say(a...) }
+
+// Fatal implements asynq.Logger; it must not end the process.
+func (l upkeepLog) Fatal(a ...any) { l.log.Error("asynq", "said", fmt.Sprint(a...)) }
+
+func (s Schedules) check() error {
+	var errs []error
+	for _, spec := range []string{s.Checkpoint, s.Prune, s.Scrub, s.Recalibrate, s.CleanUp, s.Backup} {
+		if err := CheckSchedule(spec); err != nil {
+			errs = append(errs, fmt.Errorf("schedule %q: %w", spec, err))
+		}
+	}
+	return errors.Join(errs...)
+}
