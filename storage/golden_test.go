@@ -18,6 +18,7 @@ import (
 
 var (
 	golden       = flag.Bool("write-golden", false, "write testdata/v1 anew, before its first release only")
+	goldenNoted  = flag.Bool("write-golden-registry", false, "write testdata/v3 anew, before its first release only")
 	goldenJudged = flag.Bool("write-golden-judged", false, "write testdata/v2 anew, before its first release only")
 )
 
@@ -138,6 +139,49 @@ func writeGoldenJudgement(t *testing.T, folder string) {
 		t.Fatal(err)
 	}
 	if _, err := w.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, hidden := range []string{".tmp", ".lock", "corrupted"} {
+		if err := os.RemoveAll(filepath.Join(folder, hidden)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestGoldenRegistry reads the registry of checkpoints as its first version was
+// written.
+func TestGoldenRegistry(t *testing.T) {
+	t.Parallel()
+	from := filepath.Join("testdata", "v3")
+	if *goldenNoted {
+		writeGoldenRegistry(t, from)
+	}
+	b := setup(t)
+	if err := os.CopyFS(b.folder, os.DirFS(from)); err != nil && !errors.Is(err, fs.ErrExist) {
+		t.Fatal(err)
+	}
+	m, _ := b.latest(t)
+	r, err := b.checkpoints.Registry(t.Context())
+	if err != nil || r.Version != 1 || r.Challenger != m.ID || !r.Verified[m.ID].Equal(goldenTime()) {
+		t.Errorf("registry %+v, %v; want %s as challenger", r, err, m.ID)
+	}
+}
+
+func writeGoldenRegistry(t *testing.T, folder string) {
+	t.Helper()
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	store, err := dir.Open(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := storage.NewCheckpoints(store, storage.Options{Now: goldenTime})
+	m, err := c.Save(t.Context(), "", []storage.Part{part("weights", "small")}, storage.Meta{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetChallenger(t.Context(), m.ID); err != nil {
 		t.Fatal(err)
 	}
 	for _, hidden := range []string{".tmp", ".lock", "corrupted"} {

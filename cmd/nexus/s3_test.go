@@ -81,7 +81,9 @@ type uploadState struct {
 
 func (p *process) uploads() uploadState {
 	p.t.Helper()
-	var status struct{ Storage struct{ Uploads *uploadState } }
+	var status struct {
+		Storage struct{ Uploads *uploadState }
+	}
 	p.call("GET", "/api/status", nil, &status)
 	if status.Storage.Uploads == nil {
 		p.t.Fatal("the status says nothing of uploads")
