@@ -1,6 +1,8 @@
 package model
 
 import (
+	"slices"
+
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model/gate"
 )
@@ -13,7 +15,7 @@ func (m *Model) Recalibrate(yield func()) (*Model, job.Figures) {
 	for j.step(judgeSlice) {
 		yield()
 	}
-	records := append(j.records, m.gate.Feedback()...)
+	records := slices.Concat(j.records, m.gate.Feedback())
 	out := *m
 	out.gate = gate.Calibrate(records, m.cfg.TargetError)
 	return &out, figures(out.gate, records)

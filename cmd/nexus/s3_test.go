@@ -48,7 +48,7 @@ func (s *bucketServer) start() {
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		conn, err := net.DialTimeout("tcp", s.address, time.Second)
 		if err == nil {
-			conn.Close()
+			_ = conn.Close()
 			return
 		}
 		if time.Now().After(deadline) {

@@ -67,7 +67,7 @@ func newHost(t *testing.T, folder, bucket storage.Store, change func(*Options)) 
 func (h *host) must() {
 	h.Helper()
 	err := h.sync(h.Context())
-	if h.note(err); err != nil {
+	if h.note(h.Context(), err); err != nil {
 		h.Fatal(err)
 	}
 }
@@ -176,7 +176,7 @@ func TestOutage(t *testing.T) {
 	if _, err := a.control.Update(t.Context(), func(c *storage.Control) { c.Paused = true }); err != nil {
 		t.Fatal(err)
 	}
-	a.note(a.sync(t.Context()))
+	a.note(t.Context(), a.sync(t.Context()))
 	if s := a.State(); s.Fault == "" || s.Pending < 3 || s.Since.IsZero() {
 		t.Errorf("state %+v, want a fault and at least a dataset, a checkpoint and a record pending", s)
 	}
@@ -190,7 +190,7 @@ func TestOutage(t *testing.T) {
 
 	// The process dies; its successor finds the queue in the folder.
 	a = newHost(t, folder, cut.before(bucket), nil)
-	a.note(a.sync(t.Context()))
+	a.note(t.Context(), a.sync(t.Context()))
 	a.holds(second, "weights", "more")
 	cut.down.Store(false)
 	a.must()
@@ -400,7 +400,7 @@ func TestNoFreshStartWithoutTheBucket(t *testing.T) {
 	var cut outage
 	cut.down.Store(true)
 	a := newHost(t, newMemory(), cut.before(bucket), nil)
-	a.note(a.sync(t.Context()))
+	a.note(t.Context(), a.sync(t.Context()))
 	if _, _, err := a.checkpoints.LoadLatest(t.Context()); !errors.Is(err, storage.ErrUnavailable) {
 		t.Errorf("LoadLatest without a bucket = %v", err)
 	}

@@ -57,8 +57,8 @@ func (s *Store) fault(err error) {
 }
 
 // note takes down how a sync went, and says what changed.
-func (s *Store) note(err error) {
-	pending, since := s.pending()
+func (s *Store) note(ctx context.Context, err error) {
+	pending, since := s.pending(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state.Pending, s.state.Since = pending, since
@@ -88,8 +88,7 @@ func kindOf(err error) string {
 }
 
 // pending counts what waits for the bucket.
-func (s *Store) pending() (n int, since time.Time) {
-	ctx := context.Background()
+func (s *Store) pending(ctx context.Context) (n int, since time.Time) {
 	older := func(t time.Time) {
 		n++
 		if since.IsZero() || t.Before(since) {

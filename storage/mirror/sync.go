@@ -30,7 +30,7 @@ func (s *Store) Start(ctx context.Context) error {
 	}
 	first, done := context.WithTimeout(ctx, firstSync)
 	defer done()
-	s.note(s.sync(first))
+	s.note(ctx, s.sync(first))
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	s.loop.Go(func() { s.follow(life) })
@@ -56,7 +56,7 @@ func (s *Store) Stop(ctx context.Context) error {
 	if s.State().Pending > 0 && !s.away() {
 		last, cancel := context.WithTimeout(ctx, lastSync)
 		defer cancel()
-		s.note(s.sync(last))
+		s.note(ctx, s.sync(last))
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ func (s *Store) follow(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.note(err)
+		s.note(ctx, err)
 		if err == nil {
 			rest = s.opt.Every
 			continue
