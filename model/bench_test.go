@@ -151,7 +151,7 @@ func reopened(b *testing.B, cfg Config, file string) (*Model, bool) {
 		b.Fatal(err)
 	}
 	j := m.judging()
-	for j.step(judgeSlice) {
+	for j.step() {
 	}
 	m.gate = gate.Calibrate(j.records, cfg.withDefaults().TargetError)
 	return m, true

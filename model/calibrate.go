@@ -46,12 +46,12 @@ func (m *Model) judging() *judging {
 	return &judging{model: m, lessons: all[:min(len(all), maxJudged)], foreign: elsewhere()}
 }
 
-// step judges a few prompts and reports whether some are left.
-func (j *judging) step(n int) bool {
+// step judges judgeSlice prompts and reports whether some are left.
+func (j *judging) step() bool {
 	s := j.model.get()
 	defer j.model.put(s)
 	all := len(j.lessons) + len(j.foreign)
-	for ; n > 0 && j.next < all; n-- {
+	for n := judgeSlice; n > 0 && j.next < all; n-- {
 		if j.next < len(j.lessons) {
 			j.lesson(j.next, j.lessons[j.next], s)
 		} else {

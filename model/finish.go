@@ -109,7 +109,7 @@ func (l *Learner) yield() {
 // judge collects the records of m, with the feedback known so far.
 func (l *Learner) judge(m *Model) []gate.Record {
 	j := m.judging()
-	for j.step(judgeSlice) {
+	for j.step() {
 		l.yield()
 	}
 	return append(j.records, m.gate.Feedback()...)

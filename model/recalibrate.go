@@ -12,7 +12,7 @@ import (
 // find. yield is called every some milliseconds.
 func (m *Model) Recalibrate(yield func()) (*Model, job.Figures) {
 	j := m.judging()
-	for j.step(judgeSlice) {
+	for j.step() {
 		yield()
 	}
 	records := slices.Concat(j.records, m.gate.Feedback())

@@ -32,7 +32,7 @@ func pack(t testing.TB) []Lesson {
 // judgedBy gives the records of up to n lessons.
 func judgedBy(m *Model, lessons []uint32) []gate.Record {
 	j := &judging{model: m, lessons: lessons, foreign: elsewhere()}
-	for j.step(judgeSlice) {
+	for j.step() {
 	}
 	return j.records
 }

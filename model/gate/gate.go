@@ -142,6 +142,10 @@ func (l *Logistic) judge(records []seen) []Judged {
 	return out
 }
 
+// floor is the least threshold: an answer that is sooner wrong than right is
+// not given, however few of its kind were among the judged prompts.
+const floor = 0.5
+
 // bound is the threshold that keeps three promises: of all prompts, of which
 // ForeignShare are foreign, wrong answers stay below the target; of foreign
 // ones alone, answers stay below foreignFactor times that; and of what people
@@ -160,7 +164,7 @@ func (g *Gate) bound() float64 {
 	if len(foreign) > 0 {
 		tau = max(tau, Threshold(foreign, min(foreignFactor*alpha, 1)))
 	}
-	return max(tau, lowest(feedback, max(0, allowed(max(prompts(feedback), Enough), g.alpha))))
+	return max(floor, tau, lowest(feedback, max(0, allowed(max(prompts(feedback), Enough), g.alpha))))
 }
 
 // mix thins the foreign prompts out: foreign are those that stand for all kinds
