@@ -33,7 +33,7 @@ func (q *Queue) Cancel(ctx context.Context, id string) (job.Job, error) {
 	rctx, cancel := q.patience(ctx)
 	defer cancel()
 	verdict, err := q.scripts.cancel.Run(rctx, q.redis,
-		[]string{k.record(id), k.task(id), k.pending(), k.scheduled(), k.retry()},
+		[]string{k.record(id), k.task(id), k.pending(), k.scheduled(), k.retry(), k.active(), k.lease()},
 		k.own, id, seconds(q.opt.ResultRetention), why).Text()
 	switch {
 	case err != nil:

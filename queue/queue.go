@@ -139,7 +139,7 @@ func Open(opt Options) *Queue {
 		id:      job.NewID(),
 		born:    time.Now(),
 		redis:   opt.Redis,
-		scripts: loadScripts(opt.EventHistory),
+		scripts: loadScripts(opt.EventHistory, source("clock")),
 		wakes:   newWakes(),
 		shards:  newShards(opt.Shards),
 	}

@@ -154,10 +154,15 @@ func (r *reconciler) giveUp(ctx context.Context, id string) {
 // adopt gives records that lost their task a new one.
 func (r *reconciler) adopt(ctx context.Context) {
 	k := r.keys
+	canceled, err := json.Marshal(errCanceledJob())
+	if err != nil {
+		return
+	}
 	rctx, cancel := r.q.patience(ctx)
 	defer cancel()
 	got, err := r.q.scripts.orphans.Run(rctx, r.q.redis,
-		[]string{k.stateIndex(job.StateQueued), k.stateIndex(job.StateRunning)}, k.own, k.tasks(), orphansMost).StringSlice()
+		[]string{k.stateIndex(job.StateQueued), k.stateIndex(job.StateRunning)}, k.own, k.tasks(), orphansMost,
+		seconds(r.q.opt.ResultRetention), canceled).StringSlice()
 	if err != nil {
 		return
 	}

@@ -152,8 +152,7 @@ func TestFormerLeaderStops(t *testing.T) {
 func TestCanceledJobOfALostWorkerEnds(t *testing.T) {
 	eachRung(t, func(t *bundle) {
 		id := t.submit(interact("x")).ID
-		t.crash(job.LaneBatch)
-		if _, _, err := t.q.Serve(job.LaneBatch, 1, echo).tryBegin(t.ctx, id); err != nil {
+		if _, _, err := t.crash(job.LaneBatch).tryBegin(t.ctx, id); err != nil {
 			t.Fatal(err)
 		}
 		if j, err := t.q.Cancel(t.ctx, id); err != nil || j.State != job.StateRunning {

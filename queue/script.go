@@ -27,8 +27,9 @@ type scripts struct {
 	fetch, posted                            *redis.Script
 }
 
-func loadScripts(eventHistory int) *scripts {
-	clock := source("clock")
+// loadScripts puts the scripts together. clock is clock.lua; a simulation has a
+// clock of its own.
+func loadScripts(eventHistory int, clock string) *scripts {
 	prelude := bounds(eventHistory) + clock + transitions() + source("record")
 	flow := source("flow")
 	plain := func(name string) *redis.Script { return redis.NewScript(source(name)) }

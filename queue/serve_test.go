@@ -105,23 +105,23 @@ func TestStopBeforeStart(t *testing.T) {
 
 // crash makes a worker take a job and vanish: nothing is acknowledged, nothing
 // gives a sign of life.
-func (b *bundle) crash(lane job.Lane) {
+func (b *bundle) crash(lane job.Lane) (dead *Server) {
 	b.Helper()
 	k := b.q.keys(lane)
-	dead := job.NewID()
+	dead = b.q.Serve(lane, 1, echo)
 	cmd := b.q.scripts.dequeue.Run(b.ctx, b.q.redis, []string{k.pending(), k.paused(), k.active(), k.lease()},
-		time.Now().Add(time.Hour).Unix(), k.tasks(), dead, 1, k.own)
+		time.Now().Add(time.Hour).Unix(), k.tasks(), dead.id, 1, k.own)
 	if err := cmd.Err(); err != nil {
 		b.Fatal(err)
 	}
+	return dead
 }
 
 func TestLostWorkersJobsRunAgain(t *testing.T) {
 	eachRung(t, func(t *bundle) {
 		id := t.submit(interact("x")).ID
-		t.crash(job.LaneBatch)
 		k := t.q.keys(job.LaneBatch)
-		if _, _, err := t.q.Serve(job.LaneBatch, 1, echo).tryBegin(t.ctx, id); err != nil {
+		if _, _, err := t.crash(job.LaneBatch).tryBegin(t.ctx, id); err != nil {
 			t.Fatal(err)
 		}
 		t.serve(t.q, job.LaneBatch, 1, echo)
@@ -270,7 +270,7 @@ func TestRecordsWithoutATaskAreAdopted(t *testing.T) {
 		for range 2 {
 			ids = append(ids, t.submit(interact("x")).ID)
 		}
-		if _, _, err := t.q.Serve(job.LaneBatch, 1, echo).tryBegin(t.ctx, ids[1]); err != nil {
+		if _, _, err := t.crash(job.LaneBatch).tryBegin(t.ctx, ids[0]); err != nil {
 			t.Fatal(err)
 		}
 		for _, id := range ids {

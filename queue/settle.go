@@ -28,6 +28,9 @@ func (s *Server) begin(ctx context.Context, t *Task) (o *outcome, stop bool) {
 				return &o, true
 			}
 			continue
+		case verdict == "lost":
+			s.q.opt.Log.Debug("a job is not begun: it is no longer this worker's", "job", t.Spec.ID)
+			return nil, true
 		case verdict == "final":
 			return &outcome{state: job.StateSucceeded}, true // acknowledge; the record stays as it is
 		case verdict == "canceled":
@@ -43,7 +46,7 @@ func (s *Server) begin(ctx context.Context, t *Task) (o *outcome, stop bool) {
 func (s *Server) tryBegin(ctx context.Context, id string) (verdict string, attempt int, err error) {
 	ctx, cancel := s.q.patience(ctx)
 	defer cancel()
-	got, err := s.q.scripts.start.Run(ctx, s.q.redis, []string{s.keys.record(id)}, s.keys.own, id).Slice()
+	got, err := s.q.scripts.start.Run(ctx, s.q.redis, []string{s.keys.record(id), s.keys.task(id)}, s.keys.own, id, s.id).Slice()
 	if err != nil {
 		return "", 0, err
 	}

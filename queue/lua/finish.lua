@@ -22,6 +22,7 @@ if not state or final(state) then return 'ok' end
 if state == 'queued' and to == 'succeeded' then -- it began while its caller still waited
   move(p, id, 'running')
   redis.call('HINCRBY', KEYS[8], 'attempts', 1)
+  changed(p, id)
 end
 redis.call('HSETNX', KEYS[8], 'started', whole(clock() - tonumber(ARGV[5])))
 if ARGV[8] ~= '' then redis.call('HSET', KEYS[8], 'progress', ARGV[8]) end

@@ -1,13 +1,18 @@
 -- A worker begins a job that has a record.
--- KEYS: record   ARGV: prefix, id
--- Returns {'run' | 'final' | 'canceled' | 'none', attempt}
+-- KEYS: record, task   ARGV: prefix, id, owner
+-- Returns {'run' | 'final' | 'canceled' | 'lost' | 'none', attempt}; lost when the
+-- job is no longer this worker's to begin
 local p, id = ARGV[1], ARGV[2]
 local v = redis.call('HMGET', KEYS[1], 'state', 'cancel', 'attempts')
 local state = v[1]
+if redis.call('HGET', KEYS[2], 'owner') ~= ARGV[3] then return {'lost', 0} end
 if not state then return {'none', 1} end
 if final(state) then return {'final', 0} end
 if v[2] == '1' then return {'canceled', tonumber(v[3] or '0')} end
-if state == 'running' then move(p, id, 'queued') end -- its former worker never ended it
+if state == 'running' then -- its former worker never ended it
+  move(p, id, 'queued')
+  changed(p, id)
+end
 move(p, id, 'running')
 local attempt = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 redis.call('HSETNX', KEYS[1], 'started', whole(clock()))
