@@ -52,9 +52,12 @@ func (s *Server) once(c echo.Context, key, digest string, do work) error {
 	// What was begun is ended and kept even when the caller goes away: the
 	// repeat is what the key is for.
 	ctx := context.WithoutCancel(c.Request().Context())
+	c.Set(claimedKey, claim.JobID)
 	r, err := do(c)
 	if err != nil {
-		if derr := claim.Drop(ctx); derr != nil {
+		// Without Redis's answer nobody knows whether the job was made.
+		unsure := job.AsError(err).Code == job.CodeUnavailable
+		if derr := claim.Drop(ctx, unsure); derr != nil {
 			s.log.Warn("an idempotency key stays claimed for a while", "request_id", requestID(c), "error", derr)
 		}
 		return err
@@ -71,6 +74,15 @@ func (s *Server) once(c echo.Context, key, digest string, do work) error {
 		s.log.Warn("the outcome of an idempotency key could not be kept; a repeat would be done anew", "request_id", requestID(c), "error", err)
 	}
 	return write(c, r.status, r.location, body)
+}
+
+// newID is the id for the job that a request makes: that of its claim, if it has
+// an Idempotency-Key.
+func newID(c echo.Context) string {
+	if id, ok := c.Get(claimedKey).(string); ok {
+		return id
+	}
+	return job.NewID()
 }
 
 // digestOf tells requests apart by what they ask, not by who asks.

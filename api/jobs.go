@@ -32,7 +32,7 @@ func (s *Server) submit(c echo.Context) (reply, error) {
 		return reply{}, err
 	}
 	spec := job.Spec{
-		ID: job.NewID(), Kind: job.Kind(r.kind), Prompt: r.prompt, Topic: r.topic, CreatedAt: began.UTC(),
+		ID: newID(c), Kind: job.Kind(r.kind), Prompt: r.prompt, Topic: r.topic, CreatedAt: began.UTC(),
 		Webhook: r.hook.url, WebhookEvents: r.hook.events,
 	}
 	if err := r.check(); err != nil {

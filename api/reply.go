@@ -31,6 +31,8 @@ type work func(echo.Context) (reply, error)
 const (
 	// jobKey holds the id of the job that a request made, for the log.
 	jobKey = "nexus.job"
+	// claimedKey holds the job id that an Idempotency-Key stands for.
+	claimedKey = "nexus.claimed"
 
 	headerLocation = echo.HeaderLocation
 	headerReplayed = "Idempotency-Replayed"

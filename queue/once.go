@@ -19,6 +19,10 @@ const claimTTL = 15 * time.Second
 // Claim is the right to do what an Idempotency-Key names. Exactly one of Keep
 // and Drop ends it.
 type Claim struct {
+	// JobID is for the job that the work makes. Whoever claims the key after one
+	// who could not tell whether his job was made gets the same.
+	JobID string
+
 	q       *Queue
 	key     string
 	channel string
@@ -42,7 +46,7 @@ func (q *Queue) Once(ctx context.Context, scope, key, digest string, ttl time.Du
 	name := hex.EncodeToString(sum[:16])
 	c := &Claim{
 		q: q, key: q.shared(name, "once"), channel: q.shared(name, "settled"),
-		digest: digest, id: job.NewID(), ttl: ttl,
+		JobID: job.NewID(), digest: digest, id: job.NewID(), ttl: ttl,
 	}
 	verdict, outcome, err := c.try(ctx)
 	if err != nil || verdict != "busy" {
@@ -79,6 +83,7 @@ func (c *Claim) answer(verdict string, outcome []byte, err error) (*Claim, []byt
 		return nil, nil, job.Errorf(job.CodeIdempotencyReuse,
 			"this Idempotency-Key was used with another body; use a new key for a new request").On("Idempotency-Key")
 	}
+	c.JobID = string(outcome)
 	c.again()
 	return c, nil, nil
 }
@@ -86,7 +91,7 @@ func (c *Claim) answer(verdict string, outcome []byte, err error) (*Claim, []byt
 func (c *Claim) try(ctx context.Context) (string, []byte, error) {
 	ctx, cancel := c.q.patience(ctx)
 	defer cancel()
-	got, err := c.q.funnel.run(ctx, c.q.scripts.claim, []string{c.key}, c.digest, c.id, claimTTL.Milliseconds()).StringSlice()
+	got, err := c.q.funnel.run(ctx, c.q.scripts.claim, []string{c.key}, c.digest, c.id, claimTTL.Milliseconds(), c.JobID, c.ttl.Milliseconds()).StringSlice()
 	if err != nil {
 		return "", nil, err
 	}
@@ -131,12 +136,17 @@ func (c *Claim) Keep(ctx context.Context, outcome []byte) error {
 }
 
 // Drop ends the claim without an outcome: the next use of the key is a first
-// one. It does nothing after Keep.
-func (c *Claim) Drop(ctx context.Context) error {
+// one. unsure says that the job may have been made all the same; then the next
+// use gets its id. It does nothing after Keep.
+func (c *Claim) Drop(ctx context.Context, unsure bool) error {
+	keep := "0"
+	if unsure {
+		keep = "1"
+	}
 	c.end()
 	ctx, cancel := c.q.patience(ctx)
 	defer cancel()
-	err := c.q.scripts.drop.Run(ctx, c.q.redis, []string{c.key}, c.id, c.channel).Err()
+	err := c.q.scripts.drop.Run(ctx, c.q.redis, []string{c.key}, c.id, c.channel, keep).Err()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return unavailable("drop an idempotency key", err)
 	}

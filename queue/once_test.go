@@ -66,7 +66,7 @@ func TestOnceWithAnotherBody(t *testing.T) {
 		if err != nil || claim == nil {
 			t.Fatalf("claim %v, error %v", claim, err)
 		}
-		if err := claim.Drop(t.ctx); err != nil {
+		if err := claim.Drop(t.ctx, false); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -86,7 +86,7 @@ func TestOncePassesADroppedClaimOn(t *testing.T) {
 			}
 			second <- c
 		}()
-		if err := first.Drop(t.ctx); err != nil {
+		if err := first.Drop(t.ctx, false); err != nil {
 			t.Fatal(err)
 		}
 		c := <-second
@@ -99,7 +99,7 @@ func TestOncePassesADroppedClaimOn(t *testing.T) {
 		if err := c.Keep(t.ctx, []byte("right")); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Drop(t.ctx); err != nil {
+		if err := c.Drop(t.ctx, false); err != nil {
 			t.Fatal(err)
 		}
 		_, outcome, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
@@ -121,7 +121,44 @@ func TestOnceEndsWithItsContext(t *testing.T) {
 		if err == nil {
 			t.Error("it did not wait")
 		}
-		if err := first.Drop(t.ctx); err != nil {
+		if err := first.Drop(t.ctx, false); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// The first could not tell whether its job was made, or died: the next, with the
+// same key, goes on with the same job.
+func TestOnceKeepsTheJobsID(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		first, _, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := first.Drop(t.ctx, true); err != nil {
+			t.Fatal(err)
+		}
+		second, _, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
+		if err != nil || second.JobID != first.JobID {
+			t.Fatalf("claim %+v after %+v, error %v", second, first, err)
+		}
+		// It dies: its time runs out.
+		second.end()
+		if err := t.q.redis.HSet(t.ctx, second.key, "until", "1").Err(); err != nil {
+			t.Fatal(err)
+		}
+		third, _, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
+		if err != nil || third.JobID != first.JobID {
+			t.Fatalf("claim %+v after %+v, error %v", third, first, err)
+		}
+		if err := third.Drop(t.ctx, false); err != nil {
+			t.Fatal(err)
+		}
+		fourth, _, err := t.q.Once(t.ctx, "s", "key", "other body", time.Minute)
+		if err != nil || fourth.JobID == first.JobID {
+			t.Fatalf("claim %+v, error %v", fourth, err)
+		}
+		if err := fourth.Drop(t.ctx, false); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -44,7 +44,7 @@ func loadScripts(eventHistory int, clock string) *scripts {
 		expire: timed("expire"), overdue: record("overdue"), waiters: timed("waiters"), forward: timed("forward"),
 		lane: timed("lane"), pause: plain("pause"), shards: plain("shards"),
 		acquire: plain("acquire"), renew: plain("renew"), release: plain("release"),
-		claim: plain("claim"), keep: plain("keep"), drop: plain("drop"),
+		claim: timed("claim"), keep: plain("keep"), drop: plain("drop"),
 		beat: plain("beat"), beats: plain("beats"), find: plain("find"),
 		fetch: plain("fetch"), posted: record("posted"),
 	}

@@ -1,15 +1,13 @@
--- KEYS: claim   ARGV: digest, claimant, ttl ms of a claim in flight
--- Returns {'new'} | {'reuse'} | {'busy'} | {'done', outcome}
-local v = redis.call('HMGET', KEYS[1], 'digest', 'claimant', 'outcome')
-if not v[1] then
-  redis.call('HSET', KEYS[1], 'digest', ARGV[1], 'claimant', ARGV[2])
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  return {'new'}
-end
-if v[1] ~= ARGV[1] then return {'reuse'} end
+-- A claim outlives whoever made it: who takes it over is given the id of the job
+-- that it may have made already, so that there is one job and not two.
+-- KEYS: claim   ARGV: digest, claimant, ms that a claim in flight holds, job id,
+--   ms that all of it is kept
+-- Returns {'new', job id} | {'reuse'} | {'busy'} | {'done', outcome}
+local v = redis.call('HMGET', KEYS[1], 'digest', 'claimant', 'outcome', 'until', 'job')
+if v[1] and v[1] ~= ARGV[1] then return {'reuse'} end
 if v[3] then return {'done', v[3]} end
-if v[2] == ARGV[2] then
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  return {'new'}
-end
-return {'busy'}
+if v[1] and v[2] ~= ARGV[2] and clock() < tonumber(v[4] or '0') then return {'busy'} end
+local id = v[5] or ARGV[4]
+redis.call('HSET', KEYS[1], 'digest', ARGV[1], 'claimant', ARGV[2], 'until', whole(clock() + tonumber(ARGV[3])), 'job', id)
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+return {'new', id}
