@@ -14,7 +14,7 @@ SEEDS   ?= 3
 
 SWAPS ?= 1000
 
-.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-torch bench-jobs bench-checkpoints swaps fuzz generate vuln image clean
+.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-torch bench-jobs bench-strain bench-checkpoints chaos sim swaps fuzz generate vuln image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,15 @@ bench-checkpoints: ## measure save, load and upload against cp and sha256sum (up
 
 swaps: ## swap the model SWAPS times under traffic: no failed request, no growth of memory
 	$(GO) test ./cmd/nexus -run TestHotSwaps -v -hotswaps $(SWAPS) -timeout 60m
+
+bench-strain: build ## measure what callers notice of training and of overload
+	$(GO) run ./bench -only strain
+
+chaos: ## kill, pause, cut and fill what the program stands on, in the long form
+	$(GO) test ./chaos -timeout 120m -v -chaos.long
+
+sim: ## 100 000 random schedules of what may befall a job
+	$(GO) test ./queue -run TestSimulation -timeout 120m -v -sim.schedules 100000
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@for pkg in $$($(GO) list ./...); do \

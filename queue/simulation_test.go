@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	simSchedules = flag.Int("sim.schedules", 400, "schedules of TestSimulation; make sim runs 100 000")
+	simSchedules = flag.Int("sim.schedules", 300, "schedules of TestSimulation; make sim runs 100 000")
 	simSeed      = flag.Uint64("sim.seed", 0, "run this one schedule and print its steps")
 	simFirst     = flag.Uint64("sim.first", 1, "seed of the first schedule")
 )
@@ -316,7 +316,7 @@ func (s *simulation) abandon() error {
 		return nil
 	}
 	j.gone = true
-	s.q.abandon(s.ctx, j.spec)
+	s.q.abandon(s.ctx, job.LaneInteractive, j.spec.ID)
 	return nil
 }
 

@@ -51,7 +51,7 @@ type shared struct {
 func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slog.Logger) (*house, error) {
 	h := &house{fell: make(chan error, 1), log: log}
 	s := &shared{settings: rt.settings, log: log, unobserved: rt.main.unobserved}
-	s.recorder = heartbeat.New(heartbeat.Options{Roles: roles.names(), Version: versionText()})
+	s.recorder = heartbeat.New(heartbeat.Options{Roles: roles.names(), Version: versionText(), Now: clock()})
 	var err error
 	if err := s.openTracing(ctx, rt, h); err != nil {
 		return h, err
@@ -149,9 +149,9 @@ func (s *shared) openStore(ctx context.Context, h *house, roles roleSet) error {
 		}
 		s.store, s.where = s.mirror, s.mirror.String()
 	}
-	s.datasets = storage.NewDatasets(s.store, storage.DatasetOptions{Log: s.log})
-	s.checkpoints = storage.NewCheckpoints(s.store, storage.Options{Log: s.log})
-	s.control = storage.NewControl(s.store, storage.ControlOptions{Log: s.log})
+	s.datasets = storage.NewDatasets(s.store, storage.DatasetOptions{Log: s.log, Now: clock()})
+	s.checkpoints = storage.NewCheckpoints(s.store, storage.Options{Log: s.log, Now: clock()})
+	s.control = storage.NewControl(s.store, storage.ControlOptions{Log: s.log, Now: clock()})
 	return nil
 }
 
@@ -174,7 +174,7 @@ func (s *shared) openQueue(ctx context.Context, h *house) error {
 		Redis: rung.Client(), Asynq: rung.Asynq(), Shards: s.settings.QueueShards, MaxQueue: s.settings.MaxQueue,
 		ResultRetention: s.settings.ResultRetention.D(), FailedRetention: s.settings.FailedRetention.D(),
 		MaxStanding: s.settings.MaxQueueDelay.D(), LogRetention: s.settings.LogRetention.D(), LogLength: s.settings.LogLength,
-		EventHistory: s.settings.EventHistory, Tracer: s.tracer("queue"), Log: s.log,
+		EventHistory: s.settings.EventHistory, Now: clock(), Tracer: s.tracer("queue"), Log: s.log,
 	})
 	return nil
 }
@@ -210,7 +210,7 @@ func (s *shared) openWorker(ctx context.Context, h *house) (*worker.Worker, erro
 	w, err := worker.New(worker.Options{ //nolint:contextcheck // what it makes lives longer than the start
 		Queue: s.queue, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Governor: gov,
 		Late: s.mirror != nil, Model: s.modelConfig(), Slots: s.settings.Concurrency, Recorder: s.recorder, Hardware: hardware,
-		Shadow: s.settings.Shadow, Challengers: s.checkpoints, LogPrompts: s.settings.LogPrompts, Unobserved: s.unobserved, Log: s.log,
+		Shadow: s.settings.Shadow, Challengers: s.checkpoints, LogPrompts: s.settings.LogPrompts, Unobserved: s.unobserved, Now: clock(), Log: s.log,
 	})
 	if err != nil {
 		return nil, err
@@ -290,7 +290,7 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 		RateLimit: api.RateLimit{Enabled: s.settings.RateLimitEnabled, RPM: s.settings.RateLimitRPM, Burst: s.settings.RateLimitBurst},
 		Tracer:    s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
 		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
-		Unobserved: s.unobserved, Log: s.log,
+		Unobserved: s.unobserved, Now: clock(), Log: s.log,
 	})
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ func (s *shared) openScheduler() (*scheduler.Scheduler, error) {
 	opt := scheduler.Options{
 		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control,
 		Schedules: s.settings.schedules(), MaxCheckpoints: s.settings.MaxCheckpoints,
-		KeepDaily: s.settings.KeepDaily, KeepWeekly: s.settings.KeepWeekly, Backup: s.backup, Log: s.log,
+		KeepDaily: s.settings.KeepDaily, KeepWeekly: s.settings.KeepWeekly, Backup: s.backup, Now: clock(), Log: s.log,
 	}
 	if s.mirror != nil {
 		opt.Pruner = s.mirror.Bucket()

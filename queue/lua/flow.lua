@@ -8,10 +8,11 @@ local BURST = 100
 -- may be late to say that it goes on by itself.
 local GRACE = 5000
 
--- each is the ms from one taking to the next, 0 while unknown.
+-- each is the ms from one taking to the next, 0 while unknown: a few tasks say
+-- nothing.
 local function each(span, tasks)
   tasks = tonumber(tasks or '0')
-  if tasks <= 0 then return 0 end
+  if tasks < 32 then return 0 end
   return tonumber(span) / tasks
 end
 

@@ -14,6 +14,8 @@ if redis.call('EXISTS', p .. 'job:' .. id) == 0 then
   if state == 'active' then
     move(p, id, 'running')
     redis.call('HSET', p .. 'job:' .. id, 'attempts', '1', 'started', whole(clock()))
+    -- Its worker may be about to begin it; that is the attempt counted here.
+    redis.call('HSET', KEYS[1], 'counted', redis.call('HGET', KEYS[1], 'owner') or '')
     changed(p, id)
   end
 end

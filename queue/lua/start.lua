@@ -9,6 +9,10 @@ if redis.call('HGET', KEYS[2], 'owner') ~= ARGV[3] then return {'lost', 0} end
 if not state then return {'none', 1} end
 if final(state) then return {'final', 0} end
 if v[2] == '1' then return {'canceled', tonumber(v[3] or '0')} end
+if state == 'running' and redis.call('HGET', KEYS[2], 'counted') == ARGV[3] then
+  redis.call('HDEL', KEYS[2], 'counted')
+  return {'run', tonumber(v[3])}
+end
 if state == 'running' then -- its former worker never ended it
   move(p, id, 'queued')
   changed(p, id)
