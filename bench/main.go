@@ -24,8 +24,10 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "bin/nexus", "the program to measure")
 	flag.IntVar(&o.lessons, "lessons", 15000, "lessons to teach")
 	flag.DurationVar(&o.load, "load", 5*time.Second, "how long each load lasts")
+	flag.DurationVar(&o.overload, "overload", 60*time.Second, "how long the overload lasts")
 	flag.IntVar(&o.callers, "callers", 64, "concurrent callers")
 	jobsOnly := flag.Bool("jobs", false, "measure only the way of a job: processes, cost, and against asynq and a list")
+	flag.StringVar(&o.only, "only", "", "measure only this part: system, transport or strain")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	measure := run
@@ -41,10 +43,12 @@ func main() {
 }
 
 type options struct {
-	binary  string
-	lessons int
-	load    time.Duration
-	callers int
+	binary   string
+	lessons  int
+	load     time.Duration
+	callers  int
+	overload time.Duration
+	only     string
 }
 
 // row is one line of the table.
@@ -56,8 +60,14 @@ func run(ctx context.Context, o options) error {
 		return errors.New("no program at " + o.binary + "; build it with `make build`")
 	}
 	var rows []row
-	for _, part := range []func(context.Context, options) ([]row, error){system, transport} {
-		more, err := part(ctx, o)
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context, options) ([]row, error)
+	}{{"system", system}, {"transport", transport}, {"strain", strain}} {
+		if o.only != "" && part.name != o.only {
+			continue
+		}
+		more, err := part.measure(ctx, o)
 		rows = append(rows, more...)
 		if err != nil {
 			return err

@@ -25,11 +25,9 @@ func (q *Queue) Jobs(ctx context.Context, f Filter) (jobs []job.Job, next string
 	if err := f.check(); err != nil {
 		return nil, "", err
 	}
-	ctx, cancel := q.patience(ctx)
-	defer cancel()
 	cursor := f.Cursor
 	for {
-		ids, lanes, err := q.newest(ctx, f, cursor)
+		ids, found, err := q.listPage(ctx, f, cursor)
 		if err != nil {
 			return nil, "", unavailable("list jobs", err)
 		}
@@ -37,25 +35,61 @@ func (q *Queue) Jobs(ctx context.Context, f Filter) (jobs []job.Job, next string
 			if len(jobs) == f.Limit {
 				return jobs, jobs[len(jobs)-1].ID, nil
 			}
-			j, _, err := q.readLanes(ctx, id, lanes[i:i+1])
-			if redis.HasErrorPrefix(err, "NOSCRIPT") {
-				if err = q.loadRead(ctx); err == nil {
-					j, _, err = q.readLanes(ctx, id, lanes[i:i+1])
-				}
-			}
 			cursor = id
-			switch {
-			case errors.Is(err, errNoRecord): // faded; the index follows
-			case err != nil:
-				return nil, "", unavailable("list jobs", err)
-			case f.State == "" || j.State == f.State: // it may have moved on
-				jobs = append(jobs, j)
+			// One that has faded, or moved on, is left out; the index follows.
+			if j := found[i]; j != nil && (f.State == "" || j.State == f.State) {
+				jobs = append(jobs, *j)
 			}
 		}
 		if len(ids) < f.Limit+1 {
 			return jobs, "", nil
 		}
 	}
+}
+
+// listPage reads the next ids, and the job of each: nil for one that has faded.
+func (q *Queue) listPage(ctx context.Context, f Filter, cursor string) ([]string, []*job.Job, error) {
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	ids, lanes, err := q.newest(ctx, f, cursor)
+	if err != nil || len(ids) == 0 {
+		return ids, nil, err
+	}
+	found, err := q.readMany(ctx, ids, lanes)
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		if err = q.loadRead(ctx); err == nil {
+			found, err = q.readMany(ctx, ids, lanes)
+		}
+	}
+	return ids, found, err
+}
+
+// readMany reads the records of ids in one exchange; lanes says where each is.
+func (q *Queue) readMany(ctx context.Context, ids []string, lanes []job.Lane) ([]*job.Job, error) {
+	pipe := q.redis.Pipeline()
+	cmds := make([]*redis.Cmd, len(ids))
+	for i, id := range ids {
+		cmds[i] = q.askRecord(ctx, pipe, lanes[i], id)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, err
+	}
+	found := make([]*job.Job, len(ids))
+	for i, cmd := range cmds {
+		reply, err := cmd.Slice()
+		if errors.Is(err, redis.Nil) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		j, err := q.decodePlaced(ids[i], lanes[i], reply)
+		if err != nil {
+			return nil, err
+		}
+		found[i] = &j
+	}
+	return found, nil
 }
 
 func (f *Filter) check() error {

@@ -107,8 +107,7 @@ func (q *Queue) readLanes(ctx context.Context, id string, lanes []job.Lane) (job
 	pipe := q.redis.Pipeline()
 	cmds := make([]*redis.Cmd, len(lanes))
 	for i, l := range lanes {
-		k := q.keys(l)
-		cmds[i] = q.scripts.read.EvalSha(ctx, pipe, []string{k.record(id), k.pending(), k.why(), k.heldWhy()}, id)
+		cmds[i] = q.askRecord(ctx, pipe, l, id)
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return job.Job{}, "", err
@@ -121,13 +120,24 @@ func (q *Queue) readLanes(ctx context.Context, id string, lanes []job.Lane) (job
 		if err != nil {
 			return job.Job{}, "", err
 		}
-		j, err := decodeRead(id, reply)
-		if j.QueuePosition != nil {
-			*j.QueuePosition = q.queuePosition(lanes[i], *j.QueuePosition)
-		}
+		j, err := q.decodePlaced(id, lanes[i], reply)
 		return j, lanes[i], err
 	}
 	return job.Job{}, "", errNoRecord
+}
+
+// askRecord reads one record in a pipeline.
+func (q *Queue) askRecord(ctx context.Context, pipe redis.Pipeliner, lane job.Lane, id string) *redis.Cmd {
+	k := q.keys(lane)
+	return q.scripts.read.EvalSha(ctx, pipe, []string{k.record(id), k.pending(), k.why(), k.heldWhy()}, id)
+}
+
+func (q *Queue) decodePlaced(id string, lane job.Lane, reply []any) (job.Job, error) {
+	j, err := decodeRead(id, reply)
+	if j.QueuePosition != nil {
+		*j.QueuePosition = q.queuePosition(lane, *j.QueuePosition)
+	}
+	return j, err
 }
 
 // decodeRead reads what read.lua returns.
