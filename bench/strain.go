@@ -126,11 +126,11 @@ func (s *server) overload(ctx context.Context, lessons []lesson, o options) ([]r
 		return nil, err
 	}
 	ended := time.Now()
-	lone, calm := time.Duration(0), normal.quantile(normal.accepted, 0.5)
+	calm := normal.quantile(normal.accepted, 0.5)
 	for range 100 {
 		began := time.Now()
 		if err := s.ask(ctx, lessons[0].Prompt); err == nil {
-			if lone = time.Since(began); lone < calm {
+			if time.Since(began) < calm {
 				break
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -120,7 +121,7 @@ func (f *fleet) startRedis() {
 	f.eventually(20*time.Second, "Redis listens", func() bool {
 		c, err := net.Dial("tcp", "127.0.0.1:"+f.port)
 		if err == nil {
-			c.Close()
+			_ = c.Close()
 		}
 		return err == nil
 	})
@@ -164,7 +165,7 @@ func (f *fleet) launch(program, role string) *process {
 	}
 	args := append(append([]string{}, f.wrap...), program, role)
 	p := &process{name: role, cmd: exec.Command(args[0], args[1:]...), log: log, done: make(chan struct{})}
-	p.cmd.Env = append(f.env, "NEXUS_REDIS_URL=redis://127.0.0.1:"+f.via)
+	p.cmd.Env = append(slices.Clone(f.env), "NEXUS_REDIS_URL=redis://127.0.0.1:"+f.via)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		f.Fatal(err)

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -50,7 +51,7 @@ func (p *proxy) accept() {
 		}
 		s, err := net.Dial("tcp", p.to)
 		if err != nil {
-			c.Close()
+			_ = c.Close()
 			continue
 		}
 		near, far := c.(*net.TCPConn), s.(*net.TCPConn)
@@ -64,8 +65,8 @@ func (p *proxy) accept() {
 
 func (p *proxy) pass(from, to *net.TCPConn) {
 	defer func() {
-		from.Close()
-		to.Close()
+		_ = from.Close()
+		_ = to.Close()
 		p.mu.Lock()
 		delete(p.conns, from)
 		delete(p.conns, to)
@@ -86,7 +87,7 @@ func (p *proxy) pass(from, to *net.TCPConn) {
 			}
 		}
 		if err != nil {
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				_ = to.SetLinger(0)
 			}
 			return
@@ -108,6 +109,6 @@ func (p *proxy) cut(reset bool) {
 		if reset {
 			_ = c.SetLinger(0)
 		}
-		c.Close()
+		_ = c.Close()
 	}
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -60,7 +61,7 @@ func TestSimulation(t *testing.T) {
 		opt := *unix
 		opt.DB, opt.PoolSize = db, 4
 		client := redis.NewClient(&opt)
-		t.Cleanup(func() { client.Close() })
+		t.Cleanup(func() { _ = client.Close() })
 		wg.Go(func() {
 			for seed := range seeds {
 				if t.Failed() {
@@ -332,7 +333,7 @@ func (s *simulation) dequeue(server *Server, most int) ([]*simTask, error) {
 	k := s.keys
 	got, err := s.q.scripts.dequeue.Run(s.ctx, s.redis, []string{k.pending(), k.paused(), k.active(), k.lease()},
 		int64(s.now)+30, k.tasks(), server.id, most, k.own).StringSlice()
-	if err == redis.Nil {
+	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
 	if err != nil {
