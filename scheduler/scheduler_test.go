@@ -280,6 +280,35 @@ func TestSweepLearnsAgainWhatADamagedCheckpointKnew(t *testing.T) {
 	}
 }
 
+// learnedMeanwhile is a queue whose jobs end, lessons learned, just before they
+// are looked at.
+type learnedMeanwhile struct {
+	Queue
+	learn func()
+}
+
+func (q learnedMeanwhile) Job(ctx context.Context, id string) (job.Job, error) {
+	q.learn()
+	return job.Job{ID: id, Kind: job.KindTrain, State: job.StateSucceeded}, nil
+}
+
+// What is learned between the look at the lineage and that at its job was not
+// lost with a checkpoint.
+func TestSweepMakesNoJobForWhatIsLearnedMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ladder.Embedded)
+	taught := b.teach("taught")
+	s := b.scheduler(func(o *Options) {
+		o.Queue = learnedMeanwhile{Queue: b.queue, learn: func() { b.learn("", taught) }}
+	})
+	if err := s.sweep(b.ctx); err != nil {
+		b.Fatal(err)
+	}
+	if jobs := b.trainJobs(); len(jobs) != 0 {
+		b.Errorf("jobs %+v", jobs)
+	}
+}
+
 func TestSweepDoesNotUndoARollback(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ladder.Embedded)

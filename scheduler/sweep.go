@@ -106,7 +106,12 @@ func (s *Scheduler) see(ctx context.Context, id string) (made bool, err error) {
 		s.opt.Log.Info("a canceled upload is deleted", "dataset", id)
 		return false, s.opt.Datasets.Delete(ctx, id)
 	case job.StateSucceeded:
-		// It was learned, and the checkpoint that knew it is damaged or gone.
+		// It was learned, and the checkpoint that knew it is damaged or gone; or it
+		// was learned since the lineage was read.
+		known, err := s.known(ctx)
+		if err != nil || len(known.Missing([]string{id})) == 0 {
+			return false, err
+		}
 		s.again[id] = job.NewID()
 		return true, s.submit(ctx, id, s.again[id])
 	}
