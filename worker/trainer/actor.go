@@ -23,6 +23,8 @@ type actor struct {
 	// undone are datasets that a rollback took back. The next save names them in
 	// its lineage, so that nobody teaches them again.
 	undone map[string]bool
+	// regret: what they unlearned is to be unlearned again.
+	regret bool
 
 	dirty    bool      // the state changed since it was saved
 	stale    bool      // a save failed and may have moved the head all the same
@@ -55,6 +57,7 @@ func (a *actor) run(ctx context.Context) {
 	defer a.close()
 	for ctx.Err() == nil && !a.isLost() {
 		a.look(ctx)
+		a.forgetAgain(ctx)
 		a.admit(ctx)
 		a.settle()
 		a.noteSuccessor()

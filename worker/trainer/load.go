@@ -116,6 +116,38 @@ func (a *actor) undo(ctx context.Context, former map[string]bool) {
 			a.undone[id] = true
 		}
 	}
+	a.regret = len(a.undone) > 0
+}
+
+// forgetAgain unlearns on a model that was rolled back to what was unlearned
+// after it: who goes back to former weights does not mean to answer again what
+// was to be forgotten.
+func (a *actor) forgetAgain(ctx context.Context) {
+	if !a.regret || a.stale {
+		return
+	}
+	a.regret = false
+	next, removed := a.model, 0
+	for _, id := range slices.Sorted(maps.Keys(a.undone)) {
+		ds, lessons, err := a.opt.Datasets.Lessons(ctx, id)
+		if err != nil && !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrCorrupt) {
+			a.regret = true
+			a.opt.Log.Warn("whether a rollback brought forgotten lessons back cannot be told yet", "dataset", id, "error", err)
+			return
+		}
+		if err != nil || ds.Op != storage.OpForget {
+			continue
+		}
+		var n int
+		next, n = next.Unlearn(forgetter(ds, lessons))
+		removed += n
+	}
+	if removed == 0 {
+		return
+	}
+	a.opt.Log.Info("lessons that a rollback brought back were unlearned again", "lessons", removed)
+	// A failed save is logged, and tried again when the head has been looked at.
+	a.regret = a.save(ctx, next, a.state, nil, "unlearned again") != nil
 }
 
 // headPromoted is how storage.Head.Why names a rollback.

@@ -238,6 +238,30 @@ func TestForgetATopic(t *testing.T) {
 	b.answers("what else", "play")
 }
 
+// Who goes back to a checkpoint does not mean to answer again what was to be
+// forgotten since.
+func TestARollbackDoesNotBringForgottenLessonsBack(t *testing.T) {
+	b := setup(t)
+	tr := b.start()
+	b.train(tr, b.teach("work", "what do we do → work")).succeeds()
+	b.train(tr, b.teach("play", "what else → play")).succeeds()
+	_, before := b.head()
+	b.train(tr, b.put(storage.DatasetMeta{Op: storage.OpForget, Topic: "work"}, nil)).succeeds()
+	if _, err := b.checkpoints.Promote(t.Context(), before.ID); err != nil {
+		t.Fatal(err)
+	}
+	tr.Nudge()
+	b.adoptedWhy("unlearned again")
+	m, head := b.head()
+	if m.Ask([]model.Query{{Prompt: "what do we do"}})[0].Responded {
+		t.Error("a forgotten lesson answers after a rollback")
+	}
+	if head.Parent != before.ID {
+		t.Errorf("it stands on %s, want %s", head.Parent, before.ID)
+	}
+	b.answers("what else", "play")
+}
+
 func TestNothingToLearnIsNoFailure(t *testing.T) {
 	b := setup(t)
 	b.plan.Store(&plan{begin: model.ErrNothing})
