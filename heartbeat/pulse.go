@@ -12,11 +12,15 @@ import (
 // Send carries a beat to where the others can read it, to be forgotten after ttl.
 type Send func(ctx context.Context, id string, payload []byte, ttl time.Duration) error
 
+// Withdraw takes back the last beat of a process that ends.
+type Withdraw func(ctx context.Context, id string) error
+
 // Pulse reads the resources and sends a snapshot, again and again.
 type Pulse struct {
 	recorder  *Recorder
 	resources *Resources
 	send      Send
+	withdraw  Withdraw
 	log       *slog.Logger
 	interval  time.Duration
 
@@ -30,13 +34,14 @@ type Pulse struct {
 // one lost message does not make a process vanish.
 const Interval = time.Second
 
-// NewPulse returns a pulse that beats every Interval once started.
-func NewPulse(recorder *Recorder, resources *Resources, send Send, log *slog.Logger) *Pulse {
+// NewPulse returns a pulse that beats every Interval once started. withdraw may
+// be nil.
+func NewPulse(recorder *Recorder, resources *Resources, send Send, withdraw Withdraw, log *slog.Logger) *Pulse {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	recorder.Fill(resources.Fill)
-	return &Pulse{recorder: recorder, resources: resources, send: send, log: log, interval: Interval}
+	return &Pulse{recorder: recorder, resources: resources, send: send, withdraw: withdraw, log: log, interval: Interval}
 }
 
 // Start sends the first beat and begins beating. A send that fails is logged
@@ -68,7 +73,8 @@ func (p *Pulse) run(ctx context.Context, done chan<- struct{}) {
 	}
 }
 
-// Stop ends the beating.
+// Stop ends the beating and withdraws the last beat, so that a process that
+// ended in good order is not counted any longer.
 func (p *Pulse) Stop(ctx context.Context) error {
 	p.mu.Lock()
 	cancel, done := p.cancel, p.done
@@ -79,10 +85,18 @@ func (p *Pulse) Stop(ctx context.Context) error {
 	cancel()
 	select {
 	case <-done:
-		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("stop the heartbeat: %w", ctx.Err())
 	}
+	if p.withdraw == nil {
+		return nil
+	}
+	ctx, cancel = context.WithTimeout(ctx, p.interval)
+	defer cancel()
+	if err := p.withdraw(ctx, p.recorder.ID()); err != nil {
+		p.log.Warn("the last heartbeat could not be withdrawn; it is forgotten by itself", "error", err)
+	}
+	return nil
 }
 
 func (p *Pulse) beat(ctx context.Context) {

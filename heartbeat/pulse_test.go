@@ -14,6 +14,7 @@ func TestPulseBeatsAtOnceAndAgain(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	beats := make(chan Beat, 16)
 	fail := true
+	var withdrawn []string
 	r := New(Options{ID: "me", Roles: []string{RoleWorker}})
 	p := NewPulse(r, NewResources(nil), func(_ context.Context, id string, payload []byte, ttl time.Duration) error {
 		if fail {
@@ -28,6 +29,9 @@ func TestPulseBeatsAtOnceAndAgain(t *testing.T) {
 			t.Errorf("beat %s sent as %s for %v", b.ID, id, ttl)
 		}
 		beats <- b
+		return nil
+	}, func(_ context.Context, id string) error {
+		withdrawn = append(withdrawn, id)
 		return nil
 	}, nil)
 	p.interval = 5 * time.Millisecond
@@ -51,5 +55,8 @@ func TestPulseBeatsAtOnceAndAgain(t *testing.T) {
 		if err := p.Stop(t.Context()); err != nil {
 			t.Errorf("stop: %v", err)
 		}
+	}
+	if len(withdrawn) == 0 || withdrawn[0] != "me" {
+		t.Errorf("withdrawn: %q", withdrawn)
 	}
 }

@@ -121,7 +121,7 @@ func (b *bundle) beat(id, role string, m *heartbeat.Model) {
 	b.Helper()
 	rec := heartbeat.New(heartbeat.Options{ID: id, Roles: []string{role}})
 	rec.Fill(func(beat *heartbeat.Beat) { beat.Model = m })
-	p := heartbeat.NewPulse(rec, heartbeat.NewResources(nil), b.queue.Beat, nil)
+	p := heartbeat.NewPulse(rec, heartbeat.NewResources(nil), b.queue.Beat, nil, nil)
 	if err := p.Start(b.Context()); err != nil {
 		b.Fatal(err)
 	}

@@ -90,7 +90,7 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 		}
 	}
 	if !s.unobserved {
-		h.add("heartbeat", heartbeat.NewPulse(s.recorder, heartbeat.NewResources(time.Now), s.queue.Beat, log))
+		h.add("heartbeat", heartbeat.NewPulse(s.recorder, heartbeat.NewResources(time.Now), s.queue.Beat, s.queue.Unbeat, log))
 	}
 	if roles.scheduler {
 		sched, err := s.openScheduler()
