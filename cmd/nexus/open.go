@@ -209,7 +209,7 @@ func (s *shared) openWorker(ctx context.Context, h *house) (*worker.Worker, erro
 	h.add("governor", gov)
 	w, err := worker.New(worker.Options{ //nolint:contextcheck // what it makes lives longer than the start
 		Queue: s.queue, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Governor: gov,
-		Late: s.mirror != nil, Model: s.modelConfig(), Slots: s.settings.Concurrency, Recorder: s.recorder, Hardware: hardware,
+		Late: s.mirror != nil, Model: s.modelConfig(), Slots: s.settings.Concurrency, ServeOnly: s.settings.ServeOnly, Recorder: s.recorder, Hardware: hardware,
 		Shadow: s.settings.Shadow, Challengers: s.checkpoints, LogPrompts: s.settings.LogPrompts, Unobserved: s.unobserved, Now: clock(), Log: s.log,
 	})
 	if err != nil {

@@ -23,9 +23,9 @@ func TestFleetFollows(t *testing.T) {
 	t.Parallel()
 	env := []string{"NEXUS_REDIS_URL=redis://" + redistest.Start(t).Addr}
 	dir := filepath.Join(t.TempDir(), "shared")
-	for _, role := range []string{"scheduler", "worker", "worker"} {
-		launch(t, dir, []string{role}, env...)
-	}
+	launch(t, dir, []string{"scheduler"}, env...)
+	launch(t, dir, []string{"worker", "--serve-only"}, env...)
+	trains := launch(t, dir, []string{"worker"}, env...)
 	one := start(t, dir, []string{"api"}, env...)
 	two := start(t, dir, []string{"api"}, env...)
 
@@ -35,6 +35,11 @@ func TestFleetFollows(t *testing.T) {
 			ID         string
 			Checkpoint string
 			Mode       string
+			Trainer    bool
+		}
+		Processes []struct {
+			ID  string
+			PID int
 		}
 		Model struct {
 			Checkpoint  string
@@ -61,6 +66,17 @@ func TestFleetFollows(t *testing.T) {
 	})
 	t.Logf("every worker answered %s after the lessons were sent", time.Since(began).Round(time.Millisecond))
 	one.finished(job.ID, time.Minute)
+	one.eventually(followed, "the one worker that may train does", func() bool {
+		v, seen := status(one), 0
+		for _, w := range v.Workers {
+			for _, q := range v.Processes {
+				if q.ID == w.ID && w.Trainer == (q.PID == trains.cmd.Process.Pid) {
+					seen++
+				}
+			}
+		}
+		return seen == 2
+	})
 
 	if code, _ := one.call("POST", "/api/control", map[string]string{"action": "pause"}, nil); code != http.StatusOK {
 		t.Fatalf("pause: %d", code)

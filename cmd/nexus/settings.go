@@ -57,6 +57,7 @@ type Settings struct {
 	LogPrompts      bool   `group:"Queue" var:"NEXUS_LOG_PROMPTS" default:"true" help:"Keep the text of prompts in the interaction log."`
 
 	Concurrency       int     `group:"Worker" var:"NEXUS_CONCURRENCY" default:"0" range:"0:1024" help:"Prompts computed at once; 0 is one per core."`
+	ServeOnly         bool    `group:"Worker" var:"NEXUS_SERVE_ONLY" default:"false" help:"Answer prompts and never train; another worker must."`
 	Device            string  `group:"Worker" var:"NEXUS_DEVICE" default:"auto" choice:"auto,cpu,cuda" help:"Device: auto, cpu, cuda."`
 	GPUMemoryLimit    int     `group:"Worker" name:"gpu-memory-limit" var:"NEXUS_GPU_MEMORY_LIMIT" default:"50" range:"1:100" help:"Most GPU memory used (%)."`
 	GPUUtilization    int     `group:"Worker" name:"gpu-utilization-limit" var:"NEXUS_GPU_UTILIZATION_LIMIT" default:"80" range:"1:100" help:"Most GPU utilisation (%)."`
