@@ -48,6 +48,11 @@ func strain(ctx context.Context, o options) (rows []row, err error) {
 func (s *server) whileTraining(ctx context.Context, lessons []lesson) ([]time.Duration, error) {
 	trained := make(chan error, 1)
 	go func() { trained <- s.teach(ctx, lessons) }()
+	c, err := s.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
 	var out []time.Duration
 	for i := 0; ; i++ {
 		select {
@@ -60,7 +65,7 @@ func (s *server) whileTraining(ctx context.Context, lessons []lesson) ([]time.Du
 		default:
 		}
 		began := time.Now()
-		if err := s.ask(ctx, lessons[i*7%200].Prompt); err != nil {
+		if err := c.answered(lessons[i*7%200].Prompt); err != nil {
 			return nil, err
 		}
 		out = append(out, time.Since(began))
@@ -85,31 +90,37 @@ func (c *crowd) quantile(of []time.Duration, q float64) time.Duration {
 
 // press has callers ask without a pause, whatever they are answered.
 func (s *server) press(ctx context.Context, lessons []lesson, callers int, load time.Duration) *crowd {
-	c := &crowd{}
+	all := &crowd{}
 	until := time.Now().Add(load)
 	var wg sync.WaitGroup
 	for n := range callers {
 		wg.Go(func() {
 			var accepted, refused []time.Duration
+			c, err := s.caller(ctx)
+			if err != nil {
+				all.failed.Add(1)
+				return
+			}
+			defer c.close()
 			for i := n; time.Now().Before(until); i += callers {
 				began := time.Now()
-				code, err := s.call(ctx, http.MethodPost, "/api/interact", map[string]string{"prompt": lessons[i*7%len(lessons)].Prompt}, nil)
+				code, err := c.ask(lessons[i*7%len(lessons)].Prompt)
 				switch took := time.Since(began); {
 				case err == nil && code == http.StatusOK:
 					accepted = append(accepted, took)
 				case err == nil && code == http.StatusServiceUnavailable:
 					refused = append(refused, took)
 				default:
-					c.failed.Add(1)
+					all.failed.Add(1)
 				}
 			}
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.accepted, c.refused = append(c.accepted, accepted...), append(c.refused, refused...)
+			all.mu.Lock()
+			defer all.mu.Unlock()
+			all.accepted, all.refused = append(all.accepted, accepted...), append(all.refused, refused...)
 		})
 	}
 	wg.Wait()
-	return c
+	return all
 }
 
 // overload asks with as many callers as is normal, and then with five times so

@@ -231,10 +231,15 @@ func (s *server) ask(ctx context.Context, prompt string) error {
 
 // latencies asks n prompts one after the other and returns the sorted times.
 func (s *server) latencies(ctx context.Context, lessons []lesson, n int) ([]time.Duration, error) {
+	c, err := s.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
 	out := make([]time.Duration, 0, n)
 	for i := range n + 200 {
 		began := time.Now()
-		if err := s.ask(ctx, lessons[i*7%len(lessons)].Prompt); err != nil {
+		if err := c.answered(lessons[i*7%len(lessons)].Prompt); err != nil {
 			return nil, err
 		}
 		if i >= 200 { // the first ones warm up
@@ -263,12 +268,18 @@ func (s *server) load(ctx context.Context, lessons []lesson, callers int, load t
 		all    []time.Duration
 	)
 	until := time.Now().Add(load)
-	for c := range callers {
+	for n := range callers {
 		wg.Go(func() {
 			var mine []time.Duration
-			for i := c; time.Now().Before(until); i += callers {
+			c, err := s.caller(ctx)
+			if err != nil {
+				failed.Store(&err)
+				return
+			}
+			defer c.close()
+			for i := n; time.Now().Before(until); i += callers {
 				began := time.Now()
-				if err := s.ask(ctx, lessons[i*7%len(lessons)].Prompt); err != nil {
+				if err := c.answered(lessons[i*7%len(lessons)].Prompt); err != nil {
 					failed.Store(&err)
 					return
 				}

@@ -39,7 +39,7 @@ func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 		lanes = append(lanes, r)
 		defer q.hub.on(ctx, r.keys.deadline(), func(string, bool) { news.ring() })()
 	}
-	every := q.opt.Liveness / 3
+	every := q.opt.Liveness / 2
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var looked time.Time

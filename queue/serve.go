@@ -144,7 +144,7 @@ func (s *Server) listen(interval time.Duration) error {
 			Concurrency:              s.concurrency,
 			Queues:                   map[string]int{string(s.lane): 1},
 			TaskCheckInterval:        interval,
-			DelayedTaskCheckInterval: time.Second,
+			DelayedTaskCheckInterval: lookEvery,
 			// Ended tasks leave Redis with their end: there is nothing to clean up.
 			JanitorInterval: never,
 			// Handlers are told to stop before; this is only the last resort.

@@ -13,8 +13,11 @@ import (
 )
 
 const (
-	// sleepAtMost is how long an idle lane goes without looking. asynq computes
-	// the end of a lease before it dequeues, so this must stay far below 30 s.
+	// lookEvery is how long an idle lane goes without looking: jobs ring, and only
+	// a ring that was lost with a connection waits so long. asynq computes the end
+	// of a lease before it dequeues, so this must stay far below 30 s.
+	lookEvery = 2 * time.Second
+	// sleepAtMost is how long a lane rests that is held or in trouble.
 	sleepAtMost = time.Second
 	// takeAtMost bounds the tasks of one dequeue, so that its script stays short.
 	takeAtMost = 32
@@ -70,7 +73,7 @@ func (w *wakes) ring(l job.Lane) {
 
 // toTick is the time to the next common look of this process's servers: looking
 // together wakes the process and its Redis once, and not once for each.
-func (q *Queue) toTick() time.Duration { return sleepAtMost - time.Since(q.born)%sleepAtMost }
+func (q *Queue) toTick() time.Duration { return lookEvery - time.Since(q.born)%lookEvery }
 
 // taken is a task that was dequeued and not yet given to asynq.
 type taken struct {
