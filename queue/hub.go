@@ -3,9 +3,14 @@ package queue
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
+
+// silence is after how long without a message the connection is tried. What is
+// lost until then is found by those who look for themselves.
+const silence = 10 * time.Second
 
 // hub is the one subscription connection of a process. go-redis reconnects it;
 // since messages in between are lost, every listener is also told when its
@@ -91,7 +96,7 @@ func (h *hub) off(ctx context.Context, name string, l *listener) {
 }
 
 func (h *hub) dispatch(ps *redis.PubSub) {
-	for msg := range ps.ChannelWithSubscriptions(redis.WithChannelSize(1000)) {
+	for msg := range ps.ChannelWithSubscriptions(redis.WithChannelSize(1000), redis.WithChannelHealthCheckInterval(silence)) {
 		switch m := msg.(type) {
 		case *redis.Message:
 			h.tell(m.Channel, m.Payload, false)

@@ -24,7 +24,7 @@ const (
 	lookEvery = 2 * time.Second
 	// headEvery is the same for the head. Promotion has to reach every worker
 	// within two seconds, the loading included.
-	headEvery = 500 * time.Millisecond
+	headEvery = time.Second
 )
 
 // unloaded is a head that this process cannot serve, and why.

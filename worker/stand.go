@@ -81,7 +81,7 @@ func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) e
 }
 
 // holdEvery is how often the governor is asked whether train jobs may be taken.
-const holdEvery = 500 * time.Millisecond
+const holdEvery = time.Second
 
 // heed takes no train jobs while the governor says that a limit is near, until
 // this process is to train no more.
