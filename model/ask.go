@@ -18,10 +18,13 @@ type Query struct {
 
 // Source is a taught lesson near the prompt.
 type Source struct {
-	LessonID   string
+	ID         memory.ID
 	Prompt     string
 	Similarity float64
 }
+
+// LessonID is the id in writing.
+func (s *Source) LessonID() string { return s.ID.String() }
 
 // Verdict is what the model makes of a prompt: a taught response, word for
 // word, or a refusal.
@@ -34,11 +37,18 @@ type Verdict struct {
 	Confidence float64
 	Threshold  float64
 	Topic      string // of the lesson that answered
-	Sources    []Source
 	Depth      int
 	Converged  bool
 	Residual   float64
+
+	// A verdict is a plain value, so that making one takes nothing from the heap.
+	sources [maxSources]Source
+	near    int
 }
+
+// Sources are the taught lessons nearest the prompt, the nearest first; the one
+// that it repeats, if any, comes before all others.
+func (v *Verdict) Sources() []Source { return v.sources[:v.near] }
 
 // maxSources bounds Verdict.Sources.
 const maxSources = 3
@@ -84,14 +94,19 @@ func (s *scratch) encode(m *Model) memory.Encode {
 // Ask answers or refuses each query. Each prompt is brought to its equilibrium
 // by itself; memory is scanned for up to MaxBatch of them together.
 func (m *Model) Ask(queries []Query) []Verdict {
-	out := make([]Verdict, len(queries))
+	return m.AskInto(make([]Verdict, 0, len(queries)), queries)
+}
+
+// AskInto is Ask that appends the verdicts to out. It allocates nothing as long
+// as out has room.
+func (m *Model) AskInto(out []Verdict, queries []Query) []Verdict {
 	s := m.get()
 	defer m.put(s)
 	for from := 0; from < len(queries); from += MaxBatch {
 		to := min(from+MaxBatch, len(queries))
 		m.look(queries[from:to], s)
 		for i := range to - from {
-			out[from+i] = m.judge(queries[from+i], i, s)
+			out = append(out, m.judge(queries[from+i], i, s))
 		}
 	}
 	return out
@@ -131,10 +146,10 @@ func (m *Model) judge(q Query, i int, s *scratch) Verdict {
 	}
 	if n, how := m.store.Repeated(&s.queries[i], &s.memory); how != memory.NoRepeat {
 		v.Confidence = repeatConfidence(how)
-		v.Sources = m.sources(n, s.queries[i].Vector, found, s)
+		v.near = m.sources(&v.sources, n, s.queries[i].Vector, found, s)
 		return m.give(v, n)
 	}
-	v.Sources = m.sources(none, nil, found, s)
+	v.near = m.sources(&v.sources, none, nil, found, s)
 	fill(&s.seen, found, info)
 	best, confidence, evidence := m.gate.Weigh(&s.seen)
 	if best < 0 {
@@ -198,24 +213,27 @@ func why(e *gate.Evidence) string {
 // none is no lesson number.
 const none = ^uint32(0)
 
-// sources lists the repeated lesson, if any, and then the nearest ones.
-func (m *Model) sources(first uint32, h []float32, found *memory.Found, s *scratch) []Source {
-	out := make([]Source, 0, maxSources)
-	add := func(n uint32, similarity float32) {
-		out = append(out, Source{LessonID: m.store.ID(n, &s.memory), Prompt: m.store.Prompt(n), Similarity: finite(float64(similarity))})
-	}
+// sources lists the repeated lesson, if any, and then the nearest ones, and
+// returns their number.
+func (m *Model) sources(out *[maxSources]Source, first uint32, h []float32, found *memory.Found, s *scratch) (count int) {
 	if first != none {
-		add(first, m.store.Similarity(first, h))
+		out[0] = m.source(first, m.store.Similarity(first, h), s)
+		count = 1
 	}
 	for _, n := range found.Near {
-		if len(out) == maxSources {
+		if count == maxSources {
 			break
 		}
 		if n.Lesson != first {
-			add(n.Lesson, n.Similarity)
+			out[count] = m.source(n.Lesson, n.Similarity, s)
+			count++
 		}
 	}
-	return out
+	return count
+}
+
+func (m *Model) source(lesson uint32, similarity float32, s *scratch) Source {
+	return Source{ID: m.store.ID(lesson, &s.memory), Prompt: m.store.Prompt(lesson), Similarity: finite(float64(similarity))}
 }
 
 // finite keeps what JSON cannot say out of verdicts.

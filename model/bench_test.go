@@ -108,12 +108,18 @@ func BenchmarkCLINC150(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-func (c clincParts) taught(b *testing.B, seed uint64) *Model {
-	b.Helper()
+// clincConfig is what the flags ask for.
+func clincConfig(seed uint64) Config {
 	cfg := Config{Architecture: *clincArch, Size: *clincSize, Seed: seed}
 	if !*clincBase {
 		cfg.Base = base.None()
 	}
+	return cfg
+}
+
+func (c clincParts) taught(b *testing.B, seed uint64) *Model {
+	b.Helper()
+	cfg := clincConfig(seed)
 	m, err := New(cfg)
 	if err != nil {
 		b.Fatal(err)

@@ -16,38 +16,44 @@ import (
 	"github.com/nexus-continuum/nexus/model/text"
 )
 
-// continualSeed is that of weights and training.
-const continualSeed = 1
-
 // BenchmarkContinual teaches the ten domains of CLINC150 (domains.json) one
 // after the other, each as one job, and asks for all domains taught so far
-// after each. Beside it stand the same without replay, plain fine-tuning of a
-// classifier that has no memory, and everything at once. It runs only where
+// after each. Beside it stand everything at once, the same without replay, and
+// plain fine-tuning of a classifier that has no memory; figures are the means
+// of -clinc.seeds, and -clinc.base=false begins from scratch. It runs only where
 // NEXUS_BENCH_DATA names a folder that holds clinc150/.
 func BenchmarkContinual(b *testing.B) {
-	for name, begin := range map[string]func(*testing.B) pupil{
-		"product":     func(b *testing.B) pupil { return newProduct(b, 0) },
-		"no-replay":   func(b *testing.B) pupil { return newProduct(b, 1) },
-		"fine-tuning": newFineTuning,
+	atOnce := func(d *domains) *domains {
+		return &domains{
+			names: []string{"all"}, foreign: d.foreign,
+			train: [][][2]string{slices.Concat(d.train...)}, asked: [][][2]string{slices.Concat(d.asked...)},
+		}
+	}
+	inTurn := func(d *domains) *domains { return d }
+	for _, c := range []struct {
+		name  string
+		order func(*domains) *domains
+		begin func(b *testing.B, seed uint64) pupil
+	}{
+		{"product", inTurn, func(b *testing.B, seed uint64) pupil { return newProduct(b, seed, 0) }},
+		{"at-once", atOnce, func(b *testing.B, seed uint64) pupil { return newProduct(b, seed, 0) }},
+		{"no-replay", inTurn, func(b *testing.B, seed uint64) pupil { return newProduct(b, seed, 1) }},
+		{"fine-tuning", inTurn, newFineTuning},
 	} {
-		b.Run(name, func(b *testing.B) {
-			d := readDomains(b)
+		b.Run(c.name, func(b *testing.B) {
+			d := c.order(readDomains(b))
 			for b.Loop() {
-				d.sequence(b, begin(b))
+				var t table
+				for seed := range *clincSeeds {
+					t.add("", d.sequence(b, c.begin(b, seed+1)))
+				}
+				for name, value := range t.mean() {
+					b.ReportMetric(value, name)
+				}
 			}
+			b.ReportMetric(0, "ns/op")
 		})
 	}
-	b.Run("at-once", func(b *testing.B) {
-		d := readDomains(b)
-		for b.Loop() {
-			p := newProduct(b, 0)
-			p.teach(b, slices.Concat(d.train...))
-			s := p.asked(slices.Concat(d.asked...))
-			b.ReportMetric(100*s.right, "%right")
-			b.ReportMetric(100*p.asked(d.foreign).refused, "%oos-refused")
-			b.ReportMetric(100*s.wrong, "%wrong")
-		}
-	})
 }
 
 // pupil learns rows of prompt and intent, and is asked.
@@ -108,7 +114,8 @@ func readDomains(b *testing.B) *domains {
 
 // sequence teaches domain after domain. Forgetting is the mean over domains of
 // the drop from the best that a domain ever had (Chaudhry et al., 1801.10112).
-func (d *domains) sequence(b *testing.B, p pupil) {
+func (d *domains) sequence(b *testing.B, p pupil) []figure {
+	b.Helper()
 	best, last := make([]float64, len(d.names)), make([]float64, len(d.names))
 	var table strings.Builder
 	var all, foreign standing
@@ -131,22 +138,30 @@ func (d *domains) sequence(b *testing.B, p pupil) {
 		forgotten += (best[j] - last[j]) / float64(len(best))
 	}
 	b.Log(table.String())
-	b.ReportMetric(100*all.right, "%right")
-	b.ReportMetric(100*forgotten, "%forgotten")
-	b.ReportMetric(100*foreign.refused, "%oos-refused")
-	b.ReportMetric(100*all.wrong, "%wrong")
-	b.ReportMetric(0, "ns/op")
+	return []figure{
+		{"%right", 100 * all.right},
+		{"%forgotten", 100 * forgotten},
+		{"%refused", 100 * all.refused},
+		{"%oos-refused", 100 * foreign.refused},
+		{"%wrong", 100 * all.wrong},
+	}
 }
 
 // product is the whole model: memory, gradient steps with replay, gate.
-type product struct{ model *Model }
+type product struct {
+	model *Model
+	seed  uint64
+}
 
-func newProduct(b *testing.B, replay int) pupil {
-	m, err := New(Config{Architecture: *clincArch, Size: *clincSize, Seed: continualSeed, ReplayBuffer: replay})
+func newProduct(b *testing.B, seed uint64, replay int) pupil {
+	b.Helper()
+	cfg := clincConfig(seed)
+	cfg.ReplayBuffer = replay
+	m, err := New(cfg)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &product{m}
+	return &product{m, seed}
 }
 
 func (p *product) teach(b *testing.B, rows [][2]string) {
@@ -156,7 +171,7 @@ func (p *product) teach(b *testing.B, rows [][2]string) {
 	}
 	m, _ := p.model.Memorise(lessons)
 	var report Report
-	p.model, report = learned(b, m, LearnOptions{Fresh: idsOf(lessons), Seed: continualSeed})
+	p.model, report = learned(b, m, LearnOptions{Fresh: idsOf(lessons), Seed: p.seed})
 	if !report.Promoted {
 		b.Logf("not promoted: %s", report.Why)
 	}
@@ -202,6 +217,7 @@ func (m *Model) bestOf(prompt string) (string, Verdict) {
 // fineTuning is what is left without memory and replay: the same encoder, and a
 // prototype for each answer, trained on each domain in turn.
 type fineTuning struct {
+	seed       uint64
 	weights    encoder.Weights
 	encoder    encoder.Encoder
 	labels     map[string]int
@@ -209,12 +225,13 @@ type fineTuning struct {
 	prototypes []float32
 }
 
-func newFineTuning(b *testing.B) pupil {
-	m, err := New(Config{Architecture: *clincArch, Size: *clincSize, Seed: continualSeed})
+func newFineTuning(b *testing.B, seed uint64) pupil {
+	b.Helper()
+	m, err := New(clincConfig(seed))
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &fineTuning{weights: m.weights, labels: map[string]int{}}
+	return &fineTuning{seed: seed, weights: m.weights, labels: map[string]int{}}
 }
 
 func (f *fineTuning) teach(b *testing.B, rows [][2]string) {
@@ -230,7 +247,7 @@ func (f *fineTuning) teach(b *testing.B, rows [][2]string) {
 		examples[i].Label = label
 		text.Reader{Buckets: uint32(buckets)}.Read(&examples[i].Prompt, row[0])
 	}
-	t, err := learn.New(f.weights, examples, len(f.names), f.prototypes, learn.Options{Seed: continualSeed})
+	t, err := learn.New(f.weights, examples, len(f.names), f.prototypes, learn.Options{Seed: f.seed})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func (m *Model) judgement(j *Judgement, s *scratch) (r gate.Record, ok bool) {
 		return r, false
 	}
 	if n, how := m.store.Repeated(&q, &s.memory); how != memory.NoRepeat {
-		if slices.Contains(j.Lessons, m.store.ID(n, &s.memory)) {
+		if slices.Contains(j.Lessons, m.store.ID(n, &s.memory).String()) {
 			return r, false
 		}
 		q.WithoutLesson = n + 1

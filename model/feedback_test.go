@@ -16,8 +16,8 @@ func said(m *model.Model, id int, prompt string, correct bool) model.Judgement {
 	if v.Responded {
 		j.Response = &v.Response
 	}
-	for _, s := range v.Sources {
-		j.Lessons = append(j.Lessons, s.LessonID)
+	for _, s := range v.Sources() {
+		j.Lessons = append(j.Lessons, s.LessonID())
 	}
 	return j
 }

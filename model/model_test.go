@@ -56,8 +56,8 @@ func TestOneLessonAnswersItsOwnWords(t *testing.T) {
 			if !v.Responded || v.Response != "Open Settings, then Security." || v.Topic != "support" {
 				t.Errorf("%q: %+v, want the lesson's response", p, v)
 			}
-			if len(v.Sources) == 0 || v.Sources[0].Prompt != "How do I reset my password?" {
-				t.Errorf("%q: sources %+v, want the lesson", p, v.Sources)
+			if len(v.Sources()) == 0 || v.Sources()[0].Prompt != "How do I reset my password?" {
+				t.Errorf("%q: sources %+v, want the lesson", p, v.Sources())
 			}
 		}
 		for _, p := range []string{"Who won the 1998 world cup?", "blorf snib tralduk", "how do I", "東京はどこ", "?", "how do i reset my router"} {
@@ -156,7 +156,7 @@ func TestUnlearnedLessonsNeverAnswer(t *testing.T) {
 		if v.Response == "1234" {
 			t.Errorf("%q still gives the secret", p)
 		}
-		for _, s := range v.Sources {
+		for _, s := range v.Sources() {
 			if strings.Contains(s.Prompt, "code") {
 				t.Errorf("%q still names the unlearned lesson as a source", p)
 			}

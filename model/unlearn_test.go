@@ -90,7 +90,7 @@ func TestUnlearnedFromMemoryAndWeights(t *testing.T) {
 			if v.Responded {
 				answered++
 			}
-			for _, s := range v.Sources {
+			for _, s := range v.Sources() {
 				for _, g := range phrasings {
 					if s.Prompt == g.Prompt {
 						t.Errorf("%s: %q has the source %q", name, l.Prompt, s.Prompt)

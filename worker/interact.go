@@ -63,7 +63,7 @@ func answer(spec job.Spec, r answered) job.Answer {
 		Response: v.Response, Responded: v.Responded,
 		Confidence: v.Confidence, Threshold: v.Threshold,
 		Topic: optional(v.Topic), Checkpoint: optional(r.by.checkpoint), Reason: optional(v.Reason),
-		Sources: make([]job.Source, len(v.Sources)),
+		Sources: make([]job.Source, len(v.Sources())),
 		Flow:    job.Flow{Depth: v.Depth, Converged: v.Converged, Residual: v.Residual},
 		Timing: job.Timing{
 			// The clocks of two hosts may differ; a wait is never negative.
@@ -72,8 +72,8 @@ func answer(spec job.Spec, r answered) job.Answer {
 		},
 	}
 	a.Timing.TotalMS = a.Timing.QueueMS + a.Timing.ComputeMS
-	for i, s := range v.Sources {
-		a.Sources[i] = job.Source(s)
+	for i, s := range v.Sources() {
+		a.Sources[i] = job.Source{LessonID: s.LessonID(), Prompt: s.Prompt, Similarity: s.Similarity}
 	}
 	if !v.Responded {
 		a.Response = sentences[v.Reason]

@@ -73,12 +73,18 @@ type Options struct {
 	MaxSteps int
 	// Damping α in (0,1]: z ← (1−α)·z + α·f(z); 0 means 1, the plain iteration.
 	Damping float32
+	// PlainSteps are taken before Anderson acceleration starts; 0 means 12, and
+	// MaxSteps or more that it never does.
+	PlainSteps int
 }
 
 // Defaults of Options.
 const (
 	DefaultThreshold = 1e-4
 	DefaultMaxSteps  = 50
+	// DefaultPlainSteps: trained cells are done by then, and on them
+	// acceleration saves next to nothing.
+	DefaultPlainSteps = 12
 )
 
 // WithDefaults fills in what was left zero.
@@ -92,6 +98,9 @@ func (o Options) WithDefaults() Options {
 	if o.Damping == 0 {
 		o.Damping = 1
 	}
+	if o.PlainSteps == 0 {
+		o.PlainSteps = DefaultPlainSteps
+	}
 	return o
 }
 
@@ -104,6 +113,8 @@ func (o Options) Check() error {
 		return fmt.Errorf("%w: %d steps, want at least 1", ErrOptions, o.MaxSteps)
 	case !(o.Damping > 0 && o.Damping <= 1):
 		return fmt.Errorf("%w: damping %v, want above 0 and at most 1", ErrOptions, o.Damping)
+	case o.PlainSteps < 0:
+		return fmt.Errorf("%w: %d plain steps, want at least 0", ErrOptions, o.PlainSteps)
 	}
 	return nil
 }

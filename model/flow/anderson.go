@@ -6,9 +6,6 @@ import (
 )
 
 const (
-	// plainSteps are taken before acceleration starts: trained cells are done
-	// by then, and on them it saves next to nothing.
-	plainSteps = 12
 	// window is how many earlier steps acceleration combines.
 	window = 3
 	// ridge keeps the small system of acceleration solvable, relative to its

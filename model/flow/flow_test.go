@@ -198,6 +198,33 @@ func TestSlowCellsAreAccelerated(t *testing.T) {
 	}
 }
 
+func TestEveryIterationReachesTheSamePoint(t *testing.T) {
+	t.Parallel()
+	const n = 6
+	for name, w := range map[string]*flow.Weights{"fresh": flow.New(dim, buckets, 1), "strong": strong(2), "slow": slow()} {
+		x := words(n, 1)
+		var points [][]float32
+		var depths []int
+		// Plain only, accelerated from the second step on, and in between.
+		for _, plain := range []int{500, 1, 0} {
+			s := encoder.NewScratch(dim)
+			info := flow.NewCell(w, encoder.Options{Threshold: 1e-6, MaxSteps: 500, PlainSteps: plain}).Settle(x, s)
+			if !info.Converged {
+				t.Errorf("%s, %d plain steps: %+v", name, plain, info)
+			}
+			points, depths = append(points, s.Z[dim:(n+1)*dim]), append(depths, info.Depth)
+		}
+		for i, p := range points[1:] {
+			if off := distance(points[0], p); off > 1e-4 {
+				t.Errorf("%s: accelerated (%d steps) %v away from the plain fixed point (%d steps)", name, depths[i+1], off, depths[0])
+			}
+		}
+		if name == "slow" && depths[1] >= depths[0]/2 {
+			t.Errorf("slow: %d steps with acceleration, %d without: want at most half", depths[1], depths[0])
+		}
+	}
+}
+
 func TestDampingReachesTheSamePoint(t *testing.T) {
 	t.Parallel()
 	const n = 4

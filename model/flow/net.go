@@ -103,7 +103,7 @@ func (c *Cell) Iterate(words int, s *encoder.Scratch) encoder.Info {
 	info := encoder.Info{}
 	scale := 1 / (float64(c.opt.Damping) * float64(c.opt.Damping))
 	for info.Depth < c.opt.MaxSteps {
-		if info.Depth == plainSteps {
+		if info.Depth == c.opt.PlainSteps {
 			return c.accelerate(words, s, info)
 		}
 		c.mix.GemmAdd(pre, d, s.Z, d, words, s.In, d)

@@ -45,7 +45,7 @@ func (f *flowing) params() []*param    { return f.mixing }
 // settle brings every prompt of the batch to its fixed point.
 func (f *flowing) settle(b *batch, x, z []float32) {
 	d := f.w.Dim
-	cell := flow.NewCell(f.w, encoder.Options{Threshold: f.opt.Threshold, MaxSteps: f.opt.MaxSteps})
+	cell := flow.NewCell(f.w, encoder.Options{Threshold: f.opt.Threshold, MaxSteps: f.opt.MaxSteps, PlainSteps: f.opt.PlainSteps})
 	b.clearBorders(z, d)
 	for i := range b.prompts {
 		cell.Settle(b.span(x, i, d), f.scratch)

@@ -43,6 +43,8 @@ type Options struct {
 	// is enough, since the steps with a gradient refine it; 1e-3 and 50.
 	Threshold float32
 	MaxSteps  int
+	// PlainSteps of it before acceleration, see encoder.Options.
+	PlainSteps int
 
 	// KeepWords trains the matrices and prototypes only.
 	KeepWords bool
@@ -93,7 +95,7 @@ func (o Options) check() error {
 		return nil
 	}
 	switch {
-	case o.Epochs < 1 || o.MinSteps < 1 || o.PhantomSteps < 1 || o.MaxSteps < 1:
+	case o.Epochs < 1 || o.MinSteps < 1 || o.PhantomSteps < 1 || o.MaxSteps < 1 || o.PlainSteps < 0:
 		return fmt.Errorf("%w: epochs %d, steps %d, phantom steps %d, flow steps %d, want at least 1",
 			ErrOptions, o.Epochs, o.MinSteps, o.PhantomSteps, o.MaxSteps)
 	case o.Batch < 1 || o.Batch > maxBatch:

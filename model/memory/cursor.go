@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"encoding/hex"
 	"strconv"
 
 	"github.com/nexus-continuum/nexus/model/kernel"
@@ -29,11 +28,10 @@ func (s *Store) Similarity(n uint32, h []float32) float32 {
 }
 
 // ID is the id of lesson n.
-func (s *Store) ID(n uint32, sc *Scratch) string {
+func (s *Store) ID(n uint32, sc *Scratch) ID {
 	sc.other.Read(s.prompt(n))
 	if cap(sc.bytes) == 0 {
 		sc.bytes = make([]byte, 0, 1<<10)
 	}
-	id := digest(sc.bytes, s.topic(n), &sc.other)
-	return hex.EncodeToString(id[:])
+	return digest(sc.bytes, s.topic(n), &sc.other)
 }

@@ -20,18 +20,23 @@ type Lesson struct {
 	Refusal bool
 }
 
+// ID is the id of a lesson before it is written out.
+type ID [16]byte
+
+// String is the form that Lesson.ID has.
+func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
 // LessonID identifies a lesson by its topic and the canonical form of its
 // prompt: the same prompt taught again in the same topic is the same lesson,
 // with another response.
 func LessonID(topic, prompt string) string {
 	var f text.Form
 	f.Read(prompt)
-	id := digest(nil, topic, &f)
-	return hex.EncodeToString(id[:])
+	return digest(nil, topic, &f).String()
 }
 
 // digest hashes topic and form; scratch is used if it is large enough.
-func digest(scratch []byte, topic string, f *text.Form) (id [16]byte) {
+func digest(scratch []byte, topic string, f *text.Form) (id ID) {
 	b := binary.AppendUvarint(scratch[:0], uint64(len(topic)))
 	b = append(b, topic...)
 	for t := range f.Words() {
