@@ -17,6 +17,8 @@ import (
 type Queue interface {
 	Submit(ctx context.Context, spec job.Spec) (job.Job, error)
 	Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*job.Answer, *job.Job, error)
+	// Overloaded says why an Ask would be refused now, at no cost.
+	Overloaded() error
 	Job(ctx context.Context, id string) (job.Job, error)
 	Jobs(ctx context.Context, f queue.Filter) (jobs []job.Job, next string, err error)
 	Cancel(ctx context.Context, id string) (job.Job, error)

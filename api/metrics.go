@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,10 +28,13 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
-	interact *prometheus.HistogramVec
+	interact map[string]prometheus.Observer // by outcome
 	limited  prometheus.Counter
 	inFlight prometheus.Gauge
 	off      bool // nothing is counted
+
+	mu     sync.RWMutex
+	series map[seriesKey]series
 }
 
 // newMetrics registers with registry, or with one of its own.
@@ -52,7 +56,8 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 			Name: "nexus_http_requests_total", Help: "HTTP requests by route, method and status.",
 		}, []string{"route", "method", "status"}),
 		duration: histogram("nexus_http_request_duration_seconds", "Time to answer an HTTP request, by route.", "route", "method"),
-		interact: histogram("nexus_interact_duration_seconds", "Time to answer an interact as its caller saw it, by outcome.", "outcome"),
+		interact: map[string]prometheus.Observer{},
+		series:   map[seriesKey]series{},
 		limited: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nexus_rate_limited_total", Help: "Requests refused by the rate limit.",
 		}),
@@ -60,7 +65,8 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 			Name: "nexus_http_requests_in_flight", Help: "HTTP requests being answered.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.interact, m.limited, m.inFlight} {
+	interact := histogram("nexus_interact_duration_seconds", "Time to answer an interact as its caller saw it, by outcome.", "outcome")
+	for _, c := range []prometheus.Collector{m.requests, m.duration, interact, m.limited, m.inFlight} {
 		if err := registry.Register(c); err != nil {
 			if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 				return nil, fmt.Errorf("register the metrics of the API twice in one registry: %w", err)
@@ -69,7 +75,7 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 		}
 	}
 	for _, o := range []string{outcomeAnswered, outcomeRefused, outcomeAccepted, outcomeFailed} {
-		m.interact.WithLabelValues(o)
+		m.interact[o] = interact.WithLabelValues(o)
 	}
 	return m, nil
 }
@@ -79,17 +85,39 @@ func (m *metrics) interacted(outcome string, took time.Duration) {
 	if m.off {
 		return
 	}
-	m.interact.WithLabelValues(outcome).Observe(took.Seconds())
+	m.interact[outcome].Observe(took.Seconds())
+}
+
+// series are those of one route, method and status, so that they are looked up
+// once.
+type series struct {
+	requests prometheus.Counter
+	duration prometheus.Observer
+}
+
+type seriesKey struct {
+	route, method string
+	status        int
 }
 
 // answered counts an HTTP request. The route is the pattern, not the path, so
 // that the number of series is bounded.
 func (m *metrics) answered(route, method string, status int, took time.Duration) {
-	if route == "" {
-		route = "none"
+	key := seriesKey{route, knownMethod(method), status}
+	m.mu.RLock()
+	s, ok := m.series[key]
+	m.mu.RUnlock()
+	if !ok {
+		if route == "" {
+			route = "none"
+		}
+		s = series{m.requests.WithLabelValues(route, key.method, strconv.Itoa(status)), m.duration.WithLabelValues(route, key.method)}
+		m.mu.Lock()
+		m.series[key] = s
+		m.mu.Unlock()
 	}
-	m.requests.WithLabelValues(route, knownMethod(method), strconv.Itoa(status)).Inc()
-	m.duration.WithLabelValues(route, knownMethod(method)).Observe(took.Seconds())
+	s.requests.Inc()
+	s.duration.Observe(took.Seconds())
 }
 
 func knownMethod(method string) string {

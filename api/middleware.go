@@ -27,40 +27,41 @@ func within(d time.Duration) echo.MiddlewareFunc {
 }
 
 // logged writes one line per request, without a word of what was asked, and
-// counts it.
-func (s *Server) logged() echo.MiddlewareFunc {
-	return middleware.RequestLoggerWithConfig(middleware.RequestLoggerConfig{
-		LogLatency: true, LogMethod: true, LogRoutePath: true, LogURIPath: true, LogStatus: true, LogRemoteIP: true,
-		LogResponseSize: true, LogContentLength: true,
-		// The error is rendered first, so that the status is the one sent.
-		HandleError:    true,
-		BeforeNextFunc: func(echo.Context) { s.metrics.inFlight.Inc() },
-		LogValuesFunc: func(c echo.Context, v middleware.RequestLoggerValues) error {
-			s.metrics.inFlight.Dec()
-			s.metrics.answered(v.RoutePath, v.Method, v.Status, v.Latency)
-			level := slog.LevelInfo
-			if quiet(v.RoutePath) && v.Status < http.StatusBadRequest {
-				level = slog.LevelDebug
-			}
-			ctx := c.Request().Context()
-			if !s.log.Enabled(ctx, level) {
-				return nil
-			}
-			attrs := []slog.Attr{
-				slog.String("request_id", requestID(c)), slog.String("method", v.Method), slog.String("route", v.RoutePath),
-				slog.Int("status", v.Status), slog.Float64("latency_ms", float64(v.Latency.Microseconds())/1000),
-				slog.String("client", client(c)), slog.Int64("bytes", v.ResponseSize),
-			}
-			if span := trace.SpanContextFromContext(ctx); span.IsValid() {
-				attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
-			}
-			if id, ok := c.Get(jobKey).(string); ok {
-				attrs = append(attrs, slog.String("job", id))
-			}
-			s.log.LogAttrs(ctx, level, "request", attrs...)
-			return nil
-		},
-	})
+// counts it. It is echo's RequestLogger without what is not needed here.
+func (s *Server) logged(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		began := time.Now()
+		s.metrics.inFlight.Inc()
+		err := next(c)
+		if err != nil {
+			c.Error(err) // first, so that the status is the one sent
+		}
+		took := time.Since(began)
+		s.metrics.inFlight.Dec()
+		r, status := c.Request(), c.Response().Status
+		s.metrics.answered(c.Path(), r.Method, status, took)
+		level := slog.LevelInfo
+		if quiet(c.Path()) && status < http.StatusBadRequest || c.Get(crowdedKey) != nil {
+			level = slog.LevelDebug
+		}
+		ctx := r.Context()
+		if !s.log.Enabled(ctx, level) {
+			return err
+		}
+		attrs := make([]slog.Attr, 0, 9)
+		attrs = append(attrs,
+			slog.String("request_id", requestID(c)), slog.String("method", r.Method), slog.String("route", c.Path()),
+			slog.Int("status", status), slog.Float64("latency_ms", float64(took.Microseconds())/1000),
+			slog.String("client", client(c)), slog.Int64("bytes", c.Response().Size))
+		if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+			attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
+		}
+		if id, ok := c.Get(jobKey).(string); ok {
+			attrs = append(attrs, slog.String("job", id))
+		}
+		s.log.LogAttrs(ctx, level, "request", attrs...)
+		return err
+	}
 }
 
 // quiet routes are asked again and again by machines.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -37,7 +38,7 @@ func (s *Server) routes() *echo.Echo {
 		e.Use(s.traced)
 	}
 	if !s.opt.Unobserved {
-		e.Use(s.logged())
+		e.Use(s.logged)
 	}
 	e.Use(secured, s.recovered, s.bodyPatience, zipped())
 
@@ -65,7 +66,8 @@ func (s *Server) routes() *echo.Echo {
 	g.DELETE("/lessons/:id", s.makes(s.forgetLesson), quick...)
 
 	// What makes work is limited.
-	g.POST("/interact", s.makes(s.interact), s.limited(waitPatience)...)
+	asks := s.limited(waitPatience)
+	g.POST("/interact", s.makes(s.interact), slices.Insert(asks, len(asks)-1, s.relieved)...)
 	g.POST("/lessons", s.teach, s.limited(uploadPatience)...)
 	g.POST("/jobs", s.makes(s.submit), s.limited(storePatience)...)
 	g.POST("/control", s.makes(s.control), s.limited(storePatience)...)

@@ -84,6 +84,7 @@ type Server struct {
 	status      *viewer
 	keys        *keyring
 	limiter     *limiter
+	relief      *relief
 	monitor     *monitor
 	pages       *pages
 	log         *slog.Logger
@@ -134,6 +135,7 @@ func New(opt Options) (*Server, error) {
 		s.tally, s.metrics.off = nil, true
 	}
 	s.limiter = newLimiter(opt.RateLimit, opt.Queue.Redis(), opt.Prefix, opt.Now, m.limited)
+	s.relief = &relief{log: opt.Log}
 	s.monitor = newMonitor(opt.Queue.Asynq())
 	s.status = &viewer{take: s.takeView, now: opt.Now}
 	s.echo = s.routes()
@@ -142,8 +144,8 @@ func New(opt Options) (*Server, error) {
 	s.http = &http.Server{
 		Handler: s.echo, TLSConfig: opt.TLS,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		BaseContext: func(net.Listener) context.Context { return life },
-		ErrorLog:    slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return life }, ConnContext: withCaller,
+		ErrorLog: slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
 }

@@ -27,7 +27,7 @@ func main() {
 	flag.DurationVar(&o.overload, "overload", 60*time.Second, "how long the overload lasts")
 	flag.IntVar(&o.callers, "callers", 64, "concurrent callers")
 	jobsOnly := flag.Bool("jobs", false, "measure only the way of a job: processes, cost, and against asynq and a list")
-	flag.StringVar(&o.only, "only", "", "measure only this part: system, transport or strain")
+	flag.StringVar(&o.only, "only", "", "measure only this part: system, transport, training, overload, or strain for the last two")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	measure := run
@@ -63,8 +63,9 @@ func run(ctx context.Context, o options) error {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, options) ([]row, error)
-	}{{"system", system}, {"transport", transport}, {"strain", strain}} {
-		if o.only != "" && part.name != o.only {
+	}{{"system", system}, {"transport", transport}, {"training", training}, {"overload", overload}} {
+		strain := o.only == "strain" && (part.name == "training" || part.name == "overload")
+		if o.only != "" && part.name != o.only && !strain {
 			continue
 		}
 		more, err := part.measure(ctx, o)

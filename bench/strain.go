@@ -12,42 +12,76 @@ import (
 	"time"
 )
 
-// strain measures what callers notice of training and of overload.
-func strain(ctx context.Context, o options) (rows []row, err error) {
+// trainingRounds is how often a caller is measured at rest and while training,
+// in turns, so that what else the machine does befalls both.
+const trainingRounds = 3
+
+// training measures what a caller notices of training.
+func training(ctx context.Context, o options) (rows []row, err error) {
+	s, lessons, stop, err := taught(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	var idle, busy []time.Duration
+	each := len(lessons) / trainingRounds
+	for i := range trainingRounds {
+		rest, err := s.latencies(ctx, lessons[:200], 3000)
+		if err != nil {
+			return nil, err
+		}
+		trained, err := s.whileTraining(ctx, lessons, lessons[i*each:(i+1)*each])
+		if err != nil {
+			return nil, err
+		}
+		idle, busy = append(idle, rest...), append(busy, trained...)
+	}
+	slices.Sort(idle)
+	slices.Sort(busy)
+	at := func(of []time.Duration, share int) time.Duration { return of[len(of)*share/100] }
+	return []row{
+		{"interact p50 / p90 / p99 at rest", ms(at(idle, 50)) + " / " + ms(at(idle, 90)) + " / " + ms(at(idle, 99)), ""},
+		{"interact p50 / p90 / p99 while training", ms(at(busy, 50)) + " / " + ms(at(busy, 90)) + " / " + ms(at(busy, 99)), ""},
+		{"p99 while training / at rest", fmt.Sprintf("%.2f", float64(at(busy, 99))/float64(at(idle, 99))), "≤ 1.5"},
+	}, nil
+}
+
+// overload measures what callers notice of overload.
+func overload(ctx context.Context, o options) ([]row, error) {
+	s, lessons, stop, err := taught(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	return s.overload(ctx, lessons, o)
+}
+
+// taught is a server that knows the first 200 of the lessons.
+func taught(ctx context.Context, o options) (s *server, lessons []lesson, stop func(), err error) {
 	dir, err := os.MkdirTemp("", "nexus-bench-")
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	defer os.RemoveAll(dir)
-	s, _, err := startServer(ctx, o.binary, dir)
+	s, _, err = startServer(ctx, o.binary, dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	defer s.stop()
-	lessons := makeLessons(o.lessons)
+	stop = func() {
+		s.stop()
+		_ = os.RemoveAll(dir)
+	}
+	lessons = makeLessons(o.lessons)
 	if err := s.teach(ctx, lessons[:200]); err != nil {
-		return nil, err
+		stop()
+		return nil, nil, nil, err
 	}
-	idle, err := s.latencies(ctx, lessons, 3000)
-	if err != nil {
-		return nil, err
-	}
-	busy, err := s.whileTraining(ctx, lessons)
-	if err != nil {
-		return rows, err
-	}
-	rows = append(rows,
-		row{"interact p50 / p99 at rest", ms(idle[len(idle)/2]) + " / " + ms(idle[len(idle)*99/100]), ""},
-		row{"interact p50 / p99 while training", ms(busy[len(busy)/2]) + " / " + ms(busy[len(busy)*99/100]), ""},
-		row{"p99 while training / at rest", fmt.Sprintf("%.2f", float64(busy[len(busy)*99/100])/float64(idle[len(idle)*99/100])), "≤ 1.5"})
-	more, err := s.overload(ctx, lessons, o)
-	return append(rows, more...), err
+	return s, lessons, stop, nil
 }
 
 // whileTraining asks one prompt after the other until a large job has ended.
-func (s *server) whileTraining(ctx context.Context, lessons []lesson) ([]time.Duration, error) {
+func (s *server) whileTraining(ctx context.Context, lessons, fresh []lesson) ([]time.Duration, error) {
 	trained := make(chan error, 1)
-	go func() { trained <- s.teach(ctx, lessons) }()
+	go func() { trained <- s.teach(ctx, fresh) }()
 	c, err := s.caller(ctx)
 	if err != nil {
 		return nil, err
@@ -57,7 +91,6 @@ func (s *server) whileTraining(ctx context.Context, lessons []lesson) ([]time.Du
 	for i := 0; ; i++ {
 		select {
 		case err := <-trained:
-			slices.Sort(out)
 			if err == nil && len(out) < 100 {
 				err = errors.New("training ended before it could be measured; teach more -lessons")
 			}
@@ -126,12 +159,24 @@ func (s *server) press(ctx context.Context, lessons []lesson, callers int, load 
 // overload asks with as many callers as is normal, and then with five times so
 // many for a minute.
 func (s *server) overload(ctx context.Context, lessons []lesson, o options) ([]row, error) {
+	var used [4]time.Duration
+	var errs [4]error
+	used[0], errs[0] = s.cpu()
 	normal := s.press(ctx, lessons, o.callers, o.load)
+	used[1], errs[1] = s.cpu()
 	before, err := s.resident()
 	if err != nil {
 		return nil, err
 	}
+	used[2], errs[2] = s.cpu()
 	over := s.press(ctx, lessons, 5*o.callers, o.overload)
+	used[3], errs[3] = s.cpu()
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	// What an answer costs, and what a refusal does if answers cost the same then.
+	answer := (used[1] - used[0]) / time.Duration(max(1, len(normal.accepted)))
+	refusal := (used[3] - used[2] - answer*time.Duration(len(over.accepted))) / time.Duration(max(1, len(over.refused)))
 	after, err := s.resident()
 	if err != nil {
 		return nil, err
@@ -157,6 +202,7 @@ func (s *server) overload(ctx context.Context, lessons []lesson, o options) ([]r
 		{"accepted p99, overload / normal", fmt.Sprintf("%.2f", float64(o99)/float64(n99)), "≤ 2"},
 		{"answered a second, normal / overload", fmt.Sprintf("%.0f / %.0f", float64(len(normal.accepted))/o.load.Seconds(), float64(len(over.accepted))/o.overload.Seconds()), ""},
 		{"refused with 503, p50 / p99", fmt.Sprintf("%d, %s / %s", len(over.refused), ms(over.quantile(over.refused, 0.5)), ms(over.quantile(over.refused, 0.99))), "≤ 50 ms"},
+		{"processor time of an answer / a refusal", fmt.Sprintf("%d / %d µs", answer.Microseconds(), refusal.Microseconds()), ""},
 		{"memory before / after", fmt.Sprintf("%d / %d MB", before>>20, after>>20), "flat"},
 		{"recovered after", recovered.Round(time.Millisecond).String(), "≤ 2 s"},
 	}, nil

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,32 +16,72 @@ const (
 )
 
 const (
-	// shedFor is how long a process repeats a refusal for an overloaded lane
-	// without asking Redis: under overload refusals are most of the work.
-	shedFor = 5 * time.Millisecond
+	// shedFor is how long after Redis refused a prompt for overload a process
+	// lets only so many through to Redis as the workers take: under overload
+	// refusals are most of the work.
+	shedFor = 100 * time.Millisecond
+	// shedAhead is by how much more than the workers' pace may ask Redis, so that
+	// their getting faster is noticed, and shedBurst how many at once.
+	shedAhead = 1.5
+	shedBurst = 8
 	// retryAtMost bounds what callers are told to wait: by then more is known.
 	retryAtMost = time.Minute
 )
 
 // shed remembers that the interactive lane was found overloaded.
 type shed struct {
-	until   atomic.Int64 // Unix ns
-	pending atomic.Int64
-	wait    atomic.Int64 // ns
+	ends atomic.Int64 // Unix ns; looked at first, so that a calm lane costs nothing
+
+	mu      sync.Mutex
+	refusal error
+	pace    float64 // tasks that the workers take a second
+	passes  float64 // prompts that may ask Redis
+	at      time.Time
 }
 
-func (s *shed) refuses() error {
-	if time.Now().UnixNano() >= s.until.Load() {
+// refuses says why a prompt is refused without asking Redis. take uses up the
+// right to ask where it says nothing.
+func (s *shed) refuses(take bool) error {
+	if s.ends.Load() == 0 {
 		return nil
 	}
-	return overloaded(s.pending.Load(), time.Duration(s.wait.Load()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if now.UnixNano() >= s.ends.Load() {
+		s.ends.Store(0)
+		return nil
+	}
+	s.passes = min(s.passes+now.Sub(s.at).Seconds()*s.pace*shedAhead, shedBurst)
+	s.at = now
+	if s.passes < 1 {
+		return s.refusal
+	}
+	if take {
+		s.passes--
+	}
+	return nil
 }
 
-func (s *shed) note(pending int64, wait time.Duration) {
-	s.pending.Store(pending)
-	s.wait.Store(int64(wait))
-	s.until.Store(time.Now().Add(shedFor).UnixNano())
+// note takes what Redis said when it refused for overload.
+func (s *shed) note(pending int64, wait time.Duration, refusal error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.ends.Load() == 0 {
+		s.passes, s.at = 0, now
+	}
+	s.refusal, s.pace = refusal, 0
+	if wait > 0 {
+		s.pace = float64(pending) / wait.Seconds()
+	}
+	s.ends.Store(now.Add(shedFor).UnixNano())
 }
+
+// Overloaded says why a prompt whose caller waits would be refused now, by what
+// this process knows: it costs no exchange with Redis. It says nothing when the
+// prompt may be asked, which may be refused all the same.
+func (q *Queue) Overloaded() error { return q.shed.refuses(false) }
 
 // within is how many ms are left of a deadline, 0 without one. It may be less
 // than 0.
@@ -59,8 +100,9 @@ func (q *Queue) refuse(call *enqueueCall, how placing, wait time.Duration, deadl
 	n, ahead := call.pending, call.wait
 	switch call.verdict {
 	case refusedStanding:
-		q.shed.note(n, ahead)
-		return overloaded(n, ahead)
+		err := overloaded(n, ahead)
+		q.shed.note(n, ahead, err)
+		return err
 	case refusedLate:
 		patience := wait
 		if left := time.Duration(q.within(deadline)) * time.Millisecond; left > 0 && (how != forCaller || left < patience) {

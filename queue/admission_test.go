@@ -81,7 +81,7 @@ func TestLastingOverloadIsRefused(t *testing.T) {
 		}
 		// It ran empty a moment ago: this is a burst. The clock of the flow is Redis's.
 		t.flow(job.LaneInteractive, "empty", now+60_000)
-		t.until("the process asks Redis again", func() bool { return q.shed.refuses() == nil })
+		t.until("the process asks Redis again", func() bool { return q.Overloaded() == nil })
 		answered := make(chan error, 1)
 		go func() { answered <- ask(40 * time.Second) }()
 		t.until("it waits", func() bool { return t.lane(job.LaneInteractive).Pending == 6 })

@@ -38,9 +38,10 @@ type Options struct {
 	// MaxQueue bounds the jobs that wait in one lane; 10 000.
 	MaxQueue int
 	// MaxStanding is how long, by the pace of its workers, a prompt whose caller
-	// waits may have to wait for its turn while the lane does not run empty; what
-	// comes beyond that is refused. A burst, or as many prompts as the workers
-	// hold, passes in any case. Zero bounds nothing but the number.
+	// waits may stand in line, with the prompts that workers hold already, while the
+	// lane does not run empty; what comes beyond that is refused. A burst, or an
+	// eighth of what the workers hold, passes in any case. Zero bounds nothing but
+	// the number.
 	MaxStanding time.Duration
 	// MaxAttempts bounds the runs of a job whose error is retryable; 3.
 	MaxAttempts int

@@ -84,7 +84,7 @@ const (
 // wait in the lane.
 func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Duration) (pending int64, err error) {
 	if how == forCaller {
-		if err := q.shed.refuses(); err != nil {
+		if err := q.shed.refuses(true); err != nil {
 			return 0, err
 		}
 	}

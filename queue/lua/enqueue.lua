@@ -14,15 +14,18 @@ if n == 0 then
   redis.call('HSET', p .. 'flow', 'empty', string.format('%.3f', clock()))
 else
   local f = redis.call('HMGET', p .. 'flow', 'span', 'tasks', 'empty')
-  wait = n * each(f[1], f[2])
+  local apart = each(f[1], f[2])
+  wait = n * apart
   if n >= tonumber(ARGV[5]) then return {-1, n, wait} end
   local left, most = tonumber(ARGV[8]), tonumber(ARGV[9])
   local within = tonumber(ARGV[6])
   if within ~= 0 and within < left then left = within end
   if left > 0 and wait > left then return {-2, n, wait} end
-  -- As many as the workers hold may wait behind them in any case.
-  if most > 0 and wait > most and clock() - tonumber(f[3] or '0') > BURST and n > redis.call('LLEN', KEYS[3]) then
-    return {-3, n, wait}
+  -- What the workers hold stands in line too; an eighth of it may wait behind
+  -- them in any case, so that they never want for work.
+  if most > 0 and apart > 0 and clock() - tonumber(f[3] or '0') > BURST then
+    local held = redis.call('LLEN', KEYS[3])
+    if (n + held) * apart > most and n > held / 8 then return {-3, n, wait} end
   end
 end
 redis.call('HSET', KEYS[1], 'msg', ARGV[1], 'state', 'pending', 'pending_since', nanos(), 'reply', ARGV[7],

@@ -1,0 +1,159 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+const (
+	// holdFor is how long a refusal is kept back from a connection that asks again
+	// before the time that it was told: callers that do not listen would else take
+	// the processor from those who are served. They are to be refused within 50 ms.
+	holdFor = 30 * time.Millisecond
+	// tellRefusals is how often the log tells of refusals for overload.
+	tellRefusals = time.Second
+)
+
+// connKey is where a request's context has the state of its connection.
+type connKey struct{}
+
+// caller is what is known of a connection.
+type caller struct {
+	away atomic.Int64 // until when it was told to stay away; Unix ns
+}
+
+func withCaller(ctx context.Context, _ net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, &caller{})
+}
+
+// relief refuses prompts that are too many, as cheaply as can be: under overload
+// there are many more of them than of those that are answered.
+type relief struct {
+	log *slog.Logger
+
+	body atomic.Pointer[refusal] // of the last refusal
+
+	mu     sync.Mutex
+	untold int
+	told   time.Time
+}
+
+// refusal is an error as it is sent, up to the id of the request.
+type refusal struct {
+	of    *job.Error
+	text  []byte
+	after string
+}
+
+// relieved refuses a prompt before its body is looked at where the lane is known
+// to be overloaded, and sends every refusal for that reason. An Idempotency-Key
+// may stand for an answer that is known, and who does not wait asks another lane.
+func (s *Server) relieved(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		began := time.Now()
+		r := c.Request()
+		var err error
+		if r.Header.Get("Idempotency-Key") == "" {
+			err = s.queue.Overloaded()
+		}
+		if err != nil && r.Header.Get("Prefer") != "" {
+			if wait, _ := preferredWait(r.Header, defaultWait); wait == 0 {
+				err = nil
+			}
+		}
+		if err != nil {
+			s.unserved(err, s.now())
+		} else if err = next(c); err == nil {
+			return nil
+		}
+		e := job.AsError(err)
+		if e.Code != job.CodeQueueFull || c.Response().Committed {
+			return err
+		}
+		if from, ok := r.Context().Value(connKey{}).(*caller); ok {
+			if began.UnixNano() < from.away.Load() && !hold(r.Context(), time.Until(began.Add(holdFor))) {
+				return err
+			}
+			from.away.Store(time.Now().Add(e.RetryAfter).UnixNano())
+		}
+		return s.relief.send(c, e)
+	}
+}
+
+// hold waits; false if ctx ended meanwhile.
+func hold(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// crowdedKey marks a request that was one too many: the log tells of them
+// together.
+const crowdedKey = "nexus.crowded"
+
+func (l *relief) send(c echo.Context, e *job.Error) error {
+	out, err := l.written(e)
+	if err != nil {
+		return err
+	}
+	c.Set(crowdedKey, true)
+	l.tell(e)
+	id, err := json.Marshal(requestID(c))
+	if err != nil {
+		return err //nolint:wrapcheck // a string
+	}
+	text := make([]byte, 0, len(out.text)+len(id)+2)
+	text = append(append(append(text, out.text...), id...), "}\n"...)
+	h := c.Response().Header()
+	h.Set(echo.HeaderRetryAfter, out.after)
+	h.Set(echo.HeaderCacheControl, "no-store")
+	return c.Blob(http.StatusServiceUnavailable, echo.MIMEApplicationJSON, text)
+}
+
+// written is e as it is sent; a queue repeats one refusal for a while.
+func (l *relief) written(e *job.Error) (*refusal, error) {
+	if last := l.body.Load(); last != nil && last.of == e {
+		return last, nil
+	}
+	text, err := json.Marshal(errorBody{Detail: e.Detail, Code: e.Code, Field: e.Field})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // three strings
+	}
+	// The id of the request comes last.
+	out := &refusal{of: e, text: text[:len(text)-len(`""}`)], after: retryAfter(e.RetryAfter)}
+	l.body.Store(out)
+	return out, nil
+}
+
+// tell logs the first refusal, and each second how many there were.
+func (l *relief) tell(e *job.Error) {
+	l.mu.Lock()
+	l.untold++
+	n, now := l.untold, time.Now()
+	if now.Sub(l.told) < tellRefusals {
+		l.mu.Unlock()
+		return
+	}
+	l.untold, l.told = 0, now
+	l.mu.Unlock()
+	l.log.Warn("prompts are refused", "refused", n, "reason", e.Detail, "retry_after_s", math.Ceil(e.RetryAfter.Seconds()))
+}
