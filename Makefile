@@ -13,8 +13,9 @@ FUZZTIME ?= 20s
 SEEDS   ?= 3
 
 SWAPS ?= 1000
+KILLS ?= 200
 
-.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-torch bench-jobs bench-strain bench-checkpoints chaos sim swaps fuzz generate vuln image clean
+.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-torch bench-jobs bench-strain bench-checkpoints chaos sim swaps kills fuzz generate vuln image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +68,9 @@ bench-checkpoints: ## measure save, load and upload against cp and sha256sum (up
 
 swaps: ## swap the model SWAPS times under traffic: no failed request, no growth of memory
 	$(GO) test ./cmd/nexus -run TestHotSwaps -v -hotswaps $(SWAPS) -timeout 60m
+
+kills: ## kill processes that save, upload and collect garbage in a real S3 server KILLS times (needs versitygw)
+	$(GO) test ./storage/mirror -run TestKilledOverABucket -v -mirror.kills $(KILLS) -timeout 60m
 
 bench-strain: build ## measure what callers notice of training and of overload
 	$(GO) run ./bench -only strain

@@ -29,6 +29,8 @@ type checkpoint struct {
 	Aliases    []string        `json:"aliases"`
 	// VerifiedAt is when all of it was last read and found whole.
 	VerifiedAt *job.Time `json:"verified_at"`
+	// Failing is why it was taken back from service; null if it was not.
+	Failing *string `json:"failing"`
 	// Uploaded is null where there is no bucket.
 	Uploaded *bool `json:"uploaded"`
 }

@@ -38,7 +38,7 @@ const (
 // judge finds what is wrong.
 func judge(v view) health {
 	grave := graveIssues(v)
-	issues := slices.Concat(grave, requestIssues(v.cluster), resourceIssues(v.cluster), queueIssues(v), headIssues(v), uploadIssues(v.cluster))
+	issues := slices.Concat(grave, requestIssues(v.cluster), resourceIssues(v.cluster), queueIssues(v), headIssues(v), folderIssues(v.cluster), uploadIssues(v.cluster))
 	h := health{Healthy: len(issues) == 0, Status: "healthy", Issues: some(issues)}
 	switch {
 	case len(grave) > 0:
@@ -149,18 +149,36 @@ func headIssues(v view) []string {
 	return out
 }
 
-// uploadIssues tells of a bucket that does not keep up. What it lacks is safe
-// in a folder, but there only.
+// folderIssues tells of folders that take no writes, each once: the processes
+// of a host share one.
+func folderIssues(k heartbeat.Cluster) []string {
+	var out []string
+	for i := range k.Beats {
+		f := k.Beats[i].Folder
+		if f == nil || f.Fault == "" {
+			continue
+		}
+		text := fmt.Sprintf("the storage on %s takes no writes, nothing can be taught or saved: %s", k.Beats[i].Host, f.Fault)
+		if !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// uploadIssues tells of a bucket that fails or does not keep up. What it lacks
+// is safe in a folder, but there only.
 func uploadIssues(k heartbeat.Cluster) []string {
 	u := heartbeat.SumUploads(k.Beats)
-	if u == nil || u.LagSeconds < maxUploadLag {
+	switch {
+	case u == nil || u.Fault == "" && u.LagSeconds < maxUploadLag:
 		return nil
+	case u.LagSeconds < maxUploadLag:
+		return []string{fmt.Sprintf("the bucket %s cannot be used, %d objects wait: %s", u.Bucket, u.Pending, u.Fault)}
+	case u.Fault == "":
+		return []string{fmt.Sprintf("the bucket %s is %.0f s behind, %d objects wait: it is slow", u.Bucket, u.LagSeconds, u.Pending)}
 	}
-	why := u.Fault
-	if why == "" {
-		why = "it is slow"
-	}
-	return []string{fmt.Sprintf("the bucket %s is %.0f s behind, %d objects wait: %s", u.Bucket, u.LagSeconds, u.Pending, why)}
+	return []string{fmt.Sprintf("the bucket %s is %.0f s behind, %d objects wait: %s", u.Bucket, u.LagSeconds, u.Pending, u.Fault)}
 }
 
 // behind tells whether a worker should have loaded a newer checkpoint by now.

@@ -119,6 +119,9 @@ func (c *checkpoint) describe(r storage.Registry, waiting map[string]bool) {
 	if at, ok := r.Verified[c.ID]; ok {
 		c.VerifiedAt = job.At(at)
 	}
+	if f, ok := r.Failing[c.ID]; ok {
+		c.Failing = &f.Why
+	}
 	if waiting != nil {
 		uploaded := !waiting[c.ID]
 		c.Uploaded = &uploaded

@@ -199,6 +199,8 @@ type storagePart struct {
 	Kind    string `json:"kind"`
 	Where   string `json:"where"`
 	Healthy bool   `json:"healthy"`
+	// Fault is why a folder takes no writes; null if each does.
+	Fault *string `json:"fault"`
 	// Uploads is null where there is no bucket.
 	Uploads *uploads `json:"uploads"`
 }
@@ -208,6 +210,15 @@ type uploads struct {
 	Pending    int     `json:"pending"`
 	LagSeconds float64 `json:"lag_seconds"`
 	Fault      *string `json:"fault"`
+}
+
+func folderFault(k heartbeat.Cluster) string {
+	for i := range k.Beats {
+		if f := k.Beats[i].Folder; f != nil && f.Fault != "" {
+			return f.Fault
+		}
+	}
+	return ""
 }
 
 func uploadsOf(k heartbeat.Cluster) *uploads {
@@ -244,7 +255,7 @@ func (s *Server) statusOf(v view) status {
 		Retention:   s.retention(v),
 		Hardware:    hardwareOf(k),
 		Redis:       redisPart{Rung: s.opt.RedisRung, Describe: s.opt.RedisDescribe, Connected: v.redis == nil, PingMS: v.pingMS},
-		Storage:     storagePart{Kind: s.opt.StorageKind, Where: s.opt.StorageWhere, Healthy: v.store == nil, Uploads: uploadsOf(k)},
+		Storage:     storagePart{Kind: s.opt.StorageKind, Where: s.opt.StorageWhere, Healthy: v.store == nil, Fault: optional(folderFault(k)), Uploads: uploadsOf(k)},
 	}
 }
 

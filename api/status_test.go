@@ -136,6 +136,12 @@ func TestHealthIssues(t *testing.T) {
 		"too hot": {func(v *view) {
 			v.cluster.Beats[0].Mode, v.cluster.Beats[0].ModeReason = heartbeat.ModeCooling, "GPU 0 95 °C"
 		}, "degraded", "GPU 0 95 °C"},
+		"disk full": {
+			func(v *view) { v.cluster.Beats[0].Folder = &heartbeat.Folder{Fault: "no space left"} }, "degraded", "takes no writes, nothing can be taught or saved: no space left",
+		},
+		"bucket refuses": {
+			func(v *view) { v.cluster.Beats[0].Uploads = &heartbeat.Uploads{Bucket: "b", Fault: "access denied"} }, "degraded", "the bucket b cannot be used, 0 objects wait: access denied",
+		},
 		"storage gone": {func(v *view) { v.store = storage.ErrUnavailable }, "degraded", "storage"},
 	} {
 		v := well()

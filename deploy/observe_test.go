@@ -26,7 +26,7 @@ type watcher struct {
 }
 
 // patient are thresholds of waiting, which a test shortens as it does every `for`.
-var patient = regexp.MustCompile(`(nexus_queue_oldest_age_seconds\{[^}]*\}\)) > \d+`)
+var patient = regexp.MustCompile(`(nexus_queue_oldest_age_seconds\{[^}]*\}\)|nexus_storage_upload_lag_seconds) > \d+`)
 
 // watch starts Prometheus on the delivered configuration, with the addresses of
 // this fleet in place of Compose's names and seconds in place of minutes. more
@@ -233,7 +233,8 @@ func TestTheDashboardShowsARunningFleet(t *testing.T) {
 	}
 	f := startFleet(t)
 	gpu := startGPUWorker(f)
-	w := watch(f, gpu.url)
+	broken := startBrokenWorker(f)
+	w := watch(f, gpu.url, broken.url)
 	drive(f)
 
 	queries := dashboard(t)
@@ -252,7 +253,7 @@ func TestTheDashboardShowsARunningFleet(t *testing.T) {
 		return strings.Join(empty, "\n")
 	})
 	rulesAreHealthy(w)
-	plantFaults(f, w, gpu)
+	plantFaults(f, w, gpu, broken)
 	wantAllFired(w)
 }
 

@@ -52,6 +52,8 @@ type Beat struct {
 	Breakers   map[string]Breaker `json:"breakers,omitempty"`
 	Hardware   *Hardware          `json:"hardware,omitempty"`
 
+	// Folder is the state of the process's storage folder; nil if it does not look.
+	Folder *Folder `json:"folder,omitempty"`
 	// Uploads is how far the bucket is behind the process's folder; nil without one.
 	Uploads *Uploads `json:"uploads,omitempty"`
 
@@ -141,6 +143,12 @@ type Model struct {
 type Unloaded struct {
 	Checkpoint string `json:"checkpoint"`
 	Why        string `json:"why"`
+}
+
+// Folder is the state of a storage folder.
+type Folder struct {
+	// Fault is why it takes no writes; empty if it does.
+	Fault string `json:"fault,omitempty"`
 }
 
 // Uploads is what waits in a folder for the bucket that it is mirrored in.

@@ -16,7 +16,7 @@ type Process struct {
 
 	resident, peak, growth, confidence *prometheus.Desc
 	warning, critical, heap, cleanups  *prometheus.Desc
-	busy                               *prometheus.Desc
+	busy, writable                     *prometheus.Desc
 }
 
 // NewProcess returns a collector of the process that recorder records.
@@ -32,12 +32,13 @@ func NewProcess(recorder *heartbeat.Recorder) *Process {
 		heap:       desc("nexus_memory_heap_limit_bytes", "Size at which Go collects its heap harder (GOMEMLIMIT)."),
 		cleanups:   desc("nexus_memory_cleanups_total", "Times that memory was given back under pressure."),
 		busy:       desc("nexus_cpu_busy_ratio", "Share of the machine's CPU in use by everyone, 0 to 1."),
+		writable:   desc("nexus_storage_writable", "Whether the storage folder of this process takes writes."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (p *Process) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{p.resident, p.peak, p.growth, p.confidence, p.warning, p.critical, p.heap, p.cleanups, p.busy} {
+	for _, d := range []*prometheus.Desc{p.resident, p.peak, p.growth, p.confidence, p.warning, p.critical, p.heap, p.cleanups, p.busy, p.writable} {
 		out <- d
 	}
 }
@@ -54,4 +55,7 @@ func (p *Process) Collect(out chan<- prometheus.Metric) {
 	gauge(out, p.heap, float64(debug.SetMemoryLimit(-1)))
 	counter(out, p.cleanups, float64(b.Memory.Cleanups))
 	gauge(out, p.busy, b.CPUPercent/100)
+	if b.Folder != nil {
+		gauge(out, p.writable, truth(b.Folder.Fault == ""))
+	}
 }

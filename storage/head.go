@@ -140,12 +140,51 @@ func (c *Checkpoints) Promote(ctx context.Context, id string) (Head, error) {
 		if err := c.restore(ctx, m); err != nil {
 			return h, err
 		}
-		if err := c.register(ctx, func(r *Registry) { r.Verified[id] = c.now() }); err != nil {
+		err = c.register(ctx, func(r *Registry) {
+			r.Verified[id] = c.now()
+			delete(r.Failing, id) // whoever promotes it wants to see it tried again
+		})
+		if err != nil {
 			c.opt.Log.Warn("that a checkpoint was verified could not be noted", "checkpoint", id, "error", err)
 		}
 		return h, nil
 	}
 	return Head{}, fmt.Errorf("promote checkpoint %s: the head moved %d times meanwhile: %w", id, maxSwaps, ErrConflict)
+}
+
+// TakeBack moves the head from the checkpoint failing, which is whole but fails
+// in service, to the kept checkpoint good, after verifying it, and notes why.
+// moved is false if the head names another by now, and then stays. What only
+// the failing one had learned counts as not learned: it was not taken back by
+// anybody's will. ErrNotFound, ErrCorrupt of good.
+func (c *Checkpoints) TakeBack(ctx context.Context, failing, good, why string) (moved bool, err error) {
+	if _, err := c.verify(ctx, good); err != nil {
+		return false, err
+	}
+	for range maxSwaps {
+		h, version, err := c.currentHead(ctx)
+		if err != nil || h.Checkpoint != failing {
+			return false, err
+		}
+		_, err = c.moveHead(ctx, h, version, good, movedByRecover, 0)
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		err = c.register(ctx, func(r *Registry) {
+			if r.Failing == nil {
+				r.Failing = map[string]Failing{}
+			}
+			r.Failing[failing] = Failing{At: c.now(), Why: why}
+		})
+		if err != nil {
+			c.opt.Log.Warn("why a checkpoint was taken back could not be noted", "checkpoint", failing, "error", err)
+		}
+		return true, nil
+	}
+	return false, fmt.Errorf("take checkpoint %s back: the head moved %d times meanwhile: %w", failing, maxSwaps, ErrConflict)
 }
 
 // restore writes a manifest again that a Prune at the same moment took away.

@@ -17,6 +17,15 @@ type Registry struct {
 	Challenger string `json:"challenger,omitempty"`
 	// Verified is when each checkpoint was last read in full and found whole.
 	Verified map[string]time.Time `json:"verified,omitempty"`
+	// Failing are checkpoints that are whole and were taken back since they
+	// failed in service.
+	Failing map[string]Failing `json:"failing,omitempty"`
+}
+
+// Failing says when and why a checkpoint was taken back.
+type Failing struct {
+	At  time.Time `json:"at"`
+	Why string    `json:"why"`
 }
 
 // Registry returns the record, by one small read. A damaged one counts as
@@ -73,6 +82,7 @@ func (c *Checkpoints) noteVerified(ctx context.Context, whole, kept []string) er
 			have[id] = true
 		}
 		maps.DeleteFunc(r.Verified, func(id string, _ time.Time) bool { return !have[id] })
+		maps.DeleteFunc(r.Failing, func(id string, _ Failing) bool { return !have[id] })
 	})
 }
 

@@ -166,11 +166,11 @@ func (b *batcher) compute(batch []*ask, began time.Time) {
 
 // guarded asks m and turns a panic, which a damaged model could cause, into an
 // error: it must not take the process with it.
-func guarded(m *model.Model, queries []model.Query) (v []model.Verdict, err error) {
+func (w *Worker) guarded(m *model.Model, queries []model.Query) (v []model.Verdict, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the model panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return m.Ask(queries), nil
+	return w.opt.Ask(m, queries), nil
 }

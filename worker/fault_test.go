@@ -128,7 +128,7 @@ func TestFaultMatrix(t *testing.T) {
 			m.become(func(*governor.Reading) {}, nil)
 			gov := b.govern(m, !f.cpu)
 			s := &steps{begun: make(chan struct{}, 100), step: make(chan error), over: t.Context().Done()}
-			b.worker(func(o *Options) { o.Governor, o.learn = gov, s.learn })
+			b.worker(func(o *Options) { o.Governor, o.Learn = gov, s.learn })
 			id := b.teach(lessons(20)...)
 			<-s.begun
 			if a := b.ask("lesson number 7"); a.Response != "answer 7" {
@@ -185,7 +185,7 @@ func TestNoJobIsTakenNearALimit(t *testing.T) {
 		m.become(func(*governor.Reading) {}, nil)
 		gov := b.govern(m, false)
 		s := &steps{begun: make(chan struct{}, 100), step: make(chan error), over: b.Context().Done()}
-		b.worker(func(o *Options) { o.Governor, o.learn = gov, s.learn })
+		b.worker(func(o *Options) { o.Governor, o.Learn = gov, s.learn })
 		running := b.teach(lessons(20)...)
 		<-s.begun
 		m.become(func(r *governor.Reading) { r.ProcessMB = 3_700 }, nil)

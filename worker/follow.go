@@ -64,6 +64,7 @@ func (w *Worker) follow(ctx context.Context) {
 		case <-tick.C:
 			w.Relieve(false)
 		}
+		w.takeBack(ctx)
 		if t := w.trainer.Load(); t != nil {
 			w.unloaded.Store(nil)
 			continue

@@ -140,6 +140,9 @@ func (m *metrics) watchHeirs(succeed succeedFunc) succeedFunc {
 	}
 }
 
+// failedSteps counts gradient steps that ended with an error.
+func (m *metrics) failedSteps() { m.consolidations.WithLabelValues("failed").Inc() }
+
 type succeedFunc = func(m *model.Model, cfg model.Config, seed uint64, yield func()) (trainer.Learner, error)
 
 type learnFunc = func(m *model.Model, fresh []string, seed uint64, yield func()) (trainer.Learner, error)
@@ -162,15 +165,12 @@ func (w watched) Step() (loss float64, err error) {
 // Finish implements trainer.Learner.
 func (w watched) Finish(onto *model.Model) (*model.Model, trainer.Report, error) {
 	m, report, err := w.Learner.Finish(onto)
-	outcome := "kept"
-	switch {
-	case err != nil:
-		outcome = "failed"
-	case report.Promoted:
-		outcome = "promoted"
-	}
-	w.metrics.consolidations.WithLabelValues(outcome).Inc()
 	if err == nil {
+		outcome := "kept"
+		if report.Promoted {
+			outcome = "promoted"
+		}
+		w.metrics.consolidations.WithLabelValues(outcome).Inc()
 		w.metrics.accuracy.WithLabelValues("before").Set(report.Before.Accuracy)
 		w.metrics.accuracy.WithLabelValues("after").Set(report.After.Accuracy)
 	}

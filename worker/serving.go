@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nexus-continuum/nexus/job"
@@ -21,6 +22,8 @@ type served struct {
 	// breaker is this model's own: when it opens within the trial, the model is
 	// taken back, and the one before it serves with a breaker that is closed.
 	breaker *breaker
+	// failed are the queries that it failed at last.
+	failed *atomic.Pointer[[]model.Query]
 	// former is what served before, kept as long as this one is on trial.
 	former *served
 }
@@ -33,7 +36,9 @@ const trial = time.Minute
 func (w *Worker) ask(queries []model.Query) (verdicts []model.Verdict, by *served, err error) {
 	by = w.served.Load()
 	err = by.breaker.Do(func() error {
-		verdicts, err = guarded(by.model, queries)
+		if verdicts, err = w.guarded(by.model, queries); err != nil {
+			by.failed.Store(&queries)
+		}
 		return err
 	})
 	return verdicts, by, err
@@ -50,7 +55,7 @@ func (w *Worker) adopt(m *model.Model, saved storage.Manifest) {
 
 // replace puts a model to work if old still serves.
 func (w *Worker) replace(old *served, m *model.Model, saved storage.Manifest) bool {
-	next := &served{model: w.tuned(m), checkpoint: saved.ID, at: w.opt.Now()}
+	next := &served{model: w.tuned(m), checkpoint: saved.ID, at: w.opt.Now(), failed: new(atomic.Pointer[[]model.Query])}
 	next.breaker = newBreaker("inference", w.opt.Log, w.opt.Now, func() { w.fallBack(saved.ID) }) //nolint:contextcheck // it outlives every request
 	if old != nil {
 		// One step back is enough, and a longer chain would keep old models alive.
@@ -73,24 +78,6 @@ func (w *Worker) tuned(m *model.Model) *model.Model {
 		return m
 	}
 	return out
-}
-
-// fallBack takes the model back that served before, when the answers of the one
-// from checkpoint failing began to fail within a minute of the swap. The
-// trainer's next checkpoint gets its chance.
-func (w *Worker) fallBack(failing string) {
-	bad := w.served.Load()
-	if bad == nil || bad.checkpoint != failing || bad.former == nil || w.opt.Now().Sub(bad.at) > trial {
-		return
-	}
-	good := *bad.former
-	good.at = w.opt.Now()
-	if w.served.CompareAndSwap(bad, &good) {
-		w.rejected.Store(&bad.checkpoint)
-		w.metrics.rollbacks.Inc()
-		w.unloaded.Store(&unloaded{bad.checkpoint, "it failed in service"})
-		w.opt.Log.Error("a new model keeps failing; the one before it serves again", "failing", bad.checkpoint, "serving", good.checkpoint)
-	}
 }
 
 // Relieve lets the model go that served before, once the present one has stood
@@ -149,7 +136,7 @@ func (w *Worker) open(manifest storage.Manifest, parts []storage.Part) (*model.M
 	if err != nil {
 		return nil, err
 	}
-	if err := tryOut(m); err != nil {
+	if err := w.tryOut(m); err != nil {
 		return nil, fmt.Errorf("try checkpoint %s: %w", manifest.ID, err)
 	}
 	return m, nil
@@ -157,10 +144,10 @@ func (w *Worker) open(manifest storage.Manifest, parts []storage.Part) (*model.M
 
 // tryOut asks a model for something that it was taught: it must not fail, and
 // must give what was taught.
-func tryOut(m *model.Model) error {
+func (w *Worker) tryOut(m *model.Model) error {
 	lessons, _ := m.Lessons("", "", 4)
 	for _, l := range lessons {
-		v, err := guarded(m, []model.Query{{Prompt: l.Prompt, Topic: l.Topic}})
+		v, err := w.guarded(m, []model.Query{{Prompt: l.Prompt, Topic: l.Topic}})
 		if err != nil {
 			return err
 		}

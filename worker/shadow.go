@@ -107,7 +107,7 @@ func (w *Worker) compare(p shadowed) {
 		return
 	}
 	began := time.Now()
-	verdicts, err := guarded(m.model, []model.Query{p.query})
+	verdicts, err := w.guarded(m.model, []model.Query{p.query})
 	took := time.Since(began)
 	s.mu.Lock()
 	defer s.mu.Unlock()

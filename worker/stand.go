@@ -52,7 +52,7 @@ func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) e
 		Checkpoints: w.opt.Checkpoints, Datasets: w.opt.Datasets, Governor: w.opt.Governor,
 		Storage: w.breakers.storage, Learning: w.breakers.learning,
 		Control: w.control.now, Live: w.live, Late: w.opt.Late,
-		Model: w.opt.Model, Learn: w.metrics.watch(w.opt.learn), Succeed: w.metrics.watchHeirs(succeed), Adopt: w.adoptLogged, Announce: w.announce,
+		Model: w.opt.Model, Learn: w.metrics.watch(w.opt.Learn), Succeed: w.metrics.watchHeirs(succeed), Adopt: w.adoptLogged, Announce: w.announce, Failed: w.metrics.failedSteps,
 		Fence: token, CPU: w.trainingCPU, Now: w.opt.Now, Log: w.opt.Log,
 	})
 	if err := t.Start(ctx); err != nil {

@@ -36,6 +36,12 @@ type Queue interface {
 	LogInteractions(ctx context.Context, batch []job.Interaction) error
 }
 
+// Checkpoints is where models are kept; *storage.Checkpoints is one.
+type Checkpoints interface {
+	trainer.Checkpoints
+	TakeBack(ctx context.Context, failing, good, why string) (bool, error)
+}
+
 // Control is the record of what operators told the cluster;
 // *storage.ControlRecord is one.
 type Control interface {
@@ -56,7 +62,7 @@ type Governor interface {
 // Options of a Worker. Those without a default are required.
 type Options struct {
 	Queue       Queue
-	Checkpoints trainer.Checkpoints
+	Checkpoints Checkpoints
 	Datasets    trainer.Datasets
 	Control     Control
 	Governor    Governor
@@ -84,8 +90,10 @@ type Options struct {
 	Now        func() time.Time
 	Log        *slog.Logger
 
-	// learn stands in for the model's own learner in tests.
-	learn func(m *model.Model, fresh []string, seed uint64, yield func()) (trainer.Learner, error)
+	// Learn and Ask stand in for the model's own, so that tests can have learning
+	// and answering fail; nil is the model's.
+	Learn func(m *model.Model, fresh []string, seed uint64, yield func()) (trainer.Learner, error)
+	Ask   func(m *model.Model, queries []model.Query) []model.Verdict
 }
 
 // Worker serves prompts and, at times, trains.
@@ -102,6 +110,7 @@ type Worker struct {
 	served   atomic.Pointer[served]
 	trainer  atomic.Pointer[trainer.Trainer] // nil while another process trains
 	rejected atomic.Pointer[string]          // checkpoint that failed in service
+	retreat  atomic.Pointer[retreat]         // from it, to be made durable
 	unloaded atomic.Pointer[unloaded]        // head whose load failed, told once
 	looks    chan struct{}                   // latched: look at the head now
 
@@ -122,8 +131,11 @@ func New(opt Options) (*Worker, error) {
 	if opt.Slots == 0 {
 		opt.Slots = runtime.GOMAXPROCS(0)
 	}
-	if opt.learn == nil {
-		opt.learn = learn
+	if opt.Learn == nil {
+		opt.Learn = learn
+	}
+	if opt.Ask == nil {
+		opt.Ask = (*model.Model).Ask
 	}
 	if opt.Now == nil {
 		opt.Now = time.Now

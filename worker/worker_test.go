@@ -297,7 +297,7 @@ func TestCancelOfARunningTrainJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t, ladder.Embedded)
 	s := newSlowSteps(b.T)
-	b.worker(func(o *Options) { o.learn = s.learn })
+	b.worker(func(o *Options) { o.Learn = s.learn })
 	id := b.teach(lessons(20)...)
 	<-s.begun
 	began := time.Now()
@@ -319,7 +319,7 @@ func TestCancelOfARunningTrainJob(t *testing.T) {
 func TestServingGoesOnAndAStoppedTrainerHandsBack(t *testing.T) {
 	eachRung(t, func(b *bundle) {
 		s := newSlowSteps(b.T)
-		first := b.worker(func(o *Options) { o.learn = s.learn })
+		first := b.worker(func(o *Options) { o.Learn = s.learn })
 		id := b.teach(lessons(20)...)
 		<-s.begun
 		if a := b.ask("lesson number 7"); a.Response != "answer 7" {
@@ -354,7 +354,7 @@ func TestServingGoesOnAndAStoppedTrainerHandsBack(t *testing.T) {
 		quick := newSlowSteps(b.T)
 		quick.total = 3
 		close(quick.step)
-		b.worker(func(o *Options) { o.learn = quick.learn })
+		b.worker(func(o *Options) { o.Learn = quick.learn })
 		if got := b.ends(id); got.LessonsTaken != 20 || got.Steps != 3 {
 			b.Errorf("result %+v", got)
 		}

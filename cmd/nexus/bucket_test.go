@@ -128,9 +128,18 @@ type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errors.New("cut on purpose") }
 
+// issues is what the health says is wrong, a line each.
+func (p *process) issues() string {
+	p.t.Helper()
+	var status struct{ Health struct{ Issues []string } }
+	p.call("GET", "/api/status", nil, &status)
+	return strings.Join(status.Health.Issues, "\n")
+}
+
 // TestBucketFaults: whatever the S3 server does, prompts are answered and lessons
 // are taken; when it is well again everything reaches it by itself, and a host
-// that has nothing but the bucket knows all that was taught meanwhile.
+// that has nothing but the bucket knows all that was taught meanwhile. The
+// health names each fault while it lasts, and no longer.
 func TestBucketFaults(t *testing.T) {
 	t.Parallel()
 	g := startGateway(t)
@@ -145,30 +154,31 @@ func TestBucketFaults(t *testing.T) {
 	bucket := filepath.Join(g.folder, "nexus")
 	for _, f := range []struct {
 		name  string
+		says  string // by the health, while it lasts
 		fault *bucketFault
 		begin func() error
 		end   func() error
 	}{
-		{name: "429", fault: refuseWith(http.StatusTooManyRequests, "TooManyRequests")},
-		{name: "500", fault: refuseWith(http.StatusInternalServerError, "InternalError")},
-		{name: "slow", fault: &bucketFault{before: func(_ http.ResponseWriter, r *http.Request) bool {
+		{name: "429", says: "TooManyRequests", fault: refuseWith(http.StatusTooManyRequests, "TooManyRequests")},
+		{name: "500", says: "InternalError", fault: refuseWith(http.StatusInternalServerError, "InternalError")},
+		{name: "slow", says: "no answer in", fault: &bucketFault{before: func(_ http.ResponseWriter, r *http.Request) bool {
 			select {
 			case <-held:
 			case <-r.Context().Done():
 			}
 			return false
 		}}, end: func() error { close(held); return nil }},
-		{name: "cut mid-body", fault: spoil(func(b []byte) io.Reader { return io.MultiReader(bytes.NewReader(b[:len(b)/2]), failing{}) })},
-		{name: "wrong bytes", fault: spoil(func(b []byte) io.Reader {
+		{name: "cut mid-body", says: "Connection closed", fault: spoil(func(b []byte) io.Reader { return io.MultiReader(bytes.NewReader(b[:len(b)/2]), failing{}) })},
+		{name: "wrong bytes", says: "damaged", fault: spoil(func(b []byte) io.Reader {
 			if len(b) > 0 {
 				b[len(b)/2] ^= 4
 			}
 			return bytes.NewReader(b)
 		})},
-		{name: "credentials expired", fault: refuseWith(http.StatusForbidden, "ExpiredToken")},
-		{name: "clock skew", fault: refuseWith(http.StatusForbidden, "RequestTimeTooSkewed")},
+		{name: "credentials expired", says: "ExpiredToken", fault: refuseWith(http.StatusForbidden, "ExpiredToken")},
+		{name: "clock skew", says: "RequestTimeTooSkewed", fault: refuseWith(http.StatusForbidden, "RequestTimeTooSkewed")},
 		{
-			name: "bucket missing", fault: &bucketFault{},
+			name: "bucket missing", says: "NoSuchBucket", fault: &bucketFault{},
 			begin: func() error { return os.Rename(bucket, bucket+".away") },
 			end: func() error {
 				// The service may make it anew; what it put there stays.
@@ -196,12 +206,21 @@ func TestBucketFaults(t *testing.T) {
 				t.Errorf("%s: %q: %+v", f.name, l.Prompt, a)
 			}
 		}
+		said := ""
+		p.eventually(60*time.Second, "the health names "+f.name, func() bool {
+			said = p.issues()
+			return strings.Contains(said, "the bucket ")
+		})
+		if !strings.Contains(said, f.says) {
+			t.Errorf("%s: the health says %q", f.name, said)
+		}
 		g.fault.Store(nil)
 		if f.end != nil {
 			if err := f.end(); err != nil {
 				t.Fatal(err)
 			}
 		}
+		p.eventually(2*time.Minute, "the health forgets "+f.name, func() bool { return !strings.Contains(p.issues(), "the bucket ") })
 	}
 	p.eventually(2*time.Minute, "everything is in the bucket", func() bool {
 		var status struct {

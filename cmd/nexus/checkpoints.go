@@ -17,7 +17,7 @@ type checkpointsCmd struct {
 
 // Help is shown by nexus checkpoints --help.
 func (checkpointsCmd) Help() string {
-	return `Lists what lies in the data folder or bucket, newest first, whether a server runs or not; * marks the one that is served. ` +
+	return `Lists what lies in the data folder or bucket, newest first, whether a server runs or not; * marks the one that is served, ! one that was taken back since it failed in service. ` +
 		`It reads manifests only: nexus verify tells whether what they name is whole.`
 }
 
@@ -34,6 +34,7 @@ type shownCheckpoint struct {
 	Datasets     int             `json:"datasets"`
 	SizeBytes    int64           `json:"size_bytes"`
 	Figures      json.RawMessage `json:"figures"`
+	Failing      string          `json:"failing,omitempty"`
 }
 
 // Run lists the checkpoints.
@@ -54,12 +55,17 @@ func (c checkpointsCmd) Run(ctx context.Context, rt *runtime) error {
 	if err != nil {
 		log.Warn("which checkpoint is served cannot be read", "error", err)
 	}
+	registry, err := shelf.Registry(ctx)
+	if err != nil {
+		log.Warn("what is known of the checkpoints cannot be read", "error", err)
+	}
 	list := make([]shownCheckpoint, 0, len(manifests))
 	for _, m := range manifests {
 		list = append(list, shownCheckpoint{
 			ID: m.ID, Parent: m.Parent, Head: m.ID == head.Checkpoint, CreatedAt: m.CreatedAt, Why: m.Meta.Why,
 			Architecture: m.Meta.Architecture, Size: m.Meta.Size,
 			Lessons: m.Meta.Lessons, Datasets: m.Datasets, SizeBytes: m.StoredBytes(), Figures: m.Meta.Figures,
+			Failing: registry.Failing[m.ID].Why,
 		})
 	}
 	if c.JSON {
@@ -73,6 +79,9 @@ func (c checkpointsCmd) Run(ctx context.Context, rt *runtime) error {
 		mark := " "
 		if s.Head {
 			mark = "*"
+		}
+		if s.Failing != "" {
+			mark, s.Why = "!", s.Why+"; taken back: "+s.Failing
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s %s\t%s\n", mark, s.ID, s.CreatedAt.UTC().Format(time.DateTime),
 			s.Lessons, s.Datasets, inBytes(s.SizeBytes), s.Architecture, s.Size, s.Why)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,6 +62,20 @@ func (p *process) answers(limit time.Duration, prompt, response string) {
 	})
 }
 
+// saysOfStorage waits until the health names a fault of the storage.
+func (p *process) saysOfStorage(words ...string) {
+	p.t.Helper()
+	p.eventually(30*time.Second, "the health says why the storage takes no writes", func() bool {
+		said := p.issues()
+		return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(said, w) })
+	})
+}
+
+func (p *process) saysNothingOfStorage() {
+	p.t.Helper()
+	p.eventually(60*time.Second, "the health says nothing of the storage any more", func() bool { return !strings.Contains(p.issues(), "storage") })
+}
+
 // fill leaves no byte on the disk of a folder.
 func fill(t *testing.T, folder string) (filler string) {
 	t.Helper()
@@ -104,11 +119,13 @@ func TestFullDisk(t *testing.T) {
 	if detail := p.refusedToTeach("Where is the broom?"); !strings.Contains(detail, "full") {
 		t.Errorf("the refusal does not say why: %q", detail)
 	}
+	p.saysOfStorage("takes no writes", "full")
 
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
 	p.teachesAgain("Where is the bucket?", "Beside the door.")
+	p.saysNothingOfStorage()
 	p.kill()
 	p = start(t, dir, []string{"serve"})
 	p.answers(60*time.Second, "Where is the mop?", "In the cupboard.")
@@ -135,9 +152,12 @@ func TestReadOnlyFolder(t *testing.T) {
 		t.Errorf("the refusal does not say why: %q", detail)
 	}
 	p.answers(10*time.Second, "where is the mop", "In the cupboard.")
+	p.saysOfStorage("takes no writes", "read-only")
 	p.stop()
 	p = start(t, dir, []string{"serve"})
 	p.answers(10*time.Second, "where is the mop", "In the cupboard.")
+	p.saysOfStorage("takes no writes", "read-only")
 	remount(0)
 	p.teachesAgain("Where is the bucket?", "Beside the door.")
+	p.saysNothingOfStorage()
 }

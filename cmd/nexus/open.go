@@ -142,6 +142,11 @@ func (s *shared) openStore(ctx context.Context, h *house, roles roleSet) error {
 	}
 	h.add("storage folder", stopFunc(func(context.Context) error { release(); return nil }))
 	h.started++
+	if !s.unobserved {
+		watch := &folderWatch{probe: d.Probe, log: s.log}
+		s.recorder.Fill(watch.fill)
+		h.add("look at the storage folder", watch)
+	}
 	s.store, s.where = d, s.settings.storageDir()
 	if s.settings.S3Endpoint != "" {
 		if err := s.openMirror(ctx, h, d, roles); err != nil {

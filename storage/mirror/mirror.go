@@ -114,6 +114,7 @@ type Store struct {
 	busy     map[string]bool // keys that a Put is uploading
 	state    State
 	failed   string // the last fault, to say each once
+	doubts   map[string]doubt
 
 	life   sync.Mutex
 	cancel context.CancelFunc
@@ -125,7 +126,7 @@ func New(local, remote storage.Store, opt Options) *Store {
 	opt.fill()
 	s := &Store{
 		local: local, remote: &patient{Store: remote, patience: 5 * opt.Patience}, opt: opt,
-		kick: make(chan struct{}, 1), busy: map[string]bool{}, index: map[string]storage.Info{},
+		kick: make(chan struct{}, 1), busy: map[string]bool{}, index: map[string]storage.Info{}, doubts: map[string]doubt{},
 		state: State{Bucket: remote.String()},
 	}
 	o := storage.Options{Grace: opt.Grace, Log: opt.Log, Now: opt.Now}

@@ -3,6 +3,7 @@ package mirror
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,6 +85,9 @@ func (s *Store) trySync(ctx context.Context, key string) error {
 		return err
 	}
 	there, err := read(ctx, s.remote, key)
+	if err == nil {
+		err = s.believe(key, there)
+	}
 	if err != nil {
 		return err
 	}
@@ -107,6 +111,41 @@ func (s *Store) trySync(ctx context.Context, key string) error {
 	}
 	s.opt.Log.Warn("a record was changed here and in the bucket; the bucket's holds", "record", key)
 	return s.pull(ctx, key, here, there)
+}
+
+// doubt is a record of the bucket that came damaged, and since when it does so
+// in the same way.
+type doubt struct {
+	sum   [sha256.Size]byte
+	since time.Time
+}
+
+// condemnAfter is how long a record must come damaged in the same way before it
+// counts as damaged in the bucket.
+const condemnAfter = 30 * time.Second
+
+// believe keeps what was damaged on its way from the bucket from taking the
+// place of a good record here: it is ErrCorrupt. What lies damaged in the bucket
+// is taken over in the end, to be set aside and mended like any other.
+func (s *Store) believe(key string, there content) error {
+	var err error
+	if !there.absent() {
+		err = storage.VerifyObject(key, bytes.NewReader(there.bytes))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !errors.Is(err, storage.ErrCorrupt) {
+		delete(s.doubts, key)
+		return nil
+	}
+	sum, now := sha256.Sum256(there.bytes), s.opt.Now()
+	if d, ok := s.doubts[key]; !ok || d.sum != sum {
+		s.doubts[key] = doubt{sum, now}
+	}
+	if now.Sub(s.doubts[key].since) >= condemnAfter {
+		return nil
+	}
+	return fmt.Errorf("read %s in the bucket: %w", key, err)
 }
 
 // emptied begins anew with a bucket that has lost its head: everything in the

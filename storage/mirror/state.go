@@ -98,6 +98,10 @@ func (s *Store) pending(ctx context.Context) (n int, since time.Time) {
 	// A folder that cannot be read is told of by whoever needs it.
 	marks, _ := s.local.List(ctx, outbox)
 	for _, m := range marks {
+		// A mark without its object is that of a writer that was killed: nothing waits.
+		if _, err := s.local.Stat(ctx, strings.TrimPrefix(m.Key, outbox)); errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
 		older(m.ModTime)
 	}
 	for _, key := range []string{headKey, controlKey, registryKey} {

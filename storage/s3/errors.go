@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/minio/minio-go/v7"
 
@@ -18,9 +19,19 @@ func (s *Store) fail(tried, key string, err error) error {
 		where = s.join(key)
 	}
 	if kind := kindOf(err); kind != nil {
-		return fmt.Errorf("%s %s: %w: %w", tried, where, kind, err)
+		return fmt.Errorf("%s %s: %w: %s%w", tried, where, kind, codeOf(err), err)
 	}
 	return fmt.Errorf("%s %s: %w", tried, where, err)
+}
+
+// codeOf is the server's own word for what is wrong, which its sentence often
+// lacks, and which tells a busy server from an ill one and a clock from a key.
+func codeOf(err error) string {
+	answer := minio.ToErrorResponse(err)
+	if answer.Code == "" || strings.Contains(err.Error(), answer.Code) {
+		return ""
+	}
+	return fmt.Sprintf("%s (%d): ", answer.Code, answer.StatusCode)
 }
 
 func kindOf(err error) error {

@@ -230,6 +230,9 @@ func (a *actor) giveUp(why string, after time.Duration) {
 // failed ends a session that could not go on. The lessons stay in memory.
 func (a *actor) failed(s *session, err error) {
 	a.opt.Log.Error("consolidation failed; the lessons answer from memory", "error", err)
+	if a.opt.Failed != nil {
+		a.opt.Failed()
+	}
 	for _, r := range s.jobs {
 		r.end(job.Trained{}, queue.Retryable(err))
 	}

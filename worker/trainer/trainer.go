@@ -100,6 +100,8 @@ type Options struct {
 	Succeed func(m *model.Model, cfg model.Config, seed uint64, yield func()) (Learner, error)
 	// Adopt puts a saved model to work in this process.
 	Adopt func(m *model.Model, saved storage.Manifest)
+	// Failed, if not nil, is told when gradient steps ended with an error.
+	Failed func()
 	// Announce tells the other processes of a checkpoint.
 	Announce func(ctx context.Context, checkpoint string)
 	// Fence is the lease's fencing token.

@@ -1,0 +1,78 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// retreat is a model that was taken back in this process and is to be taken
+// back for good: else the next start would serve it again.
+type retreat struct {
+	failing, good string // checkpoints
+	model         *model.Model
+	queries       []model.Query // at which the failing one failed last
+}
+
+// fallBack takes the model back that served before, when the answers of the one
+// from checkpoint failing began to fail within a minute of the swap. The
+// trainer's next checkpoint gets its chance.
+func (w *Worker) fallBack(failing string) {
+	bad := w.served.Load()
+	if bad == nil || bad.checkpoint != failing || bad.former == nil || w.opt.Now().Sub(bad.at) > trial {
+		return
+	}
+	good := *bad.former
+	good.at = w.opt.Now()
+	if !w.served.CompareAndSwap(bad, &good) {
+		return
+	}
+	w.rejected.Store(&bad.checkpoint)
+	w.metrics.rollbacks.Inc()
+	w.unloaded.Store(&unloaded{bad.checkpoint, "it failed in service"})
+	w.opt.Log.Error("a new model keeps failing; the one before it serves again", "failing", bad.checkpoint, "serving", good.checkpoint)
+	r := &retreat{failing: bad.checkpoint, good: good.checkpoint, model: good.model}
+	if q := bad.failed.Load(); q != nil {
+		r.queries = *q
+	}
+	// This is called from within a breaker: the storage has to wait.
+	w.retreat.Store(r)
+	w.Look()
+}
+
+// takeBack makes a retreat durable and cluster-wide, and tries again at the
+// next look while the storage is away.
+func (w *Worker) takeBack(ctx context.Context) {
+	r := w.retreat.Load()
+	if r == nil {
+		return
+	}
+	if r.good == "" {
+		w.retreat.CompareAndSwap(r, nil) // there is nothing to go back to
+		return
+	}
+	if _, err := w.guarded(r.model, r.queries); err != nil {
+		// The prompts are at fault, and whoever sends them must not have a say in
+		// which checkpoint is served.
+		w.retreat.CompareAndSwap(r, nil)
+		w.opt.Log.Warn("the model before it fails at the same prompts; the head stays where it is", "head", r.failing, "serving", r.good, "error", err)
+		return
+	}
+	moved, err := w.opt.Checkpoints.TakeBack(ctx, r.failing, r.good, fmt.Sprintf("it failed %d times within a minute of its swap", breakerFailures))
+	switch {
+	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrCorrupt):
+		w.opt.Log.Error("the head cannot be moved back from a checkpoint that fails in service", "failing", r.failing, "to", r.good, "error", err)
+	case err != nil:
+		w.opt.Log.Debug("the head cannot be moved back yet", "error", err)
+		return
+	case moved:
+		w.opt.Log.Warn("the head was moved back from a checkpoint that fails in service", "failing", r.failing, "head", r.good)
+		// From now on whoever promotes it again means it.
+		w.rejected.Store(nil)
+		w.announce(ctx, r.good)
+	}
+	w.retreat.CompareAndSwap(r, nil)
+}
