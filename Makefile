@@ -15,7 +15,7 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-torch bench-jobs bench-strain bench-checkpoints chaos sim swaps kills fuzz generate vuln image clean
+.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-torch bench-jobs bench-strain bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ swaps: ## swap the model SWAPS times under traffic: no failed request, no growth
 
 kills: ## kill processes that save, upload and collect garbage in a real S3 server KILLS times (needs versitygw)
 	$(GO) test ./storage/mirror -run TestKilledOverABucket -v -mirror.kills $(KILLS) -timeout 60m
+
+truncate: ## cut the parts of a real model's checkpoint at every byte, and load each time
+	$(GO) test ./worker -run TestEveryTruncation -v -truncate.every 1 -timeout 60m
 
 bench-strain: build ## measure what callers notice of training and of overload
 	$(GO) run ./bench -only strain

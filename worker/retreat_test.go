@@ -61,7 +61,7 @@ func TestARetreatOutlastsARestart(t *testing.T) {
 		})
 		b.end(w)
 
-		w = b.worker(broken)
+		b.worker(broken)
 		if a := b.ask("crash"); *a.Checkpoint != good.Checkpoint {
 			b.Errorf("after a restart %s answers, want %s", *a.Checkpoint, good.Checkpoint)
 		}
