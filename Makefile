@@ -53,7 +53,8 @@ bench-once: ## run every Go benchmark once, so that none rots
 bench-model: ## measure the model; NEXUS_BENCH_DATA names the folder with clinc150/
 	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/"; exit 2; }
 	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model -run '^$$' -bench 'CLINC150' -benchtime 1x -timeout 120m -clinc.seeds $(SEEDS)
-	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/... -run '^$$' -bench 'Continual|Untrained|Paraphrase' -benchtime 1x -timeout 120m
+	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/... -run '^$$' -bench 'Continual|Untrained|Paraphrase|Solver|Iteration' -benchtime 1x -timeout 120m
+	$(GO) test ./model -run '^$$' -bench 'Job$$' -benchtime 1x -timeout 60m -v -cost.known 50000
 	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/learn -run '^$$' -bench 'CLINC/(five|ten|full)/(flowing|mean)/(small|base)' -benchtime 1x -timeout 120m -clinc.base -clinc.seeds $(SEEDS)
 
 bench-torch: ## set training and one prompt beside PyTorch on one core (needs python3-torch and libopenblas0, for this only)
