@@ -26,7 +26,7 @@ func training(ctx context.Context, o options) (rows []row, err error) {
 	var idle, busy []time.Duration
 	each := len(lessons) / trainingRounds
 	for i := range trainingRounds {
-		rest, err := s.latencies(ctx, lessons[:200], 3000)
+		rest, err := s.latencies(ctx, lessons[:200], 1000)
 		if err != nil {
 			return nil, err
 		}
