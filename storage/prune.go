@@ -62,7 +62,16 @@ func (c *Checkpoints) Prune(ctx context.Context, keep Retention) (Pruned, error)
 		if err := c.store.Delete(ctx, key); err != nil {
 			return done, fmt.Errorf("delete checkpoint %s: %w", m.ID, err)
 		}
-		done.Checkpoints = append(done.Checkpoints, m.ID)
+		// A promotion may also have come between that look and the deletion.
+		if head, _, err = c.currentHead(ctx); err == nil && m.ID == head.Checkpoint {
+			err = c.restore(ctx, m)
+		}
+		if err != nil {
+			return done, fmt.Errorf("look whether checkpoint %s was promoted while it was deleted: %w", m.ID, err)
+		}
+		if m.ID != head.Checkpoint {
+			done.Checkpoints = append(done.Checkpoints, m.ID)
+		}
 	}
 	return done, nil
 }

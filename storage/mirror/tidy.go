@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ func (s *Store) tidy(ctx context.Context) error {
 			index[key] = i // uploaded while the list was read
 		}
 	}
-	s.index, s.listed = index, began
+	s.index, s.listed = maps.Clone(index), began // this one is read below without the lock
 	s.mu.Unlock()
 
 	marks := make(map[string]bool)
@@ -47,11 +48,22 @@ func (s *Store) tidy(ctx context.Context) error {
 			marks[key] = true
 		}
 	}
+	head, err := s.here.Head(ctx)
+	if err != nil && !errors.Is(err, storage.ErrCorrupt) {
+		return err
+	}
 	var kept []storage.Info
 	var gone []string // checkpoints that were pruned in the bucket
 	for _, i := range here {
 		_, inBucket := index[i.Key]
 		switch {
+		case isManifest(i.Key) && !marks[i.Key] && !inBucket && manifestID(i.Key) == head.Checkpoint:
+			// It was pruned there in the moment in which it was promoted.
+			if err := s.mark(ctx, i.Key); err != nil {
+				return err
+			}
+			s.Kick()
+			kept = append(kept, i)
 		case isManifest(i.Key) && !marks[i.Key] && !inBucket:
 			gone = append(gone, manifestID(i.Key))
 		case strings.HasPrefix(i.Key, datasetsPrefix) && !marks[i.Key] && !inBucket:
