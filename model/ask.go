@@ -117,7 +117,7 @@ func (m *Model) look(queries []Query, s *scratch) {
 	s.queries = s.queries[:0]
 	for i, q := range queries {
 		h := m.encodeInto(q.Prompt, i, s)
-		s.queries = append(s.queries, memory.Query{Vector: h, Form: &s.forms[i], Topic: q.Topic})
+		s.queries = append(s.queries, memory.Query{Vector: h, Form: &s.forms[i], Topic: q.Topic, Words: m.words})
 	}
 	m.store.Search(s.queries, s.found, &s.memory)
 }

@@ -106,7 +106,7 @@ func (j *judging) elsewhere(prompt string, s *scratch) {
 // seen asks one prompt; ok is false where the gate has no part in the answer.
 func (m *Model) seen(prompt string, q memory.Query, s *scratch) (r gate.Record, ok bool) {
 	m.encodeInto(prompt, 0, s)
-	q.Vector, q.Form = s.vectors[:m.encoder.Dim()], &s.forms[0]
+	q.Vector, q.Form, q.Words = s.vectors[:m.encoder.Dim()], &s.forms[0], m.words
 	s.queries = append(s.queries[:0], q)
 	if _, how := m.store.Repeated(&s.queries[0], &s.memory); how != memory.NoRepeat {
 		return r, false

@@ -60,7 +60,7 @@ func (m *Model) judgement(j *Judgement, s *scratch) (r gate.Record, ok bool) {
 	if j.Reason == job.ReasonTaughtRefusal || j.Reason == job.ReasonNotConverged {
 		return r, false
 	}
-	q := memory.Query{Vector: m.encodeInto(j.Prompt, 0, s), Form: &s.forms[0]}
+	q := memory.Query{Vector: m.encodeInto(j.Prompt, 0, s), Form: &s.forms[0], Words: m.words}
 	if j.Response == nil {
 		q.Topic = j.Topic // of an answer it is that of the lesson, not of the question
 	}

@@ -42,7 +42,7 @@ func TestGeneralKnowledge(t *testing.T) {
 	}
 	lessons := pack(t)
 	m, _ = m.Memorise(lessons)
-	t.Run("from memory alone", func(t *testing.T) { promise(t, m) })
+	t.Run("from memory alone", func(t *testing.T) { promise(t, m, 0.8) })
 	yields := 0
 	next, report := learned(t, m, LearnOptions{Fresh: idsOf(lessons), Seed: 1, Yield: func() { yields++ }})
 	if !report.Promoted || !next.Info().Trained || !next.Info().Calibrated {
@@ -51,7 +51,7 @@ func TestGeneralKnowledge(t *testing.T) {
 	if report.After.Accuracy < report.Before.Accuracy || report.Steps == 0 || yields == 0 {
 		t.Errorf("report %+v after %d yields", report, yields)
 	}
-	t.Run("after learning", func(t *testing.T) { promise(t, next) })
+	t.Run("after learning", func(t *testing.T) { promise(t, next, 0.85) })
 	again, err := Open(Config{}, next.Parts())
 	if err != nil {
 		t.Fatalf("reopen: %v", err)
@@ -61,7 +61,9 @@ func TestGeneralKnowledge(t *testing.T) {
 	}
 }
 
-func promise(t *testing.T, m *Model) {
+// promise asks for what was promised of a pack: at least a share of its held-out
+// phrasings answered, nearly all of them right, and the rest of the world refused.
+func promise(t *testing.T, m *Model, least float64) {
 	heldOut, err := topictest.Heldout()
 	if err != nil {
 		t.Fatal(err)
@@ -75,8 +77,8 @@ func promise(t *testing.T, m *Model) {
 			}
 		}
 	}
-	if share := answered / float64(len(heldOut)); share < 0.85 || right/answered < 0.97 {
-		t.Errorf("%.3f of %d held-out phrasings answered, %.3f of them right; want at least 0.85 and 0.97", share, len(heldOut), right/answered)
+	if share := answered / float64(len(heldOut)); share < least || right/answered < 0.97 {
+		t.Errorf("%.3f of %d held-out phrasings answered, %.3f of them right; want at least %.2f and 0.97", share, len(heldOut), right/answered, least)
 	}
 	for name, read := range map[string]func() ([]topictest.Foreign, error){"foreign prompts": topictest.ForeignPrompts, "unknown entities": topictest.UnknownEntities} {
 		prompts, err := read()

@@ -36,6 +36,7 @@ type Model struct {
 	began   string // digest of the base that the weights began from; empty for none
 	trained bool   // weights are not those that Seed and Base give
 	encoder encoder.Encoder
+	words   *words // as encoder sees them
 	// certificate of trained flowing weights; nil for others
 	certificate *flow.Certificate
 	store       *memory.Store
@@ -79,7 +80,7 @@ func (m *Model) withWeights(w encoder.Weights, trained bool) (*Model, error) {
 		return nil, fmt.Errorf("pack weights: %w", err)
 	}
 	out := *m
-	out.weights, out.trained, out.encoder, out.certificate = w, trained, e, nil
+	out.weights, out.trained, out.encoder, out.words, out.certificate = w, trained, e, newWords(e), nil
 	if flows, ok := w.(*flow.Weights); ok && trained {
 		c := flows.Certify()
 		out.certificate = &c

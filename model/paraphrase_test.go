@@ -17,9 +17,12 @@ type paraphrased struct {
 
 // paraphrases are questions to help desks, written for this test: nothing of
 // them is in the text that the bases were made from.
-func paraphrases(t testing.TB) (out []paraphrased) {
+func paraphrases(t testing.TB) []paraphrased { return phrasings(t, "testdata/paraphrase.txt") }
+
+// phrasings reads a prompt and three paraphrases a line.
+func phrasings(t testing.TB, file string) (out []paraphrased) {
 	t.Helper()
-	raw, err := os.ReadFile("testdata/paraphrase.txt")
+	raw, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,8 @@ func fill(l *gate.Look, f *memory.Found, info encoder.Info) {
 			gate.Best: float64(c.Best), gate.Mean: float64(c.Mean),
 			gate.Cover: float64(c.Cover), gate.Missing: float64(c.Missing),
 			gate.Back: float64(c.Back), gate.Core: float64(c.Core),
+			gate.Sense: float64(c.Sense), gate.Echo: float64(c.Echo), gate.Lone: float64(c.Lone),
+			gate.Strange: float64(c.Strange), gate.Instead: float64(c.Instead), gate.Twin: float64(c.Twin),
 		})
 	}
 	var density, best float64
@@ -27,6 +29,14 @@ func fill(l *gate.Look, f *memory.Found, info encoder.Info) {
 		best = max(best, float64(n.Similarity))
 	}
 	l.Rest = [gate.Features - gate.Contrast]float64{
-		min(best-density, gate.MaxContrast), float64(f.Unknown), float64(info.Unknown), float64(info.Saturation),
+		min(best-density, gate.MaxContrast), float64(f.Unknown), one(f.Alien), float64(info.Unknown), float64(info.Saturation),
 	}
+}
+
+// one is 1 for true.
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }

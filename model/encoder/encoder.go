@@ -20,6 +20,10 @@ type Encoder interface {
 	Buckets() int
 	// NewScratch makes the working memory of one caller.
 	NewScratch() *Scratch
+	// Words writes the vectors of the words of p, each by itself, into s.X
+	// [T×d] and returns the share of their features that no training step
+	// touched. It allocates nothing.
+	Words(p *text.Prompt, s *Scratch) (unknown float32)
 	// Encode writes the unit vector of p into h [d]. A prompt without words
 	// has the zero vector, which is similar to nothing. It allocates nothing.
 	Encode(p *text.Prompt, h []float32, s *Scratch) Info

@@ -7,7 +7,7 @@ package gate
 import "math"
 
 // Candidate are the figures of one answer that may be right, by the features
-// Best to Core.
+// Best to Twin.
 type Candidate [Gap]float64
 
 // Look is what was seen of one prompt.
@@ -30,9 +30,16 @@ const (
 	Missing           // weight of the most telling word that it does not know
 	Back              // share of the nearest lesson's words that the prompt holds
 	Core              // share of what the answer's lessons have in common that the prompt holds
+	Sense             // Cover by meaning instead of by letters, times Lone
+	Echo              // Back by meaning, times Lone
+	Lone              // 1 for an answer of one lesson, 0 for one of many
+	Strange           // weight by itself of the most telling word that is like none of the nearest lesson, times Lone
+	Instead           // of an answer with few lessons: how far the prompt is the nearest with one telling word for another
+	Twin              // of an answer with few lessons: cosine of the nearest to that of another candidate
 	Gap               // log(1 + score less that of the second answer)
 	Contrast          // Best less the mean cosine of the nearest few lessons, at most MaxContrast
 	Unknown           // weight of the words that nobody taught
+	Alien             // 1 where a word is a name that neither language nor any lesson knows
 	Unseen            // share of features that no training step touched
 	Saturation        // mean of 1−z² over the equilibrium
 	Features
@@ -46,13 +53,14 @@ const MaxContrast = 0.2
 // candidate, 0 either way. A model that found otherwise in a few hundred
 // prompts would be wrong about all that are unlike them: gibberish is.
 var direction = [Features]float64{
-	Best: 1, Mean: 1, Cover: 1, Missing: -1, Back: 1, Core: 1, Gap: 1, Contrast: 1, Unknown: -1, Unseen: -1,
+	Best: 1, Mean: 1, Cover: 1, Missing: -1, Back: 1, Core: 1, Sense: 1, Echo: 1, Strange: -1, Instead: -1, Twin: -1,
+	Gap: 1, Contrast: 1, Unknown: -1, Alien: -1, Unseen: -1,
 }
 
 // nobody is the second answer where no better one is taught: what a prompt in
 // like words about something else would look like. Without it the only lesson
 // of a small memory would be beyond doubt.
-var nobody = Candidate{Best: 0.7, Mean: 0.7, Cover: 0.6, Missing: 0.3, Back: 0.5, Core: 0.5}
+var nobody = Candidate{Best: 0.7, Mean: 0.7, Cover: 0.6, Missing: 0.3, Back: 0.5, Core: 0.5, Sense: 0.7, Echo: 0.7, Strange: 0.5}
 
 // Evidence ranks the candidates of a look and collects what speaks for the
 // best; best is −1 if there is none.

@@ -39,16 +39,16 @@ const (
 // fit returns the monotone logistic model that explains the records best by
 // penalised maximum likelihood, pulled towards prior: with few records it says
 // what prior says. Weights keep to the direction of their feature. Without
-// records it is prior.
+// records it is prior. Foreign records count as foreignShare of all.
 //
 // The loss is convex and the bounds are on single weights, so going through
 // the weights one by one, each by a Newton step that is cut at its bound, ends
 // at the minimum (Tseng, 2001).
-func fit(records []seen, prior Logistic) Logistic {
+func fit(records []seen, prior Logistic, foreignShare float64) Logistic {
 	if len(records) == 0 {
 		return prior
 	}
-	f := fitting{records: records, scale: spread(records), logits: make([]float64, len(records)), foreign: foreignWeights(records)}
+	f := fitting{records: records, scale: spread(records), logits: make([]float64, len(records)), foreign: foreignWeights(records, foreignShare)}
 	f.w, f.prior = prior.vector(), prior.vector()
 	for i := range records {
 		f.logits[i] = prior.logit(&records[i].evidence)
@@ -109,8 +109,8 @@ const ForeignShare = 0.1
 // sortShare is how the sorts share in ForeignShare.
 var sortShare = [sorts]float64{LeftOut: 1, Swapped: 0.5, Elsewhere: 2}
 
-// foreignWeights makes foreign records count as ForeignShare of all.
-func foreignWeights(records []seen) (weights [sorts]float64) {
+// foreignWeights makes foreign records count as share of all.
+func foreignWeights(records []seen, share float64) (weights [sorts]float64) {
 	var n [sorts]float64
 	others, shares := 0.0, 0.0
 	for i := range records {
@@ -127,7 +127,7 @@ func foreignWeights(records []seen) (weights [sorts]float64) {
 	}
 	for s := range n {
 		if n[s] > 0 {
-			weights[s] = max(others, 1) * ForeignShare / (1 - ForeignShare) * sortShare[s] / shares / n[s]
+			weights[s] = max(others, 1) * share / (1 - share) * sortShare[s] / shares / n[s]
 		}
 	}
 	return weights
@@ -138,7 +138,7 @@ func foreignWeights(records []seen) (weights [sorts]float64) {
 // Which of two prompts has the more confidence stays as it was, so a threshold
 // parts the prompts as before, wherever the records come from.
 func (l Logistic) stretched(records []seen) Logistic {
-	foreign := foreignWeights(records)
+	foreign := foreignWeights(records, ForeignShare)
 	a, b := 1.0, 0.0
 	for range maxSweeps {
 		ga, gb := stretchRidge*(a-1), ridgeBias*b

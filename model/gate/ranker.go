@@ -8,12 +8,14 @@ import "math"
 type Ranker [Gap]float64
 
 // priorRanker is where a deployment's own ranker starts from: likeness decides,
-// until its lessons say that words do.
-var priorRanker = Ranker{Best: 10, Mean: 10, Cover: 2, Missing: -1, Core: 1}
+// until its lessons say that words do. What little is said by lonely lessons is
+// believed in part.
+var priorRanker = Ranker{Best: 10, Mean: 10, Cover: 2, Missing: -1, Core: 1, Sense: 3, Echo: 3}
 
-// standInRanker counts until there are enough lessons. It is between what
-// general_knowledge wants, where words tell much, and priorRanker.
-var standInRanker = Ranker{Best: 8, Mean: 9, Cover: 4, Missing: -3, Back: 0.7, Core: 2.5}
+// standInRanker counts until there are enough lessons: rounded from fits to
+// memories with one phrasing of an answer, with two and with many, of facts and
+// of help desks.
+var standInRanker = Ranker{Best: 2, Mean: 8, Cover: 2, Missing: -3, Back: 0.5, Core: 2, Sense: 7, Echo: 6, Lone: -1, Strange: -2}
 
 // Score is a log-odds, up to a constant.
 func (r *Ranker) Score(c *Candidate) float64 {

@@ -3,12 +3,14 @@ package gate
 import (
 	_ "embed"
 	"math"
+	"slices"
 )
 
 // standInTable is the calibration that counts while a deployment has not judged
-// enough prompts of its own: the lessons of general_knowledge, each left out in
-// turn and asked for, and foreign prompts of all sorts, by an untrained and by a
-// trained model. A test of package model writes it.
+// enough prompts of its own. It comes from memories of several makes, facts and
+// help desks, taught in one phrasing or in more, untrained and trained: each is
+// asked other phrasings and foreign prompts of all sorts. A test of package
+// model writes it.
 //
 // Layout, little-endian: the weights of the logistic model and its bias as
 // 64-bit floats; then for each judged prompt a 16-bit confidence, in steps of
@@ -46,11 +48,15 @@ func readStandIn(table string) (s standIn) {
 	return s
 }
 
-// MakeStandIn writes a table from judged prompts: half of them shape the
-// confidence, the others are the table.
-func MakeStandIn(records []Record) []byte {
-	shaping, checking := halves(records)
-	model := shape(standInRanker, shaping, records, Logistic{})
+// standInForeign is the share of foreign prompts in the order of the stand-in:
+// where nothing is known yet, as much as all else. How high its confidence is
+// goes by ForeignShare.
+const standInForeign = 0.5
+
+// MakeStandIn writes a table: some judged prompts shape the confidence, and the
+// others, which had no part in that, are the table.
+func MakeStandIn(shaping, checking []Record) []byte {
+	model := fit(standInRanker.see(shaping), Logistic{}, standInForeign).stretched(standInRanker.see(slices.Concat(shaping, checking)))
 	var out []byte
 	put := func(v uint64, size int) {
 		for range size {

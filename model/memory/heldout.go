@@ -54,7 +54,7 @@ const leastTelling = 0.2
 func (s *Store) Swapped(n uint32, sc *Scratch) string {
 	a := s.answers[s.answerOf(n)]
 	sc.other.Read(s.prompt(n))
-	least := max(2, coreShare*float32(len(a.lessons)))
+	least := max(float32(min(2, len(a.lessons))), coreShare*float32(len(a.lessons)))
 	at, most := -1, float32(0)
 	for t := range sc.other.Words() {
 		key := sc.other.Key(t)

@@ -26,6 +26,7 @@ type Query struct {
 	Vector []float32 // unit vector of the prompt
 	Form   *text.Form
 	Topic  string // narrows what may be found; empty for all
+	Words  Words  // of the encoder that made Vector; nil compares no meanings
 	// WithoutLesson and WithoutAnswer leave a lesson or a whole answer out, as
 	// if it had never been taught: 1 + its number, 0 for none. Calibration
 	// asks so.
@@ -49,6 +50,24 @@ type Candidate struct {
 	// Core is the share of the words that the answer's lessons have in common
 	// which the prompt holds; 1 where they have none in common.
 	Core float32
+	// Sense is Cover with each word matched to the one of the nearest lesson
+	// that comes nearest in meaning, and Echo is Back likewise. How the next
+	// phrasing of an answer will go is the less known the fewer there are, and
+	// the more a like meaning counts: both are multiplied by Lone, which is 1 for
+	// one lesson and falls with their square root to 0 at manyLessons.
+	Sense, Echo, Lone float32
+	// Strange, times Lone too, is the weight by itself, whatever was taught, of the most telling
+	// word of the prompt that is like none of the nearest lesson: all but 1
+	// where it asks for a thing of another name, and where it says next to nothing.
+	Strange float32
+	// Instead is high where the prompt is the nearest lesson with a telling word
+	// in the place of another: the share of words that are the same times the
+	// lesser weight of the two. It is 0 for answers with more than fewLessons.
+	Instead float32
+	// Twin is the cosine of the nearest lesson to that of another candidate:
+	// high where many things are asked for in one frame. It is 0 for answers
+	// with more than fewLessons.
+	Twin float32
 }
 
 // Neighbour is a lesson near the prompt.
@@ -59,11 +78,14 @@ type Neighbour struct {
 
 // Found is what Search found for one query. Its slices are reused.
 type Found struct {
-	Candidates []Candidate // the promising ones first; those beyond Detailed lack Back and Core
+	Candidates []Candidate // the promising ones first; those beyond Detailed lack Back, Core and all after it
 	Near       []Neighbour // the nearest lessons, nearest first
 	// Unknown is the weight of the words that no lesson knows, in shares of
 	// all words of the prompt.
 	Unknown float32
+	// Alien says that the prompt, otherwise in words of common language, names
+	// something that neither language nor any lesson knows, and that is no slip.
+	Alien bool
 }
 
 // Scratch is the working memory of one caller of Search and Repeated.
@@ -78,6 +100,10 @@ type Scratch struct {
 	answers []uint32
 	mean    []float32
 	bytes   []byte
+	ours    []float32 // vectors of the words of the prompt
+	theirs  []float32 // and of a lesson
+	echo    []float32 // how near the prompt comes to each of those in meaning,
+	letters []float32 // and by letters
 }
 
 // wordWeight is one distinct word of the prompt.
@@ -85,7 +111,9 @@ type wordWeight struct {
 	at     int // in the form
 	key    uint64
 	weight float32
-	df     int // answers that know it
+	df     int     // answers that know it
+	own    float32 // weight by itself, whatever was taught
+	number bool    // it holds a digit
 	// near are known words that an unknown one may be a slip or another ending
 	// of, with how far they stand for it.
 	near  [maxNear]nearWord
@@ -313,7 +341,7 @@ func (s *Store) detail(q *Query, f *Found, sc *Scratch) {
 	if total == 0 {
 		total = 1
 	}
-	f.Unknown = unknown / total
+	f.Unknown, f.Alien = unknown/total, alien(q, sc)
 	for i := range f.Candidates {
 		c := &f.Candidates[i]
 		c.Mean = s.mean(q, c, sc)
@@ -328,13 +356,33 @@ func (s *Store) detail(q *Query, f *Found, sc *Scratch) {
 		}
 		return int(a.Answer) - int(b.Answer)
 	})
+	s.hear(q, sc)
 	for i := range min(len(f.Candidates), Detailed) {
 		c := &f.Candidates[i]
 		sc.other.Read(s.prompt(c.Lesson))
 		c.Cover, c.Missing = s.cover(q, c.Answer, &sc.other, total, sc)
 		c.Back = s.back(q, sc)
 		c.Core = s.core(q, c.Answer, sc)
+		c.Lone = s.lone(q, c.Answer)
+		s.sense(q, c, total, sc)
 	}
+	s.twins(q, f)
+}
+
+// alien tells whether a word of the prompt is a name that nobody knows. Among
+// words of a language that the lexicon does not cover it cannot be told.
+func alien(q *Query, sc *Scratch) bool {
+	common, names := 0, 0
+	for i := range sc.words {
+		w := &sc.words[i]
+		switch word := q.Form.Word(w.at); {
+		case text.IsWord(word):
+			common++
+		case w.df <= 0 && w.nears == 0 && !hasDigit(word):
+			names++
+		}
+	}
+	return names > 0 && common >= 2*names
 }
 
 // rough orders candidates before the details are known.

@@ -57,6 +57,18 @@ type Reader struct {
 // et al., 1607.04606). Once p has grown it allocates nothing.
 func (r Reader) Read(p *Prompt, s string) {
 	p.split(s)
+	r.features(p)
+}
+
+// ReadWord is Read of a word that comes from a Form.
+func (r Reader) ReadWord(p *Prompt, word []byte) {
+	p.normed = append(p.normed[:0], word...)
+	p.cut()
+	r.features(p)
+}
+
+// features fills in what is hashed of the words of p.
+func (r Reader) features(p *Prompt) {
 	p.Features, p.Offsets, p.Keys = p.Features[:0], append(p.Offsets[:0], 0), p.Keys[:0]
 	for t := range p.Words {
 		w := p.Word(t)

@@ -87,6 +87,11 @@ func normalised(scratch []byte, s string) []byte {
 // split fills the words of p.
 func (p *Prompt) split(s string) {
 	p.normed = normalised(p.normed, s)
+	p.cut()
+}
+
+// cut fills the words of p from its normalised text.
+func (p *Prompt) cut() {
 	p.folded, p.ends, p.marks, p.Dropped = p.folded[:0], p.ends[:0], p.marks[:0], 0
 	inWord := false
 	for i := 0; i < len(p.normed); {
