@@ -53,15 +53,16 @@ func Calibrate(records []Record, alpha float64) *Gate {
 }
 
 // shape makes the confidence: its order from some of the records, its height
-// from all. Alien has no part in it: swapped prompts all have it and little else
-// does, so that a fit would lay everything on it and learn nothing from them for
-// names that are known to language and not to memory. And a deployment with
-// lessons of its own may be asked of names all day: on CLINC150 it costs 0.002
-// of AUROC.
+// from all. Swapped prompts are all made to be Alien: a fit that saw it would lay
+// everything on it and learn nothing from them for names that are known to
+// language and not to memory. How much it tells, the others say: where people
+// ask about names all day, as in CLINC150, it is little.
 func shape(r Ranker, shaping, all []Record, prior Logistic) Logistic {
 	order := r.see(shaping)
 	for i := range order {
-		order[i].evidence[Alien] = 0
+		if order[i].foreign && order[i].sort == Swapped {
+			order[i].evidence[Alien] = 0
+		}
 	}
 	return fit(order, prior, ForeignShare).stretched(r.see(all))
 }

@@ -8,6 +8,6 @@ var priorModel = Logistic{
 	Weights: [Features]float64{
 		Mean: 2.3, Cover: 2.5, Missing: -1.9, Back: 0.4, Core: 2.1,
 		Sense: 2, Echo: 4, Strange: -1, Instead: -2.4, Twin: -0.8,
-		Gap: 0.7, Contrast: 1.4, Unknown: -0.6, Unseen: -0.7, Saturation: -2.9,
+		Gap: 0.7, Contrast: 1.4, Unknown: -0.6, Alien: -1.3, Unseen: -0.7, Saturation: -2.9,
 	},
 }
