@@ -100,6 +100,7 @@ type Scratch struct {
 	answers []uint32
 	mean    []float32
 	bytes   []byte
+	weights []float32 // of the words of a lesson, by how much they tell
 	ours    []float32 // vectors of the words of the prompt
 	theirs  []float32 // and of a lesson
 	echo    []float32 // how near the prompt comes to each of those in meaning,
@@ -434,12 +435,15 @@ func (s *Store) cover(q *Query, number uint32, lesson *text.Form, total float32,
 	return cover / total, missing / total
 }
 
-// back weighs the words of the lesson in sc.other that the prompt holds.
+// back weighs the words of the lesson in sc.other that the prompt holds, and
+// leaves their weights in sc.weights.
 func (s *Store) back(q *Query, sc *Scratch) float32 {
 	var got, total float32
+	sc.weights = sc.weights[:0]
 	for t := range sc.other.Words() {
 		key := sc.other.Key(t)
 		w := weightOf(s.known, s.index.wordCount(key), sc.other.Word(t))
+		sc.weights = append(sc.weights, w)
 		total += w
 		if slices.ContainsFunc(sc.words, func(x wordWeight) bool { return x.key == key }) {
 			got += w

@@ -73,7 +73,7 @@ func (s *Store) nearestWord(q *Query, i int, sc *Scratch) (meant, spelt float32)
 			other := sc.other.Word(t)
 			shared, whole := sharedLetters(word, other)
 			like = 0
-			if shared > 0 {
+			if shared >= minShared {
 				like = text.Alike(word, other)
 			}
 			switch {
@@ -143,11 +143,10 @@ func zeros(s []float32, n int) []float32 {
 
 // echoed weighs the words of the lesson in sc.other by how near the prompt
 // comes to each, and gives the weight by itself of the most telling one that is
-// like none of the prompt's.
+// like none of the prompt's. sc.weights are those of back.
 func (s *Store) echoed(sc *Scratch) (echo, odd float32) {
 	var got, total float32
-	for t := range sc.other.Words() {
-		w := weightOf(s.known, s.index.wordCount(sc.other.Key(t)), sc.other.Word(t))
+	for t, w := range sc.weights {
 		total += w
 		if t >= len(sc.echo) {
 			continue
