@@ -364,10 +364,10 @@ func (s *Store) detail(q *Query, f *Found, sc *Scratch) {
 		c.Cover, c.Missing = s.cover(q, c.Answer, &sc.other, total, sc)
 		c.Back = s.back(q, sc)
 		c.Core = s.core(q, c.Answer, sc)
-		c.Lone = s.lone(q, c.Answer)
+		c.Lone = s.lone(c.Answer)
 		s.sense(q, c, total, sc)
 	}
-	s.twins(q, f)
+	s.twins(f)
 }
 
 // alien tells whether a word of the prompt is a name that nobody knows. Among

@@ -55,7 +55,7 @@ func (s *Store) sense(q *Query, c *Candidate, total float32, sc *Scratch) {
 	c.Strange = c.Lone * max(c.Strange, 1-told)
 	echo, oddThere := s.echoed(sc)
 	c.Sense, c.Echo = c.Lone*told*got/total, c.Lone*told*echo
-	if s.lessonsFor(q, c.Answer) <= fewLessons {
+	if s.lessonsOf(c.Answer) <= fewLessons {
 		c.Instead = min(odd, oddThere) * float32(same) / float32(max(q.Form.Words(), sc.other.Words(), 1))
 	}
 }
@@ -168,20 +168,15 @@ const manyLessons = 16
 // lone is how lonely the lessons of an answer are: 1 where there is but one,
 // less the more there are, as the error of a mean falls, and 0 from manyLessons
 // on.
-func (s *Store) lone(q *Query, number uint32) float32 {
-	n := max(s.lessonsFor(q, number), 1)
+func (s *Store) lone(number uint32) float32 {
+	n := max(s.lessonsOf(number), 1)
 	least := 1 / math.Sqrt(manyLessons)
 	return float32(max(0, (1/math.Sqrt(float64(n))-least)/(1-least)))
 }
 
-// lessonsFor is how many lessons of the answer q may find.
-func (s *Store) lessonsFor(q *Query, number uint32) int {
-	n := len(s.answers[number].lessons)
-	if l := q.WithoutLesson; l > 0 && s.answerOf(l-1) == number {
-		n--
-	}
-	return n
-}
+// lessonsOf is how many lessons an answer has. One that is left out counts: if it
+// did not, its answer would be told from all others by their number alone.
+func (s *Store) lessonsOf(number uint32) int { return len(s.answers[number].lessons) }
 
 // fewLessons is up to how many lessons of an answer say so little about how it
 // is asked that Twin counts. With more they only tell apart what memory itself
@@ -189,11 +184,11 @@ func (s *Store) lessonsFor(q *Query, number uint32) int {
 const fewLessons = 3
 
 // twins fills in Twin of the detailed candidates whose answer has few lessons.
-func (s *Store) twins(q *Query, f *Found) {
+func (s *Store) twins(f *Found) {
 	detailed := f.Candidates[:min(len(f.Candidates), Detailed)]
 	for i := range detailed {
 		c := &detailed[i]
-		if s.lessonsFor(q, c.Answer) > fewLessons {
+		if s.lessonsOf(c.Answer) > fewLessons {
 			continue
 		}
 		v := s.vector(c.Lesson)
