@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait for another goroutine.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // bundle is a trainer's surroundings: a real folder, a real model, and gradient
 // steps that do what the test says.
