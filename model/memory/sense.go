@@ -31,6 +31,9 @@ func (s *Store) sense(q *Query, c *Candidate, total float32, sc *Scratch) {
 	if q.Words == nil || c.Lone == 0 {
 		return
 	}
+	if len(sc.ours) == 0 { // the first candidate that needs them
+		s.hear(q, sc)
+	}
 	n := min(sc.other.Words(), maxSensed)
 	sc.theirs, sc.echo, sc.letters = zeros(sc.theirs, n*s.dim), zeros(sc.echo, n), zeros(sc.letters, n)
 	for t := range n {
@@ -113,9 +116,6 @@ func sharedLetters(a, b []byte) (shared int, whole bool) {
 
 // hear reads the vectors of the words of the prompt.
 func (s *Store) hear(q *Query, sc *Scratch) {
-	if q.Words == nil {
-		return
-	}
 	words := sc.words[:min(len(sc.words), maxSensed)]
 	sc.ours = zeros(sc.ours, len(words)*s.dim)
 	for i := range words {
