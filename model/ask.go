@@ -6,6 +6,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model/encoder"
 	"github.com/nexus-continuum/nexus/model/gate"
+	"github.com/nexus-continuum/nexus/model/learn"
 	"github.com/nexus-continuum/nexus/model/memory"
 	"github.com/nexus-continuum/nexus/model/text"
 )
@@ -88,6 +89,7 @@ func (s *scratch) encode(m *Model) memory.Encode {
 	return func(dst []float32, prompt string) {
 		m.reader().Read(&s.prompt, prompt)
 		m.encoder.Encode(&s.prompt, dst, s.encoder)
+		learn.GiveWay()
 	}
 }
 

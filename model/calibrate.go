@@ -6,6 +6,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model/gate"
+	"github.com/nexus-continuum/nexus/model/learn"
 	"github.com/nexus-continuum/nexus/model/memory"
 	"github.com/nexus-continuum/nexus/model/text"
 )
@@ -105,6 +106,7 @@ func (j *judging) elsewhere(prompt string, s *scratch) {
 
 // seen asks one prompt; ok is false where the gate has no part in the answer.
 func (m *Model) seen(prompt string, q memory.Query, s *scratch) (r gate.Record, ok bool) {
+	learn.GiveWay()
 	m.encodeInto(prompt, 0, s)
 	q.Vector, q.Form, q.Words = s.vectors[:m.encoder.Dim()], &s.forms[0], m.words
 	s.queries = append(s.queries[:0], q)

@@ -83,6 +83,7 @@ func (f *fused) Do(values ...G.Value) (out G.Value, err error) {
 		f.out = tensor.New(tensor.WithShape(f.shape...), tensor.WithBacking(f.data))
 	}
 	f.forward(f.data, f.in)
+	GiveWay()
 	return f.out, nil
 }
 

@@ -38,7 +38,7 @@ func (b *builder) cell(z, u, mix *G.Node, toState, toWeights bool) *G.Node {
 			if bias {
 				step = 0
 			}
-			kernel.Pack(3*d, d, in[2]).GemmAdd(y[d:], d, in[0], d, inner, in[1][step:], step)
+			mixRows(kernel.Pack(3*d, d, in[2]), y[d:], in[0], in[1][step:], inner, d, step)
 			b.batch.clearBorders(y, d)
 			for i := range b.batch.prompts {
 				kernel.Tanh(b.batch.span(y, i, d))

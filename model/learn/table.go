@@ -30,6 +30,10 @@ type table struct {
 	rowGrad  []float32
 }
 
+// wordsAtOnce is how many words, or rows, are worked on without giving way: some
+// ten microseconds.
+const wordsAtOnce = 64
+
 // newTable copies the rows that c names out of the full table.
 func newTable(c *corpus, full []float32, dim int) *table {
 	n := len(c.rows)
@@ -81,6 +85,7 @@ func (t *table) embed() {
 	clear(t.vector)
 	clear(t.grad)
 	for i := range n {
+		giveWayEach(wordsAtOnce, i)
 		row := t.vector[i*d : (i+1)*d]
 		for _, s := range t.slots[t.grams[i]:t.grams[i+1]] {
 			kernel.Axpy(1, t.value[int(s)*d:(int(s)+1)*d], row)
@@ -107,6 +112,7 @@ func (t *table) update(rule adam) {
 	t.rowGrad = grown(t.rowGrad, len(t.touched)*d)
 	clear(t.rowGrad)
 	for i := range t.words {
+		giveWayEach(wordsAtOnce, i)
 		g := t.gradOf(int32(i))
 		for _, s := range t.slots[t.grams[i]:t.grams[i+1]] {
 			at := int(t.position[s]-1) * d
@@ -114,6 +120,7 @@ func (t *table) update(rule adam) {
 		}
 	}
 	for i, s := range t.touched {
+		giveWayEach(wordsAtOnce, i)
 		at := int(s) * d
 		rule.update(t.value[at:at+d], t.rowGrad[i*d:(i+1)*d], t.m[at:at+d], t.v[at:at+d])
 		t.seen[s]++

@@ -4,7 +4,8 @@
 // The graphs are made of operations of this package that call the kernels of
 // package kernel themselves, so the process-wide setting gorgonia.Use is not
 // needed and not touched. A Trainer computes on the calling goroutine and one
-// of gorgonia's that ends before Step returns.
+// of gorgonia's that ends before Step returns. It gives way to other threads
+// every some hundred microseconds, see GiveWay.
 package learn
 
 import (
@@ -264,6 +265,7 @@ func (t *Trainer) update() {
 	decay := 0.5 * (1 + math.Cos(math.Pi*min(1, float64(t.done)/float64(t.total))))
 	rule := newAdam(t.opt.Rate*decay, t.done+1)
 	for _, p := range t.trained() {
+		GiveWay()
 		rule.update(p.data, p.grad, p.m, p.v)
 	}
 	t.scale.data[0] = min(max(t.scale.data[0], minScale), maxScale)
