@@ -79,8 +79,13 @@ func TestLastingOverloadIsRefused(t *testing.T) {
 		if after := job.AsError(err).RetryAfter; after != 5*time.Second {
 			t.Errorf("it is to try again after %v", after)
 		}
-		// It ran empty a moment ago: this is a burst. The clock of the flow is Redis's.
+		// It ran empty a moment ago, as lanes do under overload. The clock of the
+		// flow is Redis's.
 		t.flow(job.LaneInteractive, "empty", now+60_000)
+		t.until("the process asks Redis again", func() bool { return q.Overloaded() == nil })
+		wantCode(t.T, ask(40*time.Second), job.CodeQueueFull)
+		// Nobody was refused of late: this is a burst.
+		t.flow(job.LaneInteractive, "refused", now-10_000)
 		t.until("the process asks Redis again", func() bool { return q.Overloaded() == nil })
 		answered := make(chan error, 1)
 		go func() { answered <- ask(40 * time.Second) }()

@@ -39,9 +39,9 @@ type Options struct {
 	MaxQueue int
 	// MaxStanding is how long, by the pace of its workers, a prompt whose caller
 	// waits may stand in line, with the prompts that workers hold already, while the
-	// lane does not run empty; what comes beyond that is refused. A burst, or an
-	// eighth of what the workers hold, passes in any case. Zero bounds nothing but
-	// the number.
+	// lane does not run empty; what comes beyond that is refused. A burst, and as
+	// many as the workers hold, pass in any case. Zero bounds nothing but the
+	// number.
 	MaxStanding time.Duration
 	// MaxAttempts bounds the runs of a job whose error is retryable; 3.
 	MaxAttempts int

@@ -50,7 +50,7 @@ type Settings struct {
 	MaxQueue        int    `group:"Queue" var:"NEXUS_MAX_QUEUE" default:"10000" range:"1:10000000" help:"Most jobs waiting in a queue; more are refused with 503."`
 	ResultRetention Period `group:"Queue" var:"NEXUS_RESULT_RETENTION" default:"24h" help:"How long the result of an ended job is kept."`
 	FailedRetention Period `group:"Queue" var:"NEXUS_FAILED_RETENTION" default:"168h" help:"How long a failed job is kept."`
-	MaxQueueDelay   Period `group:"Queue" var:"NEXUS_MAX_QUEUE_DELAY" default:"100ms" help:"How long, by the pace of the workers, waiting callers may stand in line while the line never empties; more are refused with 503."`
+	MaxQueueDelay   Period `group:"Queue" var:"NEXUS_MAX_QUEUE_DELAY" default:"25ms" help:"How long, by the pace of the workers, waiting callers may stand in line while the line never empties; more are refused with 503."`
 	LogRetention    Period `group:"Queue" var:"NEXUS_LOG_RETENTION" default:"168h" help:"How long the interaction log goes back."`
 	LogLength       int64  `group:"Queue" var:"NEXUS_LOG_LENGTH" default:"100000" range:"1:100000000" help:"Entries kept in the interaction log."`
 	EventHistory    int    `group:"Queue" var:"NEXUS_EVENT_HISTORY" default:"200" range:"10:100000" help:"Events kept of a job, for those who follow it late."`

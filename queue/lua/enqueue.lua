@@ -13,7 +13,7 @@ local wait = 0
 if n == 0 then
   redis.call('HSET', p .. 'flow', 'empty', string.format('%.3f', clock()))
 else
-  local f = redis.call('HMGET', p .. 'flow', 'span', 'tasks', 'empty')
+  local f = redis.call('HMGET', p .. 'flow', 'span', 'tasks', 'empty', 'refused')
   local apart = each(f[1], f[2])
   wait = n * apart
   if n >= tonumber(ARGV[5]) then return {-1, n, wait} end
@@ -21,11 +21,15 @@ else
   local within = tonumber(ARGV[6])
   if within ~= 0 and within < left then left = within end
   if left > 0 and wait > left then return {-2, n, wait} end
-  -- What the workers hold stands in line too; an eighth of it may wait behind
-  -- them in any case, so that they never want for work.
-  if most > 0 and apart > 0 and clock() - tonumber(f[3] or '0') > BURST then
+  -- What the workers hold stands in line too; as many may wait behind them in any
+  -- case: on a slow machine those alone may be more than `most`.
+  local now = clock()
+  if most > 0 and apart > 0 and (now - tonumber(f[3] or '0') > BURST or now - tonumber(f[4] or '0') < CALM) then
     local held = redis.call('LLEN', KEYS[3])
-    if (n + held) * apart > most and n > held / 8 then return {-3, n, wait} end
+    if (n + held) * apart > most and n > held then
+      redis.call('HSET', p .. 'flow', 'refused', string.format('%.3f', now))
+      return {-3, n, wait}
+    end
   end
 end
 redis.call('HSET', KEYS[1], 'msg', ARGV[1], 'state', 'pending', 'pending_since', nanos(), 'reply', ARGV[7],

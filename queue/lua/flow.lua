@@ -1,9 +1,12 @@
 -- flow is what is known of how fast a lane's tasks are taken while more wait:
 -- of late `tasks` tasks were taken in `span` ms. `at` is when the last were, if
--- some were left; `empty` when a job last met an empty lane.
+-- some were left; `empty` when a job last met an empty lane, `refused` when one
+-- was last refused because the lane stood too long.
 
 -- A standing queue is left alone for so long: a burst passes by itself.
 local BURST = 100
+-- So long after a refusal it is not: under overload lanes run empty between bursts.
+local CALM = 2000
 -- How long after its caller's wait a prompt is still kept: the process that asked
 -- may be late to say that it goes on by itself.
 local GRACE = 5000
