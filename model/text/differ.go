@@ -1,6 +1,7 @@
 package text
 
 import (
+	"math/bits"
 	"unicode"
 	"unicode/utf8"
 )
@@ -18,21 +19,40 @@ func Typo(w, of []byte) bool {
 	if farApart(w, of) {
 		return false
 	}
+	if plainA, plainB := letters(w), letters(of); plainA != 0 && plainB != 0 {
+		return len(w) <= maxTypoRunes && len(of) <= maxTypoRunes && fewSlips(w, of, bits.OnesCount32(plainA^plainB))
+	}
 	var a, b [maxTypoRunes]rune
 	m, n := runesOf(&a, w), runesOf(&b, of)
-	if m < 2 || n < 2 || m-n > 2 || n-m > 2 {
+	return fewSlips(a[:m], b[:n], 0)
+}
+
+// fewSlips reports whether so few slips as Typo allows lead from a to b, of
+// whose letters unshared are in one only.
+func fewSlips[T byte | rune](a, b []T, unshared int) bool {
+	m, n := len(a), len(b)
+	most := 1
+	if min(m, n) >= 8 {
+		most = 2
+	}
+	// One slip brings in a letter at most, and drops another.
+	if m < 2 || n < 2 || m-n > most || n-m > most || unshared > 2*most {
 		return false
 	}
-	switch d, swapped := slips(a[:m], b[:n]); {
-	case d == 0:
-		return false
-	case min(m, n) <= 3:
-		return d == 1 && swapped
-	case min(m, n) >= 8:
-		return d <= 2
-	default:
-		return d == 1
+	d, swapped := slips(a, b)
+	return d > 0 && d <= most && (swapped || min(m, n) > 3)
+}
+
+// letters is the set of the letters of w, one bit each; 0 where it is made of
+// others than a to z.
+func letters(w []byte) (set uint32) {
+	for _, b := range w {
+		if b < 'a' || b > 'z' {
+			return 0
+		}
+		set |= 1 << (b - 'a')
 	}
+	return set
 }
 
 // farApart says at a glance that w and of are no slips of each other: lengths
@@ -64,7 +84,7 @@ func runesOf(dst *[maxTypoRunes]rune, w []byte) int {
 
 // slips is the optimal string alignment distance of a and b; swapped tells
 // that equal lengths and one exchange of neighbours explain a distance of 1.
-func slips(a, b []rune) (distance int, swapped bool) {
+func slips[T byte | rune](a, b []T) (distance int, swapped bool) {
 	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
 		a, b = a[1:], b[1:]
 	}
@@ -74,15 +94,15 @@ func slips(a, b []rune) (distance int, swapped bool) {
 	if len(a) == 2 && len(b) == 2 && a[0] == b[1] && a[1] == b[0] {
 		return 1, true
 	}
-	var rows [3][maxTypoRunes + 1]int
+	var rows [3][maxTypoRunes + 1]uint8
 	before, last, row := &rows[0], &rows[1], &rows[2]
 	for j := range len(b) + 1 {
-		last[j] = j
+		last[j] = uint8(j)
 	}
 	for i := 1; i <= len(a); i++ {
-		row[0] = i
+		row[0] = uint8(i)
 		for j := 1; j <= len(b); j++ {
-			cost := 1
+			cost := uint8(1)
 			if a[i-1] == b[j-1] {
 				cost = 0
 			}
@@ -93,7 +113,7 @@ func slips(a, b []rune) (distance int, swapped bool) {
 		}
 		before, last, row = last, row, before
 	}
-	return last[len(b)], false
+	return int(last[len(b)]), false
 }
 
 // Deletions appends to dst the hashes of w and of w with any one letter left
