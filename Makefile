@@ -15,7 +15,7 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-torch bench-jobs bench-strain bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean
+.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ truncate: ## cut the parts of a real model's checkpoint at every byte, and load 
 
 bench-strain: build ## measure what callers notice of training and of overload
 	$(GO) run ./bench -only strain
+
+bench-retention: build ## measure what a million prompts leave in Redis (needs redis-server)
+	$(GO) run ./bench -only retention
 
 chaos: ## kill, pause, cut and fill what the program stands on, in the long form
 	$(GO) test ./chaos -timeout 120m -v -chaos.long

@@ -5,6 +5,7 @@
 //
 //	go run ./bench [-binary bin/nexus] [-lessons 15000] [-load 5s]
 //	go run ./bench -jobs      fleets of processes, and what one job costs
+//	go run ./bench -only retention    what a million prompts leave in Redis
 package main
 
 import (
@@ -27,7 +28,8 @@ func main() {
 	flag.DurationVar(&o.overload, "overload", 60*time.Second, "how long the overload lasts")
 	flag.IntVar(&o.callers, "callers", 64, "concurrent callers")
 	jobsOnly := flag.Bool("jobs", false, "measure only the way of a job: processes, cost, and against asynq and a list")
-	flag.StringVar(&o.only, "only", "", "measure only this part: system, transport, training, overload, or strain for the last two")
+	flag.StringVar(&o.only, "only", "", "measure only this part: system, transport, training, overload, or strain for the last two; or retention")
+	flag.IntVar(&o.interacts, "interacts", 1_000_000, "how many prompts -only retention asks")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	measure := run
@@ -49,6 +51,8 @@ type options struct {
 	callers  int
 	overload time.Duration
 	only     string
+
+	interacts int
 }
 
 // row is one line of the table.
@@ -63,9 +67,10 @@ func run(ctx context.Context, o options) error {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, options) ([]row, error)
-	}{{"system", system}, {"transport", transport}, {"training", training}, {"overload", overload}} {
+	}{{"system", system}, {"transport", transport}, {"training", training}, {"overload", overload}, {"retention", retention}} {
 		strain := o.only == "strain" && (part.name == "training" || part.name == "overload")
-		if o.only != "" && part.name != o.only && !strain {
+		all := o.only == "" && part.name != "retention"
+		if part.name != o.only && !strain && !all {
 			continue
 		}
 		more, err := part.measure(ctx, o)

@@ -166,7 +166,7 @@ func (m *Model) judge(q Query, i int, s *scratch) Verdict {
 	case !info.Converged:
 		return v.refuse(job.ReasonNotConverged)
 	case v.Confidence < m.gate.Threshold():
-		return v.refuse(why(&evidence))
+		return v.refuse(why(&evidence, confidence))
 	}
 	return m.give(v, lesson)
 }
@@ -199,12 +199,13 @@ func (v Verdict) refuse(reason string) Verdict {
 const (
 	unfamiliarCover = 0.5 // half of what the prompt says is unknown to the answer
 	ambiguousGap    = 0.7 // log(1 + gap): the second answer is half as likely as the first
+	likely          = 0.5 // in other words, but more likely right than not
 )
 
 // why names the reason of a refusal for lack of confidence.
-func why(e *gate.Evidence) string {
+func why(e *gate.Evidence, confidence float64) string {
 	switch {
-	case e[gate.Cover] < unfamiliarCover || e[gate.Missing] > 1-unfamiliarCover:
+	case confidence < likely && (e[gate.Cover] < unfamiliarCover || e[gate.Missing] > 1-unfamiliarCover):
 		return job.ReasonUnfamiliar
 	case e[gate.Gap] < ambiguousGap:
 		return job.ReasonAmbiguous

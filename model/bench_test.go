@@ -358,7 +358,9 @@ func (e exam) reliability(g *gate.Gate) string {
 
 // featureNames by number.
 var featureNames = [gate.Features]string{
-	"best", "mean", "cover", "missing", "back", "core", "gap", "contrast", "unknown", "unseen", "saturation",
+	gate.Best: "best", gate.Mean: "mean", gate.Cover: "cover", gate.Missing: "missing", gate.Back: "back", gate.Core: "core",
+	gate.Sense: "sense", gate.Echo: "echo", gate.Lone: "lone", gate.Strange: "strange", gate.Instead: "instead", gate.Twin: "twin",
+	gate.Gap: "gap", gate.Contrast: "contrast", gate.Unknown: "unknown", gate.Alien: "alien", gate.Unseen: "unseen", gate.Saturation: "saturation",
 }
 
 // without gives copies of records with one feature constant.

@@ -47,10 +47,10 @@ func FuzzDecodeRecord(f *testing.F) {
 }
 
 func FuzzDecodeInteraction(f *testing.F) {
-	f.Add(`{"id":"01a2085c-c22b-7e37-bd28-1f265bcf0c66","prompt":"x","responded":true}`)
+	f.Add(`{"p":"x","y":true,"c":0.9,"l":["l1"],"a":1795680572662}`)
 	f.Add(`[]`)
 	f.Fuzz(func(t *testing.T, s string) {
-		it, err := decodeInteraction(s)
+		it, err := decodeLine(job.NewID(), s)
 		if err != nil {
 			return
 		}

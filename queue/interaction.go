@@ -38,9 +38,9 @@ func (q *Queue) LogInteractions(ctx context.Context, batch []job.Interaction) er
 	pipe := q.redis.Pipeline()
 	oldest := strconv.FormatInt(q.now().Add(-q.opt.LogRetention).UnixMilli(), 10)
 	for _, it := range batch {
-		b, err := json.Marshal(it)
+		b, err := encodeLine(&it)
 		if err != nil {
-			return fmt.Errorf("encode interaction %s: %w", it.ID, err)
+			return err
 		}
 		q.append(ctx, pipe, q.logKey(), it.ID, b)
 		if !it.Responded && it.Prompt != "" {
@@ -101,21 +101,13 @@ func (q *Queue) findInteraction(ctx context.Context, id string, made, until time
 		}
 		switch {
 		case len(got) == 2 && got[0] == "hit":
-			return decodeInteraction(got[1])
+			return decodeLine(id, got[1])
 		case len(got) == 2 && got[0] == "next":
 			from = "(" + got[1]
 		default:
 			return job.Interaction{}, notFoundInteraction(id)
 		}
 	}
-}
-
-func decodeInteraction(s string) (job.Interaction, error) {
-	var it job.Interaction
-	if err := json.Unmarshal([]byte(s), &it); err != nil {
-		return it, fmt.Errorf("decode interaction: %w", err)
-	}
-	return it, nil
 }
 
 // delivered shows a logged interaction as the job that it was.

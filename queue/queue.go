@@ -51,7 +51,7 @@ type Options struct {
 	ResultRetention time.Duration // of succeeded and canceled records; 24 h
 	FailedRetention time.Duration // of failed records; 7 days
 	LogRetention    time.Duration // of the interaction log; 7 days
-	LogLength       int64         // of the interaction log; 100 000
+	LogLength       int64         // of the interaction log; 10 000
 
 	// EventHistory bounds the events that are kept of a job; 200. The last ones
 	// stay, up to a hundred more.
@@ -81,7 +81,7 @@ func (o *Options) fill() {
 	set(&o.ResultRetention, 24*time.Hour)
 	set(&o.FailedRetention, 7*24*time.Hour)
 	set(&o.LogRetention, 7*24*time.Hour)
-	set(&o.LogLength, 100_000)
+	set(&o.LogLength, 10_000)
 	set(&o.EventHistory, 200)
 	set(&o.Liveness, 6*time.Second)
 	set(&o.Grace, 10*time.Second)

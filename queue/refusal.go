@@ -51,8 +51,9 @@ func (q *Queue) Refusals(ctx context.Context, cursor string) (page []Refusal, ne
 			return nil, "", unavailable("read refusals", err)
 		}
 		for _, e := range entries {
+			id, _ := e.Values["id"].(string)
 			s, _ := e.Values["v"].(string)
-			it, err := decodeInteraction(s)
+			it, err := decodeLine(id, s)
 			if err != nil {
 				return nil, "", fmt.Errorf("read refusals: entry %s: %w", e.ID, err)
 			}
