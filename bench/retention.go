@@ -29,7 +29,7 @@ func retention(ctx context.Context, o options) (rows []row, err error) {
 	}
 	defer func() { _ = process.Wait() }()
 	defer func() { _ = process.Process.Kill() }()
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	s, _, err := startRole(ctx, o.binary, "serve", filepath.Join(dir, "bench.log"), append(os.Environ(),
 		"NEXUS_DATA_DIR="+filepath.Join(dir, "data"), "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_RATE_LIMIT_ENABLED=false", "LOG_LEVEL=WARN", "NEXUS_REDIS_URL="+url))
 	if err != nil {
