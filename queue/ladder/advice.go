@@ -60,8 +60,13 @@ func (t Target) advice(ctx context.Context, err error) string {
 	if t.opt.TLSConfig != nil && errors.As(err, &network) && network.Timeout() {
 		return "; it does not answer in TLS: if it does not speak it, write redis:// instead of rediss://"
 	}
-	if t.opt.TLSConfig == nil && (errors.Is(err, io.EOF) || strings.Contains(text, "connection reset") || strings.Contains(text, "broken pipe")) {
+	cut := errors.Is(err, io.EOF) || strings.Contains(text, "connection reset") || strings.Contains(text, "broken pipe")
+	switch {
+	case cut && t.opt.TLSConfig == nil:
 		return "; it ends the connection: if it speaks TLS, write rediss:// instead of redis://"
+	case cut && len(t.opt.TLSConfig.Certificates) == 0:
+		// Its alert may be lost where we write after it closed.
+		return "; it ends the connection: if it wants a certificate of ours, add ?cert=FILE&key=FILE"
 	}
 	return ""
 }
