@@ -28,7 +28,7 @@ func system(ctx context.Context, o options) (rows []row, err error) {
 	}
 	defer os.RemoveAll(dir)
 
-	s, fresh, err := startServer(ctx, o.binary, dir, untiring)
+	s, fresh, err := startServer(ctx, o.binary, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func system(ctx context.Context, o options) (rows []row, err error) {
 	rows = append(rows, row{fmt.Sprintf("interact, one caller, p50, %d lessons", len(lessons)), ms(lone[len(lone)/2]), ""})
 
 	s.stop()
-	again, warm, err := startServer(ctx, o.binary, dir, untiring)
+	again, warm, err := startServer(ctx, o.binary, dir)
 	if err != nil {
 		return rows, err
 	}
@@ -119,13 +119,11 @@ type server struct {
 
 var addressLine = regexp.MustCompile(`(?m)^\s*api\s+(http\S+)`)
 
-// untiring lets training take all that it can: its speed is measured.
-const untiring = "NEXUS_ACTIVE_CPU_LIMIT=100"
-
 // startServer starts the program and returns the time until /readyz said yes.
-func startServer(ctx context.Context, binary, dir string, env ...string) (*server, time.Duration, error) {
+func startServer(ctx context.Context, binary, dir string) (*server, time.Duration, error) {
 	return startRole(ctx, binary, "serve", filepath.Join(dir, "bench.log"),
-		slices.Concat(os.Environ(), []string{"NEXUS_DATA_DIR=" + filepath.Join(dir, "data"), "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_RATE_LIMIT_ENABLED=false", "LOG_LEVEL=WARN"}, env))
+		append(os.Environ(), "NEXUS_DATA_DIR="+filepath.Join(dir, "data"), "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_RATE_LIMIT_ENABLED=false", "LOG_LEVEL=WARN",
+			"NEXUS_ACTIVE_CPU_LIMIT=100"))
 }
 
 // startRole starts a role that has an API.

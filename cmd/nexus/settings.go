@@ -63,7 +63,7 @@ type Settings struct {
 	GPUUtilization    int     `group:"Worker" name:"gpu-utilization-limit" var:"NEXUS_GPU_UTILIZATION_LIMIT" default:"80" range:"1:100" help:"Most GPU utilisation (%)."`
 	GPUThermalWarning int     `group:"Worker" name:"gpu-thermal-warning" var:"NEXUS_GPU_THERMAL_WARNING" default:"75" range:"20:120" help:"GPU temperature above which training slows (°C)."`
 	GPUThermalCrit    int     `group:"Worker" name:"gpu-thermal-critical" var:"NEXUS_GPU_THERMAL_CRITICAL" default:"85" range:"20:120" help:"GPU temperature at which GPU work stops (°C)."`
-	ActiveCPULimit    float64 `group:"Worker" name:"active-cpu-limit" var:"NEXUS_ACTIVE_CPU_LIMIT" default:"40" range:"1:100" help:"Training's share of the machine while callers are active (%)."`
+	ActiveCPULimit    float64 `group:"Worker" name:"active-cpu-limit" var:"NEXUS_ACTIVE_CPU_LIMIT" default:"50" range:"1:100" help:"Training's share of the machine while callers are active (%)."`
 	IdleCPULimit      float64 `group:"Worker" name:"idle-cpu-limit" var:"NEXUS_IDLE_CPU_LIMIT" default:"100" range:"1:100" help:"Training's share of the machine while nobody calls (%)."`
 	MemoryLimitMB     int     `group:"Worker" name:"memory-limit-mb" var:"NEXUS_MEMORY_LIMIT_MB" default:"4096" range:"64:16777216" help:"Memory above which training waits (MB)."`
 	MemoryWarningMB   int     `group:"Worker" name:"memory-warning-mb" var:"NEXUS_MEMORY_WARNING_MB" default:"3072" range:"16:16777216" help:"Memory of any process from which it warns and gives back what it can spare (MB)."`

@@ -20,7 +20,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		GPUMemory: 50, GPUUtilization: 80, GPUWarning: 75, GPUCritical: 85,
-		ActiveCPU: 40, IdleCPU: 100, MemoryMB: 4096,
+		ActiveCPU: 50, IdleCPU: 100, MemoryMB: 4096,
 	}
 }
 
