@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -30,8 +29,7 @@ func retention(ctx context.Context, o options) (rows []row, err error) {
 	defer func() { _ = process.Wait() }()
 	defer func() { _ = process.Process.Kill() }()
 	defer func() { _ = client.Close() }()
-	s, _, err := startRole(ctx, o.binary, "serve", filepath.Join(dir, "bench.log"), append(os.Environ(),
-		"NEXUS_DATA_DIR="+filepath.Join(dir, "data"), "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_RATE_LIMIT_ENABLED=false", "LOG_LEVEL=WARN", "NEXUS_REDIS_URL="+url))
+	s, _, err := startServer(ctx, o.binary, dir, "NEXUS_REDIS_URL="+url)
 	if err != nil {
 		return nil, err
 	}

@@ -120,10 +120,12 @@ type server struct {
 var addressLine = regexp.MustCompile(`(?m)^\s*api\s+(http\S+)`)
 
 // startServer starts the program and returns the time until /readyz said yes.
-func startServer(ctx context.Context, binary, dir string) (*server, time.Duration, error) {
+func startServer(ctx context.Context, binary, dir string, env ...string) (*server, time.Duration, error) {
 	return startRole(ctx, binary, "serve", filepath.Join(dir, "bench.log"),
-		append(os.Environ(), "NEXUS_DATA_DIR="+filepath.Join(dir, "data"), "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_RATE_LIMIT_ENABLED=false", "LOG_LEVEL=WARN",
-			"NEXUS_ACTIVE_CPU_LIMIT=100"))
+		slices.Concat(os.Environ(), []string{
+			"NEXUS_DATA_DIR=" + filepath.Join(dir, "data"), "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_RATE_LIMIT_ENABLED=false", "LOG_LEVEL=WARN",
+			"NEXUS_ACTIVE_CPU_LIMIT=100",
+		}, env))
 }
 
 // startRole starts a role that has an API.

@@ -52,7 +52,7 @@ type Settings struct {
 	FailedRetention Period `group:"Queue" var:"NEXUS_FAILED_RETENTION" default:"168h" help:"How long a failed job is kept."`
 	MaxQueueDelay   Period `group:"Queue" var:"NEXUS_MAX_QUEUE_DELAY" default:"25ms" help:"How long, by the pace of the workers, waiting callers may stand in line while the line never empties; more are refused with 503."`
 	LogRetention    Period `group:"Queue" var:"NEXUS_LOG_RETENTION" default:"168h" help:"How long the interaction log goes back."`
-	LogLength       int64  `group:"Queue" var:"NEXUS_LOG_LENGTH" default:"10000" range:"1:100000000" help:"Entries kept in the interaction log, some 300 bytes of Redis each."`
+	LogLength       int64  `group:"Queue" var:"NEXUS_LOG_LENGTH" default:"10000" range:"1:100000000" help:"Entries kept in the interaction log, some 370 bytes of Redis each and more for long texts."`
 	EventHistory    int    `group:"Queue" var:"NEXUS_EVENT_HISTORY" default:"200" range:"10:100000" help:"Events kept of a job, for those who follow it late."`
 	LogPrompts      bool   `group:"Queue" var:"NEXUS_LOG_PROMPTS" default:"true" help:"Keep the text of prompts in the interaction log."`
 

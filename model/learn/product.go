@@ -68,8 +68,10 @@ const (
 func pieces(rows, cost, most int, do func(at, n int)) {
 	each := max(1, most/max(cost, 1)/group) * group
 	for at := 0; at < rows; at += each {
+		if at > 0 {
+			GiveWay()
+		}
 		do(at, min(each, rows-at))
-		GiveWay()
 	}
 }
 
