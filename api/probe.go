@@ -24,14 +24,17 @@ type ready struct {
 func (s *Server) healthz(echo.Context) (alive, error) { return alive{Status: "alive"}, nil }
 
 // readyz is GET /readyz: Redis answers, and a worker with a model is there.
+// Redis is asked each time: a balancer should hear at once that it went, while
+// workers are told of by the view that others look at too.
 func (s *Server) readyz(c echo.Context) error {
 	select {
 	case <-s.draining:
 		return job.Errorf(job.CodeUnavailable, "not ready: stopping").After(time.Second)
 	default:
 	}
+	gone := s.queue.Ping(c.Request().Context())
 	v := s.status.view(c.Request().Context())
-	r := ready{Status: "ready", Redis: v.redis == nil, Model: v.cluster.Model != nil, Worker: v.hasWorker()}
+	r := ready{Status: "ready", Redis: gone == nil && v.redis == nil, Model: v.cluster.Model != nil, Worker: v.hasWorker()}
 	switch {
 	case !r.Redis:
 		return job.Errorf(job.CodeUnavailable, "not ready: Redis cannot be reached").After(time.Second)

@@ -13,15 +13,18 @@ import (
 )
 
 // fail says what was tried and gives the error of the server its meaning.
-func (s *Store) fail(tried, key string, err error) error {
+func (s *Store) fail(ctx context.Context, tried, key string, err error) error {
 	where := s.String()
 	if key != "" {
 		where = s.join(key)
 	}
-	if kind := kindOf(err); kind != nil {
-		return fmt.Errorf("%s %s: %w: %s%w", tried, where, kind, codeOf(err), err)
+	if patienceOver(err) {
+		if last := heard(ctx); last != nil {
+			err = fmt.Errorf("the last try: %w: %w", last, err)
+		}
+		return fmt.Errorf("%s %s: %w", tried, where, err)
 	}
-	return fmt.Errorf("%s %s: %w", tried, where, err)
+	return fmt.Errorf("%s %s: %w: %s%w", tried, where, kindOf(err), codeOf(err), err)
 }
 
 // codeOf is the server's own word for what is wrong, which its sentence often
@@ -34,10 +37,12 @@ func codeOf(err error) string {
 	return fmt.Sprintf("%s (%d): ", answer.Code, answer.StatusCode)
 }
 
+// patienceOver says whether the caller gave up, which says nothing of the store.
+func patienceOver(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
 func kindOf(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return nil
-	}
 	answer := minio.ToErrorResponse(err)
 	switch answer.Code {
 	case "NoSuchKey":

@@ -2,6 +2,7 @@ package s3_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -186,6 +187,40 @@ func TestBusyForLong(t *testing.T) {
 	full := g.through(t, "full", func(r *http.Request, _ int) (*http.Response, error) { return answer(r, 507, "XMinioStorageFull"), nil })
 	if err := full.Put(t.Context(), "a", storage.Body([]byte("x"))); !errors.Is(err, storage.ErrFull) {
 		t.Errorf("Put to a full server = %v, want ErrFull", err)
+	}
+}
+
+// TestPatienceOver: who gives up while the client still tries again hears why
+// the server refused, not only that it took long.
+func TestPatienceOver(t *testing.T) {
+	t.Parallel()
+	g := startGateway(t)
+	for name, c := range map[string]struct {
+		fault func(r *http.Request, n int) (*http.Response, error)
+		says  string
+	}{
+		"ill":          {func(r *http.Request, _ int) (*http.Response, error) { return answer(r, 500, "InternalError"), nil }, "InternalError (500)"},
+		"a mute 502":   {func(r *http.Request, _ int) (*http.Response, error) { return answer(r, 502, ""), nil }, "Bad Gateway (502)"},
+		"not to reach": {func(*http.Request, int) (*http.Response, error) { return nil, errors.New("connection reset by peer") }, "connection reset"},
+	} {
+		again := make(chan struct{})
+		s := g.through(t, "patience", func(r *http.Request, n int) (*http.Response, error) {
+			if n == 1 {
+				return c.fault(r, n)
+			}
+			if n == 2 {
+				close(again)
+			}
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-again; cancel() }()
+		err := s.Put(ctx, "a", storage.Body([]byte("x")))
+		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: Put that was given up = %v, want %q in it", name, err, c.says)
+		}
+		cancel()
 	}
 }
 

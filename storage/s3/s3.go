@@ -81,7 +81,7 @@ func Open(opt Options) (*Store, error) {
 		opt.Transport = t
 	}
 	client, err := minio.New(opt.Endpoint, &minio.Options{
-		Creds: creds(opt), Secure: !opt.Insecure, Region: opt.Region, Transport: opt.Transport, MaxRetries: tries,
+		Creds: creds(opt), Secure: !opt.Insecure, Region: opt.Region, Transport: listening{opt.Transport}, MaxRetries: tries,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("S3 endpoint %q: %w", opt.Endpoint, err)
@@ -103,9 +103,10 @@ func creds(opt Options) *credentials.Credentials {
 
 // Prepare makes sure that the bucket is there and that we may use it.
 func (s *Store) Prepare(ctx context.Context) error {
+	ctx = listen(ctx)
 	there, err := s.client.BucketExists(ctx, s.opt.Bucket)
 	if err != nil {
-		return s.fail("look for", "", err)
+		return s.fail(ctx, "look for", "", err)
 	}
 	if there {
 		return nil
@@ -119,7 +120,7 @@ func (s *Store) Prepare(ctx context.Context) error {
 		return nil // another process was faster
 	}
 	if err != nil {
-		return s.fail("create", "", err)
+		return s.fail(ctx, "create", "", err)
 	}
 	return nil
 }
@@ -162,6 +163,7 @@ func (s *Store) Swap(ctx context.Context, key string, old storage.Version, body 
 }
 
 func (s *Store) put(ctx context.Context, key string, body *io.SectionReader, condition func(*minio.PutObjectOptions)) (storage.Version, error) {
+	ctx = listen(ctx)
 	if err := storage.CheckKey(key); err != nil {
 		return storage.Absent, err
 	}
@@ -180,31 +182,33 @@ func (s *Store) put(ctx context.Context, key string, body *io.SectionReader, con
 			// The answer of some servers to If-Match on a key that is gone.
 			return storage.Absent, fmt.Errorf("swap %s: %w: %w", s.join(key), storage.ErrConflict, err)
 		}
-		return storage.Absent, s.fail("write", key, err)
+		return storage.Absent, s.fail(ctx, "write", key, err)
 	}
 	return storage.Version(info.ETag), nil
 }
 
 // Get opens an object.
 func (s *Store) Get(ctx context.Context, key string) (io.ReadCloser, error) {
+	ctx = listen(ctx)
 	if err := storage.CheckKey(key); err != nil {
 		return nil, err
 	}
 	body, _, _, err := s.core.GetObject(ctx, s.opt.Bucket, s.name(key), minio.GetObjectOptions{})
 	if err != nil {
-		return nil, s.fail("read", key, err)
+		return nil, s.fail(ctx, "read", key, err)
 	}
-	return &object{ReadCloser: body, store: s, key: key}, nil
+	return &object{ReadCloser: body, ctx: ctx, store: s, key: key}, nil
 }
 
 // Read reads a small object; its version is its ETag.
 func (s *Store) Read(ctx context.Context, key string) (b []byte, v storage.Version, err error) {
+	ctx = listen(ctx)
 	if err := storage.CheckKey(key); err != nil {
 		return nil, storage.Absent, err
 	}
 	body, info, _, err := s.core.GetObject(ctx, s.opt.Bucket, s.name(key), minio.GetObjectOptions{})
 	if err != nil {
-		return nil, storage.Absent, s.fail("read", key, err)
+		return nil, storage.Absent, s.fail(ctx, "read", key, err)
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	if info.Size > storage.MaxRecord {
@@ -212,32 +216,34 @@ func (s *Store) Read(ctx context.Context, key string) (b []byte, v storage.Versi
 	}
 	b, err = io.ReadAll(io.LimitReader(body, storage.MaxRecord))
 	if err != nil {
-		return nil, storage.Absent, s.fail("read", key, err)
+		return nil, storage.Absent, s.fail(ctx, "read", key, err)
 	}
 	return b, storage.Version(info.ETag), nil
 }
 
 // Stat describes an object.
 func (s *Store) Stat(ctx context.Context, key string) (storage.Info, error) {
+	ctx = listen(ctx)
 	if err := storage.CheckKey(key); err != nil {
 		return storage.Info{}, err
 	}
 	i, err := s.client.StatObject(ctx, s.opt.Bucket, s.name(key), minio.StatObjectOptions{})
 	if err != nil {
-		return storage.Info{}, s.fail("look at", key, err)
+		return storage.Info{}, s.fail(ctx, "look at", key, err)
 	}
 	return storage.Info{Key: key, Size: i.Size, ModTime: i.LastModified}, nil
 }
 
 // List lists objects by prefix.
 func (s *Store) List(ctx context.Context, prefix string) ([]storage.Info, error) {
+	ctx = listen(ctx)
 	if err := storage.CheckPrefix(prefix); err != nil {
 		return nil, err
 	}
 	var found []storage.Info
 	for o := range s.client.ListObjectsIter(ctx, s.opt.Bucket, minio.ListObjectsOptions{Prefix: s.name(prefix), Recursive: true}) {
 		if o.Err != nil {
-			return nil, s.fail("list", prefix, o.Err)
+			return nil, s.fail(ctx, "list", prefix, o.Err)
 		}
 		key := strings.TrimPrefix(o.Key, s.name(""))
 		if storage.CheckKey(key) == nil {
@@ -245,7 +251,7 @@ func (s *Store) List(ctx context.Context, prefix string) ([]storage.Info, error)
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, s.fail("list", prefix, err)
+		return nil, s.fail(ctx, "list", prefix, err)
 	}
 	// The protocol promises this order; not every server keeps it.
 	slices.SortFunc(found, func(a, b storage.Info) int { return strings.Compare(a.Key, b.Key) })
@@ -254,18 +260,20 @@ func (s *Store) List(ctx context.Context, prefix string) ([]storage.Info, error)
 
 // Delete removes an object.
 func (s *Store) Delete(ctx context.Context, key string) error {
+	ctx = listen(ctx)
 	if err := storage.CheckKey(key); err != nil {
 		return err
 	}
 	err := s.client.RemoveObject(ctx, s.opt.Bucket, s.name(key), minio.RemoveObjectOptions{})
 	if err != nil && minio.ToErrorResponse(err).Code != "NoSuchKey" {
-		return s.fail("delete", key, err)
+		return s.fail(ctx, "delete", key, err)
 	}
 	return nil
 }
 
 // Move copies an object within the server and removes the original.
 func (s *Store) Move(ctx context.Context, from, to string) error {
+	ctx = listen(ctx)
 	for _, key := range []string{from, to} {
 		if err := storage.CheckKey(key); err != nil {
 			return err
@@ -275,7 +283,7 @@ func (s *Store) Move(ctx context.Context, from, to string) error {
 		minio.CopyDestOptions{Bucket: s.opt.Bucket, Object: s.name(to)},
 		minio.CopySrcOptions{Bucket: s.opt.Bucket, Object: s.name(from)})
 	if err != nil {
-		return s.fail("move", from, err)
+		return s.fail(ctx, "move", from, err)
 	}
 	return s.Delete(ctx, from)
 }
@@ -285,6 +293,7 @@ func (s *Store) join(key string) string { return s.String() + "/" + key }
 // object gives the errors of reading their meaning.
 type object struct {
 	io.ReadCloser
+	ctx   context.Context //nolint:containedctx // that of the request whose body it is
 	store *Store
 	key   string
 }
@@ -292,7 +301,7 @@ type object struct {
 func (o *object) Read(p []byte) (int, error) {
 	n, err := o.ReadCloser.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = o.store.fail("read", o.key, err)
+		err = o.store.fail(o.ctx, "read", o.key, err)
 	}
 	return n, err
 }
