@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -59,5 +60,86 @@ func TestADamagedAnswerDoesNotReplaceAGoodRecord(t *testing.T) {
 	_ = h.sync(t.Context())
 	if _, err := h.control.Read(t.Context()); !errors.Is(err, storage.ErrCorrupt) {
 		t.Errorf("after %s of the same damage the control record reads %v, want ErrCorrupt", condemnAfter, err)
+	}
+}
+
+// lostAnswer writes records and then is away, as a server that is killed
+// between its write and its answer.
+type lostAnswer struct {
+	storage.Store
+	key  string
+	down atomic.Bool
+}
+
+func (l *lostAnswer) Swap(ctx context.Context, key string, old storage.Version, body []byte) (storage.Version, error) {
+	v, err := l.Store.Swap(ctx, key, old, body)
+	if err == nil && key == l.key {
+		l.down.Store(true)
+		return storage.Absent, fmt.Errorf("cut off: %w", storage.ErrUnavailable)
+	}
+	return v, err
+}
+
+func (l *lostAnswer) Read(ctx context.Context, key string) ([]byte, storage.Version, error) {
+	if l.down.Load() {
+		return nil, storage.Absent, fmt.Errorf("cut off: %w", storage.ErrUnavailable)
+	}
+	return l.Store.Read(ctx, key)
+}
+
+// A record that reached the bucket, and whose answer did not reach us, is our
+// own: what was written here since goes on from it, also after a restart.
+func TestAnOwnWriteWhoseAnswerWasLostIsNobodyElses(t *testing.T) {
+	t.Parallel()
+	for _, restarted := range []bool{false, true} {
+		folder, inner := newMemory(), newMemory()
+		bucket := &lostAnswer{Store: inner, key: headKey}
+		h := newHost(t, folder, bucket, nil)
+		first := h.save("", 1, "a")
+		if err := h.sync(t.Context()); !errors.Is(err, storage.ErrUnavailable) {
+			t.Fatalf("sync with a bucket that goes away: %v", err)
+		}
+		second := h.save(first, 1, "a", "b")
+		if restarted {
+			h = newHost(t, folder, bucket, nil)
+		}
+		bucket.key = ""
+		bucket.down.Store(false)
+		h.must()
+		h.holds(second, "a", "b")
+		other := newHost(t, newMemory(), inner, nil)
+		other.must()
+		other.holds(second, "a", "b")
+		// Once it is known what became of it, a bucket that goes back to it has moved.
+		third := other.save(second, 2, "c")
+		other.must()
+		h.must()
+		h.holds(third, "c")
+	}
+}
+
+// So with the records that hosts change in the bucket first.
+func TestAChangeWhoseAnswerWasLostIsChangedAgain(t *testing.T) {
+	t.Parallel()
+	inner := newMemory()
+	bucket := &lostAnswer{Store: inner, key: registryKey}
+	h := newHost(t, newMemory(), bucket, nil)
+	first := h.save("", 1, "a")
+	second := h.save(first, 1, "b")
+	h.must()
+	for _, challenger := range []string{first, second} {
+		if err := h.checkpoints.SetChallenger(t.Context(), challenger); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bucket.key = ""
+	bucket.down.Store(false)
+	h.must()
+	other := newHost(t, newMemory(), inner, nil)
+	other.must()
+	for where, c := range map[string]*storage.Checkpoints{"here": h.checkpoints, "on another host": other.checkpoints} {
+		if r, err := c.Registry(t.Context()); err != nil || r.Challenger != second {
+			t.Errorf("%s the challenger is %s, %v; want %s", where, r.Challenger, err, second)
+		}
 	}
 }

@@ -7,6 +7,7 @@
 // before an object is written until it is in the bucket. Records (the head, the
 // control record, …) carry no mark; each has a copy "synced/<key>" of what
 // folder and bucket last agreed on, and whichever side has left that has moved.
+// "offered/<key>" is what was last written to the bucket, until its answer came.
 package mirror
 
 import (
@@ -26,6 +27,7 @@ import (
 const (
 	outbox    = "outbox/"
 	synced    = "synced/"
+	offered   = "offered/"
 	bucketKey = synced + "bucket" // which bucket this folder follows
 
 	partsPrefix    = "parts/"
@@ -259,7 +261,9 @@ func (s *Store) List(ctx context.Context, prefix string) ([]storage.Info, error)
 }
 
 // own reports whether a key is the mirror's own.
-func own(key string) bool { return strings.HasPrefix(key, outbox) || strings.HasPrefix(key, synced) }
+func own(key string) bool {
+	return strings.HasPrefix(key, outbox) || strings.HasPrefix(key, synced) || strings.HasPrefix(key, offered)
+}
 
 // Delete removes an object in both places. What is in the bucket goes first: an
 // error leaves both, and the caller tries again.

@@ -91,6 +91,15 @@ func (s *Store) trySync(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
+	if !there.same(base) && !here.same(base) && !here.same(there) {
+		own, err := s.ownOffer(ctx, key, base, here, there)
+		if err != nil {
+			return err
+		}
+		if own {
+			base = there
+		}
+	}
 	switch {
 	case here.same(there):
 		if here.absent() || base.same(here) {
@@ -111,6 +120,29 @@ func (s *Store) trySync(ctx context.Context, key string) error {
 	}
 	s.opt.Log.Warn("a record was changed here and in the bucket; the bucket's holds", "record", key)
 	return s.pull(ctx, key, here, there)
+}
+
+// ownOffer reports whether what lies in the bucket was written from this folder,
+// by a write whose answer never came: then only the folder has moved since, and
+// that is noted. ErrConflict if another process moved it just now.
+func (s *Store) ownOffer(ctx context.Context, key string, base, here, there content) (bool, error) {
+	last, err := read(ctx, s.local, offered+key)
+	if err != nil || there.absent() || !there.same(last) {
+		return false, err
+	}
+	// What was read before may be older than the offer.
+	baseNow, err := read(ctx, s.local, synced+key)
+	if err != nil {
+		return false, err
+	}
+	hereNow, err := read(ctx, s.local, key)
+	if err != nil {
+		return false, err
+	}
+	if !baseNow.same(base) || !hereNow.same(here) {
+		return false, fmt.Errorf("sync record %s: %w", key, storage.ErrConflict)
+	}
+	return true, s.agree(ctx, key, there.bytes)
 }
 
 // doubt is a record of the bucket that came damaged, and since when it does so
@@ -185,7 +217,7 @@ func (s *Store) trySwap(ctx context.Context, key string, old storage.Version, bo
 	}
 	// A first try whose answer was lost gives a conflict too: the caller reads
 	// again and finds its own change.
-	if _, err := s.remote.Swap(ctx, key, there.version, body); err != nil {
+	if err := s.offer(ctx, key, there.version, body); err != nil {
 		return storage.Absent, err
 	}
 	v, err := s.local.Swap(ctx, key, old, body)
@@ -195,6 +227,7 @@ func (s *Store) trySwap(ctx context.Context, key string, old storage.Version, bo
 		now, err := read(ctx, s.local, key)
 		if !bytes.Equal(now.bytes, body) {
 			now.version = superseded
+			err = errors.Join(err, s.local.Delete(ctx, offered+key))
 		}
 		return now.version, err
 	}
@@ -240,7 +273,7 @@ func (s *Store) push(ctx context.Context, key string, here, there content) error
 			return err
 		}
 	}
-	if _, err := s.remote.Swap(ctx, key, there.version, here.bytes); err != nil {
+	if err := s.offer(ctx, key, there.version, here.bytes); err != nil {
 		if !errors.Is(err, storage.ErrConflict) {
 			return err
 		}
@@ -278,9 +311,24 @@ func (s *Store) pull(ctx context.Context, key string, here, there content) error
 	return nil
 }
 
+// offer writes a record to the bucket. That it does is noted before: if its
+// answer is lost, what lies in the bucket is known for our own, also by who
+// starts on this folder after a crash.
+func (s *Store) offer(ctx context.Context, key string, old storage.Version, b []byte) error {
+	if err := s.local.Put(ctx, offered+key, storage.Body(b)); err != nil {
+		return err
+	}
+	_, err := s.remote.Swap(ctx, key, old, b)
+	return err
+}
+
 // agree notes what folder and bucket both have.
 func (s *Store) agree(ctx context.Context, key string, b []byte) error {
-	return s.local.Put(ctx, synced+key, storage.Body(b))
+	if err := s.local.Put(ctx, synced+key, storage.Body(b)); err != nil {
+		return err
+	}
+	// Answered: the bucket may come back to these bytes by another's hand.
+	return s.local.Delete(ctx, offered+key)
 }
 
 // uploaded reports whether the checkpoint that a head names is in the bucket.

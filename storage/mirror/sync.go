@@ -158,7 +158,7 @@ func (s *Store) meet(ctx context.Context) error {
 	}
 	for _, i := range all {
 		switch {
-		case strings.HasPrefix(i.Key, synced):
+		case strings.HasPrefix(i.Key, synced), strings.HasPrefix(i.Key, offered):
 			err = s.local.Delete(ctx, i.Key)
 		case isManifest(i.Key), strings.HasPrefix(i.Key, datasetsPrefix):
 			err = s.mark(ctx, i.Key)
