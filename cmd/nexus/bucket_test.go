@@ -5,18 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nexus-continuum/nexus/storage/storetest"
 )
 
 // gateway is a real S3 server with a proxy before it that spoils what it is told to.
@@ -34,40 +34,14 @@ type bucketFault struct {
 	after  func(r *http.Response) error
 }
 
-// startGateway needs versitygw, which .ci/run builds.
 func startGateway(t *testing.T) *gateway {
 	t.Helper()
-	program := os.Getenv("NEXUS_TEST_VERSITYGW")
-	if program == "" {
-		var err error
-		if program, err = exec.LookPath("versitygw"); err != nil {
-			t.Skip("NOT TESTED AGAINST A REAL S3 SERVER: needs versitygw on PATH or NEXUS_TEST_VERSITYGW; .ci/run builds it")
-		}
-	}
-	g := &gateway{folder: filepath.Join(t.TempDir(), "buckets")}
-	if err := os.Mkdir(g.folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	address := "127.0.0.1:" + freePort(t)
-	cmd := exec.Command(program, "--port", address, "--access", "nexus-test", "--secret", "nexus-test-secret", "--quiet", "posix", g.folder)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		conn, err := net.DialTimeout("tcp", address, time.Second)
-		if err == nil {
-			_ = conn.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("versitygw does not answer: %v", err)
-		}
-	}
+	server := storetest.NewS3Server(t)
+	server.Start()
+	g := &gateway{folder: server.Folder}
 	behind := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: "http", Host: address})
+			r.SetURL(&url.URL{Scheme: "http", Host: server.Address})
 			r.Out.Host = r.In.Host // it is signed
 		},
 		ModifyResponse: func(r *http.Response) error {
@@ -97,7 +71,7 @@ func startGateway(t *testing.T) *gateway {
 func (g *gateway) env(bucket string) []string {
 	return []string{
 		"NEXUS_S3_ENDPOINT=" + strings.TrimPrefix(g.proxy.URL, "http://"), "NEXUS_S3_TLS=false", "NEXUS_S3_BUCKET=" + bucket,
-		"NEXUS_S3_ACCESS_KEY=nexus-test", "NEXUS_S3_SECRET_KEY=nexus-test-secret",
+		"NEXUS_S3_ACCESS_KEY=" + storetest.S3AccessKey, "NEXUS_S3_SECRET_KEY=" + storetest.S3SecretKey,
 	}
 }
 

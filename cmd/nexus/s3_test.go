@@ -1,75 +1,22 @@
 package main
 
 import (
-	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nexus-continuum/nexus/storage/storetest"
 )
 
-// bucketServer is a real S3 server that can go away and come back.
-type bucketServer struct {
-	t       *testing.T
-	binary  string
-	folder  string
-	address string
-	cmd     *exec.Cmd
-}
-
-func newBucketServer(t *testing.T) *bucketServer {
-	t.Helper()
-	binary := os.Getenv("NEXUS_TEST_VERSITYGW")
-	if binary == "" {
-		found, err := exec.LookPath("versitygw")
-		if err != nil {
-			t.Skip("NOT TESTED AGAINST A REAL S3 SERVER: no versitygw on PATH and NEXUS_TEST_VERSITYGW is not set; .ci/run builds it")
-		}
-		binary = found
-	}
-	s := &bucketServer{t: t, binary: binary, folder: filepath.Join(t.TempDir(), "buckets"), address: "127.0.0.1:" + freePort(t)}
-	if err := os.Mkdir(s.folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stop)
-	return s
-}
-
-func (s *bucketServer) start() {
-	s.t.Helper()
-	s.cmd = exec.Command(s.binary, "--port", s.address, "--access", "nexus-test", "--secret", "nexus-test-secret", "--quiet", "posix", s.folder)
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		conn, err := net.DialTimeout("tcp", s.address, time.Second)
-		if err == nil {
-			_ = conn.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("the S3 server does not answer: %v", err)
-		}
-	}
-}
-
-func (s *bucketServer) stop() {
-	if s.cmd != nil {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
-		s.cmd = nil
-	}
-}
-
-// settings name the server; the keys come by the credentials chain.
-func (s *bucketServer) settings() []string {
+// bucketSettings name the server; the keys come by the credentials chain.
+func bucketSettings(s *storetest.S3Server) []string {
 	return []string{
-		"NEXUS_S3_ENDPOINT=" + s.address, "NEXUS_S3_TLS=false",
-		"AWS_ACCESS_KEY_ID=nexus-test", "AWS_SECRET_ACCESS_KEY=nexus-test-secret",
+		"NEXUS_S3_ENDPOINT=" + s.Address, "NEXUS_S3_TLS=false",
+		"AWS_ACCESS_KEY_ID=" + storetest.S3AccessKey, "AWS_SECRET_ACCESS_KEY=" + storetest.S3SecretKey,
 	}
 }
 
@@ -95,18 +42,18 @@ func (p *process) uploads() uploadState {
 // a restart, and when it is back everything is in it, for another host to serve.
 func TestS3GoesAway(t *testing.T) {
 	t.Parallel()
-	bucket := newBucketServer(t)
-	bucket.start()
+	bucket := storetest.NewS3Server(t)
+	bucket.Start()
 	dir := t.TempDir()
-	p := start(t, filepath.Join(dir, "one"), []string{"serve"}, bucket.settings()...)
+	p := start(t, filepath.Join(dir, "one"), []string{"serve"}, bucketSettings(bucket)...)
 	p.finished(p.teach("support", lesson{"How do I reset my password?", "Open Settings."}).ID, 60*time.Second)
 	p.eventually(60*time.Second, "all is uploaded", func() bool { u := p.uploads(); return u.Pending == 0 && u.Fault == nil })
 
-	bucket.stop()
+	bucket.Stop()
 	p.finished(p.teach("support", lesson{"Where is the invoice archive?", "Under Billing."}).ID, 60*time.Second)
 	p.eventually(60*time.Second, "the status tells what waits and why", func() bool { u := p.uploads(); return u.Pending >= 2 && u.Fault != nil })
 	p.kill()
-	p = start(t, filepath.Join(dir, "one"), []string{"serve"}, bucket.settings()...)
+	p = start(t, filepath.Join(dir, "one"), []string{"serve"}, bucketSettings(bucket)...)
 	for _, prompt := range []string{"how do I reset my password", "where is the invoice archive"} {
 		if a := p.ask(prompt); !a.Responded {
 			t.Errorf("without the bucket after a restart, %q is refused: %+v", prompt, a)
@@ -116,7 +63,7 @@ func TestS3GoesAway(t *testing.T) {
 		t.Errorf("the log says %d times that the bucket is away", n)
 	}
 
-	bucket.start()
+	bucket.Start()
 	p.eventually(90*time.Second, "all is uploaded", func() bool { u := p.uploads(); return u.Pending == 0 && u.Fault == nil })
 	var list struct{ Checkpoints []struct{ Uploaded *bool } }
 	p.call("GET", "/api/checkpoints", nil, &list)
@@ -127,7 +74,7 @@ func TestS3GoesAway(t *testing.T) {
 	}
 	p.kill()
 	// A host that has nothing.
-	p = start(t, filepath.Join(dir, "two"), []string{"serve"}, bucket.settings()...)
+	p = start(t, filepath.Join(dir, "two"), []string{"serve"}, bucketSettings(bucket)...)
 	for _, prompt := range []string{"how do I reset my password", "where is the invoice archive"} {
 		if a := p.ask(prompt); !a.Responded {
 			t.Errorf("on another host, %q is refused: %+v", prompt, a)
@@ -143,15 +90,15 @@ func TestFleetOnS3(t *testing.T) {
 	if err != nil {
 		t.Skip("needs redis-server on PATH; .ci/run installs it")
 	}
-	bucket := newBucketServer(t)
-	bucket.start()
+	bucket := storetest.NewS3Server(t)
+	bucket.Start()
 	dir, port := t.TempDir(), freePort(t)
 	cmd := exec.Command(server, "--port", port, "--bind", "127.0.0.1", "--dir", dir, "--appendonly", "yes", "--save", "")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	env := append(bucket.settings(), "NEXUS_REDIS_URL=redis://127.0.0.1:"+port, "NEXUS_SHADOW=1")
+	env := append(bucketSettings(bucket), "NEXUS_REDIS_URL=redis://127.0.0.1:"+port, "NEXUS_SHADOW=1")
 	for i, role := range []string{"scheduler", "worker", "worker"} {
 		launch(t, filepath.Join(dir, role+strconv.Itoa(i)), []string{role}, env...)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/storage/s3"
+	"github.com/nexus-continuum/nexus/storage/storetest"
 )
 
 var (
@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 
 func bucketAt(ctx context.Context, server string) (*s3.Store, error) {
 	b, err := s3.Open(s3.Options{
-		Endpoint: server, Bucket: "nexus", Region: "us-east-1", Insecure: true, AccessKey: "nexus-test", SecretKey: "nexus-test-secret", CreateBucket: true,
+		Endpoint: server, Bucket: "nexus", Region: "us-east-1", Insecure: true, AccessKey: storetest.S3AccessKey, SecretKey: storetest.S3SecretKey, CreateBucket: true,
 	})
 	if err != nil {
 		return nil, err
@@ -112,43 +112,6 @@ func toilOnce(ctx context.Context, m *Store, shelf *storage.Checkpoints, dataset
 	return nil
 }
 
-// serveBuckets runs a real S3 server until the test ends.
-func serveBuckets(t *testing.T) (server, folder string) {
-	t.Helper()
-	program := os.Getenv("NEXUS_TEST_VERSITYGW")
-	if program == "" {
-		var err error
-		if program, err = exec.LookPath("versitygw"); err != nil {
-			t.Skip("NOT TESTED AGAINST A REAL S3 SERVER: needs versitygw on PATH or NEXUS_TEST_VERSITYGW; .ci/run builds it")
-		}
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server = l.Addr().String()
-	_ = l.Close()
-	folder = filepath.Join(t.TempDir(), "buckets")
-	if err := os.Mkdir(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, "--port", server, "--access", "nexus-test", "--secret", "nexus-test-secret", "--quiet", "posix", folder)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		conn, err := net.DialTimeout("tcp", server, time.Second)
-		if err == nil {
-			_ = conn.Close()
-			return server, folder
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the S3 server does not answer: %v", err)
-		}
-	}
-}
-
 // age makes every part two minutes older than the grace period asks for, so that the next
 // process may collect those that no checkpoint names.
 func age(t *testing.T, folders ...string) {
@@ -179,7 +142,8 @@ func TestKilledOverABucket(t *testing.T) {
 	}
 	t.Logf("-mirror.seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	server, buckets := serveBuckets(t)
+	server := storetest.NewS3Server(t)
+	server.Start()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -187,9 +151,9 @@ func TestKilledOverABucket(t *testing.T) {
 	folder := t.TempDir()
 	var acknowledged []string
 	for range *kills {
-		acknowledged = append(acknowledged, killed(t, rng, self, folder, server)...)
-		checkBoth(t, folder, server, acknowledged)
-		age(t, folder, buckets)
+		acknowledged = append(acknowledged, killed(t, rng, self, folder, server.Address)...)
+		checkBoth(t, folder, server.Address, acknowledged)
+		age(t, folder, server.Folder)
 	}
 	if len(acknowledged) < *kills {
 		t.Errorf("%d kills hit no work: %d datasets were acknowledged", *kills, len(acknowledged))

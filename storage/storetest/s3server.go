@@ -1,0 +1,121 @@
+package storetest
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The keys of an S3Server.
+const (
+	S3AccessKey = "nexus-test"
+	S3SecretKey = "nexus-test-secret"
+)
+
+// S3Server is a real S3 server, versitygw over a folder, that can go away and
+// come back.
+type S3Server struct {
+	Address string // host and port
+	Folder  string // its buckets, as folders
+
+	t       testing.TB
+	program string
+	cmd     *exec.Cmd
+	exited  chan struct{}
+	said    said
+}
+
+// NewS3Server returns a server that does not run yet. A machine without
+// versitygw is the one case in which tests against S3 do not run: NEXUS_TEST_VERSITYGW
+// names the program, else PATH is searched; .ci/run builds it.
+func NewS3Server(t testing.TB) *S3Server {
+	t.Helper()
+	program := os.Getenv("NEXUS_TEST_VERSITYGW")
+	if program == "" {
+		var err error
+		if program, err = exec.LookPath("versitygw"); err != nil {
+			t.Skip("NOT TESTED AGAINST A REAL S3 SERVER: no versitygw on PATH and NEXUS_TEST_VERSITYGW is not set; " +
+				"get it with: go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := &S3Server{t: t, program: program, Address: l.Addr().String(), Folder: filepath.Join(t.TempDir(), "buckets")}
+	if err := os.Mkdir(s.Folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Stop()
+		if t.Failed() {
+			t.Logf("versitygw said:\n%s", s.said.String())
+		}
+	})
+	return s
+}
+
+// Start runs the server until Stop, and at most until the test ends.
+func (s *S3Server) Start() {
+	s.t.Helper()
+	s.cmd = exec.Command(s.program, "--port", s.Address, "--access", S3AccessKey, "--secret", S3SecretKey, "--keep-alive", "--quiet", "posix", s.Folder)
+	s.cmd.Stdout, s.cmd.Stderr = &s.said, &s.said
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatalf("start %s: %v", s.program, err)
+	}
+	cmd, exited := s.cmd, make(chan struct{})
+	s.exited = exited
+	go func() {
+		defer close(exited)
+		_ = cmd.Wait() // it is killed in the end; an early end is told by what it said
+	}()
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		conn, err := net.DialTimeout("tcp", s.Address, time.Second)
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		select {
+		case <-exited:
+			s.t.Fatalf("versitygw ended at once:\n%s", s.said.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("versitygw does not answer at %s: %v", s.Address, err)
+		}
+	}
+}
+
+// Stop kills the server, as a machine that fails does.
+func (s *S3Server) Stop() {
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Kill()
+	<-s.exited
+	s.cmd = nil
+}
+
+// said is what a process wrote.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
