@@ -108,6 +108,7 @@ func (j *judging) elsewhere(prompt string, s *scratch) {
 func (m *Model) seen(prompt string, q memory.Query, s *scratch) (r gate.Record, ok bool) {
 	learn.GiveWay()
 	m.encodeInto(prompt, 0, s)
+	learn.GiveWay()
 	q.Vector, q.Form, q.Words = s.vectors[:m.encoder.Dim()], &s.forms[0], m.words
 	s.queries = append(s.queries[:0], q)
 	if _, how := m.store.Repeated(&s.queries[0], &s.memory); how != memory.NoRepeat {

@@ -11,8 +11,15 @@ import (
 // through one pointer, since it keeps scratch memory between calls.
 type BLAS struct {
 	gonum.Implementation
+	// Between, if not nil, is called between pieces of a long product, each some
+	// ten microseconds long.
+	Between func()
+
 	scratch sync.Pool // of *[]float32
 }
+
+// betweenEach is how many multiplications come between two calls of Between.
+const betweenEach = 6 << 20
 
 // NewBLAS returns a BLAS without scratch memory.
 func NewBLAS() *BLAS { return &BLAS{} }
@@ -49,7 +56,20 @@ func (b *BLAS) sgemm(l Level, tA, tB blas.Transpose, m, n, k int, alpha float32,
 	}
 	*buf = sized(*buf, packedLen(l, k, n))
 	packInto(l, *buf, k, n, bm, ldb, transB, alpha)
-	gemmPacked(l, transA, c, ldc, a, lda, *buf, m, n, k, init, ldc)
+	each := m
+	if b.Between != nil {
+		each = max(1, betweenEach/(n*k)/tileRows(l)) * tileRows(l)
+	}
+	aStep := lda
+	if transA {
+		aStep = 1
+	}
+	for i := 0; i < m; i += each {
+		if i > 0 {
+			b.Between()
+		}
+		gemmPacked(l, transA, c[i*ldc:], ldc, a[i*aStep:], lda, *buf, min(each, m-i), n, k, from(init, i*ldc), ldc)
+	}
 	b.scratch.Put(buf)
 }
 

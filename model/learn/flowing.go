@@ -42,17 +42,13 @@ func newFlowing(w *flow.Weights, opt Options) *flowing {
 func (f *flowing) base() *encoder.Base { return &f.w.Base }
 func (f *flowing) params() []*param    { return f.mixing }
 
-// promptsAtOnce is how many prompts are settled without giving way: some hundred
-// microseconds.
-const promptsAtOnce = 4
-
 // settle brings every prompt of the batch to its fixed point.
 func (f *flowing) settle(b *batch, x, z []float32) {
 	d := f.w.Dim
 	cell := flow.NewCell(f.w, encoder.Options{Threshold: f.opt.Threshold, MaxSteps: f.opt.MaxSteps, PlainSteps: f.opt.PlainSteps})
 	b.clearBorders(z, d)
 	for i := range b.prompts {
-		giveWayEach(promptsAtOnce, i)
+		GiveWay()
 		cell.Settle(b.span(x, i, d), f.scratch)
 		copy(b.span(z, i, d), f.scratch.Z[d:])
 	}

@@ -74,7 +74,9 @@ func (b *builder) mixBackZ(pre, mix *G.Node) *G.Node {
 		forward: func(dz []float32, in [][]float32) {
 			inner, g, m := b.batch.rows-2, in[0], in[1]
 			b.mul.right(dz[d:], g[d:], m[d*d:], inner, d, d, false)
+			GiveWay()
 			b.mul.right(dz[d:], g[2*d:], m, inner, d, d, true)
+			GiveWay()
 			b.mul.right(dz[d:], g, m[2*d*d:], inner, d, d, true)
 			b.batch.clearBorders(dz, d)
 		},
@@ -89,6 +91,9 @@ func (b *builder) mixBackWeights(z, pre *G.Node) *G.Node {
 		forward: func(dm []float32, in [][]float32) {
 			z, g, inner := in[0], in[1][d:], b.batch.rows-2
 			for i := range 3 {
+				if i > 0 {
+					GiveWay()
+				}
 				b.mul.left(dm[i*d*d:(i+1)*d*d], z[i*d:], g, d, inner, d)
 			}
 		},

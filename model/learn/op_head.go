@@ -26,6 +26,7 @@ func (b *builder) pool(x, z, mask *G.Node) *G.Node {
 		name: "pool", shape: mask.Shape(), wrt: []bool{true, true, false}, backward: back,
 		forward: func(y []float32, in [][]float32) {
 			for i := range b.batch.prompts {
+				giveWayEach(promptsAtOnce, i)
 				row := y[i*3*d : (i+1)*3*d]
 				z := b.batch.span(in[1], i, d)
 				encoder.MeanReLU(row[:d], b.batch.span(in[0], i, d))

@@ -22,6 +22,7 @@ func (b *builder) layerNorm(x *G.Node) *G.Node {
 			forward: func(dx []float32, in [][]float32) {
 				b.batch.clearBorders(dx, d)
 				for i := range b.batch.prompts {
+					giveWayEach(promptsAtOnce, i)
 					first, words := int(b.batch.first[i]), int(b.batch.words[i])
 					for r := first; r < first+words; r++ {
 						layerNormBack(dx[r*d:(r+1)*d], in[0][r*d:(r+1)*d], in[1][r*d:(r+1)*d], inv[r])
@@ -36,6 +37,7 @@ func (b *builder) layerNorm(x *G.Node) *G.Node {
 		forward: func(y []float32, in [][]float32) {
 			b.batch.clearBorders(y, d)
 			for i := range b.batch.prompts {
+				giveWayEach(promptsAtOnce, i)
 				first, words := int(b.batch.first[i]), int(b.batch.words[i])
 				for r := first; r < first+words; r++ {
 					inv[r] = encoder.LayerNorm(y[r*d:(r+1)*d], in[0][r*d:(r+1)*d])

@@ -91,7 +91,7 @@ func New(w encoder.Weights, examples []Example, labels int, prototypes []float32
 		rng:      rand.New(rand.NewPCG(opt.Seed, 0x6c6561726e)),
 		table:    newTable(c, base.Table, d),
 		source:   *base,
-		mul:      products{kernel.NewBLAS()},
+		mul:      newProducts(),
 		machines: make(map[int]stepper),
 	}
 	t.head = newParam("head", 3*d, d, slices.Clone(base.Head))

@@ -43,7 +43,7 @@ func NewS3Server(t testing.TB) *S3Server {
 				"get it with: go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func NewS3Server(t testing.TB) *S3Server {
 // Start runs the server until Stop, and at most until the test ends.
 func (s *S3Server) Start() {
 	s.t.Helper()
-	s.cmd = exec.Command(s.program, "--port", s.Address, "--access", S3AccessKey, "--secret", S3SecretKey, "--keep-alive", "--quiet", "posix", s.Folder)
+	s.cmd = exec.CommandContext(s.t.Context(), s.program, "--port", s.Address, "--access", S3AccessKey, "--secret", S3SecretKey, "--keep-alive", "--quiet", "posix", s.Folder)
 	s.cmd.Stdout, s.cmd.Stderr = &s.said, &s.said
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatalf("start %s: %v", s.program, err)
@@ -76,7 +76,7 @@ func (s *S3Server) Start() {
 		_ = cmd.Wait() // it is killed in the end; an early end is told by what it said
 	}()
 	for deadline := time.Now().Add(30 * time.Second); ; {
-		conn, err := net.DialTimeout("tcp", s.Address, time.Second)
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(s.t.Context(), "tcp", s.Address)
 		if err == nil {
 			_ = conn.Close()
 			return
