@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -74,7 +75,13 @@ func write(c echo.Context, status int, location string, body []byte) error {
 		h.Set(headerLocation, location)
 	}
 	h.Set(echo.HeaderCacheControl, "no-store")
-	return c.Blob(status, echo.MIMEApplicationJSON, append(body, '\n'))
+	body = append(body, '\n')
+	h.Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
+	if err := c.Blob(status, echo.MIMEApplicationJSON, body); err != nil || c.Request().Method != http.MethodPost {
+		return err
+	}
+	// Sent before it is counted and logged, so that nobody waits for that.
+	return http.NewResponseController(c.Response()).Flush()
 }
 
 // get turns a function that reads into a handler that answers 200.
