@@ -105,6 +105,7 @@ func (s *Server) start(ctx context.Context) error {
 		return fmt.Errorf("start server of lane %s: it was started or stopped before", s.lane)
 	}
 	s.state = started
+	s.jobs.Add(1) // asynq: while it runs it may hand over a task at any time
 	s.mu.Unlock()
 	s.sign(ctx)
 	s.q.wakes.add(s.lane, s.wake)
@@ -192,7 +193,12 @@ func (s *Server) stop(ctx context.Context) error {
 	if was == started {
 		s.q.wakes.remove(s.lane, s.wake)
 		ended := make(chan struct{})
-		s.chores.Go(func() { s.asynq.Shutdown(); close(ended); s.giveBack(ctx) })
+		s.chores.Go(func() {
+			s.asynq.Shutdown()
+			s.jobs.Done()
+			close(ended)
+			s.giveBack(ctx)
+		})
 		s.finish(ctx, ended)
 		// Cancellations were heard until now.
 		for _, off := range s.offs {
