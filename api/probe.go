@@ -32,12 +32,15 @@ func (s *Server) readyz(c echo.Context) error {
 		return job.Errorf(job.CodeUnavailable, "not ready: stopping").After(time.Second)
 	default:
 	}
-	gone := s.queue.Ping(c.Request().Context())
+	gone := job.Errorf(job.CodeUnavailable, "not ready: Redis cannot be reached").After(time.Second)
+	if s.queue.Ping(c.Request().Context()) != nil {
+		return gone
+	}
 	v := s.status.view(c.Request().Context())
-	r := ready{Status: "ready", Redis: gone == nil && v.redis == nil, Model: v.cluster.Model != nil, Worker: v.hasWorker()}
+	r := ready{Status: "ready", Redis: v.redis == nil, Model: v.cluster.Model != nil, Worker: v.hasWorker()}
 	switch {
 	case !r.Redis:
-		return job.Errorf(job.CodeUnavailable, "not ready: Redis cannot be reached").After(time.Second)
+		return gone
 	case !r.Worker:
 		return job.Errorf(job.CodeUnavailable, "not ready: no worker is running").After(time.Second)
 	case !r.Model:

@@ -11,8 +11,8 @@ import (
 // through one pointer, since it keeps scratch memory between calls.
 type BLAS struct {
 	gonum.Implementation
-	// Between, if not nil, is called between pieces of a long product, each some
-	// ten microseconds long.
+	// Between, if not nil, is called between pieces of a long product, each
+	// less than a hundred microseconds long.
 	Between func()
 
 	scratch sync.Pool // of *[]float32

@@ -5,7 +5,7 @@
 // package kernel themselves, so the process-wide setting gorgonia.Use is not
 // needed and not touched. A Trainer computes on the calling goroutine and one
 // of gorgonia's that ends before Step returns. It gives way to other threads
-// every some ten microseconds, see GiveWay.
+// every few tens of microseconds, see GiveWay.
 package learn
 
 import (

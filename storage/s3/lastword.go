@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,9 +15,16 @@ import (
 // lastWord is how the last try of one exchange with the server was refused. The
 // client tries again for as long as its caller has patience and then tells of
 // the patience alone, which would have an ill server look like a slow one.
-type lastWord struct{ refusal atomic.Pointer[error] }
+type lastWord struct{ atomic.Pointer[refusal] }
 
 type lastWordKey struct{}
+
+// refusal is an answer that says no, or the error in place of an answer.
+type refusal struct {
+	err    error
+	status int
+	body   bytes.Buffer // as far as the client has read it
+}
 
 // listen returns a context in which the server's last word is kept for fail.
 func listen(ctx context.Context) context.Context {
@@ -27,20 +33,27 @@ func listen(ctx context.Context) context.Context {
 
 // heard is the server's last refusal in the exchange of ctx, nil if none.
 func heard(ctx context.Context) error {
-	if w, ok := ctx.Value(lastWordKey{}).(*lastWord); ok {
-		if refusal := w.refusal.Load(); refusal != nil {
-			return *refusal
-		}
+	word, ok := ctx.Value(lastWordKey{}).(*lastWord)
+	if !ok {
+		return nil
 	}
-	return nil
+	last := word.Load()
+	switch {
+	case last == nil:
+		return nil
+	case last.err != nil:
+		return last.err
+	}
+	said := minio.ErrorResponse{}
+	_ = xml.Unmarshal(last.body.Bytes(), &said) // the status is all that some servers say
+	if said.Code == "" {
+		said.Code = http.StatusText(last.status)
+	}
+	return fmt.Errorf("%s (%d)", said.Code, last.status)
 }
 
 // listening keeps the last word of each exchange.
 type listening struct{ http.RoundTripper }
-
-// maxRefusal is how much of a refusal is read for its code; the whole goes on
-// to who asked.
-const maxRefusal = 16 << 10
 
 func (l listening) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := l.RoundTripper.RoundTrip(r)
@@ -48,35 +61,16 @@ func (l listening) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case !ok:
 	case err != nil:
-		if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-			word.refusal.Store(&err)
+		if !patienceOver(err) {
+			word.Store(&refusal{err: err})
 		}
 	case resp.StatusCode >= http.StatusBadRequest:
-		b, cut := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
-		resp.Body = goingOn{io.MultiReader(bytes.NewReader(b), failed{cut}, resp.Body), resp.Body}
-		said := minio.ErrorResponse{}
-		_ = xml.Unmarshal(b, &said) // the status is all that some servers say
-		if said.Code == "" {
-			said.Code = http.StatusText(resp.StatusCode)
-		}
-		refusal := fmt.Errorf("%s (%d)", said.Code, resp.StatusCode)
-		word.refusal.Store(&refusal)
+		said := &refusal{status: resp.StatusCode}
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.TeeReader(resp.Body, &said.body), resp.Body}
+		word.Store(said)
 	}
 	return resp, err
-}
-
-// goingOn is a body whose beginning was read already.
-type goingOn struct {
-	io.Reader
-	io.Closer
-}
-
-// failed reads as the error that the beginning ended with, or as nothing.
-type failed struct{ err error }
-
-func (f failed) Read([]byte) (int, error) {
-	if f.err != nil {
-		return 0, f.err
-	}
-	return 0, io.EOF
 }

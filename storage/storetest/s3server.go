@@ -1,12 +1,10 @@
 package storetest
 
 import (
-	"bytes"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 )
@@ -27,7 +25,7 @@ type S3Server struct {
 	program string
 	cmd     *exec.Cmd
 	exited  chan struct{}
-	said    said
+	log     *os.File // what it says
 }
 
 // NewS3Server returns a server that does not run yet. A machine without
@@ -48,14 +46,19 @@ func NewS3Server(t testing.TB) *S3Server {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	s := &S3Server{t: t, program: program, Address: l.Addr().String(), Folder: filepath.Join(t.TempDir(), "buckets")}
+	dir := t.TempDir()
+	s := &S3Server{t: t, program: program, Address: l.Addr().String(), Folder: filepath.Join(dir, "buckets")}
 	if err := os.Mkdir(s.Folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if s.log, err = os.Create(filepath.Join(dir, "versitygw.log")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		s.Stop()
+		_ = s.log.Close()
 		if t.Failed() {
-			t.Logf("versitygw said:\n%s", s.said.String())
+			t.Logf("versitygw said:\n%s", s.said())
 		}
 	})
 	return s
@@ -65,7 +68,7 @@ func NewS3Server(t testing.TB) *S3Server {
 func (s *S3Server) Start() {
 	s.t.Helper()
 	s.cmd = exec.CommandContext(s.t.Context(), s.program, "--port", s.Address, "--access", S3AccessKey, "--secret", S3SecretKey, "--keep-alive", "--quiet", "posix", s.Folder)
-	s.cmd.Stdout, s.cmd.Stderr = &s.said, &s.said
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatalf("start %s: %v", s.program, err)
 	}
@@ -83,7 +86,7 @@ func (s *S3Server) Start() {
 		}
 		select {
 		case <-exited:
-			s.t.Fatalf("versitygw ended at once:\n%s", s.said.String())
+			s.t.Fatalf("versitygw ended at once:\n%s", s.said())
 		case <-time.After(10 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
@@ -102,20 +105,7 @@ func (s *S3Server) Stop() {
 	s.cmd = nil
 }
 
-// said is what a process wrote.
-type said struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *said) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
+func (s *S3Server) said() []byte {
+	b, _ := os.ReadFile(s.log.Name())
+	return b
 }
