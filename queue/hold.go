@@ -14,7 +14,9 @@ const heldFor = 10 * time.Second
 // wait, as long as Hold is called at least every few seconds; that it could not
 // be written is the error, and the server holds all the same.
 func (s *Server) Hold(ctx context.Context, why string) error {
+	s.taking.Lock() // what is being taken just now is taken before Hold returns
 	was := s.holding.Swap(&why)
+	s.taking.Unlock()
 	held := was != nil && *was != ""
 	if why == "" && !held {
 		return nil

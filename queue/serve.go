@@ -39,6 +39,7 @@ type Server struct {
 	unhooked bool                   // dequeues are not recognised: plain polling
 	given    atomic.Int64           // tasks with asynq
 	holding  atomic.Pointer[string] // why no more are taken; empty or nil: they are
+	taking   sync.Mutex             // held while jobs are taken, and while holding changes
 
 	// Of asynq's one processor goroutine.
 	trouble time.Duration // rest after a failed dequeue

@@ -123,7 +123,13 @@ func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys
 func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []string, args []any) *redis.Cmd {
 	asked := time.Now()
 	free := max(s.concurrency-int(s.given.Load()), 1)
+	s.taking.Lock()
+	if s.isHeld() { // since it was looked at last
+		s.taking.Unlock()
+		return redis.NewCmdResult(nil, redis.Nil)
+	}
 	cmd := s.q.scripts.dequeue.Run(ctx, client, keys, append(args, s.id, min(free, takeAtMost), s.keys.own)...)
+	s.taking.Unlock()
 	got, err := cmd.StringSlice()
 	switch {
 	case errors.Is(err, redis.Nil):
