@@ -29,7 +29,7 @@ type Query struct {
 // where fewer rows are allowed. Runs of 64 rows, none of them allowed to any query, cost next to nothing.
 type Scanner struct {
 	best    []top
-	hits    []Hit     // backs best
+	rows    []ranked  // backs best
 	scores  []float32 // [queries × blockRows], or [blockRows × maxColumns] in the exact scan of many
 	quant   []int8    // [queries × ⌈d/4⌉·4]
 	excess  []int32
@@ -90,11 +90,17 @@ func (s *Scanner) topMany(l Level, rows *Rows, queries []Query, k int, hits [][]
 		}
 	}
 	for i, q := range queries {
-		t := top{hits: hits[i][:0], k: k}
-		for _, c := range s.best[i].hits {
-			t.offer(Hit{Row: c.Row, Score: dot(l, rows.Row(c.Row), q.Vector)})
+		t := &s.best[i]
+		t.cut()
+		n := 0
+		for _, r := range t.rows {
+			if score := dot(l, rows.Row(r.row()), q.Vector); !math.IsNaN(float64(score)) {
+				t.rows[n] = rank(r.row(), score)
+				n++
+			}
 		}
-		hits[i] = t.hits
+		t.rows, t.k = t.rows[:n], k
+		hits[i] = t.hits(hits[i][:0])
 	}
 }
 
@@ -108,7 +114,7 @@ func (s *Scanner) topManyExact(l Level, rows *Rows, queries []Query, k int, hits
 		}
 	}
 	for i := range queries {
-		hits[i] = append(hits[i][:0], s.best[i].hits...)
+		hits[i] = s.best[i].hits(hits[i][:0])
 	}
 }
 
@@ -147,7 +153,7 @@ func (s *Scanner) scanColumns(l Level, rows *Rows, queries []Query, best []top) 
 			for j := range floors {
 				floors[j] = float32(math.Inf(1))
 				if j < len(queries) {
-					floors[j] = best[j].floor()
+					floors[j] = best[j].least
 				}
 			}
 			aboveColumns(l, s.masks[:n], s.scores[:n*maxColumns], &floors)
@@ -163,7 +169,7 @@ func (s *Scanner) scanColumns(l Level, rows *Rows, queries []Query, best []top) 
 // collect offers the scores of rows 64·word and on, all in one block, to the hits of query i.
 func (s *Scanner) collect(l Level, i int, allowed Bitmap, b *block, word int, scores []float32) {
 	words := s.words[:len(scores)/panelRows]
-	above(l, words, scores, s.best[i].floor())
+	above(l, words, scores, s.best[i].least)
 	for j, w := range words {
 		at := word + j
 		if w &= allowed.word(at) & b.word(at%blockPanels); w != 0 {
@@ -178,10 +184,11 @@ func (s *Scanner) prepare(rows *Rows, queries []Query, k, keep int, hits [][]Hit
 		panic(fmt.Sprintf("kernel: scan for the best %d of %d queries into %d lists", k, len(queries), len(hits)))
 	}
 	s.best = sized(s.best, len(queries))
-	s.hits = sized(s.hits, len(queries)*keep)
+	room := topRoom(keep)
+	s.rows = sized(s.rows, len(queries)*room)
 	for i, q := range queries {
 		mustMatch("scan", len(q.Vector), rows.d)
-		s.best[i] = top{hits: s.hits[i*keep : i*keep : (i+1)*keep], k: keep}
+		s.best[i] = newTop(s.rows[i*room:i*room:(i+1)*room], keep)
 	}
 }
 

@@ -69,7 +69,7 @@ func matches(hits, want []Hit, k int, tolerance float64) string {
 			return fmt.Sprintf("row %d scores %v, want %v", h.Row, h.Score, exact)
 		case math.Abs(float64(h.Score-want[i].Score)) > tolerance:
 			return fmt.Sprintf("hit %d scores %v, want %v", i, h.Score, want[i].Score)
-		case i > 0 && !better(hits[i-1], h):
+		case i > 0 && (h.Score > hits[i-1].Score || h.Score == hits[i-1].Score && h.Row < hits[i-1].Row):
 			return fmt.Sprintf("hit %d is out of order", i)
 		}
 		seen[h.Row] = true

@@ -13,6 +13,11 @@ const minRun = 32
 func (w *edit) done(encode Encode) *Store {
 	s := &w.store
 	w.refill(encode)
+	for n := range w.fresh {
+		if a := s.answers[n]; a != nil {
+			a.norm = kernel.Norm(a.sum)
+		}
+	}
 	if len(w.block.prompts) > 0 {
 		s.blocks = appendBlock(w.old.blocks, &w.block)
 	}

@@ -58,10 +58,11 @@ func (s *Store) Swapped(n uint32, sc *Scratch) string {
 	at, most := -1, float32(0)
 	for t := range sc.other.Words() {
 		key := sc.other.Key(t)
-		if float32(a.count(key)) < least || text.Weight(sc.other.Word(t)) < leastTelling {
+		own := text.Weight(sc.other.Word(t))
+		if float32(a.count(key)) < least || own < leastTelling {
 			continue
 		}
-		if w := weightOf(s.known, s.index.wordCount(key), sc.other.Word(t)); w > most {
+		if w := weightOf(s.known, s.index.wordCount(key), own); w > most {
 			at, most = t, w
 		}
 	}

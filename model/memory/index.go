@@ -2,6 +2,7 @@ package memory
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 )
 
@@ -87,39 +88,76 @@ func merge(a, b run) run {
 // find returns the values of key in r, oldest first.
 func (r run) find(key uint64) []uint32 {
 	lo := lowerBound(r.keys, key)
-	hi := lo
-	for hi < len(r.keys) && r.keys[hi] == key {
-		hi++
-		if hi-lo == 32 {
-			hi = lo + 32 + upperBound(r.keys[hi:], key)
-			break
-		}
-	}
-	return r.vals[lo:hi]
+	return r.vals[lo : lo+equal(r.keys[lo:], key)]
 }
 
+// equal is how many of keys, of which none is below key, are key.
+func equal(keys []uint64, key uint64) int {
+	n, step := 0, 1
+	for n+step <= len(keys) && keys[n+step-1] == key {
+		n += step
+		step *= 2
+	}
+	for ; step > 0; step /= 2 {
+		if n+step <= len(keys) && keys[n+step-1] == key {
+			n += step
+		}
+	}
+	return n
+}
+
+// lowerBound is the place of the first of keys, ascending, that is not below
+// key. Keys are hashes, even over all 64 bits, so that where one stands is told
+// from what it is; from there on the search goes in steps that double, and what
+// is left is halved.
 func lowerBound(keys []uint64, key uint64) int {
-	lo, hi := 0, len(keys)
-	for lo < hi {
-		if mid := int(uint(lo+hi) >> 1); keys[mid] < key {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
+	lo, n := 0, len(keys)
+	if n > guessFrom {
+		lo, n = bracket(keys, key)
+	}
+	for n > 0 { // no branch depends on a key, and so none is foreseen wrongly
+		half := (n + 1) / 2
+		_, below := bits.Sub64(keys[lo+half-1], key, 0)
+		lo += half & -int(below)
+		n -= half
 	}
 	return lo
 }
 
-func upperBound(keys []uint64, key uint64) int {
-	lo, hi := 0, len(keys)
-	for lo < hi {
-		if mid := int(uint(lo+hi) >> 1); keys[mid] <= key {
-			lo = mid + 1
-		} else {
-			hi = mid
+// guessFrom is the number of keys beyond which to guess beats to halve.
+const guessFrom = 64
+
+// bracket is a run of n keys from lo on, outside of which the lower bound is at
+// most next to it.
+func bracket(keys []uint64, key uint64) (lo, n int) {
+	all := len(keys)
+	at, _ := bits.Mul64(key, uint64(all))
+	at = even(even(at, keys, key), keys, key)
+	i, step := int(at), 1
+	if keys[i] < key {
+		for lo = i + 1; i+step < all && keys[i+step] < key; step *= 2 {
+			lo = i + step + 1
 		}
+		return lo, min(i+step, all) - lo
 	}
-	return lo
+	hi := i
+	for ; i-step >= 0 && keys[i-step] >= key; step *= 2 {
+		hi = i - step
+	}
+	lo = max(i-step+1, 0)
+	return lo, hi - lo
+}
+
+// even mends a guess by how far the key found there is from the one sought.
+func even(at uint64, keys []uint64, key uint64) uint64 {
+	all := uint64(len(keys))
+	if found := keys[at]; found < key {
+		ahead, _ := bits.Mul64(key-found, all)
+		return min(at+ahead, all-1)
+	} else {
+		behind, _ := bits.Mul64(found-key, all)
+		return at - min(at, behind)
+	}
 }
 
 // wordCount is the number of values of a word's key.

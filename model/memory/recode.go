@@ -62,6 +62,7 @@ func (r *Recoding) Finish() *Store {
 			c.exemplars++
 			kernel.Axpy(1, r.vectors[n], c.sum)
 		}
+		c.norm = kernel.Norm(c.sum)
 		s.answers[i] = &c
 	}
 	var flat []float32

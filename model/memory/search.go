@@ -90,21 +90,17 @@ type Found struct {
 
 // Scratch is the working memory of one caller of Search and Repeated.
 type Scratch struct {
-	scanner kernel.Scanner
-	queries []kernel.Query
-	hits    [][]kernel.Hit
-	bitmaps []kernel.Bitmap
-	other   text.Form
-	slips   []uint64
-	words   []wordWeight
-	answers []uint32
-	mean    []float32
-	bytes   []byte
-	weights []float32 // of the words of a lesson, by how much they tell
-	ours    []float32 // vectors of the words of the prompt
-	theirs  []float32 // and of a lesson
-	echo    []float32 // how near the prompt comes to each of those in meaning,
-	letters []float32 // and by letters
+	scanner  kernel.Scanner
+	queries  []kernel.Query
+	hits     [][]kernel.Hit
+	bitmaps  []kernel.Bitmap
+	other    text.Form
+	slips    []uint64
+	words    []wordWeight
+	answers  []uint32
+	mean     []float32
+	bytes    []byte
+	compared comparison
 }
 
 // Search fills found[i] for queries[i]; the vectors are scanned together.
@@ -261,26 +257,31 @@ func (s *Store) detail(q *Query, f *Found, sc *Scratch) {
 		c.Mean = s.mean(q, c, sc)
 		c.Cover, c.Missing = s.cover(q, c.Answer, nil, total, sc)
 	}
-	slices.SortFunc(f.Candidates, func(a, b Candidate) int {
-		switch x, y := rough(&a), rough(&b); {
-		case x > y:
-			return -1
-		case x < y:
-			return 1
-		}
-		return int(a.Answer) - int(b.Answer)
-	})
-	sc.ours = sc.ours[:0]
+	promising(f.Candidates, Detailed)
+	sc.compared.reset(len(sc.words))
 	for i := range min(len(f.Candidates), Detailed) {
 		c := &f.Candidates[i]
-		sc.other.Read(s.prompt(c.Lesson))
-		c.Cover, c.Missing = s.cover(q, c.Answer, &sc.other, total, sc)
-		c.Back = s.back(q, sc)
+		s.read(c.Lesson, q, sc)
+		c.Cover, c.Missing = s.cover(q, c.Answer, &sc.compared.lesson, total, sc)
+		c.Back = sc.compared.back()
 		c.Core = s.core(q, c.Answer, sc)
 		c.Lone = s.lone(c.Answer)
 		s.sense(q, c, total, sc)
 	}
 	s.twins(f)
+}
+
+// promising brings the n most promising candidates to the front, in order.
+func promising(c []Candidate, n int) {
+	for i := range min(len(c), n) {
+		best := i
+		for j := i + 1; j < len(c); j++ {
+			if x, y := rough(&c[j]), rough(&c[best]); x > y || x == y && c[j].Answer < c[best].Answer {
+				best = j
+			}
+		}
+		c[i], c[best] = c[best], c[i]
+	}
 }
 
 // rough orders candidates before the details are known.
@@ -289,15 +290,14 @@ func rough(c *Candidate) float32 { return c.Best + c.Mean + c.Cover }
 // mean is the cosine of the prompt to the mean of the answer's exemplars.
 func (s *Store) mean(q *Query, c *Candidate, sc *Scratch) float32 {
 	a := s.answers[c.Answer]
-	sum, n := a.sum, a.exemplars
+	sum, n, norm := a.sum, a.exemplars, a.norm
 	if l := q.WithoutLesson; l > 0 && s.answerOf(l-1) == c.Answer {
 		if v := s.vector(l - 1); v != nil {
 			sc.mean = append(sc.mean[:0], sum...)
 			kernel.Axpy(-1, v, sc.mean)
-			sum, n = sc.mean, n-1
+			sum, n, norm = sc.mean, n-1, kernel.Norm(sc.mean)
 		}
 	}
-	norm := kernel.Norm(sum)
 	if n < 2 || norm < 1e-6 || a.refusal {
 		return c.Best
 	}
@@ -314,11 +314,11 @@ func (s *Store) cover(q *Query, number uint32, lesson *text.Form, total float32,
 	}
 	for _, w := range sc.words {
 		match := float32(0)
-		if a.count(w.key) > self {
+		if a.knows(w.key, self) {
 			match = 1
 		} else {
 			for _, near := range w.near[:w.nears] {
-				if match < near.alike && a.count(near.key) > 0 {
+				if match < near.alike && a.knows(near.key, 0) {
 					match = near.alike
 				}
 			}
@@ -332,21 +332,13 @@ func (s *Store) cover(q *Query, number uint32, lesson *text.Form, total float32,
 	return cover / total, missing / total
 }
 
-// back weighs the words of the lesson in sc.other that the prompt holds, and
-// leaves their weights in sc.weights.
-func (s *Store) back(q *Query, sc *Scratch) float32 {
+// back weighs the words of the lesson at hand that the prompt holds.
+func (c *comparison) back() float32 {
 	var got, total float32
-	sc.weights = sc.weights[:0]
-	for t := range sc.other.Words() {
-		key := sc.other.Key(t)
-		w := weightOf(s.known, s.index.wordCount(key), sc.other.Word(t))
-		sc.weights = append(sc.weights, w)
-		total += w
-		if slices.ContainsFunc(sc.words, func(x wordWeight) bool { return x.key == key }) {
-			got += w
-		} else {
-			got += w * alike(sc.other.Word(t), false, q.Form)
-		}
+	for _, place := range c.places {
+		w := &c.words[place]
+		total += w.weight
+		got += w.weight * w.held
 	}
 	if total == 0 {
 		return 0

@@ -2,10 +2,8 @@ package memory
 
 import (
 	"math"
-	"slices"
 
 	"github.com/nexus-continuum/nexus/model/kernel"
-	"github.com/nexus-continuum/nexus/model/text"
 )
 
 // Words gives the vectors of words by themselves.
@@ -14,36 +12,32 @@ type Words interface {
 	Vector(dst []float32, key uint64, word []byte)
 }
 
-// maxSensed bounds the words of a prompt and of a lesson that are compared by
-// meaning; the rest count as unlike all others.
-const maxSensed = text.MaxWords
-
 // enoughTelling is the weight by itself of a word from which on a prompt says
 // something: “how do I” is in every question.
 const enoughTelling = 0.5
 
-// sense compares the prompt and the lesson in sc.other word by word, each word
-// with the one that comes nearest to it in meaning (late interaction: Khattab
-// and Zaharia, 2004.12832, here over the plain vectors of the words), and with
-// the one that is most like it by letters. It sets c.Sense, c.Echo, c.Strange
-// and c.Instead.
+// sense compares the prompt and the lesson at hand word by word, each word with
+// the one that comes nearest to it in meaning (late interaction: Khattab and
+// Zaharia, 2004.12832, here over the plain vectors of the words), and with the
+// one that is most like it by letters. It sets c.Sense, c.Echo, c.Strange and
+// c.Instead.
 func (s *Store) sense(q *Query, c *Candidate, total float32, sc *Scratch) {
 	if q.Words == nil || c.Lone == 0 {
 		return
 	}
-	if len(sc.ours) == 0 { // the first candidate that needs them
+	lesson := &sc.compared
+	if len(lesson.ours) == 0 { // the first candidate that needs them
 		s.hear(q, sc)
 	}
-	n := min(sc.other.Words(), maxSensed)
-	sc.theirs, sc.echo, sc.letters = zeros(sc.theirs, n*s.dim), zeros(sc.echo, n), zeros(sc.letters, n)
+	n := min(len(lesson.places), maxSensed)
 	for t := range n {
-		q.Words.Vector(sc.theirs[t*s.dim:(t+1)*s.dim], sc.other.Key(t), sc.other.Word(t))
+		s.senseWord(q, t, sc)
 	}
 	var got, telling, odd float32
 	same := 0
-	for i := range sc.words[:min(len(sc.words), maxSensed)] {
+	for i := range sc.words[:lesson.height] {
 		w := &sc.words[i]
-		meant, spelt := s.nearestWord(q, i, sc)
+		meant, spelt := lesson.nearest(i, n)
 		got += w.weight * meant
 		telling = max(telling, w.own)
 		c.Strange = max(c.Strange, w.own*(1-max(meant, spelt)))
@@ -56,104 +50,38 @@ func (s *Store) sense(q *Query, c *Candidate, total float32, sc *Scratch) {
 	}
 	told := min(telling/enoughTelling, 1)
 	c.Strange = c.Lone * max(c.Strange, 1-told)
-	echo, oddThere := s.echoed(sc)
+	echo, oddThere := lesson.echoed(n)
 	c.Sense, c.Echo = c.Lone*told*got/total, c.Lone*told*echo
 	if s.lessonsOf(c.Answer) <= fewLessons {
-		c.Instead = min(odd, oddThere) * float32(same) / float32(max(q.Form.Words(), sc.other.Words(), 1))
+		c.Instead = min(odd, oddThere) * float32(same) / float32(max(q.Form.Words(), len(lesson.places), 1))
 	}
 }
 
-// nearestWord compares word i of the prompt with those of the lesson in
-// sc.other: how near the nearest comes in meaning, and how like the most like is
-// by letters. It raises sc.echo and sc.letters, which hold the same for the
-// words of the lesson.
-func (s *Store) nearestWord(q *Query, i int, sc *Scratch) (meant, spelt float32) {
-	w := &sc.words[i]
-	word, ours := q.Form.Word(w.at), sc.ours[i*s.dim:(i+1)*s.dim]
-	for t := range sc.echo {
-		like, near := float32(1), float32(1)
-		if sc.other.Key(t) != w.key {
-			other := sc.other.Word(t)
-			shared, whole := sharedLetters(word, other)
-			like = 0
-			if shared >= minShared {
-				like = text.Alike(word, other)
-			}
-			switch {
-			case like > 0:
-				near = like
-			case shared >= minShared && !whole && 2*shared >= min(len(word), len(other)), w.number, hasDigit(other):
-				// The vectors are made of parts of words too, so that Iran and
-				// Iraq, or Monday and Sunday, come near by their letters.
-				near = 0
-			default:
-				near = kernel.Dot(ours, sc.theirs[t*s.dim:(t+1)*s.dim])
-			}
-		}
-		meant, spelt = max(meant, near), max(spelt, like)
-		sc.echo[t], sc.letters[t] = max(sc.echo[t], near), max(sc.letters[t], like)
+// nearest is how near the nearest of the first n words of the lesson at hand
+// comes to word i of the prompt in meaning, and how like the most like is by
+// letters.
+func (c *comparison) nearest(i, n int) (meant, spelt float32) {
+	for _, place := range c.places[:n] {
+		from, _ := c.column(place)
+		meant, spelt = max(meant, c.meant[from+i]), max(spelt, c.spelt[from+i])
 	}
 	return meant, spelt
 }
 
-// minShared is the number of bytes below which words are not near by letters.
-const minShared = 2
-
-// sharedLetters is how many bytes two words have in common at their heads and
-// tails; whole says that one is all of a head or tail of the other, as in phone
-// and telephone.
-func sharedLetters(a, b []byte) (shared int, whole bool) {
-	short := min(len(a), len(b))
-	head, tail := 0, 0
-	for head < short && a[head] == b[head] {
-		head++
-	}
-	for tail < short && a[len(a)-1-tail] == b[len(b)-1-tail] {
-		tail++
-	}
-	return head + tail, head == short || tail == short
-}
-
-// hear reads the vectors of the words of the prompt.
-func (s *Store) hear(q *Query, sc *Scratch) {
-	words := sc.words[:min(len(sc.words), maxSensed)]
-	sc.ours = zeros(sc.ours, len(words)*s.dim)
-	for i := range words {
-		word := q.Form.Word(words[i].at)
-		words[i].own, words[i].number = text.Weight(word), hasDigit(word)
-		q.Words.Vector(sc.ours[i*s.dim:(i+1)*s.dim], words[i].key, word)
-	}
-}
-
-func hasDigit(w []byte) bool {
-	for _, b := range w {
-		if '0' <= b && b <= '9' {
-			return true
-		}
-	}
-	return false
-}
-
-// zeros is n zeros, in place of s where they fit.
-func zeros(s []float32, n int) []float32 {
-	s = slices.Grow(s[:0], n)[:n]
-	clear(s)
-	return s
-}
-
-// echoed weighs the words of the lesson in sc.other by how near the prompt
-// comes to each, and gives the weight by itself of the most telling one that is
-// like none of the prompt's. sc.weights are those of back.
-func (s *Store) echoed(sc *Scratch) (echo, odd float32) {
+// echoed weighs the words of the lesson at hand by how near the prompt comes to
+// each, as far as the first n go, and gives the weight by itself of the most
+// telling one that is like none of the prompt's.
+func (c *comparison) echoed(n int) (echo, odd float32) {
 	var got, total float32
-	for t, w := range sc.weights {
-		total += w
-		if t >= len(sc.echo) {
+	for t, place := range c.places {
+		w := &c.words[place]
+		total += w.weight
+		if t >= n {
 			continue
 		}
-		got += w * sc.echo[t]
-		if sc.letters[t] == 0 {
-			odd = max(odd, text.Weight(sc.other.Word(t)))
+		got += w.weight * w.echo
+		if w.letters == 0 {
+			odd = max(odd, w.own)
 		}
 	}
 	if total == 0 {

@@ -61,6 +61,7 @@ type answer struct {
 	words     []uint64 // keys of the words of its lessons, ascending
 	counts    []uint32 // how many of the lessons hold each word
 	sum       []float32
+	norm      float32 // of sum; not kept while an edit runs
 	exemplars int
 }
 
@@ -190,6 +191,15 @@ func (a *answer) count(word uint64) int {
 		return int(a.counts[i])
 	}
 	return 0
+}
+
+// knows reports whether more than beyond lessons of the answer hold the word.
+func (a *answer) knows(word uint64, beyond int) bool {
+	i := lowerBound(a.words, word)
+	if i == len(a.words) || a.words[i] != word {
+		return false
+	}
+	return beyond == 0 || int(a.counts[i]) > beyond // words that no lesson holds are not kept
 }
 
 // answerKey is the index key of a response.

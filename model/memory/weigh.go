@@ -50,7 +50,8 @@ func (s *Store) weigh(q *Query, sc *Scratch) {
 		if n := q.WithoutLesson; n > 0 && q.WithoutAnswer == 0 && s.answers[s.answerOf(n-1)].count(key) == 1 {
 			df-- // the lesson left out is the prompt itself
 		}
-		w := wordWeight{at: t, key: key, df: df, weight: weightOf(known, df, q.Form.Word(t))}
+		own := text.Weight(q.Form.Word(t))
+		w := wordWeight{at: t, key: key, df: df, own: own, weight: weightOf(known, df, own)}
 		if df <= 0 {
 			s.nearWords(&w, q.Form.Word(t), sc)
 		}
@@ -86,12 +87,12 @@ func (s *Store) nearWords(w *wordWeight, word []byte, sc *Scratch) {
 	}
 }
 
-// weightOf is how much a word tells if df of known answers know it. A word
-// that nobody taught may be the heart of the prompt or mere wrapping: how
-// common it is in general decides.
-func weightOf(known, df int, word []byte) float32 {
+// weightOf is how much a word tells if df of known answers know it, and own is
+// its weight by itself: a word that nobody taught may be the heart of the prompt
+// or mere wrapping, and how common it is in general decides.
+func weightOf(known, df int, own float32) float32 {
 	w := math.Log1p(float64(known) / (float64(max(df, 0)) + 0.5))
-	return float32(w) * text.Weight(word)
+	return float32(w) * own
 }
 
 // alien tells whether a word of the prompt is a name that nobody knows. Among

@@ -116,6 +116,13 @@ func (f *Form) read(all bool) {
 	f.text, f.ends = f.text[:0], f.ends[:0]
 	before, kept, inWord := ' ', ' ', false
 	for i := 0; i < len(f.normed); {
+		if n := plainRun(f.normed[i:]); n > 0 { // most of most prompts
+			f.putPlain(f.normed[i:i+n], inWord)
+			i, inWord = i+n, true
+			before = rune(f.text[len(f.text)-1])
+			kept = before
+			continue
+		}
 		r, size := utf8.DecodeRune(f.normed[i:])
 		i += size
 		r = fold(r)
@@ -158,6 +165,31 @@ func (f *Form) put(r rune, continues bool) {
 		f.ends = append(f.ends, 0)
 	}
 	f.text = utf8.AppendRune(f.text, r)
+	f.ends[len(f.ends)-1] = int32(len(f.text))
+}
+
+// plainRun is how many letters and digits of ASCII b begins with.
+func plainRun(b []byte) int {
+	for i, c := range b {
+		if c >= utf8.RuneSelf || asciiClass[c] != letter {
+			return i
+		}
+	}
+	return len(b)
+}
+
+// putPlain is put for letters and digits of ASCII.
+func (f *Form) putPlain(run []byte, continues bool) {
+	if !continues {
+		f.ends = append(f.ends, 0)
+	}
+	at := len(f.text)
+	f.text = append(f.text, run...)
+	for i, c := range f.text[at:] {
+		if 'A' <= c && c <= 'Z' {
+			f.text[at+i] = c + 'a' - 'A'
+		}
+	}
 	f.ends[len(f.ends)-1] = int32(len(f.text))
 }
 
