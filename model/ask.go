@@ -66,8 +66,15 @@ type scratch struct {
 	vectors []float32
 	infos   []encoder.Info
 	queries []memory.Query
+	repeats []repeat
 	found   []memory.Found
 	seen    gate.Look
+}
+
+// repeat is the lesson that a prompt repeats, if it does.
+type repeat struct {
+	lesson uint32
+	how    memory.Repeat
 }
 
 func newScratch(e encoder.Encoder) *scratch {
@@ -77,6 +84,7 @@ func newScratch(e encoder.Encoder) *scratch {
 		vectors: make([]float32, MaxBatch*e.Dim()),
 		infos:   make([]encoder.Info, MaxBatch),
 		queries: make([]memory.Query, 0, MaxBatch),
+		repeats: make([]repeat, MaxBatch),
 		found:   make([]memory.Found, MaxBatch),
 	}
 }
@@ -114,12 +122,17 @@ func (m *Model) AskInto(out []Verdict, queries []Query) []Verdict {
 	return out
 }
 
-// look encodes up to MaxBatch prompts and searches memory for them.
+// look encodes up to MaxBatch prompts and searches memory for them. Of those that
+// repeat a lesson only what stands near is looked for.
 func (m *Model) look(queries []Query, s *scratch) {
 	s.queries = s.queries[:0]
 	for i, q := range queries {
 		h := m.encodeInto(q.Prompt, i, s)
-		s.queries = append(s.queries, memory.Query{Vector: h, Form: &s.forms[i], Topic: q.Topic, Words: m.words})
+		sought := memory.Query{Vector: h, Form: &s.forms[i], Topic: q.Topic, Words: m.words}
+		r := &s.repeats[i]
+		r.lesson, r.how = m.store.Repeated(&sought, &s.memory)
+		sought.NearOnly = r.how != memory.NoRepeat
+		s.queries = append(s.queries, sought)
 	}
 	m.store.Search(s.queries, s.found, &s.memory)
 }
@@ -146,10 +159,10 @@ func (m *Model) judge(q Query, i int, s *scratch) Verdict {
 	if s.forms[i].Words() == 0 {
 		return v.refuse(job.ReasonUnfamiliar)
 	}
-	if n, how := m.store.Repeated(&s.queries[i], &s.memory); how != memory.NoRepeat {
-		v.Confidence = repeatConfidence(how)
-		v.near = m.sources(&v.sources, n, s.queries[i].Vector, found, s)
-		return m.give(v, n)
+	if r := s.repeats[i]; r.how != memory.NoRepeat {
+		v.Confidence = repeatConfidence(r.how)
+		v.near = m.sources(&v.sources, r.lesson, s.queries[i].Vector, found, s)
+		return m.give(v, r.lesson)
 	}
 	v.near = m.sources(&v.sources, none, nil, found, s)
 	fill(&s.seen, found, info)
@@ -253,8 +266,8 @@ func (m *Model) Candidate(prompt string) (l Lesson, ok bool) {
 	s := m.get()
 	defer m.put(s)
 	m.look([]Query{{Prompt: prompt}}, s)
-	if n, how := m.store.Repeated(&s.queries[0], &s.memory); how != memory.NoRepeat {
-		return m.store.Lesson(n), true
+	if r := s.repeats[0]; r.how != memory.NoRepeat {
+		return m.store.Lesson(r.lesson), true
 	}
 	fill(&s.seen, &s.found[0], s.infos[0])
 	best, _, _ := m.gate.Weigh(&s.seen)

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -50,7 +51,7 @@ func BenchmarkAsk(b *testing.B) {
 		m, all := knowing(b, n)
 		for _, batch := range []int{1, 32} {
 			b.Run(fmt.Sprintf("lessons=%d/batch=%d", n, batch), func(b *testing.B) {
-				queries := make([]Query, batch)
+				queries, verdicts := make([]Query, batch), make([]Verdict, 0, batch)
 				b.ReportAllocs()
 				i := 0
 				for b.Loop() {
@@ -58,11 +59,33 @@ func BenchmarkAsk(b *testing.B) {
 						queries[j].Prompt = all[i%len(all)].Prompt + " now"
 						i += 7
 					}
-					m.Ask(queries)
+					m.AskInto(verdicts[:0], queries)
 				}
 				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*batch), "µs/prompt")
 			})
 		}
+	}
+}
+
+// BenchmarkAskCLINC150 asks the test prompts of CLINC150, in and out of scope,
+// of a memory of 10 000 of its lessons.
+func BenchmarkAskCLINC150(b *testing.B) {
+	data := readCLINC(b)
+	lessons, _ := data.lessons()
+	m, err := New(Config{Seed: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	m, _ = m.Memorise(lessons[:10_000])
+	asked := slices.Concat(data["test"], data["oos_test"])
+	b.ReportAllocs()
+	var query [1]Query
+	var verdict [1]Verdict
+	i := 0
+	for b.Loop() {
+		query[0].Prompt = asked[i%len(asked)][0]
+		m.AskInto(verdict[:0], query[:])
+		i += 7
 	}
 }
 

@@ -77,6 +77,7 @@ type edit struct {
 	block   block
 	vectors []float32 // of the new rows
 	pairs   []pair
+	known   []pair            // words that answers came to know
 	fresh   map[uint32]bool   // answers copied already
 	ids     map[uint64]uint32 // lessons of this edit by id key
 	replies map[uint64]uint32 // answers of this edit by answer key
@@ -171,7 +172,7 @@ func (w *edit) find(key uint64, l Lesson) (number uint32, ok bool) {
 	if n, there := w.ids[key]; there && same(n) {
 		return n, true
 	}
-	w.old.index.newest(kindID, key, func(n uint32) bool {
+	w.old.index.newest(keyed(kindID, key), func(n uint32) bool {
 		if same(n) {
 			number, ok = n, true
 		}
@@ -191,7 +192,7 @@ func (w *edit) reply(l Lesson) uint32 {
 		return n
 	}
 	found, ok := uint32(0), false
-	w.old.index.newest(kindAnswer, key, func(n uint32) bool {
+	w.old.index.newest(keyed(kindAnswer, key), func(n uint32) bool {
 		if same(n) {
 			found, ok = n, true
 		}
@@ -276,13 +277,13 @@ func (w *edit) learnWords(a *answer, lesson, reply uint32) {
 			continue
 		}
 		a.words, a.counts = slices.Insert(a.words, i, key), slices.Insert(a.counts, i, 1)
-		if !w.words[key] && w.old.index.wordCount(key) == 0 {
+		if !w.words[key] && w.old.vocabulary.count(key) == 0 {
 			w.words[key] = true
 			for _, h := range text.Deletions(nil, w.form.Word(t)) {
 				w.pairs = append(w.pairs, pair{keyed(kindSlip, h), lesson})
 			}
 		}
-		w.pairs = append(w.pairs, pair{keyed(kindWord, key), reply})
+		w.known = append(w.known, pair{key, reply})
 	}
 }
 

@@ -21,7 +21,7 @@ func (w *edit) done(encode Encode) *Store {
 	if len(w.block.prompts) > 0 {
 		s.blocks = appendBlock(w.old.blocks, &w.block)
 	}
-	s.index = w.old.index.with(w.pairs)
+	s.index, s.vocabulary = w.old.index.with(w.pairs), w.old.vocabulary.with(w.known)
 	s.rows = w.old.rows.Append(w.vectors)
 	s.allow(w.old.rows.Len())
 	if tooManyGone(s.gone, int(s.next)) {

@@ -62,7 +62,7 @@ func (s *Store) Swapped(n uint32, sc *Scratch) string {
 		if float32(a.count(key)) < least || own < leastTelling {
 			continue
 		}
-		if w := weightOf(s.known, s.index.wordCount(key), own); w > most {
+		if w := weightOf(s.known, s.vocabulary.count(key), own); w > most {
 			at, most = t, w
 		}
 	}

@@ -14,10 +14,12 @@ type index struct {
 	runs []run
 }
 
-// run is sorted by key, then by value. Values are numbers given in the order of
-// adding, so that of equal keys in one run the last is the newest.
+// run holds each key once, so that those of frequent words, which many lookups
+// want, lie close together. Values are numbers given in the order of adding, so
+// that of a key's the last is the newest.
 type run struct {
-	keys []uint64
+	keys []uint64 // ascending
+	ends []uint32 // by key: where its values end
 	vals []uint32
 }
 
@@ -32,10 +34,8 @@ const (
 	kindPrompt = 0xe7037ed1a0b428db // canonical form → lessons
 	kindBag    = 0x8ebc6af09c88c6e3 // words in any order → lessons
 	kindJoined = 0x589965cc75374cc3 // letters without spaces → lessons
-	kindWord   = 0x1d8e4e27c47d124f // word → answers that know it
 	kindSlip   = 0xeb44accab455d165 // word less one letter → lessons that show it
 	kindAnswer = 0x9e3779b97f4a7c15 // response → answer
-	kindTopic  = 0xc2b2ae3d27d4eb4f // topic → answers
 )
 
 // keyed tells the kinds apart: one multiplication by an odd constant after the
@@ -56,29 +56,47 @@ func (x index) with(pairs []pair) index {
 		}
 		return cmp.Compare(a.val, b.val)
 	})
-	last := run{keys: make([]uint64, len(pairs)), vals: make([]uint32, len(pairs))}
-	for i, p := range pairs {
-		last.keys[i], last.vals[i] = p.key, p.val
+	last := run{vals: make([]uint32, 0, len(pairs))}
+	for _, p := range pairs {
+		last.add(p.key, p.val)
 	}
 	runs := slices.Clone(x.runs)
-	for len(runs) > 0 && len(runs[len(runs)-1].keys) < 2*len(last.keys) {
-		last = merge(runs[len(runs)-1], last)
+	for len(runs) > 0 && len(runs[len(runs)-1].vals) < 2*len(last.vals) {
+		last = merge(&runs[len(runs)-1], &last)
 		runs = runs[:len(runs)-1]
 	}
 	return index{append(runs, last)}
 }
 
-// merge joins two runs; of equal keys those of a come first.
-func merge(a, b run) run {
-	n := len(a.keys) + len(b.keys)
-	out := run{keys: make([]uint64, 0, n), vals: make([]uint32, 0, n)}
+// add appends values of a key that is none below the last.
+func (r *run) add(key uint64, vals ...uint32) {
+	r.vals = append(r.vals, vals...)
+	if n := len(r.keys); n == 0 || r.keys[n-1] != key {
+		r.keys, r.ends = append(r.keys, key), append(r.ends, 0)
+	}
+	r.ends[len(r.ends)-1] = uint32(len(r.vals))
+}
+
+// at returns the values of the i-th key, oldest first.
+func (r *run) at(i int) []uint32 {
+	from := uint32(0)
+	if i > 0 {
+		from = r.ends[i-1]
+	}
+	return r.vals[from:r.ends[i]]
+}
+
+// merge joins two runs, b the newer one.
+func merge(a, b *run) run {
+	keys := len(a.keys) + len(b.keys)
+	out := run{keys: make([]uint64, 0, keys), ends: make([]uint32, 0, keys), vals: make([]uint32, 0, len(a.vals)+len(b.vals))}
 	i, j := 0, 0
 	for i < len(a.keys) || j < len(b.keys) {
 		if j == len(b.keys) || i < len(a.keys) && a.keys[i] <= b.keys[j] {
-			out.keys, out.vals = append(out.keys, a.keys[i]), append(out.vals, a.vals[i])
+			out.add(a.keys[i], a.at(i)...)
 			i++
 		} else {
-			out.keys, out.vals = append(out.keys, b.keys[j]), append(out.vals, b.vals[j])
+			out.add(b.keys[j], b.at(j)...)
 			j++
 		}
 	}
@@ -86,24 +104,11 @@ func merge(a, b run) run {
 }
 
 // find returns the values of key in r, oldest first.
-func (r run) find(key uint64) []uint32 {
-	lo := lowerBound(r.keys, key)
-	return r.vals[lo : lo+equal(r.keys[lo:], key)]
-}
-
-// equal is how many of keys, of which none is below key, are key.
-func equal(keys []uint64, key uint64) int {
-	n, step := 0, 1
-	for n+step <= len(keys) && keys[n+step-1] == key {
-		n += step
-		step *= 2
+func (r *run) find(key uint64) []uint32 {
+	if i := lowerBound(r.keys, key); i < len(r.keys) && r.keys[i] == key {
+		return r.at(i)
 	}
-	for ; step > 0; step /= 2 {
-		if n+step <= len(keys) && keys[n+step-1] == key {
-			n += step
-		}
-	}
-	return n
+	return nil
 }
 
 // lowerBound is the place of the first of keys, ascending, that is not below
@@ -160,23 +165,21 @@ func even(at uint64, keys []uint64, key uint64) uint64 {
 	}
 }
 
-// wordCount is the number of values of a word's key.
-func (x index) wordCount(key uint64) int {
-	key, n := keyed(kindWord, key), 0
-	for _, r := range x.runs {
-		n += len(r.find(key))
+// count is the number of values of key.
+func (x index) count(key uint64) int {
+	n := 0
+	for i := range x.runs {
+		n += len(x.runs[i].find(key))
 	}
 	return n
 }
 
 // newest calls yield with the values of key, the last added first, until it
 // returns false.
-func (x index) newest(kind, key uint64, yield func(uint32) bool) {
-	key = keyed(kind, key)
+func (x index) newest(key uint64, yield func(uint32) bool) {
 	for i := len(x.runs) - 1; i >= 0; i-- {
-		vals := x.runs[i].find(key)
-		for j := len(vals) - 1; j >= 0; j-- {
-			if !yield(vals[j]) {
+		for _, v := range slices.Backward(x.runs[i].find(key)) {
+			if !yield(v) {
 				return
 			}
 		}
@@ -184,10 +187,9 @@ func (x index) newest(kind, key uint64, yield func(uint32) bool) {
 }
 
 // append appends the values of key to dst, oldest first, at most limit of them.
-func (x index) append(dst []uint32, kind, key uint64, limit int) []uint32 {
-	key = keyed(kind, key)
-	for _, r := range x.runs {
-		vals := r.find(key)
+func (x index) append(dst []uint32, key uint64, limit int) []uint32 {
+	for i := range x.runs {
+		vals := x.runs[i].find(key)
 		dst = append(dst, vals[:min(len(vals), limit)]...)
 		if limit -= len(vals); limit <= 0 {
 			break

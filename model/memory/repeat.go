@@ -27,7 +27,7 @@ func (s *Store) Repeated(q *Query, sc *Scratch) (lesson uint32, how Repeat) {
 		kind uint64
 		key  uint64
 	}{{Same, kindPrompt, f.Hash()}, {Spacing, kindJoined, f.Joined()}, {Order, kindBag, f.Bag()}} {
-		s.index.newest(try.kind, try.key, func(n uint32) bool {
+		s.index.newest(keyed(try.kind, try.key), func(n uint32) bool {
 			if s.answers == nil || !s.visible(q, n) {
 				return true
 			}
@@ -63,7 +63,7 @@ func (s *Store) visible(q *Query, n uint32) bool {
 func (s *Store) mistyped(q *Query, sc *Scratch) (lesson uint32, how Repeat) {
 	f, at := q.Form, -1
 	for t := range f.Words() {
-		if s.index.wordCount(f.Key(t)) > 0 {
+		if s.vocabulary.count(f.Key(t)) > 0 {
 			continue
 		}
 		if at >= 0 {
@@ -77,7 +77,7 @@ func (s *Store) mistyped(q *Query, sc *Scratch) (lesson uint32, how Repeat) {
 	sc.slips = text.Deletions(sc.slips[:0], f.Word(at))
 	for _, h := range sc.slips {
 		left := maxSlips
-		s.index.newest(kindSlip, h, func(n uint32) bool {
+		s.index.newest(keyed(kindSlip, h), func(n uint32) bool {
 			sc.other.Read(s.prompt(n))
 			for t := range sc.other.Words() {
 				if !text.Typo(f.Word(at), sc.other.Word(t)) {
@@ -100,7 +100,7 @@ func (s *Store) mistyped(q *Query, sc *Scratch) (lesson uint32, how Repeat) {
 
 // corrected looks up the form of q with the key of word t replaced.
 func (s *Store) corrected(q *Query, t int, key uint64, sc *Scratch) (lesson uint32, how Repeat) {
-	s.index.newest(kindPrompt, q.Form.HashWith(t, key), func(n uint32) bool {
+	s.index.newest(keyed(kindPrompt, q.Form.HashWith(t, key)), func(n uint32) bool {
 		if !s.visible(q, n) {
 			return true
 		}

@@ -31,6 +31,8 @@ type Query struct {
 	// if it had never been taught: 1 + its number, 0 for none. Calibration
 	// asks so.
 	WithoutLesson, WithoutAnswer uint32
+	// NearOnly asks for the nearest lessons and no candidates.
+	NearOnly bool
 }
 
 // Candidate is an answer that may be right.
@@ -121,11 +123,17 @@ func (s *Store) Search(queries []Query, found []Found, sc *Scratch) {
 		for _, h := range sc.hits[i] {
 			n := s.lessons[h.Row]
 			f.Near = append(f.Near, Neighbour{Lesson: n, Similarity: h.Score})
-			s.vote(f, s.answerOf(n), n, h.Score)
+			if !q.NearOnly {
+				s.vote(f, s.answerOf(n), n, h.Score)
+			}
+		}
+		if q.NearOnly {
+			continue
 		}
 		s.weigh(q, sc)
+		voted := len(f.Candidates)
 		s.byWord(q, f, sc)
-		s.detail(q, f, sc)
+		s.detail(q, f, voted, sc)
 	}
 }
 
@@ -197,7 +205,7 @@ func (s *Store) byWord(q *Query, f *Found, sc *Scratch) {
 			added += s.knowing(q, f, w.key, maxByWord-added, sc)
 		}
 		for _, near := range w.near[:w.nears] {
-			if s.index.wordCount(near.key) <= maxWordAnswers {
+			if s.vocabulary.count(near.key) <= maxWordAnswers {
 				added += s.knowing(q, f, near.key, maxByWord-added, sc)
 			}
 		}
@@ -209,38 +217,49 @@ func (s *Store) knowing(q *Query, f *Found, key uint64, limit int, sc *Scratch) 
 	if limit <= 0 {
 		return 0
 	}
-	sc.answers = s.index.append(sc.answers[:0], kindWord, key, 2*maxWordAnswers)
+	sc.answers = s.vocabulary.append(sc.answers[:0], key, 2*maxWordAnswers)
 	for _, a := range sc.answers {
 		if s.answers[a] == nil || a+1 == q.WithoutAnswer || slices.ContainsFunc(f.Candidates, func(c Candidate) bool { return c.Answer == a }) {
 			continue
 		}
-		if c, ok := s.nearest(q, a); ok {
-			f.Candidates = append(f.Candidates, c)
-			if added++; added == limit {
-				break
-			}
+		if !s.found(q, a) {
+			continue
+		}
+		f.Candidates = append(f.Candidates, Candidate{Answer: a})
+		if added++; added == limit {
+			break
 		}
 	}
 	return added
 }
 
-// nearest is the candidate that answer a makes.
-func (s *Store) nearest(q *Query, a uint32) (Candidate, bool) {
-	c, ok := Candidate{Answer: a}, false
+// found reports whether a scan for q could find a lesson of answer a.
+func (s *Store) found(q *Query, a uint32) bool {
 	for _, n := range s.answers[a].lessons {
+		if s.rowOf[n] > 0 && s.visible(q, n) {
+			return true
+		}
+	}
+	return false
+}
+
+// nearest looks for the nearest lesson of a candidate that words brought in.
+func (s *Store) nearest(q *Query, c *Candidate) {
+	first := true
+	for _, n := range s.answers[c.Answer].lessons {
 		v := s.vector(n)
 		if v == nil || !s.visible(q, n) {
 			continue
 		}
-		if cos := kernel.Dot(v, q.Vector); !ok || cos > c.Best {
-			c.Lesson, c.Best, ok = n, cos, true
+		if cos := kernel.Dot(v, q.Vector); first || cos > c.Best {
+			c.Lesson, c.Best, first = n, cos, false
 		}
 	}
-	return c, ok
 }
 
-// detail completes the candidates.
-func (s *Store) detail(q *Query, f *Found, sc *Scratch) {
+// detail completes the candidates, of which the first voted have their nearest
+// lesson from the scan.
+func (s *Store) detail(q *Query, f *Found, voted int, sc *Scratch) {
 	var total, unknown float32
 	for _, w := range sc.words {
 		total += w.weight
@@ -252,11 +271,13 @@ func (s *Store) detail(q *Query, f *Found, sc *Scratch) {
 		total = 1
 	}
 	f.Unknown, f.Alien = unknown/total, alien(q, sc)
-	for i := range f.Candidates {
+	for i := range f.Candidates[:voted] {
 		c := &f.Candidates[i]
 		c.Mean = s.mean(q, c, sc)
 		c.Cover, c.Missing = s.cover(q, c.Answer, nil, total, sc)
 	}
+	promising(f.Candidates[:voted], Detailed)
+	s.overtaking(q, f, voted, total, sc)
 	promising(f.Candidates, Detailed)
 	sc.compared.reset(len(sc.words))
 	for i := range min(len(f.Candidates), Detailed) {
@@ -269,6 +290,32 @@ func (s *Store) detail(q *Query, f *Found, sc *Scratch) {
 		s.sense(q, c, total, sc)
 	}
 	s.twins(f)
+}
+
+// scanError is more than the scan's 8-bit forms may be wrong by where it decides
+// which rows to look at closer.
+const scanError = 0.02
+
+// overtaking keeps of the candidates that words brought in those that may be
+// among the first Detailed, and completes them. The scan found none of their
+// lessons, so that none is nearer than the last that it found; most of them can
+// be told by that, without a look at all their lessons.
+func (s *Store) overtaking(q *Query, f *Found, voted int, total float32, sc *Scratch) {
+	kept := f.Candidates[:voted]
+	for _, c := range f.Candidates[voted:] {
+		c.Cover, c.Missing = s.cover(q, c.Answer, nil, total, sc)
+		if voted >= Detailed && len(f.Near) == Neighbours {
+			best := f.Near[Neighbours-1].Similarity + scanError
+			c.Best = best
+			if c.Mean = s.mean(q, &c, sc); rough(&c) < rough(&kept[Detailed-1]) {
+				continue
+			}
+		}
+		s.nearest(q, &c)
+		c.Mean = s.mean(q, &c, sc)
+		kept = append(kept, c)
+	}
+	f.Candidates = kept
 }
 
 // promising brings the n most promising candidates to the front, in order.
@@ -384,7 +431,7 @@ func (s *Store) core(q *Query, number uint32, sc *Scratch) float32 {
 			continue
 		}
 		share := float32(n) / float32(lessons)
-		weight := share * share * float32(math.Log1p(float64(s.known)/(float64(s.index.wordCount(key))+0.5)))
+		weight := share * share * float32(math.Log1p(float64(s.known)/(float64(s.vocabulary.count(key))+0.5)))
 		got += weight * match
 		total += weight
 	}

@@ -21,22 +21,23 @@ const refusalFactor = 16
 
 // Store is an immutable memory of lessons.
 type Store struct {
-	dim       int
-	blocks    []*block                 // runs of lessons, numbers ascending without gaps
-	rows      *kernel.Rows             // vectors of the exemplars
-	lessons   []uint32                 // by row: the lesson
-	rowOf     []uint32                 // by lesson: 1 + its row, 0 without one
-	live      kernel.Bitmap            // rows of live lessons
-	within    map[string]kernel.Bitmap // and of those the rows of each topic
-	lost      []int                    // rows whose lessons the running edit removed
-	answers   []*answer                // by answer number; nil where all its lessons are gone
-	responses []reply                  // by answer number, also of answers whose lessons are gone
-	index     index
-	dead      []uint64 // bit set of lesson numbers that are gone
-	gone      int      // number of bits set
-	next      uint32   // number of the next lesson
-	known     int      // answers that are not nil
-	topics    map[string]int
+	dim        int
+	blocks     []*block                 // runs of lessons, numbers ascending without gaps
+	rows       *kernel.Rows             // vectors of the exemplars
+	lessons    []uint32                 // by row: the lesson
+	rowOf      []uint32                 // by lesson: 1 + its row, 0 without one
+	live       kernel.Bitmap            // rows of live lessons
+	within     map[string]kernel.Bitmap // and of those the rows of each topic
+	lost       []int                    // rows whose lessons the running edit removed
+	answers    []*answer                // by answer number; nil where all its lessons are gone
+	responses  []reply                  // by answer number, also of answers whose lessons are gone
+	index      index
+	vocabulary index    // word → answers that know it
+	dead       []uint64 // bit set of lesson numbers that are gone
+	gone       int      // number of bits set
+	next       uint32   // number of the next lesson
+	known      int      // answers that are not nil
+	topics     map[string]int
 }
 
 // block is an immutable run of lessons.
@@ -123,7 +124,7 @@ func (s *Store) Find(id string) (number uint32, ok bool) {
 		return 0, false
 	}
 	ok = false
-	s.index.newest(kindID, key, func(n uint32) bool {
+	s.index.newest(keyed(kindID, key), func(n uint32) bool {
 		if s.alive(n) && LessonID(s.topic(n), s.prompt(n)) == id {
 			number, ok = n, true
 		}

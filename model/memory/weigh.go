@@ -43,7 +43,7 @@ func (s *Store) weigh(q *Query, sc *Scratch) {
 		if slices.ContainsFunc(sc.words, func(w wordWeight) bool { return w.key == key }) {
 			continue
 		}
-		df := s.index.wordCount(key)
+		df := s.vocabulary.count(key)
 		if a := q.WithoutAnswer; a > 0 && s.answers[a-1].count(key) > 0 {
 			df--
 		}
@@ -64,7 +64,7 @@ func (s *Store) nearWords(w *wordWeight, word []byte, sc *Scratch) {
 	sc.slips = text.Deletions(sc.slips[:0], word)
 	left := maxSlips
 	for _, h := range sc.slips {
-		s.index.newest(kindSlip, h, func(n uint32) bool {
+		s.index.newest(keyed(kindSlip, h), func(n uint32) bool {
 			sc.other.Read(s.prompt(n))
 			for t := range sc.other.Words() {
 				key := sc.other.Key(t)
