@@ -68,7 +68,7 @@ func (j *judging) lesson(i int, n uint32, s *scratch) {
 	m := j.model
 	answer := m.store.Answer(n)
 	if r, ok := m.seen(m.store.Prompt(n), memory.Query{WithoutLesson: n + 1}, s); ok {
-		r.Right = slices.IndexFunc(s.found[0].Candidates[:len(r.Candidates)], func(c memory.Candidate) bool { return c.Answer == answer })
+		r.Right = slices.IndexFunc(s.found[0].Candidates, func(c memory.Candidate) bool { return c.Answer == answer })
 		j.records = append(j.records, r)
 	}
 	if i%everyLeftOut == 0 {

@@ -85,7 +85,7 @@ func (m *Model) judgement(j *Judgement, s *scratch) (r gate.Record, ok bool) {
 		return r, false
 	}
 	place := func(response *string) int {
-		return slices.IndexFunc(s.found[0].Candidates[:len(r.Candidates)], func(c memory.Candidate) bool {
+		return slices.IndexFunc(s.found[0].Candidates, func(c memory.Candidate) bool {
 			known, refusal := m.store.Response(c.Answer)
 			return !refusal && response != nil && known == *response
 		})

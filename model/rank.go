@@ -12,7 +12,7 @@ const densityOver = 8
 // fill makes l what the gate judges by, from what memory found.
 func fill(l *gate.Look, f *memory.Found, info encoder.Info) {
 	l.Candidates = l.Candidates[:0]
-	for i := range f.Candidates[:min(len(f.Candidates), memory.Detailed)] {
+	for i := range f.Candidates {
 		c := &f.Candidates[i]
 		l.Candidates = append(l.Candidates, gate.Candidate{
 			gate.Best: float64(c.Best), gate.Mean: float64(c.Mean),

@@ -127,7 +127,7 @@ func (w *world) judged() (halves [2][]gate.Record) {
 				continue
 			}
 			if r, ok := m.seen(p, memory.Query{}, s); ok {
-				r.Right = slices.IndexFunc(s.found[0].Candidates[:len(r.Candidates)], func(c memory.Candidate) bool { return c.Answer == a })
+				r.Right = slices.IndexFunc(s.found[0].Candidates, func(c memory.Candidate) bool { return c.Answer == a })
 				j.records = append(j.records, r)
 			}
 			if k%everyLeftOut == 0 {

@@ -16,7 +16,7 @@ type Hit struct {
 type ranked uint64
 
 func rank(row int, score float32) ranked {
-	b := math.Float32bits(score + 0) // −0 is 0
+	b := math.Float32bits(score + 0)  // −0 is 0
 	b ^= uint32(int32(b)>>31) | 1<<31 // in the order of the numbers, the negative ones too
 	return ranked(b)<<32 | ranked(^uint32(row))
 }

@@ -64,7 +64,7 @@ func (s *Store) read(n uint32, q *Query, sc *Scratch) {
 			own := text.Weight(c.lesson.Word(t))
 			w := compared{own: own, weight: weightOf(s.known, s.vocabulary.count(key), own), held: 1}
 			if !slices.ContainsFunc(sc.words, func(x wordWeight) bool { return x.key == key }) {
-				w.held = alike(c.lesson.Word(t), false, q.Form)
+				w.held = alike(c.lesson.Spelling(t), false, q.Form)
 			}
 			c.keys, c.words = append(c.keys, key), append(c.words, w)
 			c.meant, c.spelt = extended(c.meant, c.height), extended(c.spelt, c.height)
@@ -107,7 +107,7 @@ func (s *Store) senseWord(q *Query, t int, sc *Scratch) {
 		if ours.key == key {
 			meant[i], spelt[i] = 1, 1
 		} else {
-			near, like := byLetters(q.Form.Word(ours.at), word, ours.number || digit)
+			near, like := byLetters(q.Form.Spelling(ours.at), c.lesson.Spelling(t), ours.number || digit)
 			if near < 0 {
 				near = kernel.Dot(c.ours[i*s.dim:(i+1)*s.dim], c.theirs)
 			}
@@ -119,15 +119,15 @@ func (s *Store) senseWord(q *Query, t int, sc *Scratch) {
 
 // byLetters is how like two different words are by letters, and how near they
 // come in meaning as far as letters tell, −1 where they do not.
-func byLetters(a, b []byte, number bool) (near, like float32) {
-	shared, whole := sharedLetters(a, b)
+func byLetters(a, b text.Spelling, number bool) (near, like float32) {
+	shared, whole := sharedLetters(a.Word, b.Word)
 	if shared >= minShared {
 		like = text.Alike(a, b)
 	}
 	switch {
 	case like > 0:
 		return like, like
-	case shared >= minShared && !whole && 2*shared >= min(len(a), len(b)), number:
+	case shared >= minShared && !whole && 2*shared >= min(len(a.Word), len(b.Word)), number:
 		// The vectors are made of parts of words too, so that Iran and Iraq, or
 		// Monday and Sunday, come near by their letters.
 		return 0, 0

@@ -155,14 +155,13 @@ func bracket(keys []uint64, key uint64) (lo, n int) {
 
 // even mends a guess by how far the key found there is from the one sought.
 func even(at uint64, keys []uint64, key uint64) uint64 {
-	all := uint64(len(keys))
-	if found := keys[at]; found < key {
+	all, found := uint64(len(keys)), keys[at]
+	if found < key {
 		ahead, _ := bits.Mul64(key-found, all)
 		return min(at+ahead, all-1)
-	} else {
-		behind, _ := bits.Mul64(found-key, all)
-		return at - min(at, behind)
 	}
+	behind, _ := bits.Mul64(found-key, all)
+	return at - min(at, behind)
 }
 
 // count is the number of values of key.

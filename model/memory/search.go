@@ -11,7 +11,7 @@ import (
 // Neighbours is how many exemplars near a prompt are looked at.
 const Neighbours = 32
 
-// Detailed is for how many candidates all is worked out.
+// Detailed is how many candidates are looked at closely.
 const Detailed = 8
 
 // Bounds of the candidates that words bring in beside the nearest vectors: a
@@ -70,6 +70,8 @@ type Candidate struct {
 	// high where many things are asked for in one frame. It is 0 for answers
 	// with more than fewLessons.
 	Twin float32
+
+	guessed bool // Best is the most that it may be, and Lesson not known yet
 }
 
 // Neighbour is a lesson near the prompt.
@@ -80,7 +82,7 @@ type Neighbour struct {
 
 // Found is what Search found for one query. Its slices are reused.
 type Found struct {
-	Candidates []Candidate // the promising ones first; those beyond Detailed lack Back, Core and all after it
+	Candidates []Candidate // the most promising first, at most Detailed
 	Near       []Neighbour // the nearest lessons, nearest first
 	// Unknown is the weight of the words that no lesson knows, in shares of
 	// all words of the prompt.
@@ -246,6 +248,7 @@ func (s *Store) found(q *Query, a uint32) bool {
 // nearest looks for the nearest lesson of a candidate that words brought in.
 func (s *Store) nearest(q *Query, c *Candidate) {
 	first := true
+	c.guessed = false
 	for _, n := range s.answers[c.Answer].lessons {
 		v := s.vector(n)
 		if v == nil || !s.visible(q, n) {
@@ -276,11 +279,10 @@ func (s *Store) detail(q *Query, f *Found, voted int, sc *Scratch) {
 		c.Mean = s.mean(q, c, sc)
 		c.Cover, c.Missing = s.cover(q, c.Answer, nil, total, sc)
 	}
-	promising(f.Candidates[:voted], Detailed)
-	s.overtaking(q, f, voted, total, sc)
-	promising(f.Candidates, Detailed)
+	s.guess(q, f, voted, total, sc)
+	s.choose(q, f, sc)
 	sc.compared.reset(len(sc.words))
-	for i := range min(len(f.Candidates), Detailed) {
+	for i := range f.Candidates {
 		c := &f.Candidates[i]
 		s.read(c.Lesson, q, sc)
 		c.Cover, c.Missing = s.cover(q, c.Answer, &sc.compared.lesson, total, sc)
@@ -292,43 +294,46 @@ func (s *Store) detail(q *Query, f *Found, voted int, sc *Scratch) {
 	s.twins(f)
 }
 
-// scanError is more than the scan's 8-bit forms may be wrong by where it decides
-// which rows to look at closer.
+// scanError is more than the scan's 8-bit forms may be wrong by where they decide
+// which rows are looked at closer.
 const scanError = 0.02
 
-// overtaking keeps of the candidates that words brought in those that may be
-// among the first Detailed, and completes them. The scan found none of their
-// lessons, so that none is nearer than the last that it found; most of them can
-// be told by that, without a look at all their lessons.
-func (s *Store) overtaking(q *Query, f *Found, voted int, total float32, sc *Scratch) {
-	kept := f.Candidates[:voted]
-	for _, c := range f.Candidates[voted:] {
-		c.Cover, c.Missing = s.cover(q, c.Answer, nil, total, sc)
-		if voted >= Detailed && len(f.Near) == Neighbours {
-			best := f.Near[Neighbours-1].Similarity + scanError
-			c.Best = best
-			if c.Mean = s.mean(q, &c, sc); rough(&c) < rough(&kept[Detailed-1]) {
-				continue
-			}
-		}
-		s.nearest(q, &c)
-		c.Mean = s.mean(q, &c, sc)
-		kept = append(kept, c)
+// guess gives the candidates that words brought in the best that they may be.
+// The scan found none of their lessons, so that none is nearer than the last
+// that it did find.
+func (s *Store) guess(q *Query, f *Found, voted int, total float32, sc *Scratch) {
+	most := float32(1)
+	if len(f.Near) == Neighbours {
+		most = min(f.Near[Neighbours-1].Similarity+scanError, 1)
 	}
-	f.Candidates = kept
+	for i := range f.Candidates[voted:] {
+		c := &f.Candidates[voted+i]
+		c.Best, c.guessed = most, true
+		c.Mean = s.mean(q, c, sc)
+		c.Cover, c.Missing = s.cover(q, c.Answer, nil, total, sc)
+	}
 }
 
-// promising brings the n most promising candidates to the front, in order.
-func promising(c []Candidate, n int) {
-	for i := range min(len(c), n) {
+// choose keeps the Detailed most promising candidates, in order. The lessons of
+// one that words brought in are looked at only when it would be next.
+func (s *Store) choose(q *Query, f *Found, sc *Scratch) {
+	c := f.Candidates
+	for i := 0; i < min(len(c), Detailed); {
 		best := i
 		for j := i + 1; j < len(c); j++ {
 			if x, y := rough(&c[j]), rough(&c[best]); x > y || x == y && c[j].Answer < c[best].Answer {
 				best = j
 			}
 		}
+		if c[best].guessed {
+			s.nearest(q, &c[best])
+			c[best].Mean = s.mean(q, &c[best], sc)
+			continue
+		}
 		c[i], c[best] = c[best], c[i]
+		i++
 	}
+	f.Candidates = c[:min(len(c), Detailed)]
 }
 
 // rough orders candidates before the details are known.
@@ -370,7 +375,7 @@ func (s *Store) cover(q *Query, number uint32, lesson *text.Form, total float32,
 				}
 			}
 			if match == 0 && lesson != nil {
-				match = alike(q.Form.Word(w.at), w.df > 0, lesson)
+				match = alike(q.Form.Spelling(w.at), w.df > 0, lesson)
 			}
 		}
 		cover += w.weight * match
@@ -443,13 +448,13 @@ func (s *Store) core(q *Query, number uint32, sc *Scratch) float32 {
 
 // alike is how far a word of f may stand for w. For a word that is known by
 // itself only another ending may.
-func alike(w []byte, known bool, f *text.Form) float32 {
+func alike(w text.Spelling, known bool, f *text.Form) float32 {
 	most := float32(0)
 	for t := range f.Words() {
-		if known && !text.SameStem(w, f.Word(t)) {
+		if known && !text.SameStem(w.Word, f.Word(t)) {
 			continue
 		}
-		most = max(most, text.Alike(w, f.Word(t)))
+		most = max(most, text.Alike(w, f.Spelling(t)))
 	}
 	return most
 }

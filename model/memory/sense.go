@@ -111,17 +111,16 @@ func (s *Store) lessonsOf(number uint32) int { return len(s.answers[number].less
 // tells better (on CLINC150 with ten phrasings Twin costs 0.003 of AUROC).
 const fewLessons = 3
 
-// twins fills in Twin of the detailed candidates whose answer has few lessons.
+// twins fills in Twin of the candidates whose answer has few lessons.
 func (s *Store) twins(f *Found) {
-	detailed := f.Candidates[:min(len(f.Candidates), Detailed)]
-	for i := range detailed {
-		c := &detailed[i]
+	for i := range f.Candidates {
+		c := &f.Candidates[i]
 		if s.lessonsOf(c.Answer) > fewLessons {
 			continue
 		}
 		v := s.vector(c.Lesson)
-		for j := range detailed {
-			if other := s.vector(detailed[j].Lesson); j != i && v != nil && other != nil {
+		for j := range f.Candidates {
+			if other := s.vector(f.Candidates[j].Lesson); j != i && v != nil && other != nil {
 				c.Twin = max(c.Twin, kernel.Dot(v, other))
 			}
 		}

@@ -62,7 +62,7 @@ func (s *Store) weigh(q *Query, sc *Scratch) {
 // nearWords finds the known words that the unknown word may stand for.
 func (s *Store) nearWords(w *wordWeight, word []byte, sc *Scratch) {
 	sc.slips = text.Deletions(sc.slips[:0], word)
-	left := maxSlips
+	spelling, left := text.Spell(word), maxSlips
 	for _, h := range sc.slips {
 		s.index.newest(keyed(kindSlip, h), func(n uint32) bool {
 			sc.other.Read(s.prompt(n))
@@ -71,7 +71,7 @@ func (s *Store) nearWords(w *wordWeight, word []byte, sc *Scratch) {
 				if key == w.key || slices.ContainsFunc(w.near[:w.nears], func(x nearWord) bool { return x.key == key }) {
 					continue
 				}
-				if alike := text.Alike(word, sc.other.Word(t)); alike > 0 {
+				if alike := text.Alike(spelling, sc.other.Spelling(t)); alike > 0 {
 					w.near[w.nears] = nearWord{key, alike}
 					if w.nears++; w.nears == maxNear {
 						return false

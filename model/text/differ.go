@@ -15,15 +15,18 @@ const maxTypoRunes = 32
 // since nearly every other change makes another word, and a word with a digit
 // is never a slip: 1994 is not 1998. Whether w is a word of its own is for the
 // caller to know.
-func Typo(w, of []byte) bool {
-	if farApart(w, of) {
+func Typo(w, of []byte) bool { return Spell(w).typo(Spell(of)) }
+
+func (w Spelling) typo(of Spelling) bool {
+	if farApart(w.Word, of.Word) {
 		return false
 	}
-	if plainA, plainB := letters(w), letters(of); plainA != 0 && plainB != 0 {
-		return len(w) <= maxTypoRunes && len(of) <= maxTypoRunes && fewSlips(w, of, bits.OnesCount32(plainA^plainB))
+	if w.letters != 0 && of.letters != 0 {
+		return len(w.Word) <= maxTypoRunes && len(of.Word) <= maxTypoRunes &&
+			fewSlips(w.Word, of.Word, bits.OnesCount32(w.letters^of.letters))
 	}
 	var a, b [maxTypoRunes]rune
-	m, n := runesOf(&a, w), runesOf(&b, of)
+	m, n := runesOf(&a, w.Word), runesOf(&b, of.Word)
 	return fewSlips(a[:m], b[:n], 0)
 }
 

@@ -13,6 +13,7 @@ type Form struct {
 	text   []byte
 	ends   []int32
 	keys   []uint64
+	sets   []uint32 // of the letters of each word
 	normed []byte
 }
 
@@ -35,6 +36,9 @@ func (f *Form) Word(t int) []byte {
 	}
 	return f.text[from:f.ends[t]]
 }
+
+// Spelling returns word t ready to be compared with others.
+func (f *Form) Spelling(t int) Spelling { return Spelling{f.Word(t), f.sets[t]} }
 
 // Key returns the 64-bit hash of word t.
 func (f *Form) Key(t int) uint64 { return f.keys[t] }
@@ -105,9 +109,10 @@ func (f *Form) Read(s string) {
 	if len(f.ends) == 0 {
 		f.read(true)
 	}
-	f.keys = f.keys[:0]
+	f.keys, f.sets = f.keys[:0], f.sets[:0]
 	for t := range f.ends {
-		f.keys = append(f.keys, hashWord(f.Word(t)))
+		w := f.Word(t)
+		f.keys, f.sets = append(f.keys, hashWord(w)), append(f.sets, letters(w))
 	}
 }
 

@@ -67,18 +67,18 @@ func information(lex string, h uint32) (bits float64, ok bool) {
 		return 0, false
 	}
 	from, n := lexiconHead+int(u32(lex, 0)), int(u32(lex, 4))
-	lo, hi := 0, n
-	for lo < hi {
-		if mid := (lo + hi) / 2; u32(lex, from+4*mid) < h {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
+	// Hashes are even over all 32 bits: where one stands is told from what it is.
+	at := int(uint64(h) * uint64(n) >> 32)
+	for at > 0 && u32(lex, from+4*(at-1)) >= h {
+		at--
 	}
-	if lo == n || u32(lex, from+4*lo) != h {
+	for at < n && u32(lex, from+4*at) < h {
+		at++
+	}
+	if at == n || u32(lex, from+4*at) != h {
 		return 0, false
 	}
-	return float64(lex[from+4*n+lo]) / 8, true
+	return float64(lex[from+4*n+at]) / 8, true
 }
 
 // BuildLexicon writes a lexicon of words and of the information, in bits, of
