@@ -34,7 +34,7 @@ type Recorder struct {
 
 	mu     sync.Mutex
 	total  Counts
-	life   sketches
+	life   sketches // of all but the slices in ring
 	ring   [windowSlices]slice
 	second [rateSeconds]secondCount
 	fills  []func(*Beat)
@@ -112,7 +112,6 @@ func (r *Recorder) request(took time.Duration, count func(*Counts), timed bool) 
 		count(c)
 	}
 	if timed {
-		observe(&r.life.latency, milliseconds(took))
 		observe(&s.latency, milliseconds(took))
 	}
 	r.tick(now).requests++
@@ -130,13 +129,11 @@ func (r *Recorder) Answer(a *job.Answer) {
 	for _, c := range []*Counts{&r.total, &s.counts} {
 		c.answer(a)
 	}
-	for _, k := range []*sketches{&r.life, &s.sketches} {
-		observe(&k.queue, a.Timing.QueueMS)
-		observe(&k.compute, a.Timing.ComputeMS)
-		observe(&k.confidence, a.Confidence)
-		if a.Flow.Depth > 0 {
-			observe(&k.depth, float64(a.Flow.Depth))
-		}
+	observe(&s.queue, a.Timing.QueueMS)
+	observe(&s.compute, a.Timing.ComputeMS)
+	observe(&s.confidence, a.Confidence)
+	if a.Flow.Depth > 0 {
+		observe(&s.depth, float64(a.Flow.Depth))
 	}
 	r.tick(now).interacts++
 }
@@ -182,9 +179,17 @@ func (r *Recorder) slice(now time.Time) *slice {
 	n := now.UnixNano() / int64(sliceLength)
 	s := &r.ring[n%windowSlices]
 	if s.at != n {
-		*s = slice{at: n, sketches: s.cleared()}
+		r.retire(s)
+		s.at = n
 	}
 	return s
+}
+
+// retire adds a slice that is over to the life of the process and empties it.
+// The caller holds mu.
+func (r *Recorder) retire(s *slice) {
+	r.life.merge(s.sketches)
+	*s = slice{sketches: s.cleared()}
 }
 
 // tick returns the counter of the second that now lies in. The caller holds mu.
@@ -224,7 +229,8 @@ func (r *Recorder) measure(b *Beat, now time.Time) {
 	oldest := now.UnixNano()/int64(sliceLength) - windowSlices + 1
 	for i := range r.ring {
 		s := &r.ring[i]
-		if s.at < oldest || s.at == 0 {
+		if s.at < oldest {
+			r.retire(s)
 			continue
 		}
 		b.Recent.add(s.counts)

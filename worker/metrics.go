@@ -12,9 +12,12 @@ import (
 
 // metrics count what this worker does; gauges.go shows what it is.
 type metrics struct {
-	answers   *prometheus.CounterVec
-	refusals  *prometheus.CounterVec
-	flows     *prometheus.CounterVec
+	answers  *prometheus.CounterVec
+	refusals *prometheus.CounterVec
+	flows    *prometheus.CounterVec
+	// Those of them that each prompt wants, looked up once.
+	given, refused, converged, diverged prometheus.Counter
+
 	failures  prometheus.Counter
 	rollbacks prometheus.Counter
 
@@ -72,6 +75,8 @@ func newMetrics() *metrics {
 			vec.WithLabelValues(v)
 		}
 	}
+	m.given, m.refused = m.answers.WithLabelValues("answered"), m.answers.WithLabelValues("refused")
+	m.converged, m.diverged = m.flows.WithLabelValues("true"), m.flows.WithLabelValues("false")
 	return m
 }
 
@@ -96,9 +101,9 @@ func (m *metrics) collectors() []prometheus.Collector {
 // answered counts an interact that was computed.
 func (m *metrics) answered(a *job.Answer) {
 	if a.Responded {
-		m.answers.WithLabelValues("answered").Inc()
+		m.given.Inc()
 	} else {
-		m.answers.WithLabelValues("refused").Inc()
+		m.refused.Inc()
 		reason := otherReason
 		if a.Reason != nil && sentences[*a.Reason] != "" {
 			reason = *a.Reason
@@ -110,11 +115,11 @@ func (m *metrics) answered(a *job.Answer) {
 	m.confidence.Observe(a.Confidence)
 	if a.Flow.Depth > 0 {
 		m.depth.Observe(float64(a.Flow.Depth))
-		converged := "false"
 		if a.Flow.Converged {
-			converged = "true"
+			m.converged.Inc()
+		} else {
+			m.diverged.Inc()
 		}
-		m.flows.WithLabelValues(converged).Inc()
 	}
 }
 
