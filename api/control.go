@@ -98,9 +98,10 @@ func (s *Server) steer(ctx context.Context, change func(*storage.Control)) error
 }
 
 // trainStart switches gradient steps on and makes the job that learns the
-// topic's pack or, without a topic, consolidates what is known.
+// topic's pack, or what the teacher writes about it, or, without a topic,
+// consolidates what is known.
 func (s *Server) trainStart(ctx context.Context, about string) (controlled, error) {
-	dataset, err := s.packDataset(ctx, about)
+	dataset, byTeacher, err := s.lessonsAbout(ctx, about)
 	if err != nil {
 		return controlled{}, err
 	}
@@ -110,7 +111,7 @@ func (s *Server) trainStart(ctx context.Context, about string) (controlled, erro
 		return controlled{}, err
 	}
 	j, err := s.queue.Submit(ctx, job.Spec{
-		ID: cmp.Or(dataset, job.NewID()), Kind: job.KindTrain, Lane: job.LaneTrain, Topic: about, Dataset: dataset, CreatedAt: s.now().UTC(),
+		ID: cmp.Or(dataset, job.NewID()), Kind: job.KindTrain, Lane: job.LaneTrain, Topic: about, Dataset: dataset, Teacher: byTeacher, CreatedAt: s.now().UTC(),
 	})
 	if err != nil {
 		s.dropDataset(ctx, dataset)
@@ -120,20 +121,30 @@ func (s *Server) trainStart(ctx context.Context, about string) (controlled, erro
 	return out, nil
 }
 
-// packDataset stores the lessons of a topic pack and returns the dataset's id;
-// none without a topic.
-func (s *Server) packDataset(ctx context.Context, name string) (string, error) {
+// lessonsAbout stores the lessons of a topic pack and returns the dataset's id;
+// none without a topic. Where there is no such pack the teacher is to write them,
+// if there is one.
+func (s *Server) lessonsAbout(ctx context.Context, name string) (dataset string, byTeacher bool, err error) {
 	if name == "" {
-		return "", nil
+		return "", false, nil
 	}
 	pack, err := s.topics.Pack(name)
-	if errors.Is(err, topic.ErrUnknown) {
-		return "", job.Errorf(job.CodeUnknownTopic, "there is no topic pack %q; known: %s. Lessons of your own come through POST /api/lessons",
+	switch {
+	case errors.Is(err, topic.ErrUnknown) && s.opt.Teacher:
+		return "", true, nil
+	case errors.Is(err, topic.ErrUnknown):
+		return "", false, job.Errorf(job.CodeUnknownTopic,
+			"there is no topic pack %q; known: %s. Lessons of your own come through POST /api/lessons; a language model writes some where NEXUS_TEACHER_URL names one",
 			name, strings.Join(s.topics.Names(), ", ")).On("topic")
+	case err != nil:
+		return "", false, err
 	}
-	if err != nil {
-		return "", err
-	}
+	dataset, err = s.packDataset(ctx, name, pack)
+	return dataset, false, err
+}
+
+// packDataset stores the lessons of a topic pack.
+func (s *Server) packDataset(ctx context.Context, name string, pack topic.Pack) (string, error) {
 	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpTeach, Topic: name, Pack: name})
 	if err != nil {
 		return "", stored("store the topic pack", err)

@@ -75,13 +75,13 @@ func (r *jobRequest) check() error {
 	return nil
 }
 
-// submitTrain makes the job that learns a topic pack or, without a topic, one
-// that consolidates what is known.
+// submitTrain makes the job that learns a topic pack, or what the teacher writes,
+// or, without a topic, one that consolidates what is known.
 func (s *Server) submitTrain(c echo.Context, spec job.Spec) (reply, error) {
 	ctx := c.Request().Context()
 	spec.Lane = job.LaneTrain
 	var err error
-	if spec.Dataset, err = s.packDataset(ctx, spec.Topic); err != nil {
+	if spec.Dataset, spec.Teacher, err = s.lessonsAbout(ctx, spec.Topic); err != nil {
 		return reply{}, err
 	}
 	spec.ID = cmp.Or(spec.Dataset, spec.ID) // as in train

@@ -61,6 +61,9 @@ type Options struct {
 
 	// Tracer makes a span of each request; nil makes none.
 	Tracer trace.Tracer
+	// Teacher says that the workers have a teacher, who writes lessons about topics
+	// of which there is no pack.
+	Teacher bool
 	// Unobserved leaves counting and the log of requests out; it is for measuring
 	// what they cost.
 	Unobserved bool

@@ -131,6 +131,9 @@ type Spec struct {
 	// Train: the stored dataset to learn from; empty means "consolidate what
 	// is already known".
 	Dataset string `json:"dataset,omitempty"`
+	// Teacher says that the teacher is to write the lessons, about Topic; they
+	// are kept under an id of their own.
+	Teacher bool `json:"teacher,omitempty"`
 	// Skipped lists the faulty lines that on_error=skip left out.
 	Skipped []Fault `json:"skipped,omitempty"`
 
@@ -163,6 +166,7 @@ type Progress struct {
 
 // Phases of a train job, in order.
 const (
+	PhaseAsking        = "asking"        // the teacher writes lessons
 	PhaseMemorising    = "memorising"    // lessons enter the memory
 	PhaseMemorised     = "memorised"     // they answer from now on
 	PhaseConsolidating = "consolidating" // gradient steps

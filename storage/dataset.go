@@ -35,6 +35,10 @@ type DatasetMeta struct {
 	Topic string `json:"topic,omitempty"`
 	// Pack names the topic pack that the lessons came from, if one did.
 	Pack string `json:"pack,omitempty"`
+	// Teacher names the model that wrote the lessons, if one did, and Job the job
+	// that it wrote them for.
+	Teacher string `json:"teacher,omitempty"`
+	Job     string `json:"job,omitempty"`
 	// LessonIDs names lessons to unlearn by id.
 	LessonIDs []string `json:"lesson_ids,omitempty"`
 	// Faults are the lines of the upload that were left out, at most 1000.

@@ -102,8 +102,7 @@ func (b *breaker) state() heartbeat.Breaker {
 // model that serves, see served: another model has not failed yet.
 type breakers struct {
 	learning, storage, redis *breaker
-	// teacher guards calls to the teacher; closed where there is none.
-	teacher *breaker
+	teacher                  *breaker // closed where there is no teacher
 }
 
 func newBreakers(log *slog.Logger, now func() time.Time) breakers {

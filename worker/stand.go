@@ -61,7 +61,11 @@ func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) e
 	w.trainer.Store(t)
 	defer w.trainer.Store(nil)
 	lane := w.opt.Queue.Serve(job.LaneTrain, trainConcurrency, func(ctx context.Context, task *queue.Task) (any, error) {
-		return t.Train(ctx, task.Spec, task.Progress)
+		spec, err := w.withLessons(ctx, task)
+		if err != nil {
+			return nil, err
+		}
+		return t.Train(ctx, spec, task.Progress)
 	})
 	err := lane.Start(ctx)
 	if err == nil {

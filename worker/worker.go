@@ -63,9 +63,11 @@ type Governor interface {
 type Options struct {
 	Queue       Queue
 	Checkpoints Checkpoints
-	Datasets    trainer.Datasets
+	Datasets    Datasets
 	Control     Control
 	Governor    Governor
+	// Teacher writes the lessons of jobs that ask for it; nil is none.
+	Teacher Teacher
 	// Late is that of trainer.Options.
 	Late bool
 	// Model is what to build when nothing was learned yet.

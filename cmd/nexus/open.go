@@ -19,6 +19,7 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/storage/mirror"
+	"github.com/nexus-continuum/nexus/teacher"
 	"github.com/nexus-continuum/nexus/topic"
 	"github.com/nexus-continuum/nexus/tracing"
 	"github.com/nexus-continuum/nexus/webhook"
@@ -212,8 +213,12 @@ func (s *shared) openWorker(ctx context.Context, h *house) (*worker.Worker, erro
 		return nil, err
 	}
 	h.add("governor", gov)
+	writes, err := s.openTeacher()
+	if err != nil {
+		return nil, err
+	}
 	w, err := worker.New(worker.Options{ //nolint:contextcheck // what it makes lives longer than the start
-		Queue: s.queue, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Governor: gov,
+		Queue: s.queue, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Governor: gov, Teacher: writes,
 		Late: s.mirror != nil, Model: s.modelConfig(), Slots: s.settings.Concurrency, ServeOnly: s.settings.ServeOnly, Recorder: s.recorder, Hardware: hardware,
 		Shadow: s.settings.Shadow, Challengers: s.checkpoints, LogPrompts: s.settings.LogPrompts, Unobserved: s.unobserved, Now: clock(), Log: s.log,
 	})
@@ -227,6 +232,17 @@ func (s *shared) openWorker(ctx context.Context, h *house) (*worker.Worker, erro
 	s.memory.OnPressure(w.Relieve)
 	h.say("device", hardware.Device+": "+hardware.Why)
 	return w, nil
+}
+
+// openTeacher is the teacher that writes lessons; nil if there is none.
+func (s *shared) openTeacher() (worker.Teacher, error) {
+	if s.settings.TeacherURL == "" {
+		return nil, nil //nolint:nilnil // none is no error
+	}
+	return teacher.New(teacher.Options{
+		URL: s.settings.TeacherURL, Model: s.settings.TeacherModel, APIKey: s.settings.TeacherAPIKey,
+		Answers: s.settings.TeacherAnswers, Patience: s.settings.TeacherTimeout.D(),
+	})
 }
 
 // readEvery is how often the governor reads the machine; zero is its default.
@@ -295,7 +311,7 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 		RateLimit: api.RateLimit{Enabled: s.settings.RateLimitEnabled, RPM: s.settings.RateLimitRPM, Burst: s.settings.RateLimitBurst},
 		Tracer:    s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
 		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
-		Unobserved: s.unobserved, Now: clock(), Log: s.log,
+		Teacher: s.settings.TeacherURL != "", Unobserved: s.unobserved, Now: clock(), Log: s.log,
 	})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nexus-continuum/nexus/teacher"
 	"github.com/nexus-continuum/nexus/webhook"
 )
 
@@ -42,6 +43,11 @@ type Settings struct {
 	Seed                 uint64  `group:"Model" var:"NEXUS_SEED" default:"1" help:"Seed of everything random in the model."`
 	TopicsDir            string  `group:"Model" var:"NEXUS_TOPICS_DIR" help:"Folder with further topic packs."`
 	Shadow               float64 `group:"Model" var:"NEXUS_SHADOW" default:"0" range:"0:1" help:"Share of the prompts that a challenger answers too, unseen, to be compared; 0 is none."`
+	TeacherURL           string  `group:"Model" name:"teacher-url" var:"NEXUS_TEACHER_URL" help:"Chat API (as OpenAI's) of a language model that writes lessons about topics without a pack, such as http://localhost:11434/v1; empty is none."`
+	TeacherModel         string  `group:"Model" var:"NEXUS_TEACHER_MODEL" help:"Model to ask there."`
+	TeacherAPIKey        string  `group:"Model" name:"teacher-api-key" var:"NEXUS_TEACHER_API_KEY" secret:"" help:"Key for it."`
+	TeacherAnswers       int     `group:"Model" var:"NEXUS_TEACHER_ANSWERS" default:"20" range:"1:500" help:"Answers that it writes about a topic, each with five questions."`
+	TeacherTimeout       Period  `group:"Model" var:"NEXUS_TEACHER_TIMEOUT" default:"2m" help:"How long it may take."`
 	Paused               bool    `group:"Model" var:"NEXUS_PAUSED" default:"false" help:"Safe mode: start with learning paused."`
 
 	RedisURL        string `group:"Queue" name:"redis-url" var:"NEXUS_REDIS_URL" secret:"url" help:"Redis to use: redis://, rediss:// (TLS), unix://, redis-sentinel:// or redis-cluster://. Without it a redis-server on PATH is started, else one in the process."`
@@ -168,6 +174,14 @@ func (s *Settings) check() error {
 	}
 	if err := s.checkSchedules(); err != nil {
 		return err
+	}
+	if s.TeacherURL != "" {
+		if _, err := teacher.CheckURL(s.TeacherURL); err != nil {
+			return &settingError{"NEXUS_TEACHER_URL", s.TeacherURL, err.Error()}
+		}
+	}
+	if (s.TeacherURL == "") != (s.TeacherModel == "") {
+		return &settingError{"NEXUS_TEACHER_MODEL", s.TeacherModel, "must be set together with NEXUS_TEACHER_URL, or neither"}
 	}
 	if s.WebhookSecret != "" {
 		if err := webhook.CheckSecret(s.WebhookSecret); err != nil {
