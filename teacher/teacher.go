@@ -150,10 +150,11 @@ func (t *Teacher) explain(ctx context.Context, err error) error {
 	}
 	status := 0
 	if e, ok := errors.AsType[*openai.APIError](err); ok {
-		status = e.HTTPStatusCode
-	}
-	if e, ok := errors.AsType[*openai.RequestError](err); ok {
-		status = e.HTTPStatusCode
+		status, err = e.HTTPStatusCode, fmt.Errorf("%s: %s", e.HTTPStatus, clip(e.Message))
+	} else if e, ok := errors.AsType[*openai.RequestError](err); ok {
+		status, err = e.HTTPStatusCode, fmt.Errorf("%s: %s", e.HTTPStatus, clip(string(e.Body)))
+	} else if _, ok := errors.AsType[*url.Error](err); !ok {
+		return err // the body is not what it should be
 	}
 	switch {
 	case status == http.StatusRequestTimeout, status == http.StatusConflict, status == http.StatusTooManyRequests:
@@ -163,10 +164,18 @@ func (t *Teacher) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w; check NEXUS_TEACHER_URL and NEXUS_TEACHER_MODEL", ErrRefused, err)
 	case status >= 400 && status < 500:
 		return fmt.Errorf("%w: %w", ErrRefused, err)
-	case status == http.StatusOK:
-		return err // its body is not what it should be
 	}
 	return fmt.Errorf("%w: %w", ErrAway, err)
+}
+
+// maxMessage bounds what is passed on of a server's own words.
+const maxMessage = 300
+
+func clip(s string) string {
+	if s = strings.TrimSpace(s); len(s) > maxMessage {
+		return strings.ToValidUTF8(s[:maxMessage], "") + "…"
+	}
+	return s
 }
 
 // read takes lessons out of what a model wrote: models without a schema put

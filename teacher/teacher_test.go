@@ -104,6 +104,22 @@ func TestTeacherErrorsSayWhatToDo(t *testing.T) {
 	}
 }
 
+// A proxy in between may answer with a page, or with something that is no answer.
+func TestTeacherBehindAProxy(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]error{http.StatusBadGateway: teacher.ErrAway, http.StatusForbidden: teacher.ErrRefused, http.StatusOK: nil} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte("<html>" + strings.Repeat("please wait ", 1000)))
+		}))
+		t.Cleanup(s.Close)
+		_, err := connect(t, s.URL, "", time.Minute).Lessons(t.Context(), "tides")
+		if err == nil || want != nil && !errors.Is(err, want) || want == nil && (errors.Is(err, teacher.ErrAway) || errors.Is(err, teacher.ErrRefused)) || len(err.Error()) > 600 {
+			t.Errorf("status %d: error %v, want a short one that wraps %v", status, err, want)
+		}
+	}
+}
+
 // A model that thinks for ever is not waited for.
 func TestTeacherIsNotWaitedForForEver(t *testing.T) {
 	t.Parallel()
