@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -48,23 +49,39 @@ func (s *Server) logged(next echo.HandlerFunc) echo.HandlerFunc {
 		if !s.log.Enabled(ctx, level) {
 			return err
 		}
-		attrs := make([]slog.Attr, 0, 9)
-		attrs = append(attrs,
-			slog.String("request_id", requestID(c)), slog.String("method", r.Method), slog.String("route", c.Path()),
-			slog.Int("status", status), slog.Float64("latency_ms", float64(took.Microseconds())/1000),
-			slog.String("client", client(c)), slog.Int64("bytes", c.Response().Size))
-		if span := trace.SpanContextFromContext(ctx); span.IsValid() {
-			attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
-		}
-		if id, ok := c.Get(jobKey).(string); ok {
-			attrs = append(attrs, slog.String("job", id))
-		}
-		// Without the place in the code, which Logger looks up for each line.
+		// Without the place in the code, which Logger looks up for each line. A record
+		// holds five attributes without memory of its own.
 		line := slog.NewRecord(began.Add(took), level, "request", 0)
-		line.AddAttrs(attrs...)
-		_ = s.log.Handler().Handle(ctx, line) // a log that fails has nowhere to say so
+		line.AddAttrs(
+			slog.String("request_id", requestID(c)), slog.Float64("latency_ms", float64(took.Microseconds())/1000),
+			slog.String("client", client(c)), slog.Int64("bytes", c.Response().Size))
+		if id, ok := c.Get(jobKey).(string); ok {
+			line.AddAttrs(slog.String("job", id))
+		}
+		if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+			line.AddAttrs(slog.String("trace_id", span.TraceID().String()))
+		}
+		_ = s.lines.of(seriesKey{c.Path(), r.Method, status}).Handle(ctx, line) // a log that fails has nowhere to say so
 		return err
 	}
+}
+
+// lines writes the lines of requests: what those of one route, method and status
+// have in common is put into words once.
+type lines struct {
+	log   slog.Handler
+	known sync.Map // seriesKey → slog.Handler
+}
+
+func (l *lines) of(key seriesKey) slog.Handler {
+	if h, ok := l.known.Load(key); ok {
+		return h.(slog.Handler) //nolint:forcetypeassert // it holds nothing else
+	}
+	h := l.log.WithAttrs([]slog.Attr{slog.String("method", key.method), slog.String("route", key.route), slog.Int("status", key.status)})
+	if knownMethod(key.method) == key.method { // any word can be sent as a method
+		l.known.Store(key, h)
+	}
+	return h
 }
 
 // quiet routes are asked again and again by machines.

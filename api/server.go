@@ -88,6 +88,7 @@ type Server struct {
 	keys        *keyring
 	limiter     *limiter
 	relief      *relief
+	lines       *lines
 	monitor     *monitor
 	pages       *pages
 	log         *slog.Logger
@@ -139,6 +140,7 @@ func New(opt Options) (*Server, error) {
 	}
 	s.limiter = newLimiter(opt.RateLimit, opt.Queue.Redis(), opt.Prefix, opt.Now, m.limited)
 	s.relief = &relief{log: opt.Log}
+	s.lines = &lines{log: opt.Log.Handler()}
 	s.monitor = newMonitor(opt.Queue.Asynq())
 	s.status = &viewer{take: s.takeView, now: opt.Now}
 	s.echo = s.routes()
