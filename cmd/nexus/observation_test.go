@@ -60,8 +60,47 @@ func startSystem(b *testing.B, unobserved bool, env ...string) *system {
 	if _, err := out.await(regexp.MustCompile(`(ready after)`), done, time.Minute); err != nil {
 		b.Fatal(err)
 	}
-	s.post("/api/lessons", `{"lessons":[{"prompt":"How do I reset my password?","response":"Open Settings."}]}`)
 	return s
+}
+
+// Words of lessons and prompts.
+var (
+	verbs  = strings.Fields("reset change lock find renew cancel share print move export delete restore")
+	things = strings.Fields("password address number name colour date limit owner title size")
+	wholes = strings.Fields("account card order folder phone printer invoice calendar project mailbox server camera lamp ticket contract drive")
+)
+
+func pick(n int) (verb, thing, whole string) {
+	return verbs[n%len(verbs)], things[n/len(verbs)%len(things)], wholes[n/len(verbs)/len(things)%len(wholes)]
+}
+
+// teach teaches so many lessons, each with an answer of its own; they are kept in
+// memory, and no gradient steps are taken while others measure.
+func (s *system) teach(lessons int) {
+	s.b.Helper()
+	if !s.post("/api/control", `{"action":"train_stop"}`) {
+		s.b.Fatal("gradient steps could not be stopped")
+	}
+	var body strings.Builder
+	for i := range lessons {
+		verb, thing, whole := pick(i)
+		fmt.Fprintf(&body, `{"prompt":"How do I %s the %s of my %s?","response":"Answer %d.","topic":"help"}`+"\n", verb, thing, whole, i)
+	}
+	req, err := http.NewRequestWithContext(s.b.Context(), http.MethodPost, s.url+"/api/lessons", strings.NewReader(body.String()))
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	req.Header.Set("Prefer", "wait=60") // until they answer
+	res, err := s.client.Do(req)
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	if res.StatusCode >= 300 {
+		s.b.Fatalf("lessons: status %d", res.StatusCode)
+	}
 }
 
 func (s *system) post(path, body string) bool {
@@ -107,7 +146,8 @@ func (s *system) load(watched bool) rate {
 	for i := range callers {
 		wg.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
-				if s.post("/api/interact", fmt.Sprintf(`{"prompt":"how do I reset my password %d"}`, (i+n)%50)) {
+				verb, thing, whole := pick(131*i + 17*n)
+				if s.post("/api/interact", fmt.Sprintf(`{"prompt":"can I %s the %s of a %s"}`, verb, thing, whole)) {
 					answered.Add(1)
 				} else {
 					failed.Add(1)
@@ -134,11 +174,21 @@ func (s *system) load(watched bool) rate {
 // histograms, request lines, heartbeats, readings of the machine, and one scrape
 // and one reading of the status a second, more often than Prometheus and as often
 // as a dashboard. Both systems run in one process and take turns. Each figure
-// comes with half the width of its 95 % confidence interval.
+// comes with half the width of its 95 % confidence interval. Prompts cost the
+// least where one lesson is known.
 func BenchmarkObservation(b *testing.B) {
+	for _, lessons := range []int{1, len(verbs) * len(things) * len(wholes)} {
+		b.Run(fmt.Sprintf("lessons=%d", lessons), func(b *testing.B) { benchmarkObservation(b, lessons) })
+	}
+}
+
+func benchmarkObservation(b *testing.B, lessons int) {
+	b.Helper()
 	on, off := startSystem(b, false), startSystem(b, true)
 	defer off.stop()
 	defer on.stop()
+	on.teach(lessons)
+	off.teach(lessons)
 	for range 4 { // warm up
 		on.load(true)
 		off.load(false)
