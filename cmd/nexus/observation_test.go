@@ -133,9 +133,8 @@ type rate struct {
 	cpu       float64 // seconds of this process, callers and both systems, for each interact
 }
 
-// load asks for a round. A system that is watched is also scraped, and its status
-// asked for, once.
-func (s *system) load(watched bool) rate {
+// load asks for a round; meanwhile the paths of watched are read, once each.
+func (s *system) load(watched ...string) rate {
 	s.b.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), round)
 	defer cancel()
@@ -155,12 +154,11 @@ func (s *system) load(watched bool) rate {
 			}
 		})
 	}
-	if watched {
-		wg.Go(func() {
-			s.get("/api/metrics")
-			s.get("/api/status")
-		})
-	}
+	wg.Go(func() {
+		for _, path := range watched {
+			s.get(path)
+		}
+	})
 	wg.Wait()
 	if n := failed.Load(); n > 0 {
 		s.b.Errorf("%d interacts failed", n)
@@ -171,9 +169,8 @@ func (s *system) load(watched bool) rate {
 }
 
 // BenchmarkObservation tells what all observation costs: counters, sketches,
-// histograms, request lines, heartbeats, readings of the machine, and one scrape
-// and one reading of the status a second, more often than Prometheus and as often
-// as a dashboard. Both systems run in one process and take turns. Each figure
+// histograms, request lines, heartbeats, readings of the machine, scrapes and an
+// open dashboard. Both systems run in one process and take turns. Each figure
 // comes with half the width of its 95 % confidence interval. Prompts cost the
 // least where one lesson is known.
 func BenchmarkObservation(b *testing.B) {
@@ -190,13 +187,13 @@ func benchmarkObservation(b *testing.B, lessons int) {
 	on.teach(lessons)
 	off.teach(lessons)
 	for range 4 { // warm up
-		on.load(true)
-		off.load(false)
+		on.load("/api/metrics", "/api/status")
+		off.load()
 	}
 	var slower, dearer, observed, bare []float64
-	for b.Loop() {
+	for i := 0; b.Loop(); i++ {
 		// On, off, off, on: a steady drift of the machine falls out.
-		a, c, d, e := on.load(true), off.load(false), off.load(false), on.load(false)
+		a, c, d, e := on.load(watched(i)...), off.load(), off.load(), on.load()
 		observed, bare = append(observed, a.perSecond, e.perSecond), append(bare, c.perSecond, d.perSecond)
 		slower = append(slower, 1-(a.perSecond+e.perSecond)/(c.perSecond+d.perSecond))
 		dearer = append(dearer, (a.cpu+e.cpu)/(c.cpu+d.cpu)-1)
@@ -212,6 +209,18 @@ func benchmarkObservation(b *testing.B, lessons int) {
 	mean, half = confidence(dearer)
 	b.ReportMetric(100*mean, "%CPU-more")
 	b.ReportMetric(100*half, "%CPU-more±")
+}
+
+// watched is what is read of an observed system in its n-th second: metrics as
+// often as deploy/prometheus scrapes them, the status as often as the dashboard asks.
+func watched(n int) (paths []string) {
+	if n%15 == 0 {
+		paths = append(paths, "/api/metrics")
+	}
+	if n%2 == 0 {
+		paths = append(paths, "/api/status")
+	}
+	return paths
 }
 
 // confidence is the mean of v without the tenth at each end, since a round in
