@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"math"
 	"slices"
 
 	"github.com/nexus-continuum/nexus/model/kernel"
@@ -133,9 +132,8 @@ func (s *Store) Search(queries []Query, found []Found, sc *Scratch) {
 			continue
 		}
 		s.weigh(q, sc)
-		voted := len(f.Candidates)
 		s.byWord(q, f, sc)
-		s.detail(q, f, voted, sc)
+		s.detail(q, f, sc)
 	}
 }
 
@@ -221,13 +219,10 @@ func (s *Store) knowing(q *Query, f *Found, key uint64, limit int, sc *Scratch) 
 	}
 	sc.answers = s.vocabulary.append(sc.answers[:0], key, 2*maxWordAnswers)
 	for _, a := range sc.answers {
-		if s.answers[a] == nil || a+1 == q.WithoutAnswer || slices.ContainsFunc(f.Candidates, func(c Candidate) bool { return c.Answer == a }) {
+		if s.answers[a] == nil || a+1 == q.WithoutAnswer || slices.ContainsFunc(f.Candidates, func(c Candidate) bool { return c.Answer == a }) || !s.found(q, a) {
 			continue
 		}
-		if !s.found(q, a) {
-			continue
-		}
-		f.Candidates = append(f.Candidates, Candidate{Answer: a})
+		f.Candidates = append(f.Candidates, Candidate{Answer: a, Best: f.guess(), guessed: true})
 		if added++; added == limit {
 			break
 		}
@@ -260,9 +255,8 @@ func (s *Store) nearest(q *Query, c *Candidate) {
 	}
 }
 
-// detail completes the candidates, of which the first voted have their nearest
-// lesson from the scan.
-func (s *Store) detail(q *Query, f *Found, voted int, sc *Scratch) {
+// detail completes the candidates.
+func (s *Store) detail(q *Query, f *Found, sc *Scratch) {
 	var total, unknown float32
 	for _, w := range sc.words {
 		total += w.weight
@@ -274,12 +268,11 @@ func (s *Store) detail(q *Query, f *Found, voted int, sc *Scratch) {
 		total = 1
 	}
 	f.Unknown, f.Alien = unknown/total, alien(q, sc)
-	for i := range f.Candidates[:voted] {
+	for i := range f.Candidates {
 		c := &f.Candidates[i]
 		c.Mean = s.mean(q, c, sc)
 		c.Cover, c.Missing = s.cover(q, c.Answer, nil, total, sc)
 	}
-	s.guess(q, f, voted, total, sc)
 	s.choose(q, f, sc)
 	sc.compared.reset(len(sc.words))
 	for i := range f.Candidates {
@@ -298,20 +291,14 @@ func (s *Store) detail(q *Query, f *Found, voted int, sc *Scratch) {
 // which rows are looked at closer.
 const scanError = 0.02
 
-// guess gives the candidates that words brought in the best that they may be.
-// The scan found none of their lessons, so that none is nearer than the last
-// that it did find.
-func (s *Store) guess(q *Query, f *Found, voted int, total float32, sc *Scratch) {
-	most := float32(1)
-	if len(f.Near) == Neighbours {
-		most = min(f.Near[Neighbours-1].Similarity+scanError, 1)
+// guess is the most that the best of a candidate that words brought in may be:
+// the scan found none of its lessons, so that none is nearer than the last that it
+// did find.
+func (f *Found) guess() float32 {
+	if len(f.Near) < Neighbours {
+		return 1
 	}
-	for i := range f.Candidates[voted:] {
-		c := &f.Candidates[voted+i]
-		c.Best, c.guessed = most, true
-		c.Mean = s.mean(q, c, sc)
-		c.Cover, c.Missing = s.cover(q, c.Answer, nil, total, sc)
-	}
+	return min(f.Near[Neighbours-1].Similarity+scanError, 1)
 }
 
 // choose keeps the Detailed most promising candidates, in order. The lessons of
@@ -436,7 +423,7 @@ func (s *Store) core(q *Query, number uint32, sc *Scratch) float32 {
 			continue
 		}
 		share := float32(n) / float32(lessons)
-		weight := share * share * float32(math.Log1p(float64(s.known)/(float64(s.vocabulary.count(key))+0.5)))
+		weight := weightOf(s.known, s.vocabulary.count(key), share*share)
 		got += weight * match
 		total += weight
 	}

@@ -186,21 +186,25 @@ func (a *answer) bound() int {
 	return MaxExemplars
 }
 
+// place is where a word stands among those of the answer's lessons.
+func (a *answer) place(word uint64) (i int, ok bool) {
+	i = lowerBound(a.words, word)
+	return i, i < len(a.words) && a.words[i] == word
+}
+
 // count is how many lessons of the answer hold the word.
 func (a *answer) count(word uint64) int {
-	if i := lowerBound(a.words, word); i < len(a.words) && a.words[i] == word {
+	if i, ok := a.place(word); ok {
 		return int(a.counts[i])
 	}
 	return 0
 }
 
 // knows reports whether more than beyond lessons of the answer hold the word.
+// Words that none holds are not kept, so that mostly no count is looked up.
 func (a *answer) knows(word uint64, beyond int) bool {
-	i := lowerBound(a.words, word)
-	if i == len(a.words) || a.words[i] != word {
-		return false
-	}
-	return beyond == 0 || int(a.counts[i]) > beyond // words that no lesson holds are not kept
+	i, ok := a.place(word)
+	return ok && (beyond == 0 || int(a.counts[i]) > beyond)
 }
 
 // answerKey is the index key of a response.
