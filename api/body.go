@@ -32,7 +32,7 @@ func mediaType(c echo.Context, want ...string) (string, error) {
 	h := c.Request().Header
 	wanted := strings.Join(want, " or ")
 	if enc := h.Get(echo.HeaderContentEncoding); enc != "" && !strings.EqualFold(enc, "identity") {
-		return "", job.Errorf(job.CodeUnsupportedType, "the body is encoded with %s; send it as it is", clip(enc, 40))
+		return "", job.Errorf(job.CodeUnsupportedType, "the body is encoded with %s; send it as it is", job.Clip(enc, 40))
 	}
 	given := h.Get(echo.HeaderContentType)
 	if given == "" {
@@ -40,10 +40,10 @@ func mediaType(c echo.Context, want ...string) (string, error) {
 	}
 	t, params, err := mime.ParseMediaType(given)
 	if err != nil {
-		return "", job.Errorf(job.CodeUnsupportedType, "the content type %q cannot be read; set the header Content-Type: %s", clip(given, 80), wanted)
+		return "", job.Errorf(job.CodeUnsupportedType, "the content type %q cannot be read; set the header Content-Type: %s", job.Clip(given, 80), wanted)
 	}
 	if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") && !strings.EqualFold(cs, "us-ascii") {
-		return "", job.Errorf(job.CodeUnsupportedType, "the body must be UTF-8, not %s", clip(cs, 40))
+		return "", job.Errorf(job.CodeUnsupportedType, "the body must be UTF-8, not %s", job.Clip(cs, 40))
 	}
 	for _, w := range want {
 		if t == w {
@@ -54,7 +54,7 @@ func mediaType(c echo.Context, want ...string) (string, error) {
 		return "", job.Errorf(job.CodeUnsupportedType,
 			"the content type is %s, which curl -d sends unless told otherwise; add -H 'Content-Type: %s'", t, want[0])
 	}
-	return "", job.Errorf(job.CodeUnsupportedType, "the content type is %s; this route takes %s", clip(t, 80), wanted)
+	return "", job.Errorf(job.CodeUnsupportedType, "the content type is %s; this route takes %s", job.Clip(t, 80), wanted)
 }
 
 // readBody reads the whole body, up to limit bytes.
@@ -148,7 +148,7 @@ func decodeMember(body []byte, d *json.Decoder, fields []field, seen []bool) err
 		}
 		return decodeValue(name, value, f.into)
 	}
-	return job.Errorf(job.CodeUnknownField, "unknown field %q; known: %s", clip(name, 80), names(fields)).On(clip(name, 80))
+	return job.Errorf(job.CodeUnknownField, "unknown field %q; known: %s", job.Clip(name, 80), names(fields)).On(job.Clip(name, 80))
 }
 
 func decodeValue(name string, value json.RawMessage, into any) error {

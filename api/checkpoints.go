@@ -121,7 +121,7 @@ func (s *Server) moveHead(ctx context.Context, id string) (storage.Head, error) 
 func checkpointFault(tried, id string, err error) error {
 	switch {
 	case errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrBadKey):
-		return job.Errorf(job.CodeNotFound, "there is no checkpoint %q; GET /api/checkpoints lists them", clip(id, 80)).On("checkpoint")
+		return job.Errorf(job.CodeNotFound, "there is no checkpoint %q; GET /api/checkpoints lists them", job.Clip(id, 80)).On("checkpoint")
 	case errors.Is(err, storage.ErrCorrupt):
 		return job.Errorf(job.CodeConflict, "checkpoint %s is damaged and was set aside; choose another", id).On("checkpoint").Because(err)
 	}

@@ -81,7 +81,7 @@ func (s *Server) act(ctx context.Context, action, about, checkpoint string) (con
 	case "":
 		return controlled{}, job.Errorf(job.CodeUnknownAction, "the action is missing; known: %s", strings.Join(actions[:], ", ")).On("action")
 	}
-	return controlled{}, job.Errorf(job.CodeUnknownAction, "the action %q is unknown; known: %s", clip(action, 40), strings.Join(actions[:], ", ")).On("action")
+	return controlled{}, job.Errorf(job.CodeUnknownAction, "the action %q is unknown; known: %s", job.Clip(action, 40), strings.Join(actions[:], ", ")).On("action")
 }
 
 // steer changes the control record and tells the others, who would see it

@@ -40,7 +40,7 @@ func newCSVLessons(r io.Reader, topic string) (*csvLessons, error) {
 	for i, name := range header {
 		name = strings.ToLower(strings.TrimSpace(string(trimBOM([]byte(name)))))
 		if _, twice := c.column[name]; twice || (name != "prompt" && name != "response" && name != "topic") {
-			return nil, job.Errorf(job.CodeInvalid, "the header must be prompt,response or prompt,response,topic, not %q", clip(strings.Join(header, ","), 120))
+			return nil, job.Errorf(job.CodeInvalid, "the header must be prompt,response or prompt,response,topic, not %q", job.Clip(strings.Join(header, ","), 120))
 		}
 		c.column[name] = i
 	}

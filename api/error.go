@@ -79,10 +79,10 @@ func ofEcho(e *echo.HTTPError, c echo.Context) *job.Error {
 	path := c.Request().URL.Path
 	switch e.Code {
 	case http.StatusNotFound:
-		return job.Errorf(job.CodeNotFound, "there is nothing at %s; /docs lists what there is", clip(path, 200))
+		return job.Errorf(job.CodeNotFound, "there is nothing at %s; /docs lists what there is", job.Clip(path, 200))
 	case http.StatusMethodNotAllowed:
 		return job.Errorf(job.CodeMethodNotAllowed, "%s does not take %s; allowed: %s",
-			clip(path, 200), clip(c.Request().Method, 20), c.Response().Header().Get(echo.HeaderAllow))
+			job.Clip(path, 200), job.Clip(c.Request().Method, 20), c.Response().Header().Get(echo.HeaderAllow))
 	case http.StatusRequestEntityTooLarge:
 		return job.Errorf(job.CodeTooLarge, "the request is larger than this route takes")
 	case http.StatusUnsupportedMediaType:
@@ -164,16 +164,4 @@ func size(n int64) string {
 		return fmt.Sprintf("%d KiB", n>>10)
 	}
 	return fmt.Sprintf("%d bytes", n)
-}
-
-// clip shortens what a caller sent, before it is shown again.
-func clip(s string, chars int) string {
-	n := 0
-	for i := range s {
-		if n == chars {
-			return s[:i] + "…"
-		}
-		n++
-	}
-	return s
 }

@@ -67,7 +67,7 @@ func (r *jobRequest) check() error {
 	case "":
 		return job.Errorf(job.CodeInvalid, "the kind is missing; it is %s or %s", job.KindInteract, job.KindTrain).On("kind")
 	default:
-		return job.Errorf(job.CodeInvalid, "the kind %q is unknown; it is %s or %s", clip(r.kind, 40), job.KindInteract, job.KindTrain).On("kind")
+		return job.Errorf(job.CodeInvalid, "the kind %q is unknown; it is %s or %s", job.Clip(r.kind, 40), job.KindInteract, job.KindTrain).On("kind")
 	}
 	if r.hasTimeout && (r.timeoutMS < 1 || r.timeoutMS > maxTimeout.Milliseconds()) {
 		return job.Errorf(job.CodeInvalid, "timeout_ms is %d; it must be from 1 to %d", r.timeoutMS, maxTimeout.Milliseconds()).On("timeout_ms")
@@ -120,10 +120,10 @@ func (s *Server) listJobs(c echo.Context) (jobPage, error) {
 		Cursor: c.QueryParam("cursor"), Limit: limit,
 	}
 	if f.Kind != "" && !f.Kind.Valid() {
-		return jobPage{}, job.Errorf(job.CodeInvalid, "the kind %q is unknown; it is %s or %s", clip(string(f.Kind), 40), job.KindInteract, job.KindTrain).On("kind")
+		return jobPage{}, job.Errorf(job.CodeInvalid, "the kind %q is unknown; it is %s or %s", job.Clip(string(f.Kind), 40), job.KindInteract, job.KindTrain).On("kind")
 	}
 	if f.State != "" && !f.State.Valid() {
-		return jobPage{}, job.Errorf(job.CodeInvalid, "the state %q is unknown; it is queued, running, succeeded, failed or canceled", clip(string(f.State), 40)).On("state")
+		return jobPage{}, job.Errorf(job.CodeInvalid, "the state %q is unknown; it is queued, running, succeeded, failed or canceled", job.Clip(string(f.State), 40)).On("state")
 	}
 	jobs, next, err := s.queue.Jobs(c.Request().Context(), f)
 	return jobPage{Jobs: some(jobs), Next: optional(next)}, err

@@ -40,7 +40,7 @@ func limitOf(c echo.Context) (int, error) {
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 || n > maxPage {
-		return 0, job.Errorf(job.CodeInvalid, "limit is %q; it must be a number from 1 to %d", clip(v, 40), maxPage).On("limit")
+		return 0, job.Errorf(job.CodeInvalid, "limit is %q; it must be a number from 1 to %d", job.Clip(v, 40), maxPage).On("limit")
 	}
 	return n, nil
 }

@@ -143,7 +143,7 @@ func TestFaultyCSV(t *testing.T) {
 				lines = append(lines, f.Line)
 			}
 			if fmt.Sprint(lines) != fmt.Sprint(tc.lines) {
-				t.Errorf("faults on lines %v, want %v: %s", lines, tc.lines, clip(string(a.body), 400))
+				t.Errorf("faults on lines %v, want %v: %s", lines, tc.lines, job.Clip(string(a.body), 400))
 			}
 		})
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/job"
 )
 
 // contract holds what is sent and answered against openapi.yaml.
@@ -72,7 +74,7 @@ func (k *contract) check(t testing.TB, req *http.Request, sent []byte, a answer)
 	}
 	out.SetBodyBytes(a.body)
 	if err := openapi3filter.ValidateResponse(t.Context(), out); err != nil {
-		t.Errorf("%s %s answers %d otherwise than openapi.yaml has it: %v\n%s", req.Method, req.URL.Path, a.status, err, clip(string(a.body), 600))
+		t.Errorf("%s %s answers %d otherwise than openapi.yaml has it: %v\n%s", req.Method, req.URL.Path, a.status, err, job.Clip(string(a.body), 600))
 	}
 }
 

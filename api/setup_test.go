@@ -117,7 +117,7 @@ func (a answer) json(t testing.TB) map[string]any {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal(a.body, &m); err != nil {
-		t.Fatalf("answer %d is no JSON object: %q", a.status, clip(string(a.body), 300))
+		t.Fatalf("answer %d is no JSON object: %q", a.status, job.Clip(string(a.body), 300))
 	}
 	return m
 }
@@ -170,7 +170,7 @@ func (b *bundle) wantError(a answer, status int, code, field string, words ...st
 	b.Helper()
 	m := a.json(b)
 	if a.status != status || m["code"] != code {
-		b.Errorf("status %d, body %s; want %d %s", a.status, clip(string(a.body), 400), status, code)
+		b.Errorf("status %d, body %s; want %d %s", a.status, job.Clip(string(a.body), 400), status, code)
 		return
 	}
 	if got, _ := m["field"].(string); got != field {

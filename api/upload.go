@@ -61,7 +61,7 @@ func onError(c echo.Context) (skip bool, err error) {
 	case "skip":
 		return true, nil
 	default:
-		return false, job.Errorf(job.CodeInvalid, "on_error is %q; it may be fail (the default) or skip", clip(v, 40)).On("on_error")
+		return false, job.Errorf(job.CodeInvalid, "on_error is %q; it may be fail (the default) or skip", job.Clip(v, 40)).On("on_error")
 	}
 }
 

@@ -44,7 +44,7 @@ func (s *Server) checkHook(h hook) error {
 	known := []string{queue.EventState, queue.EventProgress, queue.EventResult}
 	for _, e := range h.events {
 		if !slices.Contains(known, e) {
-			return job.Errorf(job.CodeInvalid, "the webhook event %q is unknown; known: %s", clip(e, 40), strings.Join(known, ", ")).On("webhook_events")
+			return job.Errorf(job.CodeInvalid, "the webhook event %q is unknown; known: %s", job.Clip(e, 40), strings.Join(known, ", ")).On("webhook_events")
 		}
 	}
 	return nil

@@ -111,3 +111,15 @@ func AsError(err error) *Error {
 	}
 	return Errorf(CodeInternal, "something went wrong on our side; the log has it under this request id").Because(err)
 }
+
+// Clip shortens what somebody else wrote, before it is shown again.
+func Clip(s string, chars int) string {
+	n := 0
+	for i := range s {
+		if n == chars {
+			return s[:i] + "…"
+		}
+		n++
+	}
+	return s
+}

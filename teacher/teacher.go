@@ -150,9 +150,9 @@ func (t *Teacher) explain(ctx context.Context, err error) error {
 	}
 	status := 0
 	if e, ok := errors.AsType[*openai.APIError](err); ok {
-		status, err = e.HTTPStatusCode, fmt.Errorf("%s: %s", e.HTTPStatus, clip(e.Message))
+		status, err = e.HTTPStatusCode, fmt.Errorf("%s: %s", e.HTTPStatus, job.Clip(e.Message, maxMessage))
 	} else if e, ok := errors.AsType[*openai.RequestError](err); ok {
-		status, err = e.HTTPStatusCode, fmt.Errorf("%s: %s", e.HTTPStatus, clip(string(e.Body)))
+		status, err = e.HTTPStatusCode, fmt.Errorf("%s: %s", e.HTTPStatus, job.Clip(strings.TrimSpace(string(e.Body)), maxMessage))
 	} else if _, ok := errors.AsType[*url.Error](err); !ok {
 		return err // the body is not what it should be
 	}
@@ -168,15 +168,8 @@ func (t *Teacher) explain(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrAway, err)
 }
 
-// maxMessage bounds what is passed on of a server's own words.
+// maxMessage bounds what is passed on of a server's own words, in characters.
 const maxMessage = 300
-
-func clip(s string) string {
-	if s = strings.TrimSpace(s); len(s) > maxMessage {
-		return strings.ToValidUTF8(s[:maxMessage], "") + "…"
-	}
-	return s
-}
 
 // read takes lessons out of what a model wrote: models without a schema put
 // words or a fence around them.
