@@ -1,11 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/metric/gather"
 )
 
 // Outcomes of an interact as its caller saw it.
@@ -33,8 +34,9 @@ type metrics struct {
 	inFlight prometheus.Gauge
 	off      bool // nothing is counted
 
-	mu     sync.RWMutex
-	series map[seriesKey]series
+	interacts *gather.Batch[interacted]
+	answers   *gather.Batch[answered]
+	series    map[seriesKey]series // of answers, by who counts them
 }
 
 // newMetrics registers with registry, or with one of its own.
@@ -66,7 +68,8 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 		}),
 	}
 	interact := histogram("nexus_interact_duration_seconds", "Time to answer an interact as its caller saw it, by outcome.", "outcome")
-	for _, c := range []prometheus.Collector{m.requests, m.duration, interact, m.limited, m.inFlight} {
+	m.interacts, m.answers = gather.New(m.countInteracts), gather.New(m.countAnswers)
+	for _, c := range []prometheus.Collector{m.answers.Collector(m.requests, m.duration), m.interacts.Collector(interact), m.limited, m.inFlight} {
 		if err := registry.Register(c); err != nil {
 			if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 				return nil, fmt.Errorf("register the metrics of the API twice in one registry: %w", err)
@@ -80,12 +83,35 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	return m, nil
 }
 
+// interacted is an interact that has an outcome.
+type interacted struct {
+	outcome string
+	took    time.Duration
+}
+
 // interacted counts an interact.
 func (m *metrics) interacted(outcome string, took time.Duration) {
-	if m.off {
-		return
+	if !m.off {
+		m.interacts.Add(interacted{outcome, took})
 	}
-	m.interact[outcome].Observe(took.Seconds())
+}
+
+func (m *metrics) countInteracts(all []interacted) {
+	for _, i := range all {
+		m.interact[i.outcome].Observe(i.took.Seconds())
+	}
+}
+
+// answered is an HTTP request that was answered.
+type answered struct {
+	seriesKey
+	took time.Duration
+}
+
+// seriesKey tells series apart.
+type seriesKey struct {
+	route, method string
+	status        int
 }
 
 // series are those of one route, method and status, so that they are looked up
@@ -95,29 +121,23 @@ type series struct {
 	duration prometheus.Observer
 }
 
-type seriesKey struct {
-	route, method string
-	status        int
-}
-
 // answered counts an HTTP request. The route is the pattern, not the path, so
 // that the number of series is bounded.
 func (m *metrics) answered(route, method string, status int, took time.Duration) {
-	key := seriesKey{route, knownMethod(method), status}
-	m.mu.RLock()
-	s, ok := m.series[key]
-	m.mu.RUnlock()
-	if !ok {
-		if route == "" {
-			route = "none"
+	m.answers.Add(answered{seriesKey{route, knownMethod(method), status}, took})
+}
+
+func (m *metrics) countAnswers(all []answered) {
+	for _, a := range all {
+		s, ok := m.series[a.seriesKey]
+		if !ok {
+			route := cmp.Or(a.route, "none")
+			s = series{m.requests.WithLabelValues(route, a.method, strconv.Itoa(a.status)), m.duration.WithLabelValues(route, a.method)}
+			m.series[a.seriesKey] = s
 		}
-		s = series{m.requests.WithLabelValues(route, key.method, strconv.Itoa(status)), m.duration.WithLabelValues(route, key.method)}
-		m.mu.Lock()
-		m.series[key] = s
-		m.mu.Unlock()
+		s.requests.Inc()
+		s.duration.Observe(a.took.Seconds())
 	}
-	s.requests.Inc()
-	s.duration.Observe(took.Seconds())
 }
 
 func knownMethod(method string) string {

@@ -1,6 +1,7 @@
 package heartbeat
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"github.com/DataDog/sketches-go/ddsketch"
 
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/metric/gather"
 )
 
 // Options say who records.
@@ -31,6 +33,7 @@ type Recorder struct {
 	version   string
 	startedAt time.Time
 	now       func() time.Time
+	events    *gather.Batch[event]
 
 	mu     sync.Mutex
 	total  Counts
@@ -71,10 +74,12 @@ func New(opt Options) *Recorder {
 		// A host without a name is rare and harmless: the id still tells it apart.
 		opt.Host, _ = os.Hostname()
 	}
-	return &Recorder{
+	r := &Recorder{
 		id: opt.ID, roles: opt.Roles, host: opt.Host, version: opt.Version,
 		startedAt: opt.Now(), now: opt.Now,
 	}
+	r.events = gather.New(r.count)
+	return r
 }
 
 // ID is the id under which the process beats.
@@ -89,89 +94,125 @@ func (r *Recorder) Fill(f func(*Beat)) {
 }
 
 // Served counts an interact that an API process answered in full.
-func (r *Recorder) Served(took time.Duration) { r.request(took, func(*Counts) {}, true) }
+func (r *Recorder) Served(took time.Duration) { r.add(event{kind: served, took: took}) }
 
 // Accepted counts an interact that an API process put off with 202.
-func (r *Recorder) Accepted() { r.request(0, func(c *Counts) { c.Accepted++ }, false) }
+func (r *Recorder) Accepted() { r.add(event{kind: accepted}) }
 
 // Unserved counts an interact that an API process had to answer with a 5xx.
-func (r *Recorder) Unserved(took time.Duration) {
-	r.request(took, func(c *Counts) { c.Failed++ }, true)
-}
-
-func (r *Recorder) request(took time.Duration, count func(*Counts), timed bool) {
-	if r == nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.now()
-	s := r.slice(now)
-	for _, c := range []*Counts{&r.total, &s.counts} {
-		c.Requests++
-		count(c)
-	}
-	if timed {
-		observe(&s.latency, milliseconds(took))
-	}
-	r.tick(now).requests++
-}
+func (r *Recorder) Unserved(took time.Duration) { r.add(event{kind: unserved, took: took}) }
 
 // Answer counts an interact that a worker computed.
 func (r *Recorder) Answer(a *job.Answer) {
+	e := event{
+		kind: refused, queueMS: a.Timing.QueueMS, computeMS: a.Timing.ComputeMS, confidence: a.Confidence,
+		depth: a.Flow.Depth, converged: a.Flow.Converged,
+	}
+	switch {
+	case a.Responded:
+		e.kind = answered
+	case a.Reason != nil:
+		e.reason = *a.Reason
+	}
+	r.add(e)
+}
+
+// JobFailed counts an interact that a worker could not compute and for which
+// no caller waits.
+func (r *Recorder) JobFailed() { r.add(event{kind: jobFailed}) }
+
+type kind uint8
+
+const (
+	served kind = iota
+	accepted
+	unserved
+	answered
+	refused
+	jobFailed
+)
+
+// event is something to be counted.
+type event struct {
+	at   time.Time
+	kind kind
+	took time.Duration // served, unserved
+
+	// Of what a worker computed.
+	queueMS, computeMS, confidence float64
+	depth                          int
+	converged                      bool
+	reason                         string // refused; may be empty
+}
+
+func (r *Recorder) add(e event) {
 	if r == nil {
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.now()
-	s := r.slice(now)
-	for _, c := range []*Counts{&r.total, &s.counts} {
-		c.answer(a)
-	}
-	observe(&s.queue, a.Timing.QueueMS)
-	observe(&s.compute, a.Timing.ComputeMS)
-	observe(&s.confidence, a.Confidence)
-	if a.Flow.Depth > 0 {
-		observe(&s.depth, float64(a.Flow.Depth))
-	}
-	r.tick(now).interacts++
+	e.at = r.now()
+	r.events.Add(e)
 }
 
-func (c *Counts) answer(a *job.Answer) {
-	if a.Responded {
+func (r *Recorder) count(events []event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range events {
+		e := &events[i]
+		s := r.slice(e.at)
+		r.total.count(e)
+		s.counts.count(e)
+		s.observe(e)
+		switch second := r.tick(e.at); e.kind {
+		case served, accepted, unserved:
+			second.requests++
+		case answered, refused, jobFailed:
+			second.interacts++
+		}
+	}
+}
+
+func (c *Counts) count(e *event) {
+	switch e.kind {
+	case served:
+		c.Requests++
+	case accepted:
+		c.Requests++
+		c.Accepted++
+	case unserved:
+		c.Requests++
+		c.Failed++
+	case answered:
 		c.Answered++
-	} else {
+	case refused:
 		c.Refused++
 		if c.Refusals == nil {
 			c.Refusals = make(map[string]int64)
 		}
-		reason := "unknown"
-		if a.Reason != nil {
-			reason = *a.Reason
-		}
-		c.Refusals[reason]++
+		c.Refusals[cmp.Or(e.reason, "unknown")]++
+	case jobFailed:
+		c.JobsFailed++
 	}
-	if a.Flow.Depth > 0 {
+	if e.depth > 0 {
 		c.Flowed++
-		if a.Flow.Converged {
+		if e.converged {
 			c.Converged++
 		}
 	}
 }
 
-// JobFailed counts an interact that a worker could not compute and for which
-// no caller waits.
-func (r *Recorder) JobFailed() {
-	if r == nil {
-		return
+func (k *sketches) observe(e *event) {
+	switch e.kind {
+	case served, unserved:
+		observe(&k.latency, milliseconds(e.took))
+	case answered, refused:
+		observe(&k.queue, e.queueMS)
+		observe(&k.compute, e.computeMS)
+		observe(&k.confidence, e.confidence)
+		if e.depth > 0 {
+			observe(&k.depth, float64(e.depth))
+		}
+	case accepted, jobFailed:
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.now()
-	r.total.JobsFailed++
-	r.slice(now).counts.JobsFailed++
-	r.tick(now).interacts++
 }
 
 // slice returns the slice of the window that now lies in. The caller holds mu.
@@ -205,6 +246,7 @@ func (r *Recorder) tick(now time.Time) *secondCount {
 // Snapshot returns what the process says of itself now. Resources are those
 // that the Fill functions put in.
 func (r *Recorder) Snapshot() Beat {
+	r.events.Count()
 	now := r.now()
 	b := Beat{
 		ID: r.id, Roles: r.roles, Host: r.host, PID: os.Getpid(), Version: r.version,

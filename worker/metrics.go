@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/metric/gather"
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/worker/trainer"
 )
@@ -22,6 +23,8 @@ type metrics struct {
 	rollbacks prometheus.Counter
 
 	wait, compute, depth, confidence prometheus.Histogram
+
+	computed *gather.Batch[computed]
 
 	steps          prometheus.Counter
 	loss           *prometheus.GaugeVec
@@ -77,6 +80,7 @@ func newMetrics() *metrics {
 	}
 	m.given, m.refused = m.answers.WithLabelValues("answered"), m.answers.WithLabelValues("refused")
 	m.converged, m.diverged = m.flows.WithLabelValues("true"), m.flows.WithLabelValues("false")
+	m.computed = gather.New(m.count)
 	return m
 }
 
@@ -93,32 +97,55 @@ func reasons() []string {
 
 func (m *metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.answers, m.refusals, m.flows, m.failures, m.rollbacks, m.wait, m.compute, m.depth, m.confidence,
-		m.steps, m.loss, m.consolidations, m.accuracy,
+		m.computed.Collector(m.answers, m.refusals, m.flows, m.wait, m.compute, m.depth, m.confidence),
+		m.failures, m.rollbacks, m.steps, m.loss, m.consolidations, m.accuracy,
 	}
+}
+
+// computed is what is counted of an answer.
+type computed struct {
+	responded, converged bool
+	reason               string // of a refusal
+	depth                int
+	wait, compute        float64 // seconds
+	confidence           float64
 }
 
 // answered counts an interact that was computed.
 func (m *metrics) answered(a *job.Answer) {
-	if a.Responded {
-		m.given.Inc()
-	} else {
-		m.refused.Inc()
-		reason := otherReason
-		if a.Reason != nil && sentences[*a.Reason] != "" {
-			reason = *a.Reason
-		}
-		m.refusals.WithLabelValues(reason).Inc()
+	c := computed{
+		responded: a.Responded, converged: a.Flow.Converged, depth: a.Flow.Depth,
+		wait: a.Timing.QueueMS / 1000, compute: a.Timing.ComputeMS / 1000, confidence: a.Confidence,
 	}
-	m.wait.Observe(a.Timing.QueueMS / 1000)
-	m.compute.Observe(a.Timing.ComputeMS / 1000)
-	m.confidence.Observe(a.Confidence)
-	if a.Flow.Depth > 0 {
-		m.depth.Observe(float64(a.Flow.Depth))
-		if a.Flow.Converged {
-			m.converged.Inc()
+	if a.Reason != nil {
+		c.reason = *a.Reason
+	}
+	m.computed.Add(c)
+}
+
+func (m *metrics) count(all []computed) {
+	for i := range all {
+		c := &all[i]
+		if c.responded {
+			m.given.Inc()
 		} else {
-			m.diverged.Inc()
+			m.refused.Inc()
+			reason := otherReason
+			if sentences[c.reason] != "" {
+				reason = c.reason
+			}
+			m.refusals.WithLabelValues(reason).Inc()
+		}
+		m.wait.Observe(c.wait)
+		m.compute.Observe(c.compute)
+		m.confidence.Observe(c.confidence)
+		if c.depth > 0 {
+			m.depth.Observe(float64(c.depth))
+			if c.converged {
+				m.converged.Inc()
+			} else {
+				m.diverged.Inc()
+			}
 		}
 	}
 }

@@ -124,7 +124,7 @@ const (
 	callers = 16
 	// Rounds are short, so that what else the machine does befalls neighbours
 	// alike, and many.
-	round = 500 * time.Millisecond
+	round = 100 * time.Millisecond
 )
 
 // rate is what a round gave.
@@ -193,7 +193,7 @@ func benchmarkObservation(b *testing.B, lessons int) {
 	var slower, dearer, observed, bare []float64
 	for i := 0; b.Loop(); i++ {
 		// On, off, off, on: a steady drift of the machine falls out.
-		a, c, d, e := on.load(watched(i)...), off.load(), off.load(), on.load()
+		a, c, d, e := on.load(watched(2*i)...), off.load(), off.load(), on.load(watched(2*i+1)...)
 		observed, bare = append(observed, a.perSecond, e.perSecond), append(bare, c.perSecond, d.perSecond)
 		slower = append(slower, 1-(a.perSecond+e.perSecond)/(c.perSecond+d.perSecond))
 		dearer = append(dearer, (a.cpu+e.cpu)/(c.cpu+d.cpu)-1)
@@ -211,13 +211,13 @@ func benchmarkObservation(b *testing.B, lessons int) {
 	b.ReportMetric(100*half, "%CPU-more±")
 }
 
-// watched is what is read of an observed system in its n-th second: metrics as
+// watched is what is read of an observed system in its n-th round: metrics as
 // often as deploy/prometheus scrapes them, the status as often as the dashboard asks.
 func watched(n int) (paths []string) {
-	if n%15 == 0 {
+	if n%int(15*time.Second/round) == 0 {
 		paths = append(paths, "/api/metrics")
 	}
-	if n%2 == 0 {
+	if n%int(2*time.Second/round) == 0 {
 		paths = append(paths, "/api/status")
 	}
 	return paths
