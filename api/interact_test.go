@@ -203,7 +203,7 @@ func TestNoPromptReachesTheLog(t *testing.T) {
 	b := setup(t)
 	b.post("/api/interact", `{"prompt":"my secret is swordfish"}`, "X-Request-Id", "probe-1")
 	b.post("/api/interact", `{"prompt":"swordfish`)
-	log := b.log.String()
+	log := b.logged()
 	if strings.Contains(log, "swordfish") {
 		t.Errorf("the log tells what was asked:\n%s", log)
 	}

@@ -4,21 +4,45 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/labstack/echo/v4"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/nexus-continuum/nexus/job"
 )
+
+// logged is the whole log, once no request is under way.
+func (b *bundle) logged() string {
+	b.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for {
+		var m dto.Metric
+		b.must(b.srv.metrics.inFlight.Write(&m))
+		if m.GetGauge().GetValue() == 0 {
+			b.srv.lines.flush()
+			return b.log.String()
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			b.Fatalf("%v requests are still under way", m.GetGauge().GetValue())
+		}
+	}
+}
 
 // lines are those of the log at a level that a request left.
 func (b *bundle) lines(request string, levels ...string) []string {
 	b.Helper()
 	var out []string
-	for line := range strings.Lines(b.log.String()) {
+	for line := range strings.Lines(b.logged()) {
 		var l struct {
 			Level     string `json:"level"`
 			RequestID string `json:"request_id"`
@@ -65,6 +89,31 @@ func TestErrorsAreLoggedOnce(t *testing.T) {
 			t.Errorf("%s %d: request lines %q", c.path, c.status, got)
 		}
 	}
+}
+
+// Lines are written many at a time, but nobody has to wait for one, and a
+// failure is in the log when its caller knows of it.
+func TestLinesComeByThemselves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log journal
+		l := newLines(slog.NewJSONHandler(&log, nil))
+		key := seriesKey{"/api/interact", http.MethodPost, http.StatusOK}
+		for i := range 3 {
+			l.put(line{seriesKey: key, at: time.Now(), requestID: fmt.Sprint("r", i)})
+		}
+		time.Sleep(linePatience)
+		synctest.Wait()
+		if got := strings.Count(log.String(), `"request_id":"r`); got != 3 {
+			t.Errorf("%d of 3 lines after %v: %s", got, linePatience, log.String())
+		}
+		l.put(line{seriesKey: key, requestID: "before"})
+		key.status = http.StatusInternalServerError
+		l.put(line{seriesKey: key, requestID: "failed"})
+		if got := log.String(); !strings.Contains(got, `"before"`) || !strings.Contains(got, `"failed"`) {
+			t.Errorf("a failure waits: %s", got)
+		}
+	})
 }
 
 // What a worker with an open breaker says reaches the caller, with the time

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,12 +9,13 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/nexus-continuum/nexus/metric/gather"
 )
 
 // requestPatience bounds the routes that wait for nothing.
@@ -33,12 +35,12 @@ func (s *Server) logged(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		began := time.Now()
 		s.metrics.inFlight.Inc()
+		defer s.metrics.inFlight.Dec()
 		err := next(c)
 		if err != nil {
 			c.Error(err) // first, so that the status is the one sent
 		}
 		took := time.Since(began)
-		s.metrics.inFlight.Dec()
 		r, status := c.Request(), c.Response().Status
 		s.metrics.answered(c.Path(), r.Method, status, took)
 		level := slog.LevelInfo
@@ -49,37 +51,80 @@ func (s *Server) logged(next echo.HandlerFunc) echo.HandlerFunc {
 		if !s.log.Enabled(ctx, level) {
 			return err
 		}
-		// Without the place in the code, which Logger looks up for each line. A record
-		// holds five attributes without memory of its own.
-		line := slog.NewRecord(began.Add(took), level, "request", 0)
-		line.AddAttrs(
-			slog.String("request_id", requestID(c)), slog.Float64("latency_ms", float64(took.Microseconds())/1000),
-			slog.String("client", client(c)), slog.Int64("bytes", c.Response().Size))
-		if id, ok := c.Get(jobKey).(string); ok {
-			line.AddAttrs(slog.String("job", id))
+		l := line{
+			seriesKey: seriesKey{c.Path(), r.Method, status}, level: level, at: began.Add(took), took: took,
+			requestID: requestID(c), client: client(c), bytes: c.Response().Size, trace: trace.SpanContextFromContext(ctx).TraceID(),
 		}
-		if span := trace.SpanContextFromContext(ctx); span.IsValid() {
-			line.AddAttrs(slog.String("trace_id", span.TraceID().String()))
-		}
-		_ = s.lines.of(seriesKey{c.Path(), r.Method, status}).Handle(ctx, line) // a log that fails has nowhere to say so
+		l.job, _ = c.Get(jobKey).(string)
+		s.lines.put(l)
 		return err
 	}
 }
 
-// lines writes the lines of requests: what those of one route, method and status
-// have in common is put into words once.
+// line is what the log says of a request.
+type line struct {
+	seriesKey
+	level                  slog.Level
+	at                     time.Time
+	took                   time.Duration
+	requestID, client, job string
+	bytes                  int64
+	trace                  trace.TraceID
+}
+
+// lines writes the lines of requests, many at a time.
 type lines struct {
-	log   slog.Handler
-	known sync.Map // seriesKey → slog.Handler
+	log     slog.Handler
+	waiting *gather.Batch[line]
+	known   map[seriesKey]slog.Handler // what like lines have in common is put into words once
+}
+
+// linePatience is how late a line may be.
+const linePatience = 20 * time.Millisecond
+
+func newLines(log slog.Handler) *lines {
+	l := &lines{log: log, known: map[seriesKey]slog.Handler{}}
+	l.waiting = gather.New(l.write).Within(linePatience)
+	return l
+}
+
+// put takes a line. That of a failure is not to be lost when it is our last.
+func (l *lines) put(e line) {
+	l.waiting.Add(e)
+	if e.status >= http.StatusInternalServerError {
+		l.flush()
+	}
+}
+
+// flush writes what was put.
+func (l *lines) flush() { l.waiting.Count() }
+
+func (l *lines) write(all []line) {
+	for i := range all {
+		e := &all[i]
+		// Without the place in the code, which Logger looks up for each line. A record
+		// holds five attributes without memory of its own.
+		r := slog.NewRecord(e.at, e.level, "request", 0)
+		r.AddAttrs(
+			slog.String("request_id", e.requestID), slog.Float64("latency_ms", float64(e.took.Microseconds())/1000),
+			slog.String("client", e.client), slog.Int64("bytes", e.bytes))
+		if e.job != "" {
+			r.AddAttrs(slog.String("job", e.job))
+		}
+		if e.trace.IsValid() {
+			r.AddAttrs(slog.String("trace_id", e.trace.String()))
+		}
+		_ = l.of(e.seriesKey).Handle(context.Background(), r) // a log that fails has nowhere to say so
+	}
 }
 
 func (l *lines) of(key seriesKey) slog.Handler {
-	if h, ok := l.known.Load(key); ok {
-		return h.(slog.Handler) //nolint:forcetypeassert // it holds nothing else
+	if h, ok := l.known[key]; ok {
+		return h
 	}
 	h := l.log.WithAttrs([]slog.Attr{slog.String("method", key.method), slog.String("route", key.route), slog.Int("status", key.status)})
 	if knownMethod(key.method) == key.method { // any word can be sent as a method
-		l.known.Store(key, h)
+		l.known[key] = h
 	}
 	return h
 }

@@ -53,10 +53,10 @@ func TestRefusalsAreToldTogether(t *testing.T) {
 	for range n {
 		b.post("/api/interact", `{"prompt":"x"}`)
 	}
-	if got := strings.Count(b.log.String(), "prompts are refused"); got < 1 || got > n/2 {
+	if got := strings.Count(b.logged(), "prompts are refused"); got < 1 || got > n/2 {
 		t.Errorf("%d refusals left %d lines of trouble", n, got)
 	}
-	if got := strings.Count(b.log.String(), `"level":"INFO","msg":"request"`); got != 0 {
+	if got := strings.Count(b.logged(), `"level":"INFO","msg":"request"`); got != 0 {
 		t.Errorf("%d request lines", got)
 	}
 	if m := string(b.get("/api/metrics").body); !strings.Contains(m, `nexus_http_requests_total{method="POST",route="/api/interact",status="503"} 20`) {

@@ -140,7 +140,7 @@ func New(opt Options) (*Server, error) {
 	}
 	s.limiter = newLimiter(opt.RateLimit, opt.Queue.Redis(), opt.Prefix, opt.Now, m.limited)
 	s.relief = &relief{log: opt.Log}
-	s.lines = &lines{log: opt.Log.Handler()}
+	s.lines = newLines(opt.Log.Handler())
 	s.monitor = newMonitor(opt.Queue.Asynq())
 	s.status = &viewer{take: s.takeView, now: opt.Now}
 	s.echo = s.routes()
@@ -255,5 +255,6 @@ func (s *Server) Stop(ctx context.Context) error {
 		}
 		<-done
 	}
+	s.lines.flush()
 	return errors.Join(err, failed, s.monitor.close())
 }

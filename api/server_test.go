@@ -45,7 +45,7 @@ func TestOneShapeOfErrors(t *testing.T) {
 			t.Errorf("request id %q", a.header.Get("X-Request-Id"))
 		}
 	}
-	if log := b.log.String(); !strings.Contains(log, "open /etc/secret") || !strings.Contains(log, "swordfish") || !strings.Contains(log, "server_test.go") {
+	if log := b.logged(); !strings.Contains(log, "open /etc/secret") || !strings.Contains(log, "swordfish") || !strings.Contains(log, "server_test.go") {
 		t.Error("the log does not hold the causes, or no stack")
 	}
 	if id := b.get("/healthz", "X-Request-Id", "two words").header.Get("X-Request-Id"); id == "two words" || id == "" {
