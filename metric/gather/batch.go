@@ -1,7 +1,7 @@
 // Package gather counts many events at a time, or writes the lines of the log
 // about them. What counts an event (histograms, sketches, the code for them) has
 // left the caches of a core by the next one, and two cores that count at once pass
-// it to each other: one after the other, 64 events cost a quarter of what they
+// it to each other: one after the other, 64 events cost less than half of what they
 // cost alone.
 package gather
 
