@@ -49,7 +49,8 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 	}
 	select {
 	case r := <-replied:
-		return r.split()
+		a, err := r.decode()
+		return a, nil, err
 	case <-ctx.Done():
 		q.abandon(ctx, place, spec.ID)
 		return nil, nil, job.Errorf(job.CodeCanceled, "the caller went away").Because(context.Cause(ctx))
@@ -58,13 +59,6 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 	case <-timer.C:
 		return q.outlive(ctx, place, spec, replied)
 	}
-}
-
-func (r reply) split() (*job.Answer, *job.Job, error) {
-	if r.err != nil {
-		return nil, nil, r.err
-	}
-	return r.answer, nil, nil
 }
 
 // outlive gives a job a record when its caller's wait has run out, unless it
@@ -87,7 +81,8 @@ func (q *Queue) outlive(ctx context.Context, place job.Lane, spec job.Spec, repl
 	}
 	select {
 	case r := <-replied:
-		return r.split()
+		a, err := r.decode()
+		return a, nil, err
 	case <-ctx.Done():
 		return nil, nil, unavailable("wait for job "+spec.ID, fmt.Errorf("neither its task nor its reply is there: %w", ctx.Err()))
 	}

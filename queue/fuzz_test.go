@@ -16,9 +16,11 @@ func FuzzDecodeReply(f *testing.F) {
 	f.Add(id + "x{}")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, s string) {
-		r, err := decodeReply(s)
-		if err == nil && (r.answer == nil) == (r.err == nil) {
-			t.Errorf("%q is both an answer and an error, or neither", s)
+		r, err := parseReply(s)
+		if err == nil {
+			if a, err := r.decode(); (a == nil) == (err == nil) {
+				t.Errorf("%q is both an answer and an error, or neither", s)
+			}
 		}
 		if len(s) > idLength && r.id != s[:idLength] {
 			t.Errorf("the id of %q was not kept: its caller could not be told", s)

@@ -13,11 +13,13 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// reply is what a worker says to a waiting caller: an answer or an error.
+// reply is what a worker says to a waiting caller, as it came: one goroutine
+// reads those of all callers, and leaves it to each to understand its own.
 type reply struct {
-	id     string
-	answer *job.Answer
-	err    *job.Error
+	id   string
+	kind byte
+	body string
+	err  *job.Error // in place of kind and body: what kept the reply away
 }
 
 // A reply on its list is the id, a letter that says what follows, and JSON.
@@ -34,27 +36,34 @@ func encodeReply(id string, kind byte, body []byte) []byte {
 	return append(b, body...)
 }
 
-func decodeReply(s string) (reply, error) {
+func parseReply(s string) (reply, error) {
 	if len(s) < idLength+1 {
-		return reply{}, fmt.Errorf("decode reply: %d bytes are too few", len(s))
+		return reply{}, fmt.Errorf("a reply of %d bytes: too few", len(s))
 	}
-	r := reply{id: s[:idLength]}
-	body := []byte(s[idLength+1:])
+	return reply{id: s[:idLength], kind: s[idLength], body: s[idLength+1:]}, nil
+}
+
+// decode returns the answer, or the error that the job ended with.
+func (r reply) decode() (*job.Answer, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
 	var err error
-	switch s[idLength] {
+	switch r.kind {
 	case replyAnswer:
-		r.answer = &job.Answer{}
-		err = json.Unmarshal(body, r.answer)
+		a := &job.Answer{}
+		if err = json.Unmarshal([]byte(r.body), a); err == nil {
+			return a, nil
+		}
 	case replyError:
-		r.err = &job.Error{}
-		err = json.Unmarshal(body, r.err)
+		e := &job.Error{}
+		if err = json.Unmarshal([]byte(r.body), e); err == nil {
+			return nil, e
+		}
 	default:
-		err = fmt.Errorf("kind %q is unknown", s[idLength])
+		err = fmt.Errorf("kind %q is unknown", r.kind)
 	}
-	if err != nil {
-		return r, fmt.Errorf("decode reply to %s: %w", r.id, err)
-	}
-	return r, nil
+	return nil, fmt.Errorf("decode the reply to %s: %w", r.id, err)
 }
 
 // blockFor is how long the reader of replies blocks. stop ends it early.
@@ -195,10 +204,10 @@ func (r *replies) take(batch []string) (more bool) {
 		if s == "" {
 			continue
 		}
-		rep, err := decodeReply(s)
+		rep, err := parseReply(s)
 		if err != nil {
 			r.q.opt.Log.Error("a reply cannot be read", "error", err)
-			rep.err = job.AsError(err)
+			continue
 		}
 		more = r.deliver(rep) > 0
 	}

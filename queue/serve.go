@@ -290,9 +290,7 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 			return nil
 		}
 	}
-	done := make(chan struct{})
-	defer close(done)
-	go s.heed(actx, done, cancel)
+	defer context.AfterFunc(actx, func() { s.heed(cancel) })()
 	result, err := s.run(ctx, t)
 	o := judge(result, err, endedBy(ctx), t.Attempt, s.q.opt.MaxAttempts)
 	if o.err != nil && o.state == job.StateFailed {
@@ -309,17 +307,13 @@ func (s *Server) own(ctx context.Context, id string) error {
 	return s.q.redis.HSet(ctx, s.keys.task(id), "owner", s.id).Err()
 }
 
-// heed cancels a job when asynq's context ends, as it does when an operator
+// heed cancels a job whose asynq context ended, as it does when an operator
 // cancels the task in asynq's monitor. It also ends when asynq's lease has run
 // out during an outage of Redis; that is no reason to stop, since the task is
 // still ours by its owner key.
-func (s *Server) heed(actx context.Context, done <-chan struct{}, cancel context.CancelCauseFunc) {
-	select {
-	case <-done:
-	case <-actx.Done():
-		if s.recentlySigned() {
-			cancel(ErrCanceled)
-		}
+func (s *Server) heed(cancel context.CancelCauseFunc) {
+	if s.recentlySigned() {
+		cancel(ErrCanceled)
 	}
 }
 
