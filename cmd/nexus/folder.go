@@ -20,45 +20,26 @@ type folderWatch struct {
 	probe func(context.Context) error
 	log   *slog.Logger
 	fault atomic.Pointer[string] // nil: it takes them
-
-	mu     sync.Mutex
-	cancel context.CancelFunc
-	loop   sync.WaitGroup
+	background
 }
 
 // Start looks a first time and goes on looking.
 func (w *folderWatch) Start(ctx context.Context) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.cancel != nil {
-		return nil
-	}
-	w.look(ctx)
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	w.cancel = cancel
-	w.loop.Go(func() {
-		tick := time.NewTicker(probeEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-life.Done():
-				return
-			case <-tick.C:
-				w.look(life)
+	w.start(ctx, func(life context.Context, loops *sync.WaitGroup) {
+		w.look(ctx)
+		loops.Go(func() {
+			tick := time.NewTicker(probeEvery)
+			defer tick.Stop()
+			for {
+				select {
+				case <-life.Done():
+					return
+				case <-tick.C:
+					w.look(life)
+				}
 			}
-		}
+		})
 	})
-	return nil
-}
-
-// Stop ends it.
-func (w *folderWatch) Stop(context.Context) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.cancel != nil {
-		w.cancel()
-		w.loop.Wait()
-	}
 	return nil
 }
 

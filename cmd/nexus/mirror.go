@@ -74,40 +74,21 @@ func (m *messenger) own(string) {
 type ear struct {
 	queue publisher
 	heard func()
-
-	mu     sync.Mutex
-	cancel context.CancelFunc
-	loops  sync.WaitGroup
+	background
 }
 
 // Start begins to listen.
 func (e *ear) Start(ctx context.Context) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.cancel != nil {
-		return nil
-	}
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	e.cancel = cancel
-	for _, channel := range []string{channelCheckpoint, channelControl} {
-		said := e.queue.Subscribe(life, channel)
-		e.loops.Go(func() {
-			for range said {
-				e.heard()
-			}
-		})
-	}
-	return nil
-}
-
-// Stop ends it.
-func (e *ear) Stop(context.Context) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.cancel != nil {
-		e.cancel()
-		e.loops.Wait()
-	}
+	e.start(ctx, func(life context.Context, loops *sync.WaitGroup) {
+		for _, channel := range []string{channelCheckpoint, channelControl} {
+			said := e.queue.Subscribe(life, channel)
+			loops.Go(func() {
+				for range said {
+					e.heard()
+				}
+			})
+		}
+	})
 	return nil
 }
 
