@@ -18,7 +18,7 @@ const (
 )
 
 // newLog writes to stderr and, if a folder is set, to a rotated file in it.
-func newLog(s *Settings, stderr io.Writer, role string) (*slog.Logger, io.Closer) {
+func newLog(s *Settings, stderr io.Writer, role string) (*slog.Logger, io.Closer, error) {
 	form := func(out io.Writer) slog.Handler {
 		opt := &slog.HandlerOptions{Level: s.level()}
 		if s.LogFormat == "json" {
@@ -32,11 +32,14 @@ func newLog(s *Settings, stderr io.Writer, role string) (*slog.Logger, io.Closer
 		screen = newPriorityHandler(stderr, form)
 	}
 	if s.LogDir == "" {
-		return slog.New(screen), io.NopCloser(nil)
+		return slog.New(screen), io.NopCloser(nil), nil
 	}
 	file := &lumberjack.Logger{
 		Filename: filepath.Join(s.LogDir, "nexus-"+role+".log"),
 		MaxSize:  logFileMB, MaxBackups: logFiles, MaxAge: logFileDays, Compress: true,
 	}
-	return slog.New(slog.NewMultiHandler(screen, form(file))), file
+	if _, err := file.Write(nil); err != nil { // opens it
+		return nil, nil, &settingError{"NEXUS_LOG_DIR", s.LogDir, "must be a folder in which log files can be written: " + err.Error()}
+	}
+	return slog.New(slog.NewMultiHandler(screen, form(file))), file, nil
 }

@@ -35,7 +35,10 @@ func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err erro
 	if err := checkPprof(ctx, rt.settings); err != nil {
 		return err
 	}
-	log, closeLog := newLog(rt.settings, rt.main.Stderr, name)
+	log, closeLog, err := newLog(rt.settings, rt.main.Stderr, name)
+	if err != nil {
+		return err
+	}
 	defer closeLog.Close()
 	if rt.main.unobserved {
 		log = slog.New(slog.DiscardHandler)
