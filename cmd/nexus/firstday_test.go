@@ -137,6 +137,8 @@ func TestWrongSettings(t *testing.T) {
 		"level":    {"LOG_LEVEL=LOUD", `LOG_LEVEL="LOUD": must be one of DEBUG, INFO, WARN, ERROR`},
 		"redis":    {"NEXUS_REDIS_URL=localhost:6379", `NEXUS_REDIS_URL`},
 		"listen":   {"NEXUS_LISTEN=8000", `NEXUS_LISTEN="8000": must be host:port`},
+		"data":     {"NEXUS_DATA_DIR=/dev/null", `NEXUS_DATA_DIR="/dev/null": must be a folder`},
+		"logs":     {"NEXUS_LOG_DIR=/dev/null", `NEXUS_LOG_DIR="/dev/null": must be a folder`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -29,20 +29,3 @@ func TestLogFolder(t *testing.T) {
 		t.Errorf("the file has:\n%sand the screen:\n%s", kept, out.String())
 	}
 }
-
-// A log that could not be kept is told at the start, not missed after a fault.
-func TestLogFolderThatTakesNoFiles(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "taken")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	m := Main{Stdout: &out, Stderr: &out, Environ: []string{"NEXUS_DATA_DIR=" + t.TempDir(), "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_LOG_DIR=" + file}}
-	if code := m.Run(t.Context(), []string{"serve"}); code == exitOK {
-		t.Error("it started")
-	}
-	if !strings.Contains(out.String(), `NEXUS_LOG_DIR="`+file+`": must be a folder in which log files can be written`) {
-		t.Errorf("it says: %s", out.String())
-	}
-}

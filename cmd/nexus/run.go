@@ -35,6 +35,9 @@ func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err erro
 	if err := checkPprof(ctx, rt.settings); err != nil {
 		return err
 	}
+	if err := makeDataDir(rt.settings); err != nil {
+		return err
+	}
 	log, closeLog, err := newLog(rt.settings, rt.main.Stderr, name)
 	if err != nil {
 		return err
@@ -71,6 +74,14 @@ func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err erro
 	}
 	tell(log, daemon.SdNotifyStopping)
 	return err
+}
+
+// makeDataDir makes the folder that all parts keep their things in.
+func makeDataDir(s *Settings) error {
+	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
+		return &settingError{"NEXUS_DATA_DIR", s.DataDir, "must be a folder, or can be made one: " + err.Error()}
+	}
+	return nil
 }
 
 // checkFleet refuses a single role that could reach no other process.
