@@ -10,8 +10,8 @@ import (
 
 	"github.com/DataDog/sketches-go/ddsketch"
 
+	"github.com/nexus-continuum/nexus/heartbeat/gather"
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/metric/gather"
 )
 
 // Options say who records.
