@@ -103,19 +103,7 @@ func (r *Recorder) Accepted() { r.add(event{kind: accepted}) }
 func (r *Recorder) Unserved(took time.Duration) { r.add(event{kind: unserved, took: took}) }
 
 // Answer counts an interact that a worker computed.
-func (r *Recorder) Answer(a *job.Answer) {
-	e := event{
-		kind: refused, queueMS: a.Timing.QueueMS, computeMS: a.Timing.ComputeMS, confidence: a.Confidence,
-		depth: a.Flow.Depth, converged: a.Flow.Converged,
-	}
-	switch {
-	case a.Responded:
-		e.kind = answered
-	case a.Reason != nil:
-		e.reason = *a.Reason
-	}
-	r.add(e)
-}
+func (r *Recorder) Answer(a *job.Answer) { r.add(event{kind: computed, Measures: a.Measures()}) }
 
 // JobFailed counts an interact that a worker could not compute and for which
 // no caller waits.
@@ -127,22 +115,16 @@ const (
 	served kind = iota
 	accepted
 	unserved
-	answered
-	refused
+	computed
 	jobFailed
 )
 
 // event is something to be counted.
 type event struct {
-	at   time.Time
-	kind kind
-	took time.Duration // served, unserved
-
-	// Of what a worker computed.
-	queueMS, computeMS, confidence float64
-	depth                          int
-	converged                      bool
-	reason                         string // refused; may be empty
+	at           time.Time
+	kind         kind
+	took         time.Duration // served, unserved
+	job.Measures               // computed
 }
 
 func (r *Recorder) add(e event) {
@@ -165,7 +147,7 @@ func (r *Recorder) count(events []event) {
 		switch second := r.tick(e.at); e.kind {
 		case served, accepted, unserved:
 			second.requests++
-		case answered, refused, jobFailed:
+		case computed, jobFailed:
 			second.interacts++
 		}
 	}
@@ -181,20 +163,26 @@ func (c *Counts) count(e *event) {
 	case unserved:
 		c.Requests++
 		c.Failed++
-	case answered:
+	case computed:
+		c.answer(&e.Measures)
+	case jobFailed:
+		c.JobsFailed++
+	}
+}
+
+func (c *Counts) answer(a *job.Measures) {
+	if a.Responded {
 		c.Answered++
-	case refused:
+	} else {
 		c.Refused++
 		if c.Refusals == nil {
 			c.Refusals = make(map[string]int64)
 		}
-		c.Refusals[cmp.Or(e.reason, "unknown")]++
-	case jobFailed:
-		c.JobsFailed++
+		c.Refusals[cmp.Or(a.Reason, "unknown")]++
 	}
-	if e.depth > 0 {
+	if a.Depth > 0 {
 		c.Flowed++
-		if e.converged {
+		if a.Converged {
 			c.Converged++
 		}
 	}
@@ -204,12 +192,12 @@ func (k *sketches) observe(e *event) {
 	switch e.kind {
 	case served, unserved:
 		observe(&k.latency, milliseconds(e.took))
-	case answered, refused:
-		observe(&k.queue, e.queueMS)
-		observe(&k.compute, e.computeMS)
-		observe(&k.confidence, e.confidence)
-		if e.depth > 0 {
-			observe(&k.depth, float64(e.depth))
+	case computed:
+		observe(&k.queue, e.QueueMS)
+		observe(&k.compute, e.ComputeMS)
+		observe(&k.confidence, e.Confidence)
+		if e.Depth > 0 {
+			observe(&k.depth, float64(e.Depth))
 		}
 	case accepted, jobFailed:
 	}

@@ -38,6 +38,27 @@ type Timing struct {
 	TotalMS   float64 `json:"total_ms"`
 }
 
+// Measures are what is counted of an answer: none of its words.
+type Measures struct {
+	Responded, Converged bool
+	Reason               string // of a refusal; may be empty
+	Depth                int    // 0: the flow did not run
+	QueueMS, ComputeMS   float64
+	Confidence           float64
+}
+
+// Measures of the answer.
+func (a *Answer) Measures() Measures {
+	m := Measures{
+		Responded: a.Responded, Converged: a.Flow.Converged, Depth: a.Flow.Depth,
+		QueueMS: a.Timing.QueueMS, ComputeMS: a.Timing.ComputeMS, Confidence: a.Confidence,
+	}
+	if a.Reason != nil {
+		m.Reason = *a.Reason
+	}
+	return m
+}
+
 // Reasons for a refusal.
 const (
 	ReasonUntaught      = "untaught"

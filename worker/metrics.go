@@ -24,7 +24,7 @@ type metrics struct {
 
 	wait, compute, depth, confidence prometheus.Histogram
 
-	computed *gather.Batch[computed]
+	computed *gather.Batch[job.Measures]
 
 	steps          prometheus.Counter
 	loss           *prometheus.GaugeVec
@@ -102,46 +102,28 @@ func (m *metrics) collectors() []prometheus.Collector {
 	}
 }
 
-// computed is what is counted of an answer.
-type computed struct {
-	responded, converged bool
-	reason               string // of a refusal
-	depth                int
-	wait, compute        float64 // seconds
-	confidence           float64
-}
-
 // answered counts an interact that was computed.
-func (m *metrics) answered(a *job.Answer) {
-	c := computed{
-		responded: a.Responded, converged: a.Flow.Converged, depth: a.Flow.Depth,
-		wait: a.Timing.QueueMS / 1000, compute: a.Timing.ComputeMS / 1000, confidence: a.Confidence,
-	}
-	if a.Reason != nil {
-		c.reason = *a.Reason
-	}
-	m.computed.Add(c)
-}
+func (m *metrics) answered(a *job.Answer) { m.computed.Add(a.Measures()) }
 
-func (m *metrics) count(all []computed) {
+func (m *metrics) count(all []job.Measures) {
 	for i := range all {
-		c := &all[i]
-		if c.responded {
+		a := &all[i]
+		if a.Responded {
 			m.given.Inc()
 		} else {
 			m.refused.Inc()
 			reason := otherReason
-			if sentences[c.reason] != "" {
-				reason = c.reason
+			if sentences[a.Reason] != "" {
+				reason = a.Reason
 			}
 			m.refusals.WithLabelValues(reason).Inc()
 		}
-		m.wait.Observe(c.wait)
-		m.compute.Observe(c.compute)
-		m.confidence.Observe(c.confidence)
-		if c.depth > 0 {
-			m.depth.Observe(float64(c.depth))
-			if c.converged {
+		m.wait.Observe(a.QueueMS / 1000)
+		m.compute.Observe(a.ComputeMS / 1000)
+		m.confidence.Observe(a.Confidence)
+		if a.Depth > 0 {
+			m.depth.Observe(float64(a.Depth))
+			if a.Converged {
 				m.converged.Inc()
 			} else {
 				m.diverged.Inc()
