@@ -45,7 +45,7 @@ base: build ## pretrain the bases that come with the program; NEXUS_BASE_DATA na
 	NEXUS_MODEL_SIZE=base ./bin/nexus pretrain $(NEXUS_BASE_DATA) -o model/base/base.nxb --steps 4000
 
 bench: build ## measure the running system and print a table
-	$(GO) run ./bench
+	$(GO) run ./internal/bench
 
 bench-once: ## run every Go benchmark once, so that none rots
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./...
@@ -59,10 +59,10 @@ bench-model: ## measure the model; NEXUS_BENCH_DATA names the folder with clinc1
 
 bench-torch: ## set training and one prompt beside PyTorch on one core (needs python3-torch and libopenblas0, for this only)
 	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/"; exit 2; }
-	/usr/bin/python3 bench/torch/compare.py $(NEXUS_BENCH_DATA)
+	/usr/bin/python3 internal/bench/torch/compare.py $(NEXUS_BENCH_DATA)
 
 bench-jobs: build ## measure fleets of API and worker processes, against asynq alone and a plain list
-	$(GO) run ./bench -jobs
+	$(GO) run ./internal/bench -jobs
 
 bench-checkpoints: ## measure save, load and upload against cp and sha256sum (upload needs versitygw)
 	$(GO) test ./storage ./storage/s3 -run '^$$' -bench 'Save|Load|Upload' -benchtime 5x -timeout 30m
@@ -77,13 +77,13 @@ truncate: ## cut the parts of a real model's checkpoint at every byte, and load 
 	$(GO) test ./worker -run TestEveryTruncation -v -truncate.every 1 -timeout 60m
 
 bench-strain: build ## measure what callers notice of training and of overload
-	$(GO) run ./bench -only strain
+	$(GO) run ./internal/bench -only strain
 
 bench-retention: build ## measure what a million prompts leave in Redis (needs redis-server)
-	$(GO) run ./bench -only retention
+	$(GO) run ./internal/bench -only retention
 
 chaos: ## kill, pause, cut and fill what the program stands on, in the long form
-	$(GO) test ./chaos -timeout 120m -v -chaos.long
+	$(GO) test ./internal/chaos -timeout 120m -v -chaos.long
 
 sim: ## 100 000 random schedules of what may befall a job
 	$(GO) test ./queue -run TestSimulation -timeout 120m -v -sim.schedules 100000

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/job"
 )
 

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/nexus-continuum/nexus/heartbeat/gather"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat/gather"
 	"github.com/nexus-continuum/nexus/job"
 )
 

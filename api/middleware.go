@@ -16,7 +16,7 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/nexus-continuum/nexus/heartbeat/gather"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat/gather"
 )
 
 // requestPatience bounds the routes that wait for nothing.

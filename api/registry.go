@@ -6,7 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/storage"
 )

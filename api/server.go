@@ -19,7 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
 // DefaultListen is where the API listens unless told otherwise: on this machine

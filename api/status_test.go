@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/queue/ladder"

@@ -10,10 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/memory"
-	"github.com/nexus-continuum/nexus/metric"
+	"github.com/nexus-continuum/nexus/telemetry/footprint"
+	"github.com/nexus-continuum/nexus/telemetry/metric"
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/queue/ladder"
@@ -36,7 +36,7 @@ type brokenWorker struct {
 	close    func()
 	queue    *queue.Queue
 	datasets *storage.Datasets
-	memory   *memory.Manager
+	memory   *footprint.Manager
 
 	diverges, panics, away atomic.Bool
 }
@@ -116,7 +116,7 @@ func startBrokenWorker(f *fleet) *brokenWorker {
 	must(gov.Start(f.Context()))
 	ends(gov.Stop)
 	l := &leak{began: time.Now()}
-	b.memory, err = memory.New(memory.Options{Read: l.read, Now: l.now, Every: 5 * time.Millisecond})
+	b.memory, err = footprint.New(footprint.Options{Read: l.read, Now: l.now, Every: 5 * time.Millisecond})
 	must(err)
 	recorder := heartbeat.New(heartbeat.Options{})
 	recorder.Fill(b.memory.Fill)

@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/queue"

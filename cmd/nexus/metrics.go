@@ -7,7 +7,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/nexus-continuum/nexus/metric"
+	"github.com/nexus-continuum/nexus/telemetry/metric"
 	"github.com/nexus-continuum/nexus/worker"
 )
 

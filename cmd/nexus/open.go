@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/nexus-continuum/nexus/api"
-	"github.com/nexus-continuum/nexus/heartbeat"
-	"github.com/nexus-continuum/nexus/memory"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/footprint"
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/model/base"
 	"github.com/nexus-continuum/nexus/queue"
@@ -19,10 +19,10 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/storage/mirror"
-	"github.com/nexus-continuum/nexus/teacher"
+	"github.com/nexus-continuum/nexus/topic/teacher"
 	"github.com/nexus-continuum/nexus/topic"
-	"github.com/nexus-continuum/nexus/tracing"
-	"github.com/nexus-continuum/nexus/webhook"
+	"github.com/nexus-continuum/nexus/telemetry/tracing"
+	"github.com/nexus-continuum/nexus/queue/webhook"
 	"github.com/nexus-continuum/nexus/worker"
 	"github.com/nexus-continuum/nexus/worker/governor"
 )
@@ -43,7 +43,7 @@ type shared struct {
 	unobserved  bool
 	recorder    *heartbeat.Recorder
 	tracing     *tracing.Tracing // nil unless asked for
-	memory      *memory.Manager
+	memory      *footprint.Manager
 	log         *slog.Logger
 }
 
@@ -72,7 +72,7 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 			return h, fmt.Errorf("NEXUS_PAUSED: write the control record: %w", err)
 		}
 	}
-	if s.memory, err = memory.New(memory.Options{
+	if s.memory, err = footprint.New(footprint.Options{
 		WarningMB: float64(rt.settings.MemoryWarningMB), CriticalMB: float64(rt.settings.MemoryCriticalMB), Now: time.Now, Log: log,
 	}); err != nil {
 		return h, err

@@ -8,7 +8,7 @@ import (
 
 	"github.com/sashabaranov/go-openai"
 
-	"github.com/nexus-continuum/nexus/teacher/teachertest"
+	"github.com/nexus-continuum/nexus/topic/teacher/teachertest"
 )
 
 const written = `{"lessons":[

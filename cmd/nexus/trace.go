@@ -6,7 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/nexus-continuum/nexus/tracing"
+	"github.com/nexus-continuum/nexus/telemetry/tracing"
 )
 
 // openTracing prepares the way to a collector if the OTEL_… variables ask for

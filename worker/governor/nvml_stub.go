@@ -2,7 +2,7 @@
 
 package governor
 
-import "github.com/nexus-continuum/nexus/heartbeat"
+import "github.com/nexus-continuum/nexus/telemetry/heartbeat"
 
 // gpus stands in where NVML cannot be built: it needs cgo and Linux.
 type gpus struct{}

@@ -1,7 +1,7 @@
-// Package memory looks after the memory of one process: it knows how much there
+// Package footprint looks after the memory of one process: it knows how much there
 // is, how fast it grows and how sure that is, and when it comes near a bound it
 // has everybody give back what can be spared.
-package memory
+package footprint
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 
 	"github.com/shirou/gopsutil/v4/process"
 
-	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
 // Options of a Manager. Zero values take the defaults given.

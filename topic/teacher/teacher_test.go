@@ -12,8 +12,8 @@ import (
 
 	"github.com/sashabaranov/go-openai"
 
-	"github.com/nexus-continuum/nexus/teacher"
-	"github.com/nexus-continuum/nexus/teacher/teachertest"
+	"github.com/nexus-continuum/nexus/topic/teacher"
+	"github.com/nexus-continuum/nexus/topic/teacher/teachertest"
 	"github.com/nexus-continuum/nexus/topic"
 )
 

@@ -1,4 +1,4 @@
-package memory_test
+package footprint_test
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/nexus-continuum/nexus/heartbeat"
-	"github.com/nexus-continuum/nexus/memory"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/footprint"
 )
 
 // process is one whose memory the test decides.
@@ -54,9 +54,9 @@ func (p *process) said(word string) int {
 	return strings.Count(p.log.String(), word)
 }
 
-func (p *process) start(t *testing.T, reliefs ...memory.Relief) *memory.Manager {
+func (p *process) start(t *testing.T, reliefs ...footprint.Relief) *footprint.Manager {
 	t.Helper()
-	m, err := memory.New(memory.Options{WarningMB: 300, CriticalMB: 400, Read: p.read, Free: p.free, Log: slog.New(slog.NewTextHandler(p, nil))})
+	m, err := footprint.New(footprint.Options{WarningMB: 300, CriticalMB: 400, Read: p.read, Free: p.free, Log: slog.New(slog.NewTextHandler(p, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestAReadingThatFailsIsToldOnceAndKeepsTheLast(t *testing.T) {
 
 func TestThisProcessIsRead(t *testing.T) {
 	t.Parallel()
-	m, err := memory.New(memory.Options{})
+	m, err := footprint.New(footprint.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,15 +170,15 @@ func TestThisProcessIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = m.Stop(context.Background()) }()
-	if s := m.State(); s.CurrentMB < 1 || s.PeakMB < s.CurrentMB || s.WarningMB != memory.DefaultWarningMB || s.CriticalMB != memory.DefaultCriticalMB {
+	if s := m.State(); s.CurrentMB < 1 || s.PeakMB < s.CurrentMB || s.WarningMB != footprint.DefaultWarningMB || s.CriticalMB != footprint.DefaultCriticalMB {
 		t.Errorf("%+v", s)
 	}
 }
 
 func TestBoundsThatCannotBeMeantAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, o := range []memory.Options{{WarningMB: 500, CriticalMB: 400}, {WarningMB: -1}, {CriticalMB: 1000}} {
-		if _, err := memory.New(o); err == nil {
+	for _, o := range []footprint.Options{{WarningMB: 500, CriticalMB: 400}, {WarningMB: -1}, {CriticalMB: 1000}} {
+		if _, err := footprint.New(o); err == nil {
 			t.Errorf("%g and %g MB are taken", o.WarningMB, o.CriticalMB)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/nexus-continuum/nexus/heartbeat/gather"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat/gather"
 )
 
 // Who shows what was counted misses nothing, and the order stays.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/DataDog/sketches-go/ddsketch"
 
-	"github.com/nexus-continuum/nexus/heartbeat/gather"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat/gather"
 	"github.com/nexus-continuum/nexus/job"
 )
 

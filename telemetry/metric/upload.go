@@ -3,7 +3,7 @@ package metric
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/nexus-continuum/nexus/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
 // Uploads shows how far the bucket is behind the folder of this process.

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	}
 	binary, wrong = filepath.Join(dir, "nexus"), filepath.Join(dir, "nexus-ahead")
 	for out, flags := range map[string]string{binary: "", wrong: "-X main.clockOffset=5m"} {
-		build := exec.Command("go", "build", "-ldflags", flags, "-o", out, "../cmd/nexus")
+		build := exec.Command("go", "build", "-ldflags", flags, "-o", out, "../../cmd/nexus")
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
 			fmt.Fprintln(os.Stderr, "build the program under test:", err)
