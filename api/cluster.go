@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
 const (

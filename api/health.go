@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
 // health says whether the cluster does well: healthy, degraded (it serves, but

@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat/gather"
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat/gather"
 )
 
 // Outcomes of an interact as its caller saw it.

@@ -6,9 +6,9 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
 // Aliases that may stand for the id of a checkpoint.

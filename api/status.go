@@ -7,8 +7,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
 // status is the body of GET /api/status: the sum over the cluster.

@@ -16,11 +16,11 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
-	"github.com/nexus-continuum/nexus/telemetry/metric"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/metric"
 	"github.com/nexus-continuum/nexus/worker"
 	"github.com/nexus-continuum/nexus/worker/governor"
 )

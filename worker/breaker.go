@@ -9,8 +9,8 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
 // When a breaker opens and closes: five failures within a minute open it, a

@@ -5,9 +5,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat/gather"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat/gather"
 	"github.com/nexus-continuum/nexus/worker/trainer"
 )
 

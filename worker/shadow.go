@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
 // Challengers is what a worker needs that lets a challenger answer in the

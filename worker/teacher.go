@@ -9,8 +9,8 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
-	"github.com/nexus-continuum/nexus/topic/teacher"
 	"github.com/nexus-continuum/nexus/topic"
+	"github.com/nexus-continuum/nexus/topic/teacher"
 	"github.com/nexus-continuum/nexus/worker/trainer"
 )
 

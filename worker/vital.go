@@ -1,8 +1,8 @@
 package worker
 
 import (
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
 // fill adds to a heartbeat what this worker is and does.

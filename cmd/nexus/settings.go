@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nexus-continuum/nexus/topic/teacher"
 	"github.com/nexus-continuum/nexus/queue/webhook"
+	"github.com/nexus-continuum/nexus/topic/teacher"
 )
 
 // Settings is the one declaration of every setting: flag, variable, default and

@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/telemetry/footprint"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
 // process is one whose memory the test decides.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/DataDog/sketches-go/ddsketch"
 
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat/gather"
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat/gather"
 )
 
 // Options say who records.

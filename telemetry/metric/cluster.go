@@ -9,9 +9,9 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
 // Queue is what the cluster's metrics need of the transport; *queue.Queue is one.

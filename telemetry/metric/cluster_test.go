@@ -15,13 +15,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
-	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/telemetry/metric"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/queue/ladder"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/metric"
 )
 
 // bundle is a registry over real parts: a Redis, a folder, a queue.

@@ -12,9 +12,9 @@ import (
 
 	"github.com/sashabaranov/go-openai"
 
+	"github.com/nexus-continuum/nexus/topic"
 	"github.com/nexus-continuum/nexus/topic/teacher"
 	"github.com/nexus-continuum/nexus/topic/teacher/teachertest"
-	"github.com/nexus-continuum/nexus/topic"
 )
 
 func connect(t *testing.T, url, key string, patience time.Duration) *teacher.Teacher {
