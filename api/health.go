@@ -117,6 +117,13 @@ func processIssues(b *heartbeat.Beat) []string {
 	case heartbeat.MemoryWarning:
 		out = append(out, fmt.Sprintf("memory of process %d on %s is %.0f MB, above %.0f", b.PID, b.Host, m.CurrentMB, m.WarningMB))
 	}
+	for _, s := range b.SetAside {
+		what := "its lessons do not answer; correct them and teach them again"
+		if s.Answers {
+			what = "its lessons answer from memory, without gradient steps"
+		}
+		out = append(out, fmt.Sprintf("dataset %s was set aside, because learning it kept failing (%s): %s", s.Dataset, job.Clip(s.Why, 200), what))
+	}
 	if b.Mode == heartbeat.ModeCooling {
 		out = append(out, fmt.Sprintf("worker %s on %s has stopped training to cool: %s", b.ID, b.Host, b.ModeReason))
 	}

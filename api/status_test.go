@@ -136,6 +136,9 @@ func TestHealthIssues(t *testing.T) {
 		"too hot": {func(v *view) {
 			v.cluster.Beats[0].Mode, v.cluster.Beats[0].ModeReason = heartbeat.ModeCooling, "GPU 0 95 °C"
 		}, "degraded", "GPU 0 95 °C"},
+		"a poison dataset": {func(v *view) {
+			v.cluster.Beats[0].SetAside = []heartbeat.SetAside{{Dataset: "0197-poison", Why: "panic: index out of range"}}
+		}, "degraded", "dataset 0197-poison was set aside"},
 		"disk full": {
 			func(v *view) { v.cluster.Beats[0].Folder = &heartbeat.Folder{Fault: "no space left"} }, "degraded", "takes no writes, nothing can be taught or saved: no space left",
 		},

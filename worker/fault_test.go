@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -255,4 +256,33 @@ func (b *bundle) lane(name job.Lane) queue.LaneState {
 	}
 	b.Fatalf("no lane %s", name)
 	return queue.LaneState{}
+}
+
+// A panic while learning fails the job with the cause, runs it again, and takes
+// neither the process nor its answers with it.
+func TestAPanicWhileLearning(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ladder.Embedded)
+	var poison atomic.Bool
+	poison.Store(true)
+	b.worker(func(o *Options) {
+		o.Learn = func(m *model.Model, fresh []string, seed uint64, yield func()) (trainer.Learner, error) {
+			if poison.Load() {
+				panic("index out of range [512]")
+			}
+			return learn(m, fresh, seed, yield)
+		}
+	})
+	id := b.teach(lessons(20)...)
+	b.until("the job says why it runs again", func() bool {
+		j := b.job(id)
+		return j.State == job.StateQueued && j.WaitingFor != nil && strings.Contains(*j.WaitingFor, "index out of range [512]")
+	})
+	if a := b.ask("lesson number 7"); a.Response != "answer 7" {
+		b.Errorf("after the panic: %+v", a)
+	}
+	poison.Store(false)
+	if got := b.ends(id); got.LessonsTaken != 20 || got.Steps == 0 {
+		b.Errorf("result %+v", got)
+	}
 }

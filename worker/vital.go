@@ -18,6 +18,11 @@ func (w *Worker) fill(b *heartbeat.Beat) {
 		if s := t.Successor(); s != nil {
 			b.Successor = (*heartbeat.Successor)(s)
 		}
+		for _, s := range t.SetAside() {
+			b.SetAside = append(b.SetAside, heartbeat.SetAside{
+				Dataset: s.Dataset, Answers: s.Phase == job.PhaseConsolidating, Why: s.Why, At: job.At(s.At),
+			})
+		}
 	}
 	b.Shadow = w.shadow.report()
 	if u := w.unloaded.Load(); u != nil {

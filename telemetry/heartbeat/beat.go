@@ -49,6 +49,7 @@ type Beat struct {
 	Unloaded   *Unloaded          `json:"unloaded,omitempty"`
 	Shadow     *Shadow            `json:"shadow,omitempty"`
 	Successor  *Successor         `json:"successor,omitempty"`
+	SetAside   []SetAside         `json:"set_aside,omitempty"`
 	Breakers   map[string]Breaker `json:"breakers,omitempty"`
 	Hardware   *Hardware          `json:"hardware,omitempty"`
 
@@ -170,6 +171,17 @@ type Successor struct {
 	Done         int    `json:"done"`  // gradient steps
 	Total        int    `json:"total"`
 	Why          string `json:"why,omitempty"` // it was kept out
+}
+
+// SetAside is a dataset that a trainer gave up after it had caused too many
+// panics.
+type SetAside struct {
+	Dataset string `json:"dataset"`
+	// Answers says that its lessons answer from memory; only gradient steps over
+	// them are left out.
+	Answers bool      `json:"answers"`
+	Why     string    `json:"why"`
+	At      *job.Time `json:"at"`
 }
 
 // Breaker is the state of a circuit breaker.

@@ -156,6 +156,50 @@ func TestFaultMatrix(t *testing.T) {
 	}
 }
 
+// Every limit counts when it is reached, not only when it is passed, and the
+// value just below it does not.
+func TestALimitCountsWhenItIsReached(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name         string
+		limit, below float64
+		change       func(r *governor.Reading, value float64)
+		mode         governor.Mode
+	}{
+		{"GPU critical temperature", 85, 84, func(r *governor.Reading, v float64) { r.GPUs[0].TemperatureC = v }, governor.ModeCooling},
+		{"GPU warning temperature", 75, 74, func(r *governor.Reading, v float64) { r.GPUs[0].TemperatureC = v }, governor.ModeThrottled},
+		{"GPU utilisation", 80, 79, func(r *governor.Reading, v float64) { r.GPUs[0].UtilizationPercent = v }, governor.ModeThrottled},
+		{"CPU critical temperature", 100, 99, func(r *governor.Reading, v float64) {
+			r.CPUTemperature, r.CPUCritical, r.CPUHigh = v, 100, 200
+		}, governor.ModeCooling},
+		{"CPU high temperature", 90, 89, func(r *governor.Reading, v float64) {
+			r.CPUTemperature, r.CPUCritical, r.CPUHigh = v, 200, 90
+		}, governor.ModeThrottled},
+		// Memory counts from a share of its limit.
+		{"GPU memory", 0.95 * 40_000, 0.94 * 40_000, func(r *governor.Reading, v float64) { r.GPUs[0].MemoryUsedMB = v }, governor.ModePaused},
+		{"memory of the machine", 0.95 * 8_000, 0.94 * 8_000, func(r *governor.Reading, v float64) { r.MemoryUsedMB = v }, governor.ModePaused},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &script{}
+				s.set(nil, nil)
+				g := start(t, s, true)
+				s.set(func(r *governor.Reading) { c.change(r, c.below) }, nil)
+				tick()
+				if st := g.State(); st.Mode == c.mode {
+					t.Errorf("at %g, below %g, the mode is %s already (%s)", c.below, c.limit, st.Mode, st.Reason)
+				}
+				s.set(func(r *governor.Reading) { c.change(r, c.limit) }, nil)
+				tick()
+				if st := g.State(); st.Mode != c.mode {
+					t.Errorf("at exactly %g the mode is %s (%s), want %s", c.limit, st.Mode, st.Reason, c.mode)
+				}
+			})
+		})
+	}
+}
+
 func held(t *testing.T, g *governor.Governor, mode governor.Mode, says string) {
 	t.Helper()
 	st := g.State()

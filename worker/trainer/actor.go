@@ -33,6 +33,7 @@ type actor struct {
 	levelled string    // the head whose threshold was last looked at
 
 	backlog []*request // to be looked at
+	inHand  []*request // being memorised
 	waiting []*request // memorised; they wait for gradient steps
 	session *session
 	heirs   succession
@@ -55,36 +56,73 @@ func newActor(t *Trainer) *actor {
 // run is the actor's life: first what came in, then one slice, and again.
 func (a *actor) run(ctx context.Context) {
 	defer a.close()
-	for ctx.Err() == nil && !a.isLost() {
-		a.look(ctx)
-		a.forgetAgain(ctx)
-		a.admit(ctx)
-		a.settle()
-		a.noteSuccessor()
-		if a.t.unsaved.Swap(false) && a.dirty && !a.stale {
-			// That it failed is logged; the next change saves it too.
-			_ = a.save(ctx, a.model, a.state, nil, "asked for")
+	for a.goesOn(ctx) {
+		if err := guard(func() error { a.turn(ctx); return nil }); err != nil {
+			a.crashed(err)
+			return
 		}
-		if a.session == nil && a.t.uneven.Swap(false) {
-			a.level(ctx)
+	}
+}
+
+// turn does everything once. It ends as soon as the trainer is to end: after a
+// lost lease nothing more may be begun.
+func (a *actor) turn(ctx context.Context) {
+	for _, part := range []func(context.Context){a.look, a.forgetAgain, a.admit, a.settle, a.saveIfAsked, a.level, a.next} {
+		if part(ctx); !a.goesOn(ctx) {
+			return
 		}
-		switch s := a.session; {
-		case ctx.Err() != nil || a.isLost():
-		case s != nil && s.judging != nil:
-			a.wait(ctx, lookEvery)
-		case s != nil && s.heir && a.pressing():
-			a.park()
-		case s != nil:
-			a.slice(ctx)
-		case a.pressing():
-			a.begin(ctx)
-		case a.succeeds():
-			a.succeed(ctx)
-		case a.due():
-			a.begin(ctx)
-		default:
-			a.wait(ctx, a.nextLook())
+	}
+}
+
+// goesOn reports whether the trainer is to go on.
+func (a *actor) goesOn(ctx context.Context) bool { return ctx.Err() == nil && !a.isLost() }
+
+// crashed ends a trainer that panicked where no dataset is to blame. What it
+// holds in memory cannot be relied on; whoever starts the next one begins from
+// the last checkpoint.
+func (a *actor) crashed(err error) {
+	a.logPanic("run the trainer", err)
+	_ = a.opt.Learning.Do(func() error { return err }) // counted, so that health shows it
+	lists := []*[]*request{&a.backlog, &a.waiting, &a.inHand}
+	if a.session != nil {
+		lists = append(lists, &a.session.jobs)
+	}
+	for _, list := range lists {
+		for _, r := range *list {
+			r.end(job.Trained{}, queue.Retryable(panicked(err)))
 		}
+		*list = nil
+	}
+	if !a.isLost() {
+		close(a.t.lost)
+	}
+}
+
+// saveIfAsked saves what changed since the last save, if somebody asked for it.
+func (a *actor) saveIfAsked(ctx context.Context) {
+	if a.t.unsaved.Swap(false) && a.dirty && !a.stale {
+		// That it failed is logged; the next change saves it too.
+		_ = a.save(ctx, a.model, a.state, nil, "asked for")
+	}
+}
+
+// next takes one gradient step, or whatever else comes next, or waits.
+func (a *actor) next(ctx context.Context) {
+	switch s := a.session; {
+	case s != nil && s.judging != nil:
+		a.wait(ctx, lookEvery)
+	case s != nil && s.heir && a.pressing():
+		a.park()
+	case s != nil:
+		a.slice(ctx)
+	case a.pressing():
+		a.begin(ctx)
+	case a.succeeds():
+		a.succeed(ctx)
+	case a.due():
+		a.begin(ctx)
+	default:
+		a.wait(ctx, a.nextLook())
 	}
 }
 
@@ -198,7 +236,9 @@ func (a *actor) admit(ctx context.Context) {
 	}
 	a.backlog = nil
 	if len(todo) > 0 {
+		a.inHand = todo
 		a.memorise(ctx, todo)
+		a.inHand = nil
 	}
 }
 
@@ -219,6 +259,10 @@ func (a *actor) hindrance() (why string, after time.Duration) {
 // resume goes on with a job whose dataset is in memory already: it was handed
 // back, or its worker died before it could say so.
 func (a *actor) resume(r *request) {
+	if s, ok := a.state.aside(r.spec.Dataset); ok {
+		r.end(job.Trained{}, asideError(s))
+		return
+	}
 	if e, fresh := a.state.find(r.spec.Dataset); fresh {
 		if e.Taken >= a.opt.Small {
 			a.queue(r)
@@ -266,7 +310,8 @@ func (a *actor) inMemory(e entry, r *request, why string) job.Trained {
 
 // settle drops requests whose callers are gone and ends those that will not get
 // gradient steps.
-func (a *actor) settle() {
+func (a *actor) settle(context.Context) {
+	defer func() { a.noteSuccessor(); a.noteAside() }()
 	a.dropGone(&a.waiting)
 	if s := a.session; s != nil {
 		a.dropGone(&s.jobs)
@@ -360,9 +405,8 @@ func (a *actor) handBack(list *[]*request, why string, after time.Duration) {
 // charge runs f and charges the CPU time that it took to training.
 func (a *actor) charge(f func()) {
 	began, used := time.Now(), a.opt.CPU()
+	defer func() { a.opt.Governor.Spent(bounded(a.opt.CPU()-used, time.Since(began))) }()
 	f()
-	wall := time.Since(began)
-	a.opt.Governor.Spent(bounded(a.opt.CPU()-used, wall))
 }
 
 // bounded keeps a measure of CPU time within what can be true of wall time:

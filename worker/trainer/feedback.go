@@ -3,6 +3,7 @@ package trainer
 import (
 	"context"
 
+	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/storage"
 )
@@ -21,16 +22,26 @@ func (a *actor) recalibrate(m *model.Model, e *entry, list []model.Judgement) *m
 	return m
 }
 
-// level has the threshold set by what memory holds now. Consolidation does so
+// level has the threshold set by what memory holds now, if somebody asked. Consolidation does so
 // itself; between two of them lessons come that no judging has seen.
 func (a *actor) level(ctx context.Context) {
+	if a.session != nil || !a.t.uneven.Swap(false) {
+		return
+	}
 	if a.head == "" || a.head == a.levelled || a.stale || a.opt.Storage.Open() || a.opt.Control().Paused {
 		return
 	}
 	pace := &pace{ctx: ctx, opt: a.opt}
 	pace.begin()
-	m, figures := a.model.Recalibrate(pace.yield)
+	var m *model.Model
+	var figures job.Figures
+	err := guard(func() error { m, figures = a.model.Recalibrate(pace.yield); return nil })
 	pace.settle()
+	if err != nil {
+		a.logPanic("recalibrate", err)
+		a.levelled = a.head // not again before the model changes
+		return
+	}
 	before, after := a.model.Info().Threshold, m.Info().Threshold
 	if before != after {
 		st := a.state

@@ -231,8 +231,17 @@ func allLessons(m *model.Model) []string {
 // noted it.
 const rebuilt = "rebuilt"
 
+// errOvertaken says that another trainer has saved since.
+var errOvertaken = fmt.Errorf("another trainer has taken over: %w", storage.ErrFenced)
+
 // save stores next as the new head, puts it to work and tells everybody.
+//
+// It refuses once the lease is lost: nothing of this trainer is saved, served or
+// announced after that.
 func (a *actor) save(ctx context.Context, next *model.Model, st state, learned []string, why string) error {
+	if a.isLost() {
+		return errOvertaken
+	}
 	part, err := st.part()
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -59,12 +60,26 @@ func (a *actor) memorise(ctx context.Context, todo []*request) {
 	var entries []entry
 	var changes []change
 	lessons := 0
+	panics := map[string]error{} // by dataset
+	// Dealt with last, since it saves a checkpoint of its own.
+	defer func() {
+		for _, id := range slices.Sorted(maps.Keys(panics)) {
+			a.memorisingPanicked(ctx, id, byDataset[id], panics[id])
+		}
+	}()
 	for i, id := range order {
 		if len(entries) >= batchJobs || lessons >= batchLessons {
 			a.putOff(order[i:], byDataset)
 			break
 		}
-		m, e, c, err := a.apply(ctx, next, id, byDataset[id])
+		var m *model.Model
+		var e entry
+		var c change
+		err := guard(func() (err error) { m, e, c, err = a.apply(ctx, next, id, byDataset[id]); return err })
+		if _, bad := errors.AsType[*panicError](err); bad {
+			panics[id] = err
+			continue
+		}
 		if err != nil {
 			a.unreadable(id, byDataset[id], err)
 			continue
@@ -298,8 +313,8 @@ func (a *actor) unreadable(id string, jobs []*request, err error) {
 
 // unsaved deals with jobs whose checkpoint could not be saved.
 func (a *actor) unsaved(jobs []*request, err error) {
-	if errors.Is(err, storage.ErrConflict) {
-		a.backlog = append(a.backlog, jobs...) // on the new head, at once
+	if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrFenced) {
+		a.backlog = append(a.backlog, jobs...) // on the new head, or handed back to the next trainer, at once
 		return
 	}
 	a.handBack(&jobs, "storage cannot be written", storageFor)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/worker/trainer"
@@ -135,16 +136,49 @@ func TestAnotherHolderOfTheLeaseEndsThisOne(t *testing.T) {
 	young := b.start()
 	b.train(young, b.teach("", "two → 2")).succeeds()
 
+	for len(b.adopted) > 0 {
+		<-b.adopted
+	}
 	id := b.teach("", "three → 3")
 	r := b.train(old, id)
 	<-old.Lost()
-	r.wait()
-	if r.err == nil {
-		t.Fatal("a trainer that lost its lease saved")
+	r.isHandedBack("the trainer is changing hands")
+	if n := len(b.adopted); n > 0 {
+		t.Fatalf("a trainer that lost its lease put %d models to work", n)
 	}
 	b.train(young, id).succeeds()
 	for prompt, want := range map[string]string{"one": "1", "two": "2", "three": "3"} {
 		b.answers(prompt, want)
+	}
+}
+
+// One turn of a trainer may have several reasons to save. When the first save
+// shows that another trainer took over, none of the others may be tried.
+func TestATrainerThatWasOvertakenEndsItsTurn(t *testing.T) {
+	b := setup(t)
+	p := &plan{steps: 100, step: words()}
+	b.plan.Store(p)
+	f := withFaults(b)
+	old := b.start()
+	canceled := b.train(old, b.teach("", many(5, "canceled")...))
+	canceled.reaches(job.PhaseMemorised)
+	b.begun() // the trainer is in a step until it gets a word
+
+	var saves atomic.Int64
+	overtaken := func() error { saves.Add(1); return fmt.Errorf("fence 2 has saved: %w", storage.ErrFenced) }
+	f.before.Store(&overtaken)
+	canceled.cancel(queue.ErrCanceled) // its state is to be saved
+	canceled.wait()
+	taught := b.train(old, b.teach("", "next → lesson")) // so is this
+	b.waitFor("the lesson to wait", func() bool { return old.Waiting() == 1 })
+	old.Save() // and somebody asks for a checkpoint
+	p.step <- nil
+
+	taught.isHandedBack("the trainer is changing hands")
+	<-old.Lost()
+	b.stop(old)
+	if n := saves.Load(); n != 1 {
+		t.Errorf("%d saves were tried after another trainer took over, want 1", n)
 	}
 }
 

@@ -97,7 +97,10 @@ func (a *actor) begin(ctx context.Context) {
 	nothing := false
 	err := a.opt.Learning.Do(func() (err error) {
 		a.charge(func() {
-			s.learner, err = a.opt.Learn(a.model, fresh, a.opt.Model.Seed+uint64(len(a.lineage)), pace.yield)
+			err = guard(func() (err error) {
+				s.learner, err = a.opt.Learn(a.model, fresh, a.opt.Model.Seed+uint64(len(a.lineage)), pace.yield)
+				return err
+			})
 		})
 		if nothing = errors.Is(err, model.ErrNothing); nothing {
 			return nil // no failure of learning
@@ -179,7 +182,9 @@ func (a *actor) slice(ctx context.Context) {
 		return
 	}
 	err := a.opt.Learning.Do(func() (err error) {
-		a.charge(func() { s.loss, err = s.learner.Step() })
+		a.charge(func() {
+			err = guard(func() (err error) { s.loss, err = s.learner.Step(); return err })
+		})
 		return err
 	})
 	if p := a.opt.Governor.Permit(); err != nil && p.HandBack {
@@ -233,8 +238,12 @@ func (a *actor) failed(s *session, err error) {
 	if a.opt.Failed != nil {
 		a.opt.Failed()
 	}
+	ends := queue.Retryable(err)
+	if _, ok := errors.AsType[*panicError](err); ok {
+		ends = a.consolidatingPanicked(s, err)
+	}
 	for _, r := range s.jobs {
-		r.end(job.Trained{}, queue.Retryable(err))
+		r.end(job.Trained{}, ends)
 	}
 	s.jobs = nil
 	if len(a.waiting) == 0 {
@@ -272,9 +281,10 @@ func (a *actor) judge() {
 	pace := s.pace
 	go func() {
 		pace.begin()
-		m, report, err := learner.Finish(onto)
+		var v verdict
+		v.err = guard(func() (err error) { v.model, v.report, err = learner.Finish(onto); return err })
 		pace.settle()
-		out <- verdict{m, report, err}
+		out <- v
 	}()
 }
 

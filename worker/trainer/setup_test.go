@@ -286,6 +286,7 @@ type plan struct {
 	step     chan error // if set, each step waits for a word
 	judge    chan error // if set, judging waits for a word
 	begin    error
+	panics   string // if set, each step panics with it
 }
 
 func (b *bundle) learn(_ *model.Model, fresh []string, _ uint64, _ func()) (trainer.Learner, error) {
@@ -309,6 +310,9 @@ func (b *bundle) succeed(m *model.Model, cfg model.Config, _ uint64, _ func()) (
 }
 
 func (s *session) Step() (float64, error) {
+	if s.plan.panics != "" {
+		panic(s.plan.panics)
+	}
 	if s.plan.step != nil {
 		select {
 		case err := <-s.plan.step:

@@ -3,6 +3,7 @@ package trainer
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,6 +23,10 @@ type state struct {
 	Figures *job.Figures `json:"figures,omitempty"`
 	// Recent are the results of the last consolidations.
 	Recent []job.Trained `json:"recent,omitempty"`
+	// Panics counts how often learning a dataset panicked.
+	Panics map[string]int `json:"panics,omitempty"`
+	// Aside are the datasets that were set aside for it, oldest first.
+	Aside []SetAside `json:"aside,omitempty"`
 }
 
 // entry is one dataset that was memorised.
@@ -78,6 +83,34 @@ func (s state) without(done map[string]bool) state {
 func (s state) with(more []entry) state {
 	s.Fresh = slices.Concat(s.Fresh, more)
 	return s
+}
+
+// countPanic returns s with one more panic of a dataset.
+func (s state) countPanic(dataset string) state {
+	s.Panics = maps.Clone(s.Panics)
+	if s.Panics == nil {
+		s.Panics = map[string]int{}
+	}
+	s.Panics[dataset]++
+	return s
+}
+
+// setAside returns s with one more dataset set aside.
+func (s state) setAside(one SetAside) state {
+	s.Panics = maps.Clone(s.Panics)
+	delete(s.Panics, one.Dataset)
+	s.Aside = append(slices.Clone(s.Aside), one)
+	s.Aside = s.Aside[max(0, len(s.Aside)-maxAside):]
+	return s
+}
+
+// aside finds a dataset that was set aside.
+func (s state) aside(dataset string) (SetAside, bool) {
+	i := slices.IndexFunc(s.Aside, func(one SetAside) bool { return one.Dataset == dataset })
+	if i < 0 {
+		return SetAside{}, false
+	}
+	return s.Aside[i], true
 }
 
 func (s state) find(dataset string) (entry, bool) {

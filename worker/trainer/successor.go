@@ -106,8 +106,10 @@ func (a *actor) succeed(ctx context.Context) {
 		"now", known.Info().Architecture+" "+known.Info().Size, "next", a.opt.Model.Architecture+" "+a.opt.Model.Size, "lessons", known.Info().Lessons)
 	go func() {
 		pace.begin()
-		var err error
-		s.learner, err = a.opt.Succeed(known, a.opt.Model, seed, pace.yield)
+		err := guard(func() (err error) {
+			s.learner, err = a.opt.Succeed(known, a.opt.Model, seed, pace.yield)
+			return err
+		})
 		pace.settle()
 		out <- made{s, pace, err}
 	}()
@@ -137,6 +139,7 @@ func (a *actor) ready(m made) {
 	case errors.Is(m.err, model.ErrNothing):
 		a.keepOut("there is nothing to take gradient steps on")
 	case m.err != nil:
+		a.logPanic("make the learner of another model", m.err)
 		a.opt.Log.Error("the model that the settings ask for cannot be trained", "error", m.err)
 		a.keepOut(m.err.Error())
 	default:

@@ -162,6 +162,7 @@ type Trainer struct {
 	uneven   atomic.Bool // somebody asked for a recalibration
 
 	successor atomic.Pointer[Successor]
+	aside     atomic.Pointer[[]SetAside]
 
 	life   sync.Mutex
 	cancel context.CancelFunc
@@ -185,7 +186,13 @@ type outcome struct {
 	err     error
 }
 
-func (r *request) end(t job.Trained, err error) { r.done <- outcome{t, err} }
+// end tells the caller what became of its job. Only the first outcome counts.
+func (r *request) end(t job.Trained, err error) {
+	select {
+	case r.done <- outcome{t, err}:
+	default:
+	}
+}
 
 // New makes a trainer.
 func New(opt Options) *Trainer {
