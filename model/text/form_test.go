@@ -17,7 +17,13 @@ func TestRepeatsHaveOneForm(t *testing.T) {
 		{"Hello. How are you?", "hello how are you"},
 		{"Café", "CAFE\u0301"},
 		{"???", " ? ? ?"},
-		{"１９９８", "1998"},
+		{"１９９８", "1998", "١٩٩٨", "۱۹۹۸"},
+		{"Ｈｏｗ　ａｒｅ　ｙｏｕ？", "how are you"},
+		{"KAPI İÇİN ŞİFRE", "kapı için şifre", "kapı i\u0307çi\u0307n şi\u0307fre"},
+		{"كيف أعيد تعيين كلمة المرور؟", "كَيْفَ أُعِيدُ تَعْيِينَ كَلِمَةَ المُرُورِ؟", "كيف اعيد تعيين كلمة المرور", "كـيـف أعيد تعيين كلمة المرور"},
+		{"أين طلبي", "اين طلبى", "این طلبی"},
+		{"سؤال عن الآن", "سوال عن الان"},
+		{"שָׁלוֹם", "שלום"},
 	} {
 		want := text.Normalise(same[0])
 		for _, s := range same[1:] {
@@ -40,6 +46,9 @@ func TestWhatCarriesMeaningStays(t *testing.T) {
 		{"a < b", "a > b"},
 		{"50%", "50"},
 		{"password", "pass word"},
+		{"كتاب", "كتب"},
+		{"كتابة", "كتابه"},
+		{"şifre", "sifre"},
 	} {
 		seen := map[string]string{}
 		for _, s := range apart {

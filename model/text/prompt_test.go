@@ -30,6 +30,8 @@ func TestPromptsSplitIntoFoldedWords(t *testing.T) {
 		"ΣΊΣΥΦΟΣ":                      "σίσυφοσ",
 		"हिन्दी भाषा":                  "हिन्दी भाषा",
 		"zero\u200dwidth\ufe0f":        "zerowidth\ufe0f",
+		"أَيْنَ طَلَبِي؟":              "اين طلبي ؟",
+		"DIŞ KAPI":                     "diş kapi",
 		"👍🏽 ok":                        "👍 🏽 ok",
 		"it’s “quoted” — dashed":       "it ' s \" quoted \" - dashed",
 		"":                             "",

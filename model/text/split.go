@@ -40,6 +40,8 @@ func classOf(r rune) class {
 	switch {
 	case unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana):
 		return alone
+	case unspoken(r):
+		return skip
 	case unicode.IsLetter(r), unicode.IsNumber(r):
 		return letter
 	case unicode.IsMark(r):
@@ -52,7 +54,23 @@ func classOf(r rune) class {
 	return symbol
 }
 
-// fold maps a rune to the form that stands for all its cases.
+// unspoken are signs that some write and most leave out, so that a word is the
+// same with and without them.
+func unspoken(r rune) bool {
+	switch {
+	case r == 0x0307: // what lower case of the Turkish capital İ leaves on an i; other letters have it built in
+	case r == 0x0640: // Arabic, draws a word out
+	case 0x064B <= r && r <= 0x0655, r == 0x0670: // Arabic vowels, doubling, hamza without a seat of its own
+	case 0x0610 <= r && r <= 0x061A, 0x06D6 <= r && r <= 0x06DC, 0x06DF <= r && r <= 0x06E4, 0x06E7 <= r && r <= 0x06ED: // signs of recitation
+	case 0x05B0 <= r && r <= 0x05BD, r == 0x05BF, r == 0x05C1, r == 0x05C2, r == 0x05C7: // Hebrew vowels
+	default:
+		return false
+	}
+	return true
+}
+
+// fold maps a rune to the form that stands for all its cases, and a letter that
+// is typed in several ways to one of them.
 func fold(r rune) rune {
 	if r < utf8.RuneSelf {
 		if 'A' <= r && r <= 'Z' {
@@ -69,6 +87,22 @@ func fold(r rune) rune {
 		return '"'
 	case '–', '—', '‐', '‑', '−':
 		return '-'
+	case 'ı', 'İ': // ASCII I is i, whatever the language
+		return 'i'
+	case 'آ', 'أ', 'إ', 'ٱ':
+		return 'ا'
+	case 'ؤ':
+		return 'و'
+	case 'ئ', 'ى', 'ی': // with hamza, without dots, and as Persian keyboards have it
+		return 'ي'
+	case 'ک':
+		return 'ك'
+	}
+	switch { // Arabic and Persian digits
+	case '٠' <= r && r <= '٩':
+		return r - '٠' + '0'
+	case '۰' <= r && r <= '۹':
+		return r - '۰' + '0'
 	}
 	return unicode.ToLower(r)
 }
