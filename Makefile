@@ -8,6 +8,9 @@ GO      ?= go
 # go-nvml wraps functions that its header calls deprecated; the warnings help nobody here.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 TOOL    := $(GO) tool -modfile=.ci/tools.mod
+# A real S3 server for the tests, built by the go command in the version that .ci/s3.mod pins.
+S3_SERVER := $(GO) tool -modfile=.ci/s3.mod -n versitygw
+NEEDS   := redis-server redis-cli promtool prometheus chromium jq
 RACE_PACKAGES := ./...
 FUZZTIME ?= 20s
 SEEDS   ?= 3
@@ -15,7 +18,7 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build test race lint fmt base bench bench-once bench-model bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean
+.PHONY: help run build needs test race lint fmt base bench bench-once bench-model bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,11 +29,16 @@ run: build ## build and start everything in one process
 build: ## build bin/nexus
 	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/nexus ./cmd/nexus
 
-test: ## run every test
-	$(GO) test -timeout 30m ./...
+test: needs ## run every test
+	NEXUS_TEST_VERSITYGW="$$($(S3_SERVER))" $(GO) test -timeout 30m ./...
 
-race: ## run the tests under the race detector (needs gcc)
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 40m $(RACE_PACKAGES)
+race: needs ## run the tests under the race detector (needs gcc)
+	NEXUS_TEST_VERSITYGW="$$($(S3_SERVER))" CGO_ENABLED=1 $(GO) test -race -short -timeout 40m $(RACE_PACKAGES)
+
+needs: # the programs that tests run; without them some would be skipped
+	@missing=; for p in $(NEEDS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	  test -z "$$missing" || { echo "not on PATH:$$missing. The Debian packages redis-server, redis-tools, prometheus, chromium and jq have them; .ci/run installs them"; exit 1; }
+	@$(S3_SERVER) >/dev/null
 
 lint: ## vet, golangci-lint, formatting
 	$(GO) vet ./...
@@ -64,13 +72,13 @@ bench-torch: ## set training and one prompt beside PyTorch on one core (needs py
 bench-jobs: build ## measure fleets of API and worker processes, against asynq alone and a plain list
 	$(GO) run ./internal/bench -jobs
 
-bench-checkpoints: ## measure save, load and upload against cp and sha256sum (upload needs versitygw)
+bench-checkpoints: ## measure save, load and upload against cp and sha256sum 
 	$(GO) test ./storage ./storage/s3 -run '^$$' -bench 'Save|Load|Upload' -benchtime 5x -timeout 30m
 
 swaps: ## swap the model SWAPS times under traffic: no failed request, no growth of memory
 	$(GO) test ./cmd/nexus -run TestHotSwaps -v -hotswaps $(SWAPS) -timeout 60m
 
-kills: ## kill processes that save, upload and collect garbage in a real S3 server KILLS times (needs versitygw)
+kills: ## kill processes that save, upload and collect garbage in a real S3 server KILLS times
 	$(GO) test ./storage/mirror -run TestKilledOverABucket -v -mirror.kills $(KILLS) -timeout 60m
 
 truncate: ## cut the parts of a real model's checkpoint at every byte, and load each time

@@ -1,10 +1,13 @@
 package storetest
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -28,18 +31,33 @@ type S3Server struct {
 	log     *os.File // what it says
 }
 
-// NewS3Server returns a server that does not run yet. A machine without
-// versitygw is the one case in which tests against S3 do not run: NEXUS_TEST_VERSITYGW
-// names the program, else PATH is searched; .ci/run builds it.
+// program finds versitygw: NEXUS_TEST_VERSITYGW names it, else the go command
+// builds the version that .ci/s3.mod pins, or takes it from its cache.
+var program = sync.OnceValues(func() (string, error) {
+	if named := os.Getenv("NEXUS_TEST_VERSITYGW"); named != "" {
+		return named, nil
+	}
+	gomod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOMOD: %w", err)
+	}
+	pinned := filepath.Join(filepath.Dir(strings.TrimSpace(string(gomod))), ".ci", "s3.mod")
+	build := exec.Command("go", "tool", "-modfile="+pinned, "-n", "versitygw")
+	build.Stderr = os.Stderr
+	out, err := build.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w; NEXUS_TEST_VERSITYGW can name the program instead", build, err)
+	}
+	return strings.TrimSpace(string(out)), nil
+})
+
+// NewS3Server returns a server that does not run yet. It fails the test if
+// versitygw cannot be had: storage on S3 is never left untested.
 func NewS3Server(t testing.TB) *S3Server {
 	t.Helper()
-	program := os.Getenv("NEXUS_TEST_VERSITYGW")
-	if program == "" {
-		var err error
-		if program, err = exec.LookPath("versitygw"); err != nil {
-			t.Skip("NOT TESTED AGAINST A REAL S3 SERVER: no versitygw on PATH and NEXUS_TEST_VERSITYGW is not set; " +
-				"get it with: go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
-		}
+	program, err := program()
+	if err != nil {
+		t.Fatalf("get a real S3 server to test against: %v", err)
 	}
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
