@@ -50,7 +50,7 @@ func (s *Server) control(c echo.Context) (reply, error) {
 	if err := checkTopic(about); err != nil {
 		return reply{}, err
 	}
-	done, err := s.act(c.Request().Context(), action, about, checkpoint)
+	done, err := s.act(c.Request().Context(), ownerOf(c), action, about, checkpoint)
 	if err != nil {
 		return reply{}, err
 	}
@@ -60,14 +60,14 @@ func (s *Server) control(c echo.Context) (reply, error) {
 	return reply{status: http.StatusOK, body: done}, nil
 }
 
-func (s *Server) act(ctx context.Context, action, about, checkpoint string) (controlled, error) {
+func (s *Server) act(ctx context.Context, owner, action, about, checkpoint string) (controlled, error) {
 	switch action {
 	case "pause":
 		return controlled{Status: "paused"}, s.steer(ctx, func(k *storage.Control) { k.Paused = true })
 	case "resume":
 		return controlled{Status: "resumed"}, s.steer(ctx, func(k *storage.Control) { k.Paused = false })
 	case "train_start":
-		return s.trainStart(ctx, about)
+		return s.trainStart(ctx, about, owner)
 	case "train_stop":
 		return controlled{Status: "training_stopped"}, s.steer(ctx, func(k *storage.Control) { k.Training = false })
 	case "checkpoint":
@@ -100,8 +100,8 @@ func (s *Server) steer(ctx context.Context, change func(*storage.Control)) error
 // trainStart switches gradient steps on and makes the job that learns the
 // topic's pack, or what the teacher writes about it, or, without a topic,
 // consolidates what is known.
-func (s *Server) trainStart(ctx context.Context, about string) (controlled, error) {
-	dataset, byTeacher, err := s.lessonsAbout(ctx, about)
+func (s *Server) trainStart(ctx context.Context, about, owner string) (controlled, error) {
+	dataset, byTeacher, err := s.lessonsAbout(ctx, about, owner)
 	if err != nil {
 		return controlled{}, err
 	}
@@ -111,7 +111,7 @@ func (s *Server) trainStart(ctx context.Context, about string) (controlled, erro
 		return controlled{}, err
 	}
 	j, err := s.queue.Submit(ctx, job.Spec{
-		ID: cmp.Or(dataset, job.NewID()), Kind: job.KindTrain, Lane: job.LaneTrain, Topic: about, Dataset: dataset, Teacher: byTeacher, CreatedAt: s.now().UTC(),
+		ID: cmp.Or(dataset, job.NewID()), Owner: owner, Kind: job.KindTrain, Lane: job.LaneTrain, Topic: about, Dataset: dataset, Teacher: byTeacher, CreatedAt: s.now().UTC(),
 	})
 	if err != nil {
 		s.dropDataset(ctx, dataset)
@@ -124,7 +124,7 @@ func (s *Server) trainStart(ctx context.Context, about string) (controlled, erro
 // lessonsAbout stores the lessons of a topic pack and returns the dataset's id;
 // none without a topic. Where there is no such pack the teacher is to write them,
 // if there is one.
-func (s *Server) lessonsAbout(ctx context.Context, name string) (dataset string, byTeacher bool, err error) {
+func (s *Server) lessonsAbout(ctx context.Context, name, owner string) (dataset string, byTeacher bool, err error) {
 	if name == "" {
 		return "", false, nil
 	}
@@ -139,13 +139,13 @@ func (s *Server) lessonsAbout(ctx context.Context, name string) (dataset string,
 	case err != nil:
 		return "", false, err
 	}
-	dataset, err = s.packDataset(ctx, name, pack)
+	dataset, err = s.packDataset(ctx, name, owner, pack)
 	return dataset, false, err
 }
 
 // packDataset stores the lessons of a topic pack.
-func (s *Server) packDataset(ctx context.Context, name string, pack topic.Pack) (string, error) {
-	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpTeach, Topic: name, Pack: name})
+func (s *Server) packDataset(ctx context.Context, name, owner string, pack topic.Pack) (string, error) {
+	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpTeach, Owner: owner, Topic: name, Pack: name})
 	if err != nil {
 		return "", stored("store the topic pack", err)
 	}

@@ -30,7 +30,7 @@ type Queue interface {
 	Dropped(ctx context.Context) (map[string]int64, error)
 	Bounds() queue.Bounds
 	Interaction(ctx context.Context, id string) (job.Interaction, error)
-	Refusals(ctx context.Context, cursor string) (page []queue.Refusal, next string, err error)
+	Refusals(ctx context.Context, owner *string, cursor string) (page []queue.Refusal, next string, err error)
 	Publish(ctx context.Context, channel, msg string) error
 	Ping(ctx context.Context) error
 	Redis() redis.UniversalClient

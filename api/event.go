@@ -26,6 +26,9 @@ func (s *Server) events(c echo.Context) error {
 	if len(last) > 64 || strings.ContainsAny(last, "\r\n\x00") {
 		return job.Errorf(job.CodeInvalid, "the header Last-Event-ID is none that was given here")
 	}
+	if _, err := s.ownJob(c); err != nil {
+		return err
+	}
 	events, err := s.queue.Follow(c.Request().Context(), c.Param("id"), last)
 	if err != nil {
 		return err

@@ -49,13 +49,16 @@ func (s *Server) feedback(c echo.Context) (reply, error) {
 	}
 	ctx := c.Request().Context()
 	it, err := s.interaction(ctx, c.Param("id"))
+	if err == nil && !owns(c, it.Owner) {
+		err = job.Errorf(job.CodeNotFound, "no interaction %q is in the log; it holds the most recent ones only", c.Param("id"))
+	}
 	if err != nil {
 		return reply{}, err
 	}
 	out := judged{Status: "recorded", InteractionID: it.ID}
 	r := reply{status: http.StatusOK}
 	if response != nil {
-		j, err := s.correct(ctx, it, *response)
+		j, err := s.correct(ctx, it, *response, ownerOf(c))
 		if err != nil {
 			return reply{}, err
 		}
@@ -64,7 +67,7 @@ func (s *Server) feedback(c echo.Context) (reply, error) {
 		out.Job = &j
 	}
 	if it.Prompt != "" {
-		if err := s.judge(ctx, it, correct, response); err != nil {
+		if err := s.judge(ctx, it, correct, response, ownerOf(c)); err != nil {
 			return reply{}, err
 		}
 		out.Recalibrates = true
@@ -74,11 +77,11 @@ func (s *Server) feedback(c echo.Context) (reply, error) {
 }
 
 // correct makes the right answer a lesson.
-func (s *Server) correct(ctx context.Context, it job.Interaction, response string) (job.Job, error) {
+func (s *Server) correct(ctx context.Context, it job.Interaction, response, owner string) (job.Job, error) {
 	if it.Prompt == "" {
 		return job.Job{}, job.Errorf(job.CodeConflict, "the text of this prompt was not kept, so it cannot be taught from here; send the lesson to POST /api/lessons")
 	}
-	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpTeach, Topic: it.Topic})
+	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpTeach, Owner: owner, Topic: it.Topic})
 	if err != nil {
 		return job.Job{}, stored("store the lesson", err)
 	}
@@ -96,8 +99,8 @@ func (s *Server) correct(ctx context.Context, it job.Interaction, response strin
 // judge stores what was said of an interaction, for the refusal threshold; right
 // is the answer that would have been right, if it was told. The trainer learns
 // of it as of lessons: in order, and after a crash too.
-func (s *Server) judge(ctx context.Context, it job.Interaction, correct bool, right *string) error {
-	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpJudge, Topic: it.Topic})
+func (s *Server) judge(ctx context.Context, it job.Interaction, correct bool, right *string, owner string) error {
+	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpJudge, Owner: owner, Topic: it.Topic})
 	if err != nil {
 		return stored("store the judgement", err)
 	}
@@ -148,6 +151,6 @@ type refusalPage struct {
 
 // refusals is GET /api/refusals.
 func (s *Server) refusals(c echo.Context) (refusalPage, error) {
-	list, next, err := s.queue.Refusals(c.Request().Context(), c.QueryParam("cursor"))
+	list, next, err := s.queue.Refusals(c.Request().Context(), onlyOwner(c), c.QueryParam("cursor"))
 	return refusalPage{Refusals: some(list), Next: optional(next)}, err
 }

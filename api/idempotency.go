@@ -36,8 +36,7 @@ func (s *Server) once(c echo.Context, key, digest string, do work) error {
 	}
 	// Keys belong to who sends them: two clients may choose the same one. Without
 	// API keys all callers are one, since addresses change under the same client.
-	who, _ := c.Get(clientKey).(string)
-	claim, kept, err := s.queue.Once(c.Request().Context(), who, key, digest, idempotencyTTL)
+	claim, kept, err := s.queue.Once(c.Request().Context(), ownerOf(c), key, digest, idempotencyTTL)
 	if err != nil {
 		return err
 	}

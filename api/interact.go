@@ -25,7 +25,7 @@ func (s *Server) interact(c echo.Context) (reply, error) {
 		return reply{}, err
 	}
 	spec := job.Spec{
-		ID: newID(c), Kind: job.KindInteract, Lane: job.LaneInteractive,
+		ID: newID(c), Owner: ownerOf(c), Kind: job.KindInteract, Lane: job.LaneInteractive,
 		Prompt: prompt, Topic: topic, CreatedAt: began.UTC(), Webhook: h.url, WebhookEvents: h.events,
 	}
 	wait, applied := preferredWait(c.Request().Header, defaultWait)

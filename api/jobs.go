@@ -32,11 +32,14 @@ func (s *Server) submit(c echo.Context) (reply, error) {
 		return reply{}, err
 	}
 	spec := job.Spec{
-		ID: newID(c), Kind: job.Kind(r.kind), Prompt: r.prompt, Topic: r.topic, CreatedAt: began.UTC(),
+		ID: newID(c), Owner: ownerOf(c), Kind: job.Kind(r.kind), Prompt: r.prompt, Topic: r.topic, CreatedAt: began.UTC(),
 		Webhook: r.hook.url, WebhookEvents: r.hook.events,
 	}
 	if err := r.check(); err != nil {
 		return reply{}, err
+	}
+	if spec.Kind == job.KindTrain && !may(c, ScopeTeach) {
+		return reply{}, lacks(whoAsks(c), ScopeTeach)
 	}
 	if err := s.checkHook(r.hook); err != nil {
 		return reply{}, err
@@ -81,7 +84,7 @@ func (s *Server) submitTrain(c echo.Context, spec job.Spec) (reply, error) {
 	ctx := c.Request().Context()
 	spec.Lane = job.LaneTrain
 	var err error
-	if spec.Dataset, spec.Teacher, err = s.lessonsAbout(ctx, spec.Topic); err != nil {
+	if spec.Dataset, spec.Teacher, err = s.lessonsAbout(ctx, spec.Topic, spec.Owner); err != nil {
 		return reply{}, err
 	}
 	spec.ID = cmp.Or(spec.Dataset, spec.ID) // as in train
@@ -96,11 +99,24 @@ func (s *Server) submitTrain(c echo.Context, spec job.Spec) (reply, error) {
 
 // oneJob is GET /api/jobs/{id}.
 func (s *Server) oneJob(c echo.Context) (job.Job, error) {
-	return s.queue.Job(c.Request().Context(), c.Param("id"))
+	return s.ownJob(c)
+}
+
+// ownJob finds a job that the caller may see. One of somebody else is not there.
+func (s *Server) ownJob(c echo.Context) (job.Job, error) {
+	id := c.Param("id")
+	j, err := s.queue.Job(c.Request().Context(), id)
+	if err == nil && !owns(c, j.Owner) {
+		return job.Job{}, job.Errorf(job.CodeNotFound, "no job %q is known; ended jobs are kept for a limited time", id)
+	}
+	return j, err
 }
 
 // cancelJob is DELETE /api/jobs/{id}.
 func (s *Server) cancelJob(c echo.Context) (job.Job, error) {
+	if _, err := s.ownJob(c); err != nil {
+		return job.Job{}, err
+	}
 	return s.queue.Cancel(c.Request().Context(), c.Param("id"))
 }
 
@@ -116,7 +132,7 @@ func (s *Server) listJobs(c echo.Context) (jobPage, error) {
 		return jobPage{}, err
 	}
 	f := queue.Filter{
-		Kind: job.Kind(c.QueryParam("kind")), State: job.State(c.QueryParam("state")),
+		Kind: job.Kind(c.QueryParam("kind")), State: job.State(c.QueryParam("state")), Owner: onlyOwner(c),
 		Cursor: c.QueryParam("cursor"), Limit: limit,
 	}
 	if f.Kind != "" && !f.Kind.Valid() {

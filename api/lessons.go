@@ -93,6 +93,7 @@ func (s *Server) forgetTopic(c echo.Context) (reply, error) {
 
 // forget stores what is to be unlearned and makes the job that does it.
 func (s *Server) forget(ctx context.Context, c echo.Context, meta storage.DatasetMeta) (reply, error) {
+	meta.Owner = ownerOf(c)
 	w, err := s.datasets.Create(ctx, meta)
 	if err != nil {
 		return reply{}, stored("store what is to be forgotten", err)

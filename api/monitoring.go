@@ -1,58 +1,80 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/hibiken/asynqmon"
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/job"
 )
 
 // monitor is asynqmon, made at its first use: it opens connections to Redis of
-// its own, which most processes never need.
+// its own, which most processes never need. There are two: one that may change
+// things, and one that only looks and shows no payload, since payloads hold
+// prompts of everybody.
 type monitor struct {
 	redis asynq.RedisConnOpt
 
-	mu      sync.Mutex
-	handler *asynqmon.HTTPHandler
-	closed  bool
+	mu       sync.Mutex
+	handlers map[bool]*asynqmon.HTTPHandler // by whether it only looks
+	closed   bool
 }
 
-func newMonitor(redis asynq.RedisConnOpt) *monitor { return &monitor{redis: redis} }
+func newMonitor(redis asynq.RedisConnOpt) *monitor {
+	return &monitor{redis: redis, handlers: map[bool]*asynqmon.HTTPHandler{}}
+}
 
-func (m *monitor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := m.open()
-	if h == nil {
-		http.Error(w, "stopping", http.StatusServiceUnavailable)
-		return
+// monitoring serves asynqmon: changing things needs ScopeControl.
+func (s *Server) monitoring(c echo.Context) error {
+	r := c.Request()
+	full := may(c, ScopeControl)
+	if !full && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return lacks(whoAsks(c), ScopeControl)
 	}
-	h.ServeHTTP(w, r)
+	h := s.monitor.open(!full)
+	if h == nil {
+		return job.Errorf(job.CodeUnavailable, "stopping").After(time.Second)
+	}
+	h.ServeHTTP(c.Response(), r)
+	return nil
 }
 
-func (m *monitor) open() http.Handler {
+// hidden stands in place of a payload.
+const hidden = "(shown to keys with the scope control)"
+
+func (m *monitor) open(looks bool) http.Handler {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed || m.redis == nil {
 		return nil
 	}
-	if m.handler == nil {
-		m.handler = asynqmon.New(asynqmon.Options{RootPath: "/monitoring", RedisConnOpt: m.redis})
+	if m.handlers[looks] == nil {
+		o := asynqmon.Options{RootPath: "/monitoring", RedisConnOpt: m.redis, ReadOnly: looks}
+		if looks {
+			o.PayloadFormatter = asynqmon.PayloadFormatterFunc(func(string, []byte) string { return hidden })
+			o.ResultFormatter = asynqmon.ResultFormatterFunc(func(string, []byte) string { return hidden })
+		}
+		m.handlers[looks] = asynqmon.New(o)
 	}
-	return m.handler
+	return m.handlers[looks]
 }
 
 func (m *monitor) close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed = true
-	if m.handler == nil {
-		return nil
+	var errs []error
+	for _, h := range m.handlers {
+		if err := h.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close the queue monitor: %w", err))
+		}
 	}
-	h := m.handler
-	m.handler = nil
-	if err := h.Close(); err != nil {
-		return fmt.Errorf("close the queue monitor: %w", err)
-	}
-	return nil
+	clear(m.handlers)
+	return errors.Join(errs...)
 }

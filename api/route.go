@@ -16,15 +16,16 @@ const (
 	storePatience = 2 * time.Minute
 )
 
-// guarded is what stands before a route of the API.
-func (s *Server) guarded(patience time.Duration) []echo.MiddlewareFunc {
-	return []echo.MiddlewareFunc{s.keys.identify, s.keys.require, sameOrigin(), within(patience)}
+// guarded is what stands before a route of the API; need are the scopes any of
+// which a key must have.
+func (s *Server) guarded(need Scope, patience time.Duration) []echo.MiddlewareFunc {
+	return []echo.MiddlewareFunc{s.identify, s.require(need), sameOrigin(), within(patience)}
 }
 
 // limited is guarded behind the rate limit, which so also slows down those who
 // try keys, and is told of in every answer.
-func (s *Server) limited(patience time.Duration) []echo.MiddlewareFunc {
-	return append([]echo.MiddlewareFunc{s.keys.identify, s.limiter.limit}, s.guarded(patience)[1:]...)
+func (s *Server) limited(need Scope, patience time.Duration) []echo.MiddlewareFunc {
+	return append([]echo.MiddlewareFunc{s.identify, s.limiter.limit}, s.guarded(need, patience)[1:]...)
 }
 
 // routes is the one list of what there is.
@@ -51,33 +52,37 @@ func (s *Server) routes() *echo.Echo {
 
 	// A group with middleware of its own would answer 404 where 405 is right.
 	g := e.Group("/api")
-	quick := s.guarded(requestPatience)
-	g.GET("/status", get(s.showStatus), quick...)
-	g.GET("/hardware", get(s.showHardware), quick...)
-	g.GET("/metrics", echo.WrapHandler(s.metrics.handler()), quick...)
-	g.GET("/lessons", get(s.listLessons), quick...)
-	g.GET("/jobs", get(s.listJobs), quick...)
-	g.GET("/jobs/:id", get(s.oneJob), quick...)
-	g.GET("/jobs/:id/events", s.events, s.keys.identify, s.keys.require, sameOrigin())
-	g.GET("/refusals", get(s.refusals), quick...)
-	g.GET("/checkpoints", get(s.listCheckpoints), quick...)
-	g.DELETE("/jobs/:id", get(s.cancelJob), quick...)
-	g.DELETE("/lessons", s.makes(s.forgetTopic), quick...)
-	g.DELETE("/lessons/:id", s.makes(s.forgetLesson), quick...)
+	reads := s.guarded(ScopeRead, requestPatience)
+	g.GET("/status", get(s.showStatus), reads...)
+	g.GET("/hardware", get(s.showHardware), reads...)
+	g.GET("/metrics", echo.WrapHandler(s.metrics.handler()), reads...)
+	g.GET("/lessons", get(s.listLessons), reads...)
+	g.GET("/refusals", get(s.refusals), reads...)
+	g.GET("/checkpoints", get(s.listCheckpoints), reads...)
+	g.GET("/jobs", get(s.listJobs), s.guarded(ScopeJobs|ScopeControl, requestPatience)...)
+	// Who made a job may follow it and end it, whatever his key is for.
+	own := s.guarded(scopeOwn, requestPatience)
+	g.GET("/jobs/:id", get(s.oneJob), own...)
+	g.GET("/jobs/:id/events", s.events, own[:len(own)-1]...)
+	g.DELETE("/jobs/:id", get(s.cancelJob), own...)
+	unlearns := s.guarded(ScopeTeach, requestPatience)
+	g.DELETE("/lessons", s.makes(s.forgetTopic), unlearns...)
+	g.DELETE("/lessons/:id", s.makes(s.forgetLesson), unlearns...)
 
 	// What makes work is limited.
-	asks := s.limited(waitPatience)
+	asks := s.limited(ScopeAsk, waitPatience)
 	g.POST("/interact", s.makes(s.interact), slices.Insert(asks, len(asks)-1, s.relieved)...)
-	g.POST("/lessons", s.teach, s.limited(uploadPatience)...)
-	g.POST("/jobs", s.makes(s.submit), s.limited(storePatience)...)
-	g.POST("/control", s.makes(s.control), s.limited(storePatience)...)
-	g.POST("/interactions/:id/feedback", s.makes(s.feedback), s.limited(storePatience)...)
-	g.DELETE("/checkpoints/challenger", s.makes(s.unchallenge), quick...)
-	g.POST("/checkpoints/:id/challenge", s.makes(s.challenge), s.limited(storePatience)...)
-	g.POST("/checkpoints/:id/promote", s.makes(s.promote), s.limited(storePatience)...)
+	g.POST("/lessons", s.teach, s.limited(ScopeTeach, uploadPatience)...)
+	g.POST("/jobs", s.makes(s.submit), s.limited(ScopeJobs, storePatience)...)
+	g.POST("/interactions/:id/feedback", s.makes(s.feedback), s.limited(ScopeTeach, storePatience)...)
+	steers := s.limited(ScopeControl, storePatience)
+	g.POST("/control", s.makes(s.control), steers...)
+	g.DELETE("/checkpoints/challenger", s.makes(s.unchallenge), s.guarded(ScopeControl, requestPatience)...)
+	g.POST("/checkpoints/:id/challenge", s.makes(s.challenge), steers...)
+	g.POST("/checkpoints/:id/promote", s.makes(s.promote), steers...)
 
 	for _, path := range []string{"/monitoring", "/monitoring/*"} {
-		e.Any(path, echo.WrapHandler(s.monitor), s.keys.identifyPage, s.keys.require, sameOrigin(), withPolicy(policyMonitoring))
+		e.Any(path, s.monitoring, s.identifyPage, s.require(ScopeRead|ScopeControl), sameOrigin(), withPolicy(policyMonitoring))
 	}
 	return e
 }

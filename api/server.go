@@ -43,9 +43,10 @@ type Options struct {
 	Listener net.Listener // instead of Listen
 	TLS      *tls.Config  // nil: plain HTTP
 
-	Keys       []Key  // none: open to everyone
-	KeyHeader  string // DefaultKeyHeader
-	TrustProxy bool   // believe X-Forwarded-For
+	Keys       []Key   // none, and no KeyBook with any: open to everyone
+	KeyBook    KeyBook // keys that are made while it runs; nil: none
+	KeyHeader  string  // DefaultKeyHeader
+	TrustProxy bool    // believe X-Forwarded-For
 	RateLimit  RateLimit
 	Prefix     string // of keys in Redis; "nexus:"
 
@@ -103,8 +104,10 @@ type Server struct {
 	done     chan struct{} // closed when the listener's goroutine has ended
 	failed   error         // why it ended, if not by Stop
 	stopped  bool
-	draining chan struct{} // closed when Stop begins
+	draining chan struct{}   // closed when Stop begins
+	life     context.Context //nolint:containedctx // of all requests and of what goes on beside them
 	cancel   context.CancelFunc
+	beside   sync.WaitGroup
 }
 
 // New checks the options and makes a server; Start opens its port.
@@ -115,10 +118,8 @@ func New(opt Options) (*Server, error) {
 	if opt.RateLimit.Enabled && (opt.RateLimit.RPM < 1 || opt.RateLimit.Burst < 1) {
 		return nil, fmt.Errorf("make the API: a rate limit of %d per minute with a burst of %d lets nobody in", opt.RateLimit.RPM, opt.RateLimit.Burst)
 	}
-	for _, k := range opt.Keys {
-		if k.Key == "" {
-			return nil, fmt.Errorf("make the API: the key named %q is empty", k.Name)
-		}
+	if err := checkKeys(opt.Keys); err != nil {
+		return nil, fmt.Errorf("make the API: %w", err)
 	}
 	fill(&opt)
 	m, err := newMetrics(opt.Registry)
@@ -133,7 +134,7 @@ func New(opt Options) (*Server, error) {
 		opt: opt, queue: opt.Queue, datasets: opt.Datasets, checkpoints: opt.Checkpoints, controls: opt.Control,
 		lessons: opt.Lessons, topics: opt.Topics, recorder: opt.Recorder, metrics: m, pages: p,
 		tally: opt.Recorder,
-		keys:  newKeyring(opt.KeyHeader, opt.Keys), log: opt.Log, now: opt.Now, patience: sendPatience, draining: make(chan struct{}),
+		keys:  newKeyring(opt.KeyHeader, opt.Keys, opt.KeyBook, opt.Log, opt.Now), log: opt.Log, now: opt.Now, patience: sendPatience, draining: make(chan struct{}),
 	}
 	if opt.Unobserved {
 		s.tally, s.metrics.off = nil, true
@@ -145,7 +146,7 @@ func New(opt Options) (*Server, error) {
 	s.status = &viewer{take: s.takeView, now: opt.Now}
 	s.echo = s.routes()
 	life, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
+	s.life, s.cancel = life, cancel
 	s.http = &http.Server{
 		Handler: s.echo, TLSConfig: opt.TLS,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
@@ -186,6 +187,11 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.done != nil {
 		return nil
 	}
+	// Whoever has a key must not be kept out, nor anybody let in, by a book that
+	// was not read.
+	if err := s.keys.read(ctx); err != nil {
+		return fmt.Errorf("start the API: %w", err)
+	}
 	l := s.opt.Listener
 	if l == nil {
 		var err error
@@ -198,6 +204,7 @@ func (s *Server) Start(ctx context.Context) error {
 		l = tls.NewListener(l, s.opt.TLS)
 	}
 	s.done = make(chan struct{})
+	s.beside.Go(func() { s.keys.follow(s.life) })
 	go func() {
 		defer close(s.done)
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -255,6 +262,8 @@ func (s *Server) Stop(ctx context.Context) error {
 		}
 		<-done
 	}
+	s.cancel()
+	s.beside.Wait()
 	s.lines.flush()
 	return errors.Join(err, failed, s.monitor.close())
 }

@@ -99,19 +99,6 @@ func TestKeysAreAsked(t *testing.T) {
 	b.wantError(b.get("/api/status", "Authorization", basic), 401, job.CodeUnauthorized, "")
 }
 
-func TestNamedKeys(t *testing.T) {
-	t.Parallel()
-	keys, err := ParseKeys(" ci:abc , ops:d:e,")
-	if err != nil || len(keys) != 2 || keys[0] != (Key{"ci", "abc"}) || keys[1] != (Key{"ops", "d:e"}) {
-		t.Errorf("%v %v", keys, err)
-	}
-	for _, bad := range []string{"abc", "ci:", ":abc"} {
-		if _, err := ParseKeys(bad); err == nil {
-			t.Errorf("%q was taken", bad)
-		}
-	}
-}
-
 func TestOtherSitesMayNotAct(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

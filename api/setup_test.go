@@ -323,7 +323,7 @@ func (w *worker0) answer(ctx context.Context, t *queue.Task) (any, error) {
 	}
 	w.mu.Unlock()
 	w.recorder.Answer(&a)
-	it := job.Interaction{ID: t.Spec.ID, Prompt: t.Spec.Prompt, Topic: t.Spec.Topic, Response: a.Response, Responded: a.Responded, At: job.At(time.Now())}
+	it := job.Interaction{ID: t.Spec.ID, Owner: t.Spec.Owner, Prompt: t.Spec.Prompt, Topic: t.Spec.Topic, Response: a.Response, Responded: a.Responded, At: job.At(time.Now())}
 	if a.Reason != nil {
 		it.Reason = *a.Reason
 	}

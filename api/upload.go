@@ -39,7 +39,7 @@ func (s *Server) teach(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	w, err := s.datasets.Create(c.Request().Context(), storage.DatasetMeta{Op: storage.OpTeach, Topic: up.topic})
+	w, err := s.datasets.Create(c.Request().Context(), storage.DatasetMeta{Op: storage.OpTeach, Owner: ownerOf(c), Topic: up.topic})
 	if err != nil {
 		return stored("store the lessons", err)
 	}
@@ -186,7 +186,7 @@ func (s *Server) learn(ctx context.Context, c echo.Context, w *storage.DatasetWr
 // goes too.
 func (s *Server) train(ctx context.Context, ds storage.Dataset, h hook) (job.Job, error) {
 	j, err := s.queue.Submit(ctx, job.Spec{
-		ID: ds.ID, Kind: job.KindTrain, Lane: job.LaneTrain, Topic: ds.Topic, Dataset: ds.ID,
+		ID: ds.ID, Owner: ds.Owner, Kind: job.KindTrain, Lane: job.LaneTrain, Topic: ds.Topic, Dataset: ds.ID,
 		Skipped: ds.Faults, CreatedAt: s.now().UTC(), Webhook: h.url, WebhookEvents: h.events,
 	})
 	if err == nil {

@@ -113,6 +113,7 @@ type Contradiction struct {
 // Interaction is one line of the bounded log of prompts and answers.
 type Interaction struct {
 	ID         string   `json:"id"`
+	Owner      string   `json:"owner,omitempty"` // name of the API key that asked
 	Prompt     string   `json:"prompt,omitempty"`
 	Topic      string   `json:"topic,omitempty"`
 	Response   string   `json:"response,omitempty"`

@@ -121,6 +121,8 @@ type Spec struct {
 	ID   string `json:"id"`
 	Kind Kind   `json:"kind"`
 	Lane Lane   `json:"lane"`
+	// Owner is the name of the API key that asked; empty where none is needed.
+	Owner string `json:"owner,omitempty"`
 
 	// Interact.
 	Prompt string `json:"prompt,omitempty"`
@@ -180,6 +182,7 @@ type Job struct {
 	Kind          Kind            `json:"kind"`
 	State         State           `json:"state"`
 	Topic         string          `json:"topic,omitempty"`
+	Owner         string          `json:"owner,omitempty"` // name of the API key that made it
 	Progress      Progress        `json:"progress"`
 	CreatedAt     *Time           `json:"created_at"`
 	StartedAt     *Time           `json:"started_at"`

@@ -134,7 +134,7 @@ func delivered(it job.Interaction) (job.Job, error) {
 	if err != nil {
 		return job.Job{}, fmt.Errorf("encode answer of %s: %w", it.ID, err)
 	}
-	j := newJob(job.Spec{ID: it.ID, Kind: job.KindInteract, Topic: it.Topic, CreatedAt: made})
+	j := newJob(job.Spec{ID: it.ID, Kind: job.KindInteract, Topic: it.Topic, Owner: it.Owner, CreatedAt: made})
 	j.State, j.Attempts, j.Result = job.StateSucceeded, 1, b
 	j.StartedAt, j.FinishedAt = j.CreatedAt, it.At
 	return j, nil

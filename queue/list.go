@@ -13,8 +13,10 @@ import (
 
 // Filter says which jobs to list. Zero values mean all.
 type Filter struct {
-	Kind   job.Kind
-	State  job.State
+	Kind  job.Kind
+	State job.State
+	// Owner, if not nil, is whose jobs are listed.
+	Owner  *string
 	Cursor string // what Jobs returned as next; empty begins with the newest
 	Limit  int    // 1 to 500; 50
 }
@@ -37,7 +39,7 @@ func (q *Queue) Jobs(ctx context.Context, f Filter) (jobs []job.Job, next string
 			}
 			cursor = id
 			// One that has faded, or moved on, is left out; the index follows.
-			if j := found[i]; j != nil && (f.State == "" || j.State == f.State) {
+			if j := found[i]; j != nil && (f.State == "" || j.State == f.State) && (f.Owner == nil || j.Owner == *f.Owner) {
 				jobs = append(jobs, *j)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 // line is an interaction as the log keeps it, under short names and without its
 // id, which stands beside it: there are many, and Redis keeps them in memory.
 type line struct {
+	Owner      string   `json:"o,omitempty"`
 	Prompt     string   `json:"p,omitempty"`
 	Topic      string   `json:"t,omitempty"`
 	Response   string   `json:"r,omitempty"`
@@ -25,7 +26,7 @@ type line struct {
 
 func encodeLine(it *job.Interaction) ([]byte, error) {
 	l := line{
-		Prompt: it.Prompt, Topic: it.Topic, Response: it.Response, Responded: it.Responded, Reason: it.Reason,
+		Owner: it.Owner, Prompt: it.Prompt, Topic: it.Topic, Response: it.Response, Responded: it.Responded, Reason: it.Reason,
 		Confidence: it.Confidence, Threshold: it.Threshold, Lessons: it.Lessons, Checkpoint: it.Checkpoint,
 	}
 	if it.At != nil {
@@ -44,7 +45,7 @@ func decodeLine(id, s string) (job.Interaction, error) {
 		return job.Interaction{}, fmt.Errorf("decode interaction %s: %w", id, err)
 	}
 	it := job.Interaction{
-		ID: id, Prompt: l.Prompt, Topic: l.Topic, Response: l.Response, Responded: l.Responded, Reason: l.Reason,
+		ID: id, Owner: l.Owner, Prompt: l.Prompt, Topic: l.Topic, Response: l.Response, Responded: l.Responded, Reason: l.Reason,
 		Confidence: l.Confidence, Threshold: l.Threshold, Lessons: l.Lessons, Checkpoint: l.Checkpoint,
 	}
 	if l.At != 0 {

@@ -40,7 +40,7 @@ func recordFields(s job.Spec) []any {
 // newJob is the job object of a job that waits.
 func newJob(s job.Spec) job.Job {
 	return job.Job{
-		ID: s.ID, Kind: s.Kind, State: job.StateQueued, Topic: s.Topic,
+		ID: s.ID, Kind: s.Kind, State: job.StateQueued, Topic: s.Topic, Owner: s.Owner,
 		CreatedAt: job.At(s.CreatedAt.Truncate(time.Millisecond)), Links: job.LinksOf(s.ID),
 	}
 }
@@ -170,7 +170,7 @@ func decodeRecord(id string, f map[string]string, position int, why string) (job
 	if err := json.Unmarshal([]byte(f["spec"]), &spec); err != nil {
 		return job.Job{}, fmt.Errorf("decode job %s: spec: %w", id, err)
 	}
-	j.Topic = spec.Topic
+	j.Topic, j.Owner = spec.Topic, spec.Owner
 	for name, to := range map[string]**job.Time{"created": &j.CreatedAt, "started": &j.StartedAt, "finished": &j.FinishedAt} {
 		if ms, err := strconv.ParseInt(f[name], 10, 64); err == nil {
 			*to = job.At(time.UnixMilli(ms))

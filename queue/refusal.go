@@ -33,8 +33,8 @@ const (
 )
 
 // Refusals lists the refused prompts of the log, most frequent first, near
-// duplicates together. next continues the list and is empty at its end.
-func (q *Queue) Refusals(ctx context.Context, cursor string) (page []Refusal, next string, err error) {
+// duplicates together; owner, if not nil, is whose prompts. next continues the list and is empty at its end.
+func (q *Queue) Refusals(ctx context.Context, owner *string, cursor string) (page []Refusal, next string, err error) {
 	from := 0
 	if cursor != "" {
 		if from, err = strconv.Atoi(cursor); err != nil || from < 0 {
@@ -57,7 +57,9 @@ func (q *Queue) Refusals(ctx context.Context, cursor string) (page []Refusal, ne
 			if err != nil {
 				return nil, "", fmt.Errorf("read refusals: entry %s: %w", e.ID, err)
 			}
-			all = append(all, it)
+			if owner == nil || it.Owner == *owner {
+				all = append(all, it)
+			}
 		}
 		if len(entries) < 2000 {
 			break

@@ -129,7 +129,7 @@ func (s *Scheduler) submit(ctx context.Context, dataset, name string) error {
 		return err
 	}
 	_, err = s.opt.Queue.Submit(ctx, job.Spec{
-		ID: name, Kind: job.KindTrain, Lane: job.LaneTrain, Topic: ds.Topic, Dataset: dataset,
+		ID: name, Kind: job.KindTrain, Lane: job.LaneTrain, Owner: ds.Owner, Topic: ds.Topic, Dataset: dataset,
 		Skipped: ds.Faults, CreatedAt: s.opt.Now().UTC(),
 	})
 	return err

@@ -30,6 +30,8 @@ func (o Op) Valid() bool { return o == OpTeach || o == OpForget || o == OpJudge 
 // DatasetMeta is what the maker of a dataset says of it.
 type DatasetMeta struct {
 	Op Op `json:"op"`
+	// Owner is the name of the API key that asked for it; empty where none was needed.
+	Owner string `json:"owner,omitempty"`
 	// Topic is the topic of a forget operation that has no lessons, or the topic
 	// of lessons that name none.
 	Topic string `json:"topic,omitempty"`

@@ -17,6 +17,8 @@ const (
 	headKey        = "head.json"
 	controlKey     = "control.json"
 	registryKey    = "registry.json"
+	keysKey        = "keys.json"
+	keyUseKey      = "keyuse.json"
 
 	// Corrupted is the folder that takes what was found damaged.
 	Corrupted = "corrupted/"

@@ -37,6 +37,8 @@ const (
 	kindHead     = "head"
 	kindControl  = "control"
 	kindRegistry = "registry"
+	kindKeys     = "keys"
+	kindKeyUse   = "keyuse"
 )
 
 // seal wraps body into an envelope, ended by a newline.

@@ -40,6 +40,10 @@ func VerifyObject(key string, r io.Reader) error {
 	case controlKey:
 		_, err = decodeControl(b)
 		return err
+	case keysKey:
+		return unseal(b, kindKeys, &keyRecord{})
+	case keyUseKey:
+		return unseal(b, kindKeyUse, &keyUse{})
 	case registryKey:
 		return unseal(b, kindRegistry, &Registry{})
 	}

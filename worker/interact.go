@@ -87,7 +87,7 @@ func answer(spec job.Spec, r answered) job.Answer {
 // interaction is the line of the log that remembers a.
 func interaction(spec job.Spec, a *job.Answer, text bool, now time.Time) job.Interaction {
 	it := job.Interaction{
-		ID: a.InteractionID, Topic: spec.Topic, Responded: a.Responded,
+		ID: a.InteractionID, Owner: spec.Owner, Topic: spec.Topic, Responded: a.Responded,
 		Confidence: a.Confidence, Threshold: a.Threshold, At: job.At(now),
 	}
 	if a.Topic != nil {

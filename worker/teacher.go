@@ -122,7 +122,7 @@ func (w *Worker) written(ctx context.Context, id string) (string, error) {
 
 // keep stores what the teacher wrote.
 func (w *Worker) keep(ctx context.Context, spec job.Spec, lessons []topic.Lesson) (string, error) {
-	d, err := w.opt.Datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpTeach, Topic: spec.Topic, Teacher: w.opt.Teacher.Name(), Job: spec.ID})
+	d, err := w.opt.Datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpTeach, Owner: spec.Owner, Topic: spec.Topic, Teacher: w.opt.Teacher.Name(), Job: spec.ID})
 	if err != nil {
 		return "", fmt.Errorf("keep what the teacher wrote: %w", err)
 	}

@@ -63,7 +63,8 @@ type cli struct {
 	Checkpoints checkpointsCmd `cmd:"" help:"List the checkpoints, whether a server runs or not."`
 	Pretrain    pretrainCmd    `cmd:"" help:"Make a base from free text, which a fresh model starts from."`
 	Config      configCmd      `cmd:"" help:"Print every setting with its value, default and source."`
-	APIKey      apikeyCmd      `cmd:"" name:"apikey" help:"Make a new API key."`
+	APIKey      apikeyCmd      `cmd:"" name:"apikey" help:"Print a new random API key, for NEXUS_API_KEY; nothing is kept of it."`
+	Keys        keysCmd        `cmd:"" help:"Make, list, rotate and revoke named API keys."`
 	Health      healthCmd      `cmd:"" help:"Ask a running server whether it is ready; for container health checks."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }

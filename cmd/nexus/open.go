@@ -280,13 +280,9 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 	if err != nil {
 		return &settingError{"NEXUS_TOPICS_DIR", s.settings.TopicsDir, err.Error()}
 	}
-	named, err := s.settings.namedKeys()
+	keys, err := s.settings.namedKeys()
 	if err != nil {
 		return err
-	}
-	keys := make([]api.Key, 0, len(named))
-	for name, key := range named {
-		keys = append(keys, api.Key{Name: name, Key: key})
 	}
 	var book api.Lessons = &lessonBook{known: w}
 	if w == nil {
@@ -307,7 +303,7 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 	}
 	server, err := api.New(api.Options{ //nolint:contextcheck // what it makes lives longer than the start
 		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Lessons: book, Topics: library,
-		Listen: s.settings.Listen, Keys: keys, KeyHeader: s.settings.APIKeyHeader, TrustProxy: s.settings.TrustProxy,
+		Listen: s.settings.Listen, Keys: keys, KeyBook: storage.NewKeys(s.store, storage.KeyOptions{Log: s.log, Now: clock()}), KeyHeader: s.settings.APIKeyHeader, TrustProxy: s.settings.TrustProxy,
 		RateLimit: api.RateLimit{Enabled: s.settings.RateLimitEnabled, RPM: s.settings.RateLimitRPM, Burst: s.settings.RateLimitBurst},
 		Tracer:    s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
 		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/nexus-continuum/nexus/api"
 	"github.com/nexus-continuum/nexus/queue/webhook"
 	"github.com/nexus-continuum/nexus/topic/teacher"
 )
@@ -21,8 +24,9 @@ type Settings struct {
 	Listen  string `group:"Serving" var:"NEXUS_LISTEN" default:"127.0.0.1:8000" help:"Address of the HTTP server, host:port."`
 	DataDir string `group:"Serving" var:"NEXUS_DATA_DIR" default:"./nexus_data" help:"Folder for everything kept: nexus_checkpoints/, redis/, logs."`
 
-	APIKey           string   `group:"Security" name:"api-key" var:"NEXUS_API_KEY" secret:"" help:"Key that callers must send; without it everything is open."`
-	APIKeys          []string `group:"Security" name:"api-keys" var:"NEXUS_API_KEYS" secret:"" help:"More keys with names, as name=key, separated by commas."`
+	APIKey           string   `group:"Security" name:"api-key" var:"NEXUS_API_KEY" secret:"" help:"Key that callers must send, with every scope; without any key everything is open. At least 16 characters."`
+	APIKeyFile       string   `group:"Security" name:"api-key-file" var:"NEXUS_API_KEY_FILE" help:"File that holds this key, in place of NEXUS_API_KEY."`
+	APIKeys          []string `group:"Security" name:"api-keys" var:"NEXUS_API_KEYS" secret:"" help:"More keys with names, separated by commas: name=key may do all but control, name[ask+read]=key what is named of ask, teach, jobs, read, control."`
 	APIKeyHeader     string   `group:"Security" name:"api-key-header" var:"NEXUS_API_KEY_HEADER" default:"X-API-Key" help:"Header that carries the key."`
 	TrustProxy       bool     `group:"Security" var:"NEXUS_TRUST_PROXY" default:"false" help:"Take the caller's address from X-Forwarded-For; only behind a proxy of your own."`
 	RateLimitEnabled bool     `group:"Security" var:"NEXUS_RATE_LIMIT_ENABLED" default:"true" help:"Limit the rate of each caller."`
@@ -191,26 +195,55 @@ func (s *Settings) check() error {
 	if _, err := s.namedKeys(); err != nil {
 		return err
 	}
+	if err := api.CheckHeaderName(s.APIKeyHeader); err != nil {
+		return &settingError{"NEXUS_API_KEY_HEADER", s.APIKeyHeader, err.Error()}
+	}
 	return nil
 }
 
-// namedKeys returns every API key by its name; the one of NEXUS_API_KEY is called "default".
-func (s *Settings) namedKeys() (map[string]string, error) {
-	keys := map[string]string{}
-	if s.APIKey != "" {
-		keys["default"] = s.APIKey
+// namedKeys returns every API key of the settings; the one of NEXUS_API_KEY is called "default".
+func (s *Settings) namedKeys() ([]api.Key, error) {
+	var keys []api.Key
+	if s.APIKey != "" && s.APIKeyFile != "" {
+		return nil, &settingError{"NEXUS_API_KEY_FILE", s.APIKeyFile, "must not be set together with NEXUS_API_KEY"}
 	}
-	for _, pair := range s.APIKeys {
-		name, key, ok := strings.Cut(pair, "=")
-		if !ok || name == "" || len(key) < 16 {
-			return nil, &settingError{"NEXUS_API_KEYS", name + "=…", "each must be name=key with a key of 16 characters or more; `nexus apikey` makes one"}
+	if s.APIKey != "" {
+		if err := api.CheckKey(s.APIKey); err != nil {
+			return nil, &settingError{"NEXUS_API_KEY", "…", "must be a key that is hard to guess: " + err.Error()}
 		}
-		if _, taken := keys[name]; taken {
-			return nil, &settingError{"NEXUS_API_KEYS", name + "=…", "the name is used twice"}
+		keys = append(keys, api.Key{Name: defaultKey, Key: s.APIKey, Scopes: api.ScopeAll})
+	}
+	if s.APIKeyFile != "" {
+		key, err := readKey(s.APIKeyFile)
+		if err != nil {
+			return nil, &settingError{"NEXUS_API_KEY_FILE", s.APIKeyFile, "must name a file that holds one key: " + err.Error()}
 		}
-		keys[name] = key
+		keys = append(keys, api.Key{Name: defaultKey, Key: key, Scopes: api.ScopeAll})
+	}
+	for _, entry := range s.APIKeys {
+		k, err := api.ParseKey(entry)
+		if err != nil {
+			return nil, &settingError{"NEXUS_API_KEYS", "…", err.Error()}
+		}
+		if slices.ContainsFunc(keys, func(o api.Key) bool { return o.Name == k.Name }) {
+			return nil, &settingError{"NEXUS_API_KEYS", k.Name + "=…", "the name is used twice"}
+		}
+		keys = append(keys, k)
 	}
 	return keys, nil
+}
+
+// defaultKey is the name of the key that NEXUS_API_KEY sets.
+const defaultKey = "default"
+
+// readKey reads a key from a file; white space around it does not count.
+func readKey(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	key := strings.TrimSpace(string(b))
+	return key, api.CheckKey(key)
 }
 
 // storageDir is the root of everything that must not be lost.

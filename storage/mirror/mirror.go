@@ -37,6 +37,8 @@ const (
 	headKey        = "head.json"
 	controlKey     = "control.json"
 	registryKey    = "registry.json"
+	keysKey        = "keys.json"
+	keyUseKey      = "keyuse.json"
 )
 
 // Options fit a Store to its surroundings. The zero value is usable.

@@ -109,7 +109,7 @@ func (s *Store) sync(ctx context.Context) error {
 		return err
 	}
 	// First what others did: it may be what somebody waits for, and is small.
-	for _, key := range []string{controlKey, registryKey, headKey} {
+	for _, key := range []string{controlKey, keysKey, keyUseKey, registryKey, headKey} {
 		if err := s.syncRecord(ctx, key); err != nil {
 			return err
 		}

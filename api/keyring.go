@@ -1,0 +1,251 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+// KeyBook is where keys are kept that can be made, rotated and revoked while the
+// service runs; *storage.Keys is one.
+type KeyBook interface {
+	List(ctx context.Context) ([]storage.Key, error)
+	Used(ctx context.Context, at map[string]time.Time) error
+}
+
+const (
+	// keyLook is how often the book is read, and so how late a revocation or an
+	// expiry that another process noted is heeded at the latest.
+	keyLook = 2 * time.Second
+	// keyAgain is how often at most it is read since a key was not known: a key
+	// may be used as soon as it was made.
+	keyAgain = 500 * time.Millisecond
+	// keyNote is how often it is noted when keys were used.
+	keyNote = time.Minute
+)
+
+// identity is who asks, as far as a key tells.
+type identity struct {
+	name   string
+	scopes Scope
+}
+
+// keyring knows the keys by their digests, so that comparing takes the same
+// time whatever the length of what was given.
+type keyring struct {
+	header string
+	fixed  []digestedKey
+	book   KeyBook // nil: only fixed keys
+	log    *slog.Logger
+	now    func() time.Time
+
+	kept atomic.Pointer[bookPage]
+	turn sync.Mutex // of reading the book
+
+	mu   sync.Mutex
+	used map[string]time.Time // not noted yet
+}
+
+type digestedKey struct {
+	identity
+	digest [sha256.Size]byte
+}
+
+// bookPage is the book as it was last read.
+type bookPage struct {
+	at     time.Time
+	any    bool // a key was made once, be it revoked since
+	byHash map[[sha256.Size]byte]keptKey
+	byName map[string]*storage.Key
+}
+
+type keptKey struct {
+	key    *storage.Key
+	secret storage.Secret
+	scopes Scope
+	digest [sha256.Size]byte
+}
+
+func newKeyring(header string, keys []Key, book KeyBook, log *slog.Logger, now func() time.Time) *keyring {
+	if header == "" {
+		header = DefaultKeyHeader
+	}
+	k := &keyring{header: header, book: book, log: log, now: now, used: map[string]time.Time{}}
+	k.kept.Store(&bookPage{})
+	for _, key := range keys {
+		if key.Scopes == 0 {
+			key.Scopes = ScopeAll
+		}
+		k.fixed = append(k.fixed, digestedKey{identity: identity{name: key.Name, scopes: key.Scopes}, digest: sha256.Sum256([]byte(key.Key))})
+	}
+	return k
+}
+
+// open reports whether there are no keys, so that everybody may do everything.
+func (k *keyring) open() bool { return len(k.fixed) == 0 && !k.kept.Load().any }
+
+// read reads the book. A book that cannot be read leaves the page as it is:
+// those who were let in stay in, and nobody else.
+func (k *keyring) read(ctx context.Context) error {
+	if k.book == nil {
+		return nil
+	}
+	list, err := k.book.List(ctx)
+	if err != nil {
+		return err
+	}
+	page := &bookPage{at: k.now(), any: len(list) > 0, byHash: map[[sha256.Size]byte]keptKey{}, byName: map[string]*storage.Key{}}
+	for i := range list {
+		key := &list[i]
+		scopes, err := ParseScopes(key.Scopes)
+		if err != nil {
+			k.log.Warn("an API key has scopes that this version does not know; it is not heeded", "key", key.Name, "error", err)
+			continue
+		}
+		page.byName[key.Name] = key
+		for _, s := range key.Secrets {
+			kept := keptKey{key: key, secret: s, scopes: scopes}
+			if n, err := hex.Decode(kept.digest[:], []byte(s.SHA256)); err != nil || n != sha256.Size {
+				continue
+			}
+			page.byHash[kept.digest] = kept
+		}
+	}
+	k.kept.Store(page)
+	return nil
+}
+
+// find tells whose key was given. Every fixed key is compared, so that the time
+// taken tells nothing; kept ones are found by the digest of 256 random bits,
+// which nobody can come near to step by step.
+func (k *keyring) find(ctx context.Context, given string) (*identity, bool) {
+	digest := sha256.Sum256([]byte(given))
+	found := -1
+	for i := range k.fixed {
+		if subtle.ConstantTimeCompare(digest[:], k.fixed[i].digest[:]) == 1 {
+			found = i
+		}
+	}
+	if found >= 0 {
+		return &k.fixed[found].identity, true
+	}
+	page := k.kept.Load()
+	kept, ok := page.byHash[digest]
+	if !ok && k.book != nil && k.now().Sub(page.at) >= keyAgain && k.turn.TryLock() {
+		err := k.read(ctx)
+		k.turn.Unlock()
+		if err != nil {
+			k.log.Warn("the API keys could not be read", "error", err)
+		}
+		kept, ok = k.kept.Load().byHash[digest]
+	}
+	if !ok || subtle.ConstantTimeCompare(digest[:], kept.digest[:]) != 1 {
+		return nil, false
+	}
+	now := k.now()
+	if !kept.key.ValidAt(now) || !kept.secret.ValidAt(now) {
+		return nil, false
+	}
+	k.noteUse(kept.key.Name, now)
+	return &identity{name: kept.key.Name, scopes: kept.scopes}, true
+}
+
+// named is the identity of a key that is valid now, by its name: sessions live
+// no longer than their key, and have its scopes of the moment.
+func (k *keyring) named(name string) (*identity, bool) {
+	for i := range k.fixed {
+		if k.fixed[i].name == name {
+			return &k.fixed[i].identity, true
+		}
+	}
+	key, ok := k.kept.Load().byName[name]
+	if !ok || !key.ValidAt(k.now()) {
+		return nil, false
+	}
+	scopes, err := ParseScopes(key.Scopes)
+	if err != nil {
+		return nil, false
+	}
+	return &identity{name: name, scopes: scopes}, true
+}
+
+func (k *keyring) noteUse(name string, at time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.used[name] = at
+}
+
+// follow reads the book again and again, and notes when keys were used, until
+// ctx ends.
+func (k *keyring) follow(ctx context.Context) {
+	if k.book == nil {
+		return
+	}
+	look, note := time.NewTicker(keyLook), time.NewTicker(keyNote)
+	defer look.Stop()
+	defer note.Stop()
+	failing := false
+	for {
+		select {
+		case <-look.C:
+			k.turn.Lock()
+			err := k.read(ctx)
+			k.turn.Unlock()
+			if err != nil && !failing && ctx.Err() == nil {
+				k.log.Error("the API keys cannot be read; those read before stay valid", "error", err)
+			}
+			failing = err != nil
+		case <-note.C:
+			k.flush(ctx)
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			k.flush(last)
+			cancel()
+			return
+		}
+	}
+}
+
+// flush notes when keys were used.
+func (k *keyring) flush(ctx context.Context) {
+	k.mu.Lock()
+	used := k.used
+	k.used = map[string]time.Time{}
+	k.mu.Unlock()
+	if len(used) == 0 {
+		return
+	}
+	if err := k.book.Used(ctx, used); err != nil {
+		k.log.Debug("when API keys were used could not be noted", "error", err)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		for name, at := range used {
+			if at.After(k.used[name]) {
+				k.used[name] = at
+			}
+		}
+	}
+}
+
+// checkKeys refuses keys that could not be told apart.
+func checkKeys(keys []Key) error {
+	names := map[string]bool{}
+	for _, k := range keys {
+		if k.Key == "" {
+			return fmt.Errorf("the key named %q is empty", k.Name)
+		}
+		if names[k.Name] {
+			return fmt.Errorf("two keys are named %q", k.Name)
+		}
+		names[k.Name] = true
+	}
+	return nil
+}
