@@ -41,6 +41,8 @@ type Queue interface {
 type Datasets interface {
 	Create(ctx context.Context, meta storage.DatasetMeta) (*storage.DatasetWriter, error)
 	Delete(ctx context.Context, id string) error
+	IDs(ctx context.Context) ([]string, error)
+	Open(ctx context.Context, id string) (*storage.DatasetReader, error)
 }
 
 // Checkpoints is what the API shows and moves; *storage.Checkpoints is one.
@@ -68,21 +70,4 @@ type Control interface {
 type Topics interface {
 	Names() []string
 	Pack(name string) (topic.Pack, error)
-}
-
-// Lesson is a taught lesson as GET /api/lessons lists it.
-type Lesson struct {
-	ID       string  `json:"id"`
-	Topic    string  `json:"topic"`
-	Prompt   string  `json:"prompt"`
-	Response *string `json:"response"`
-}
-
-// Lessons lists what the model knows, newest or oldest first as it likes but
-// always in the same order. An empty topic is all of them. It answers
-// job.CodeUnavailable while no model is there.
-type Lessons interface {
-	Lessons(ctx context.Context, topic, cursor string, limit int) (lessons []Lesson, next string, err error)
-	// Lesson finds one by its id; job.CodeNotFound.
-	Lesson(ctx context.Context, id string) (Lesson, error)
 }

@@ -2,10 +2,13 @@ package api
 
 import (
 	"context"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/storage"
 )
@@ -46,24 +49,59 @@ func limitOf(c echo.Context) (int, error) {
 }
 
 type lessonPage struct {
-	Lessons []Lesson `json:"lessons"`
-	Next    *string  `json:"next_cursor"`
+	Lessons []book.Lesson `json:"lessons"`
+	Next    *string       `json:"next_cursor"`
+}
+
+// browsed reads the query of a list of lessons or answers.
+func browsed(c echo.Context) (book.Query, error) {
+	if err := onlyQuery(c, "topic", "q", "cursor", "limit"); err != nil {
+		return book.Query{}, err
+	}
+	limit, err := limitOf(c)
+	if err != nil {
+		return book.Query{}, err
+	}
+	q := book.Query{Topic: c.QueryParam("topic"), Q: c.QueryParam("q"), Cursor: c.QueryParam("cursor"), Limit: limit}
+	if len(q.Q) > maxSearch {
+		return book.Query{}, job.Errorf(job.CodeInvalid, "q is longer than %d bytes; search for fewer words", maxSearch).On("q")
+	}
+	return q, nil
+}
+
+// maxSearch bounds what is searched for, in bytes.
+const maxSearch = 1000
+
+// onlyQuery refuses query parameters that are not known: a misspelt filter
+// would show everything.
+func onlyQuery(c echo.Context, known ...string) error {
+	for name := range c.QueryParams() {
+		if !slices.Contains(known, name) {
+			return job.Errorf(job.CodeInvalid, "unknown query parameter %q; known: %s", job.Clip(name, 80), strings.Join(known, ", ")).On(job.Clip(name, 80))
+		}
+	}
+	return nil
 }
 
 // listLessons is GET /api/lessons.
 func (s *Server) listLessons(c echo.Context) (lessonPage, error) {
-	limit, err := limitOf(c)
+	q, err := browsed(c)
 	if err != nil {
 		return lessonPage{}, err
 	}
-	lessons, next, err := s.lessons.Lessons(c.Request().Context(), c.QueryParam("topic"), c.QueryParam("cursor"), limit)
+	lessons, next, err := s.book.Lessons(c.Request().Context(), q)
 	return lessonPage{Lessons: some(lessons), Next: optional(next)}, err
+}
+
+// oneLesson is GET /api/lessons/{id}.
+func (s *Server) oneLesson(c echo.Context) (book.Lesson, error) {
+	return s.book.Lesson(c.Request().Context(), c.Param("id"))
 }
 
 // forgetLesson is DELETE /api/lessons/{id}.
 func (s *Server) forgetLesson(c echo.Context) (reply, error) {
 	ctx := c.Request().Context()
-	l, err := s.lessons.Lesson(ctx, c.Param("id"))
+	l, err := s.book.Lesson(ctx, c.Param("id"))
 	if err != nil {
 		return reply{}, err
 	}
@@ -81,7 +119,7 @@ func (s *Server) forgetTopic(c echo.Context) (reply, error) {
 	}
 	ctx := c.Request().Context()
 	// A topic of which nothing is known is most likely misspelt.
-	known, _, err := s.lessons.Lessons(ctx, topic, "", 1)
+	known, _, err := s.book.Lessons(ctx, book.Query{Topic: topic, Limit: 1})
 	if err != nil {
 		return reply{}, err
 	}

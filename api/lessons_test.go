@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/storage"
 )
@@ -237,7 +238,7 @@ func TestListAndForget(t *testing.T) {
 	cursor := ""
 	for {
 		var page struct {
-			Lessons []Lesson
+			Lessons []book.Lesson
 			Next    *string `json:"next_cursor"`
 		}
 		b.must(json.Unmarshal(b.get("/api/lessons?topic=support&limit=2&cursor="+cursor).body, &page))

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
@@ -27,14 +28,15 @@ import (
 const DefaultListen = "127.0.0.1:8000"
 
 // Options are what a Server is made of. Queue, Datasets, Checkpoints, Control,
-// Lessons and Topics are needed; the rest has defaults.
+// Known and Topics are needed; the rest has defaults.
 type Options struct {
 	Queue       Queue
 	Datasets    Datasets
 	Checkpoints Checkpoints
 	Control     Control
-	Lessons     Lessons
-	Topics      Topics
+	// Known is what the model knows now; job.CodeUnavailable while there is none.
+	Known  func(context.Context) (book.Source, error)
+	Topics Topics
 	// CheckWebhook refuses URLs that webhooks may not lead to; nil lets every
 	// https URL pass.
 	CheckWebhook func(url string) error
@@ -80,7 +82,7 @@ type Server struct {
 	datasets    Datasets
 	checkpoints Checkpoints
 	controls    Control
-	lessons     Lessons
+	book        *book.Book
 	topics      Topics
 	recorder    *heartbeat.Recorder // shows this process
 	tally       *heartbeat.Recorder // counts; nil if nothing is to be counted
@@ -112,8 +114,8 @@ type Server struct {
 
 // New checks the options and makes a server; Start opens its port.
 func New(opt Options) (*Server, error) {
-	if opt.Queue == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Lessons == nil || opt.Topics == nil {
-		return nil, errors.New("make the API: queue, datasets, checkpoints, control, lessons and topics are all needed")
+	if opt.Queue == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Known == nil || opt.Topics == nil {
+		return nil, errors.New("make the API: queue, datasets, checkpoints, control, what is known and topics are all needed")
 	}
 	if opt.RateLimit.Enabled && (opt.RateLimit.RPM < 1 || opt.RateLimit.Burst < 1) {
 		return nil, fmt.Errorf("make the API: a rate limit of %d per minute with a burst of %d lets nobody in", opt.RateLimit.RPM, opt.RateLimit.Burst)
@@ -132,7 +134,7 @@ func New(opt Options) (*Server, error) {
 	}
 	s := &Server{
 		opt: opt, queue: opt.Queue, datasets: opt.Datasets, checkpoints: opt.Checkpoints, controls: opt.Control,
-		lessons: opt.Lessons, topics: opt.Topics, recorder: opt.Recorder, metrics: m, pages: p,
+		book: book.New(opt.Known, opt.Datasets), topics: opt.Topics, recorder: opt.Recorder, metrics: m, pages: p,
 		tally: opt.Recorder,
 		keys:  newKeyring(opt.KeyHeader, opt.Keys, opt.KeyBook, opt.Log, opt.Now), log: opt.Log, now: opt.Now, patience: sendPatience, draining: make(chan struct{}),
 	}

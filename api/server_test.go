@@ -231,7 +231,7 @@ func TestMetrics(t *testing.T) {
 	}
 	b.must(err)
 	if _, err := New(Options{
-		Queue: b.queue, Datasets: b.datasets, Checkpoints: b.srv.checkpoints, Control: b.srv.controls, Lessons: b.worker,
+		Queue: b.queue, Datasets: b.datasets, Checkpoints: b.srv.checkpoints, Control: b.srv.controls, Known: b.worker.known,
 		Topics: b.srv.topics, Registry: registry,
 	}); err == nil {
 		t.Error("two servers count in one registry")
@@ -360,7 +360,7 @@ func TestNewRefusesWhatCannotServe(t *testing.T) {
 		"no queue":   func(o *Options) { o.Queue = nil },
 		"no burst":   func(o *Options) { o.RateLimit = RateLimit{Enabled: true, RPM: 60} },
 		"empty key":  func(o *Options) { o.Keys = []Key{{Name: "x"}} },
-		"no lessons": func(o *Options) { o.Lessons = nil },
+		"no lessons": func(o *Options) { o.Known = nil },
 	} {
 		o := whole
 		o.Registry = prometheus.NewRegistry()

@@ -18,7 +18,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/queue/ladder"
 	"github.com/nexus-continuum/nexus/storage"
@@ -67,12 +69,12 @@ func setup(t *testing.T, change ...func(*Options)) *bundle {
 	topics, err := topic.Open("")
 	b.must(err)
 	recorder := heartbeat.New(heartbeat.Options{Roles: []string{heartbeat.RoleAPI, heartbeat.RoleWorker}})
-	b.worker = &worker0{queue: b.queue, datasets: b.datasets, recorder: recorder}
+	b.worker = &worker0{at: map[string]int{}, queue: b.queue, datasets: b.datasets, recorder: recorder}
 	recorder.Fill(b.worker.fill)
 
 	opt := Options{
 		Queue: b.queue, Datasets: b.datasets, Checkpoints: storage.NewCheckpoints(b.store, storage.Options{}),
-		Control: storage.NewControl(b.store, storage.ControlOptions{}), Lessons: b.worker, Topics: topics,
+		Control: storage.NewControl(b.store, storage.ControlOptions{}), Known: b.worker.known, Topics: topics,
 		Listen: "127.0.0.1:0", Recorder: recorder, Version: "test", RedisRung: rung.Name, RedisDescribe: rung.Describe(),
 		StorageKind: "directory", StorageWhere: b.store.String(), Log: log,
 	}
@@ -247,9 +249,10 @@ type worker0 struct {
 	recorder *heartbeat.Recorder
 
 	mu      sync.Mutex
-	lessons []Lesson
-	hold    chan struct{} // while not nil, jobs wait for it to be closed
-	fault   error         // while not nil, prompts end with it
+	lessons []model.Lesson
+	at      map[string]int // where a lesson stood when it was last placed
+	hold    chan struct{}  // while not nil, jobs wait for it to be closed
+	fault   error          // while not nil, prompts end with it
 }
 
 // failWith makes every prompt end with an error.
@@ -305,7 +308,7 @@ func (w *worker0) answer(ctx context.Context, t *queue.Task) (any, error) {
 		return nil, err
 	}
 	a := job.Answer{
-		JobID: t.Spec.ID, InteractionID: t.Spec.ID, Threshold: 0.7, Response: "I do not know that.",
+		JobID: t.Spec.ID, InteractionID: t.Spec.ID, Threshold: 0.7, Response: "I do not know that.", Sources: []job.Source{},
 		Flow: job.Flow{Depth: 7, Converged: true, Residual: 0.00005}, Timing: job.Timing{QueueMS: 0.1, ComputeMS: 0.2},
 	}
 	reason, checkpoint := job.ReasonUntaught, job.NewID()
@@ -316,8 +319,8 @@ func (w *worker0) answer(ctx context.Context, t *queue.Task) (any, error) {
 		return nil, w.fault
 	}
 	for _, l := range w.lessons {
-		if l.Response != nil && l.Prompt == t.Spec.Prompt && (t.Spec.Topic == "" || t.Spec.Topic == l.Topic) {
-			a.Responded, a.Response, a.Reason, a.Confidence, a.Topic = true, *l.Response, nil, 0.97, &l.Topic
+		if !l.Refusal && l.Prompt == t.Spec.Prompt && (t.Spec.Topic == "" || t.Spec.Topic == l.Topic) {
+			a.Responded, a.Response, a.Reason, a.Confidence, a.Topic = true, l.Response, nil, 0.97, &l.Topic
 			a.Sources = []job.Source{{LessonID: l.ID, Prompt: l.Prompt, Similarity: 1}}
 		}
 	}
@@ -349,14 +352,29 @@ func (w *worker0) train(ctx context.Context, t *queue.Task) (any, error) {
 	}
 	if ds.Op == storage.OpForget {
 		before := len(w.lessons)
-		w.lessons = slices.DeleteFunc(w.lessons, func(l Lesson) bool {
-			return slices.Contains(ds.LessonIDs, l.ID) || (ds.Topic != "" && l.Topic == ds.Topic)
+		named := map[string]bool{}
+		for _, id := range ds.LessonIDs {
+			named[id] = true
+		}
+		for _, l := range lessons {
+			named[model.LessonID(l.Topic, l.Prompt)] = true
+		}
+		w.lessons = slices.DeleteFunc(w.lessons, func(l model.Lesson) bool {
+			return named[l.ID] || len(named) == 0 && l.Topic == ds.Topic
 		})
 		out.LessonsRemoved = before - len(w.lessons)
 		return out, nil
 	}
 	for _, l := range lessons {
-		w.lessons = append(w.lessons, Lesson{ID: job.NewID(), Topic: l.Topic, Prompt: l.Prompt, Response: l.Response})
+		topic := l.Topic
+		if topic == "" {
+			topic = ds.Topic
+		}
+		known := model.Lesson{ID: model.LessonID(topic, l.Prompt), Topic: topic, Prompt: l.Prompt, Refusal: l.Response == nil}
+		if l.Response != nil {
+			known.Response = *l.Response
+		}
+		w.place(known, ds.From)
 	}
 	out.LessonsTaken = len(lessons)
 	return out, t.Progress(ctx, job.Progress{Phase: job.PhaseMemorised, Done: len(lessons), Total: len(lessons)})
@@ -376,35 +394,69 @@ func (w *worker0) fill(b *heartbeat.Beat) {
 	}
 }
 
-// Lessons and Lesson make the worker the list of what is known.
-func (w *worker0) Lessons(_ context.Context, topic, cursor string, limit int) ([]Lesson, string, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var out []Lesson
-	past := cursor == ""
-	for _, l := range w.lessons {
-		switch {
-		case !past:
-			past = l.ID == cursor
-		case topic != "" && l.Topic != topic:
-		case len(out) == limit:
-			return out, out[limit-1].ID, nil
-		default:
-			out = append(out, l)
-		}
+// place puts a lesson where one of the same prompt is, in its topic or in the
+// one that it comes from, else at the end.
+func (w *worker0) place(l model.Lesson, from *string) {
+	old := l.ID
+	if from != nil {
+		old = model.LessonID(*from, l.Prompt)
 	}
-	return out, "", nil
+	if i, ok := w.at[old]; ok && i < len(w.lessons) && w.lessons[i].ID == old {
+		delete(w.at, old)
+		w.at[l.ID], w.lessons[i] = i, l
+		return
+	}
+	w.at[l.ID] = len(w.lessons)
+	w.lessons = append(w.lessons, l)
 }
 
-func (w *worker0) Lesson(_ context.Context, id string) (Lesson, error) {
+// known makes the worker the source of what is known.
+func (w *worker0) known(context.Context) (book.Source, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, l := range w.lessons {
-		if l.ID == id {
-			return l, nil
+	return known0(slices.Clone(w.lessons)), nil
+}
+
+// known0 is what the worker knew at one moment.
+type known0 []model.Lesson
+
+func (k known0) Entries(yield func(model.Entry) bool) {
+	answers := map[string]uint32{}
+	for _, l := range k {
+		a, ok := answers[l.Response]
+		if !ok {
+			a = uint32(len(answers))
+			answers[l.Response] = a
+		}
+		if !yield(model.Entry{Topic: l.Topic, Prompt: l.Prompt, Response: l.Response, Refusal: l.Refusal, Answer: a}) {
+			return
 		}
 	}
-	return Lesson{}, job.Errorf(job.CodeNotFound, "no such lesson")
+}
+
+func (k known0) Lesson(id string) (model.Lesson, bool) {
+	for _, l := range k {
+		if l.ID == id {
+			return l, true
+		}
+	}
+	return model.Lesson{}, false
+}
+
+func (k known0) Ask(queries []model.Query) []model.Verdict {
+	out := make([]model.Verdict, len(queries))
+	for i, q := range queries {
+		out[i].Reason = job.ReasonUnfamiliar
+		for _, l := range k {
+			if l.Prompt == q.Prompt && (q.Topic == "" || q.Topic == l.Topic) {
+				out[i].Responded, out[i].Response, out[i].Reason = !l.Refusal, l.Response, ""
+				if l.Refusal {
+					out[i].Reason = job.ReasonTaughtRefusal
+				}
+			}
+		}
+	}
+	return out
 }
 
 // teach teaches and waits until it answers.

@@ -195,7 +195,7 @@ func BenchmarkStatusOf50(b *testing.B) {
 	}
 	s, err := New(Options{
 		Queue: q, Datasets: storage.NewDatasets(store, storage.DatasetOptions{}), Checkpoints: storage.NewCheckpoints(store, storage.Options{}),
-		Control: storage.NewControl(store, storage.ControlOptions{}), Lessons: &worker0{}, Topics: topics,
+		Control: storage.NewControl(store, storage.ControlOptions{}), Known: (&worker0{}).known, Topics: topics,
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -85,29 +85,34 @@ type Figures struct {
 
 // Trained is the result of a train job.
 type Trained struct {
-	Dataset        string          `json:"dataset,omitempty"`
-	Topic          string          `json:"topic,omitempty"`
-	LessonsTaken   int             `json:"lessons_taken"`
-	LessonsKnown   int             `json:"lessons_known"`
-	LessonsRemoved int             `json:"lessons_removed"`
-	LessonsSkipped int             `json:"lessons_skipped"`
-	Skipped        []Fault         `json:"skipped,omitempty"`
-	Contradictions []Contradiction `json:"contradictions,omitempty"`
-	Steps          int             `json:"steps"`
-	Seconds        float64         `json:"seconds"`
-	Before         *Figures        `json:"before"`
-	After          *Figures        `json:"after"`
-	Checkpoint     string          `json:"checkpoint"`
-	Promoted       bool            `json:"promoted"`
-	Why            string          `json:"why"`
+	Dataset        string  `json:"dataset,omitempty"`
+	Topic          string  `json:"topic,omitempty"`
+	LessonsTaken   int     `json:"lessons_taken"`
+	LessonsKnown   int     `json:"lessons_known"`
+	LessonsRemoved int     `json:"lessons_removed"`
+	LessonsSkipped int     `json:"lessons_skipped"`
+	Skipped        []Fault `json:"skipped,omitempty"`
+	// Contradictions are the first of them, ContradictionsTotal how many there were.
+	Contradictions      []Contradiction `json:"contradictions,omitempty"`
+	ContradictionsTotal int             `json:"contradictions_total"`
+	Steps               int             `json:"steps"`
+	Seconds             float64         `json:"seconds"`
+	Before              *Figures        `json:"before"`
+	After               *Figures        `json:"after"`
+	Checkpoint          string          `json:"checkpoint"`
+	Promoted            bool            `json:"promoted"`
+	Why                 string          `json:"why"`
 }
 
-// Contradiction is a prompt that was taught a second answer; the newer won.
+// Contradiction is a prompt that was taught a second answer. Within a topic the
+// newer took the older one's place; with OtherTopic both stay.
 type Contradiction struct {
 	LessonID string `json:"lesson_id"`
 	Prompt   string `json:"prompt"`
 	Older    string `json:"older"`
 	Newer    string `json:"newer"`
+	// OtherTopic is the topic of the older answer where it is another one.
+	OtherTopic *string `json:"other_topic,omitempty"`
 }
 
 // Interaction is one line of the bounded log of prompts and answers.

@@ -13,6 +13,9 @@ type Contradiction struct {
 	Prompt   string
 	Older    string
 	Newer    string
+	// OtherTopic is set where the older response belongs to another topic: then
+	// both stay.
+	OtherTopic *string
 }
 
 // Memorised tells what became of taught lessons.
@@ -31,6 +34,11 @@ func (m *Model) Memorise(lessons []Lesson) (*Model, Memorised) {
 	out := Memorised{Added: added.Added, Known: added.Known}
 	for _, r := range added.Replaced {
 		out.Contradictions = append(out.Contradictions, Contradiction{LessonID: r.Newer.ID, Prompt: r.Newer.Prompt, Older: r.Older.Response, Newer: r.Newer.Response})
+	}
+	for _, r := range added.Elsewhere {
+		out.Contradictions = append(out.Contradictions, Contradiction{
+			LessonID: LessonID(r.Newer.Topic, r.Newer.Prompt), Prompt: r.Newer.Prompt, Older: r.Older.Response, Newer: r.Newer.Response, OtherTopic: &r.Older.Topic,
+		})
 	}
 	return m.with(store), out
 }

@@ -22,10 +22,15 @@ const (
 	OpTeach  Op = "teach"
 	OpForget Op = "forget"
 	OpJudge  Op = "judge"
+	// OpRevise teaches lessons in place of what they were: with another response,
+	// or in another topic than From.
+	OpRevise Op = "revise"
 )
 
 // Valid reports whether o is a known operation.
-func (o Op) Valid() bool { return o == OpTeach || o == OpForget || o == OpJudge }
+func (o Op) Valid() bool {
+	return o == OpTeach || o == OpForget || o == OpJudge || o == OpRevise
+}
 
 // DatasetMeta is what the maker of a dataset says of it.
 type DatasetMeta struct {
@@ -41,6 +46,9 @@ type DatasetMeta struct {
 	// that it wrote them for.
 	Teacher string `json:"teacher,omitempty"`
 	Job     string `json:"job,omitempty"`
+	// From is the topic that the prompts of a revise operation leave; nil if they
+	// stay in theirs.
+	From *string `json:"from,omitempty"`
 	// LessonIDs names lessons to unlearn by id.
 	LessonIDs []string `json:"lesson_ids,omitempty"`
 	// Faults are the lines of the upload that were left out, at most 1000.
@@ -49,7 +57,7 @@ type DatasetMeta struct {
 	Lines int `json:"lines,omitempty"`
 }
 
-// Dataset is the header of a stored teach, forget or judge operation. Its ID is its
+// Dataset is the header of a stored operation. Its ID is its
 // identity and, by sorting, its place in the order of operations.
 type Dataset struct {
 	ID        string    `json:"id"`

@@ -143,8 +143,12 @@ func (d *Datasets) put(ctx context.Context, ds *Dataset, body io.ReaderAt) error
 	}
 	ds.ID = id
 	format := formatVersion
-	if ds.Op == OpJudge {
+	switch ds.Op {
+	case OpJudge:
 		format = formatJudged
+	case OpRevise:
+		format = formatRevised
+	case OpTeach, OpForget:
 	}
 	header, err := sealAs(format, kindDataset, ds)
 	if err != nil {

@@ -17,6 +17,9 @@ const formatVersion = 1
 // do not know it leave them alone.
 const formatJudged = 2
 
+// formatRevised is that of datasets of the operation revise.
+const formatRevised = 3
+
 // sealed is the envelope of each JSON record: one line in a single spelling, so
 // that a change of any byte is noticed, and the file can still be read by eye
 // and by jq.
@@ -81,7 +84,8 @@ func unseal(b []byte, kind string, v any) error {
 	if s.Kind != kind {
 		return fmt.Errorf("%w: a %q record where a %q record belongs", ErrCorrupt, s.Kind, kind)
 	}
-	if s.Format != formatVersion && (s.Format != formatJudged || kind != kindDataset) {
+	known := s.Format == formatVersion || kind == kindDataset && (s.Format == formatJudged || s.Format == formatRevised)
+	if !known {
 		return fmt.Errorf("%s record of format %d, this version reads %d: %w", kind, s.Format, formatVersion, errNewer)
 	}
 	d := json.NewDecoder(bytes.NewReader(s.Body))

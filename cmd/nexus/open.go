@@ -284,11 +284,11 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 	if err != nil {
 		return err
 	}
-	var book api.Lessons = &lessonBook{known: w}
+	known := knownTo(w)
 	if w == nil {
 		f := &follower{checkpoints: s.checkpoints, config: s.modelConfig()}
 		s.memory.OnPressure(f.relieve)
-		book = &lessonBook{known: f}
+		known = f.known
 	}
 	kind := "directory"
 	if s.settings.S3Endpoint != "" {
@@ -302,7 +302,7 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 		uploads = s.mirror
 	}
 	server, err := api.New(api.Options{ //nolint:contextcheck // what it makes lives longer than the start
-		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Lessons: book, Topics: library,
+		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
 		Listen: s.settings.Listen, Keys: keys, KeyBook: storage.NewKeys(s.store, storage.KeyOptions{Log: s.log, Now: clock()}), KeyHeader: s.settings.APIKeyHeader, TrustProxy: s.settings.TrustProxy,
 		RateLimit: api.RateLimit{Enabled: s.settings.RateLimitEnabled, RPM: s.settings.RateLimitRPM, Burst: s.settings.RateLimitBurst},
 		Tracer:    s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,

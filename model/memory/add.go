@@ -16,6 +16,9 @@ type Added struct {
 	Known int // taught before in the very same way
 	// Replaced lists lessons whose older response gave way.
 	Replaced []Replaced
+	// Elsewhere pairs lessons with one of another topic that answers the same
+	// prompt otherwise. Both stay.
+	Elsewhere []Replaced
 }
 
 // Replaced is a prompt that was taught a second response.
@@ -44,6 +47,10 @@ func (s *Store) Add(lessons []Lesson, encode Encode) (*Store, Added) {
 			w.form.Read(l.Prompt)
 		}
 		report.Added++
+		if older, ok := w.elsewhere(l); ok {
+			report.Elsewhere = append(report.Elsewhere, Replaced{Older: older, Newer: l})
+		}
+		w.prompts[w.form.Hash()] = w.store.next
 		w.add(key, l, encode)
 	}
 	return w.done(encode), report
@@ -80,6 +87,7 @@ type edit struct {
 	known   []pair            // words that answers came to know
 	fresh   map[uint32]bool   // answers copied already
 	ids     map[uint64]uint32 // lessons of this edit by id key
+	prompts map[uint64]uint32 // the newest lessons of this edit by the hash of their form
 	replies map[uint64]uint32 // answers of this edit by answer key
 	words   map[uint64]bool   // words that this edit made known
 	bare    []uint32          // answers that lost vectors
@@ -88,7 +96,7 @@ type edit struct {
 }
 
 func (s *Store) edit() *edit {
-	w := &edit{old: s, store: *s, fresh: map[uint32]bool{}, ids: map[uint64]uint32{}, replies: map[uint64]uint32{}, words: map[uint64]bool{}}
+	w := &edit{old: s, store: *s, fresh: map[uint32]bool{}, ids: map[uint64]uint32{}, prompts: map[uint64]uint32{}, replies: map[uint64]uint32{}, words: map[uint64]bool{}}
 	w.store.answers = slices.Clone(s.answers)
 	w.store.responses = slices.Clone(s.responses)
 	w.store.dead = slices.Clone(s.dead)

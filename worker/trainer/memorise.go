@@ -33,13 +33,14 @@ type change struct {
 func (c change) onto(m *model.Model) *model.Model {
 	if c.forget != nil {
 		m, _ = m.Unlearn(c.forget)
-		return m
 	}
 	if c.judge != nil {
 		m, _ = m.Feedback(c.judge)
 		return m
 	}
-	m, _ = m.Memorise(c.teach)
+	if c.teach != nil {
+		m, _ = m.Memorise(c.teach)
+	}
 	return m
 }
 
@@ -185,6 +186,10 @@ func (a *actor) apply(ctx context.Context, m *model.Model, id string, jobs []*re
 		return m, e, c, nil
 	}
 	c := change{teach: modelLessons(ds, lessons)}
+	if ds.From != nil {
+		c.forget = leaving(*ds.From, lessons)
+		m, _ = m.Unlearn(c.forget)
+	}
 	for from := 0; from < len(c.teach); from += bunch {
 		if from > 0 {
 			a.tellAll(jobs, job.Progress{Phase: job.PhaseMemorising, Done: from, Total: len(c.teach)})
@@ -195,6 +200,9 @@ func (a *actor) apply(ctx context.Context, m *model.Model, id string, jobs []*re
 		a.charge(func() {
 			var done model.Memorised
 			m, done = m.Memorise(c.teach[from:min(from+bunch, len(c.teach))])
+			if ds.Op == storage.OpRevise && ds.From == nil {
+				done.Contradictions = nil // what they said before is what was to be changed
+			}
 			e.note(done)
 		})
 	}
@@ -221,6 +229,7 @@ func (a *actor) goOn(ctx context.Context, jobs []*request) error {
 func (e *entry) note(m model.Memorised) {
 	e.Taken += m.Added
 	e.Known += m.Known
+	e.Contradicted += len(m.Contradictions)
 	for _, c := range m.Contradictions {
 		if len(e.Contradictions) == maxNoted {
 			break
@@ -258,6 +267,15 @@ func forgetter(ds storage.Dataset, lessons []storage.Lesson) func(model.Lesson) 
 	if len(ids) == 0 {
 		topic := ds.Topic
 		return func(l model.Lesson) bool { return l.Topic == topic }
+	}
+	return func(l model.Lesson) bool { return ids[l.ID] }
+}
+
+// leaving matches the prompts of lessons in the topic that they are moved from.
+func leaving(topic string, lessons []storage.Lesson) func(model.Lesson) bool {
+	ids := make(map[string]bool, len(lessons))
+	for _, l := range lessons {
+		ids[model.LessonID(topic, l.Prompt)] = true
 	}
 	return func(l model.Lesson) bool { return ids[l.ID] }
 }

@@ -38,8 +38,9 @@ type entry struct {
 	Removed int         `json:"removed"`
 	Skipped int         `json:"skipped"`
 	Faults  []job.Fault `json:"faults,omitempty"`
-	// Contradictions are the first of them; there may have been more.
+	// Contradictions are the first of them, Contradicted how many there were.
 	Contradictions []job.Contradiction `json:"contradictions,omitempty"`
+	Contradicted   int                 `json:"contradicted,omitempty"`
 
 	// lessons are the ids of what was taught; read again after a restart.
 	lessons []string
@@ -135,6 +136,6 @@ func (e entry) result(spec job.Spec) job.Trained {
 	return job.Trained{
 		Dataset: spec.Dataset, Topic: spec.Topic,
 		LessonsTaken: e.Taken, LessonsKnown: e.Known, LessonsRemoved: e.Removed, LessonsSkipped: e.Skipped,
-		Skipped: e.Faults, Contradictions: e.Contradictions,
+		Skipped: e.Faults, Contradictions: e.Contradictions, ContradictionsTotal: e.Contradicted,
 	}
 }

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/api/book"
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/storage"
+)
+
+type answerPage struct {
+	Answers []book.Answer `json:"answers"`
+	Next    *string       `json:"next_cursor"`
+}
+
+// listAnswers is GET /api/answers.
+func (s *Server) listAnswers(c echo.Context) (answerPage, error) {
+	q, err := browsed(c)
+	if err != nil {
+		return answerPage{}, err
+	}
+	answers, next, err := s.book.Answers(c.Request().Context(), q)
+	return answerPage{Answers: some(answers), Next: optional(next)}, err
+}
+
+// oneAnswer is GET /api/answers/{id}.
+func (s *Server) oneAnswer(c echo.Context) (book.Answer, error) {
+	return s.book.Answer(c.Request().Context(), c.Param("id"))
+}
+
+// reviseAnswer is PATCH /api/answers/{id}: every phrasing gets the new response,
+// or moves to the new topic, in one train job.
+func (s *Server) reviseAnswer(c echo.Context) (reply, error) {
+	var (
+		response, topic       json.RawMessage
+		hasResponse, hasTopic bool
+	)
+	err := jsonBody(c, field{name: "response", into: &response, set: &hasResponse}, field{name: "topic", into: &topic, set: &hasTopic})
+	if err != nil {
+		return reply{}, err
+	}
+	if !hasResponse && !hasTopic {
+		return reply{}, job.Errorf(job.CodeInvalid, `say what is to change: {"response": "…"}, {"topic": "…"} or both`)
+	}
+	ctx := c.Request().Context()
+	a, err := s.book.Answer(ctx, c.Param("id"))
+	if err != nil {
+		return reply{}, err
+	}
+	meta := storage.DatasetMeta{Op: storage.OpRevise, Topic: a.Topic}
+	if hasResponse {
+		a.Response = nil
+		if !bytes.Equal(response, []byte("null")) { // null: its prompts are to be refused
+			var text string
+			if err := decodeValue("response", response, &text); err != nil {
+				return reply{}, err
+			}
+			if err := checkResponse(text); err != nil {
+				return reply{}, err
+			}
+			a.Response = &text
+		}
+	}
+	if hasTopic {
+		if bytes.Equal(topic, []byte("null")) {
+			return reply{}, job.Errorf(job.CodeInvalid, `"topic" must be a string, not null`).On("topic")
+		}
+		var to string
+		if err := decodeValue("topic", topic, &to); err != nil {
+			return reply{}, err
+		}
+		if err := checkTopic(to); err != nil {
+			return reply{}, err
+		}
+		if to != a.Topic {
+			meta.From, meta.Topic = &a.Topic, to
+		}
+	}
+	w, err := s.datasets.Create(ctx, meta)
+	if err != nil {
+		return reply{}, stored("store the answer", err)
+	}
+	defer w.Abort()
+	for _, l := range a.Lessons {
+		if err := w.Add(storage.Lesson{Prompt: l.Prompt, Response: a.Response, Topic: meta.Topic}); err != nil {
+			return reply{}, stored("store the answer", err)
+		}
+	}
+	return s.learn(ctx, c, w, hook{})
+}
+
+// forgetAnswer is DELETE /api/answers/{id}: all its phrasings are unlearned.
+func (s *Server) forgetAnswer(c echo.Context) (reply, error) {
+	ctx := c.Request().Context()
+	a, err := s.book.Answer(ctx, c.Param("id"))
+	if err != nil {
+		return reply{}, err
+	}
+	// Named by their prompts: the header of a dataset has no room for many ids.
+	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpForget, Topic: a.Topic})
+	if err != nil {
+		return reply{}, stored("store what is to be forgotten", err)
+	}
+	defer w.Abort()
+	for _, l := range a.Lessons {
+		if err := w.Add(storage.Lesson{Prompt: l.Prompt, Topic: a.Topic}); err != nil {
+			return reply{}, stored("store what is to be forgotten", err)
+		}
+	}
+	return s.learn(ctx, c, w, hook{})
+}

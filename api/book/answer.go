@@ -1,0 +1,147 @@
+package book
+
+import (
+	"context"
+	"time"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/model"
+)
+
+// Answer is a response within a topic and its phrasings: the prompts that lead
+// to it. All taught refusals of a topic are one answer.
+type Answer struct {
+	// ID is the id of its oldest phrasing. The id of any other one finds the
+	// answer too, so an id that was once seen stays good while that phrasing does.
+	ID       string  `json:"id"`
+	Response *string `json:"response"`
+	Topic    string  `json:"topic"`
+	// Phrasings is how many there are; a list shows only the first of them.
+	Phrasings int        `json:"phrasings"`
+	Lessons   []Phrasing `json:"lessons"`
+	UpdatedAt *job.Time  `json:"updated_at"`
+}
+
+// Phrasing is a prompt of an answer.
+type Phrasing struct {
+	ID     string `json:"id"`
+	Prompt string `json:"prompt"`
+}
+
+// ListedPhrasings bounds the phrasings that a list shows of each answer.
+const ListedPhrasings = 100
+
+// group gathers an answer while the lessons go by.
+type group struct {
+	topic, response string
+	refusal         bool
+	prompts         []string
+}
+
+func (g *group) id() string { return model.LessonID(g.topic, g.prompts[0]) }
+
+func (g *group) shown(most int) Answer {
+	a := Answer{ID: g.id(), Topic: g.topic, Phrasings: len(g.prompts)}
+	if !g.refusal {
+		a.Response = &g.response
+	}
+	for _, p := range g.prompts[:min(len(g.prompts), most)] {
+		a.Lessons = append(a.Lessons, Phrasing{ID: model.LessonID(g.topic, p), Prompt: p})
+	}
+	return a
+}
+
+type groupKey struct {
+	answer uint32
+	topic  string
+}
+
+// groups gathers all answers of a topic, or of all.
+func (b *Book) groups(ctx context.Context, topic string) (map[groupKey]*group, error) {
+	all := map[groupKey]*group{}
+	err := b.entries(ctx, func(e model.Entry) bool {
+		if topic != "" && e.Topic != topic {
+			return true
+		}
+		key := groupKey{e.Answer, e.Topic}
+		g := all[key]
+		if g == nil {
+			g = &group{topic: e.Topic, response: e.Response, refusal: e.Refusal}
+			all[key] = g
+		}
+		g.prompts = append(g.prompts, e.Prompt)
+		return true
+	})
+	return all, err
+}
+
+// Answers lists answers by topic and response, with up to ListedPhrasings of
+// each.
+func (b *Book) Answers(ctx context.Context, q Query) (answers []Answer, next string, err error) {
+	p, err := newPage[*group](q)
+	if err != nil {
+		return nil, "", err
+	}
+	all, err := b.groups(ctx, q.Topic)
+	if err != nil {
+		return nil, "", err
+	}
+	words := newWords(q.Q)
+	for _, g := range all {
+		if words.any() && !g.holds(words) {
+			continue
+		}
+		p.offer(g.topic, g.response, g.id, g)
+	}
+	items, next := p.done()
+	answers = make([]Answer, len(items))
+	for i, it := range items {
+		answers[i] = it.item.shown(ListedPhrasings)
+	}
+	b.times.stamp(ctx, answers)
+	return answers, next, nil
+}
+
+func (g *group) holds(words *words) bool {
+	words.reset()
+	words.look(g.response)
+	for _, p := range g.prompts {
+		if words.all() {
+			return true
+		}
+		words.look(p)
+	}
+	return words.all()
+}
+
+// Answer finds an answer, with all its phrasings, by the id of any of them;
+// job.CodeNotFound.
+func (b *Book) Answer(ctx context.Context, id string) (Answer, error) {
+	s, err := b.source(ctx)
+	if err != nil {
+		return Answer{}, err
+	}
+	l, ok := s.Lesson(id)
+	if !ok {
+		return Answer{}, job.Errorf(job.CodeNotFound, "no answer has the id %q; GET /api/answers lists them", job.Clip(id, 80))
+	}
+	g := group{topic: l.Topic, response: l.Response, refusal: l.Refusal}
+	s.Entries(func(e model.Entry) bool {
+		if e.Topic == l.Topic && e.Refusal == l.Refusal && e.Response == l.Response {
+			g.prompts = append(g.prompts, e.Prompt)
+		}
+		return true
+	})
+	a := g.shown(len(g.prompts))
+	one := []Answer{a}
+	b.times.stamp(ctx, one)
+	return one[0], nil
+}
+
+// at is a time of an answer; the zero time is not known.
+func at(t time.Time) *job.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return job.At(t)
+}

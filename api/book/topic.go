@@ -1,0 +1,78 @@
+package book
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// Topic tells how well a topic is covered.
+type Topic struct {
+	Topic   string `json:"topic"`
+	Answers int    `json:"answers"`
+	Lessons int    `json:"lessons"`
+	// SinglePhrasing is how many answers have one phrasing only.
+	SinglePhrasing int `json:"single_phrasing"`
+	// Expected is what to expect of prompts that were not taught word for word;
+	// nil until it was measured.
+	Expected *Expected `json:"expected"`
+	// Collisions are pairs of answers whose phrasings are alike.
+	Collisions []Collision `json:"collisions"`
+}
+
+// Expected are shares of prompts.
+type Expected struct {
+	Answered float64 `json:"answered"`
+	Wrong    float64 `json:"wrong"`
+}
+
+// Collision is a pair of answers that are easily taken for each other.
+type Collision struct {
+	Answers    [2]string `json:"answers"`
+	Similarity float64   `json:"similarity"`
+}
+
+// Topics lists all topics by name.
+func (b *Book) Topics(ctx context.Context) ([]Topic, error) { return b.topics(ctx, "") }
+
+func (b *Book) topics(ctx context.Context, only string) ([]Topic, error) {
+	all, err := b.groups(ctx, only)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]*Topic{}
+	for key, g := range all {
+		t := byName[key.topic]
+		if t == nil {
+			t = &Topic{Topic: key.topic, Collisions: []Collision{}}
+			byName[key.topic] = t
+		}
+		t.Answers++
+		t.Lessons += len(g.prompts)
+		if len(g.prompts) == 1 {
+			t.SinglePhrasing++
+		}
+	}
+	out := make([]Topic, 0, len(byName))
+	for _, t := range byName {
+		out = append(out, *t)
+	}
+	slices.SortFunc(out, func(a, b Topic) int { return strings.Compare(a.Topic, b.Topic) })
+	return out, nil
+}
+
+// Topic tells of one topic; job.CodeNotFound.
+func (b *Book) Topic(ctx context.Context, name string) (Topic, error) {
+	found, err := b.topics(ctx, name)
+	if err != nil {
+		return Topic{}, err
+	}
+	for _, t := range found {
+		if t.Topic == name {
+			return t, nil
+		}
+	}
+	return Topic{}, job.Errorf(job.CodeNotFound, "no lesson of the topic %q is known; GET /api/topics lists the topics", job.Clip(name, 80))
+}
