@@ -18,7 +18,7 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build needs test race lint fmt base bench bench-once bench-model bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean
+.PHONY: help run build needs test race lint fmt base bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ bench-model: ## measure the model; NEXUS_BENCH_DATA names the folder with clinc1
 	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/... -run '^$$' -bench 'Continual|Untrained|Paraphrase|Solver|Iteration' -benchtime 1x -timeout 120m
 	$(GO) test ./model -run '^$$' -bench 'Job$$' -benchtime 1x -timeout 60m -v -cost.known 50000
 	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/learn -run '^$$' -bench 'CLINC/(five|ten|full)/(flowing|mean)/(small|base)' -benchtime 1x -timeout 120m -clinc.base -clinc.seeds $(SEEDS)
+
+bench-people: build ## measure how many prompts are answered right and wrong, over many deployments; NEXUS_BENCH_DATA names the folder with clinc150/ and hwu64/
+	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/ and hwu64/"; exit 2; }
+	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) run ./internal/bench/people $(PEOPLE)
 
 bench-torch: ## set training and one prompt beside PyTorch on one core (needs python3-torch and libopenblas0, for this only)
 	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/"; exit 2; }
