@@ -27,8 +27,10 @@ type view struct {
 	lanes   []queue.LaneState
 	repairs map[string]int64
 	dropped map[string]int64
-	redis   error
-	pingMS  float64
+	// endedBytes is what the records of ended jobs take in Redis.
+	endedBytes int64
+	redis      error
+	pingMS     float64
 
 	control     storage.Control
 	checkpoints []checkpoint
@@ -92,8 +94,9 @@ func (s *Server) readQueue(ctx context.Context, v *view) []heartbeat.Beat {
 	lanes, lanesErr := s.queue.Lanes(ctx)
 	repairs, repairsErr := s.queue.Repairs(ctx)
 	dropped, droppedErr := s.queue.Dropped(ctx)
-	v.lanes, v.repairs, v.dropped = lanes, repairs, dropped
-	v.redis = errors.Join(err, lanesErr, repairsErr, droppedErr)
+	ended, endedErr := s.queue.EndedBytes(ctx)
+	v.lanes, v.repairs, v.dropped, v.endedBytes = lanes, repairs, dropped, ended
+	v.redis = errors.Join(err, lanesErr, repairsErr, droppedErr, endedErr)
 	beats, err := heartbeat.Decode(payloads)
 	if err != nil {
 		s.log.Debug("some beats cannot be read", "error", err)

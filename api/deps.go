@@ -28,6 +28,7 @@ type Queue interface {
 	Beats(ctx context.Context) (map[string][]byte, error)
 	Repairs(ctx context.Context) (map[string]int64, error)
 	Dropped(ctx context.Context) (map[string]int64, error)
+	EndedBytes(ctx context.Context) (int64, error)
 	Bounds() queue.Bounds
 	Interaction(ctx context.Context, id string) (job.Interaction, error)
 	Refusals(ctx context.Context, owner *string, cursor string) (page []queue.Refusal, next string, err error)

@@ -174,6 +174,8 @@ type lane struct {
 type retention struct {
 	ResultMS        int64            `json:"result_ms"`
 	FailedMS        int64            `json:"failed_ms"`
+	MaxResultBytes  int64            `json:"max_result_bytes"`
+	ResultBytes     int64            `json:"result_bytes"`
 	IdempotencyMS   int64            `json:"idempotency_ms"`
 	InteractionsMS  int64            `json:"interactions_ms"`
 	MaxInteractions int64            `json:"max_interactions"`
@@ -366,7 +368,7 @@ func queuesOf(v view) map[string]lane {
 func (s *Server) retention(v view) retention {
 	b := s.queue.Bounds()
 	return retention{
-		ResultMS: b.Results.Milliseconds(), FailedMS: b.Failed.Milliseconds(), IdempotencyMS: idempotencyTTL.Milliseconds(),
+		ResultMS: b.Results.Milliseconds(), FailedMS: b.Failed.Milliseconds(), MaxResultBytes: b.ResultBytes, ResultBytes: v.endedBytes, IdempotencyMS: idempotencyTTL.Milliseconds(),
 		InteractionsMS: b.Interactions.Milliseconds(), MaxInteractions: b.LogLength, MaxEvents: b.EventHistory,
 		MaxWebhook: b.WebhookBox, MaxWebhookJobs: b.WebhookBoxes, Dropped: counts(v.dropped),
 	}

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/nexus-continuum/nexus/job"
@@ -25,16 +24,12 @@ func (q *Queue) Cancel(ctx context.Context, id string) (job.Job, error) {
 	if j.State.Final() {
 		return j, ended
 	}
-	why, err := json.Marshal(errCanceledJob())
-	if err != nil {
-		return job.Job{}, err
-	}
 	k := q.keys(lane)
 	rctx, cancel := q.patience(ctx)
 	defer cancel()
 	verdict, err := q.scripts.cancel.Run(rctx, q.redis,
 		[]string{k.record(id), k.task(id), k.pending(), k.scheduled(), k.retry(), k.active(), k.lease()},
-		k.own, id, seconds(q.opt.ResultRetention), why).Text()
+		k.own, id).Text()
 	switch {
 	case err != nil:
 		return job.Job{}, unavailable("cancel job "+id, err)

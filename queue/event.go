@@ -35,8 +35,10 @@ const followPoll = 2 * time.Second
 var streamID = regexp.MustCompile(`^[0-9]{1,20}(-[0-9]{1,20})?$`)
 
 // Follow sends what happens to a job, from its beginning or after lastEventID,
-// and closes the channel after the result or when ctx ends. The history is
-// bounded: of a long job the older progress may be missing, the result never.
+// and closes the channel after the result or when ctx ends. Of what happened before
+// the first follower came, only the states and the latest progress are told, and the
+// history is bounded: of a long job the older progress may be missing, the result
+// never.
 // Errors: CodeNotFound, CodeInvalid (lastEventID), CodeUnavailable.
 func (q *Queue) Follow(ctx context.Context, id, lastEventID string) (<-chan Event, error) {
 	if lastEventID != "" && !streamID.MatchString(lastEventID) {
@@ -51,6 +53,13 @@ func (q *Queue) Follow(ctx context.Context, id, lastEventID string) (<-chan Even
 	}
 	out := make(chan Event)
 	f := &follower{q: q, id: id, keys: q.keys(lane), last: lastEventID, out: out}
+	if lane != "" && !j.State.Final() {
+		rctx, cancel := q.patience(ctx)
+		defer cancel()
+		if err := q.scripts.follow.Run(rctx, q.redis, []string{f.keys.record(id), f.keys.events(id)}, f.keys.own, id).Err(); err != nil {
+			return nil, unavailable("follow job "+id, err)
+		}
+	}
 	if lane == "" { // delivered while its caller waited: there is no stream
 		f.last = "0-0"
 		if !q.spawn(func(life context.Context) { defer close(out); f.sendResult(ctx, life, j, "1-0") }) {
@@ -127,8 +136,8 @@ func (f *follower) catchUp(ctx, life context.Context) (done bool) {
 	return f.endedWithoutEvent(ctx, life)
 }
 
-// endedWithoutEvent ends a follower whose job's stream holds nothing more:
-// resumed after the result, or the stream has faded.
+// endedWithoutEvent ends a follower of an ended job: one that has the result
+// already, or comes when the stream is gone and gets the end as the record knows it.
 func (f *follower) endedWithoutEvent(ctx, life context.Context) bool {
 	j, _, err := f.q.readRecord(ctx, f.id)
 	if errors.Is(err, errNoRecord) {
@@ -144,10 +153,30 @@ func (f *follower) endedWithoutEvent(ctx, life context.Context) bool {
 	case err != nil && !errors.Is(err, redis.Nil):
 		return ctx.Err() != nil
 	case len(last) == 0:
-		f.sendResult(ctx, life, j, "1-0")
+		f.sendEnd(ctx, life, j)
 		return true
 	}
 	return last[0].ID == f.last || !newer(last[0].ID, f.last)
+}
+
+// Sequences of the ids of a job's last two events, as record.lua has them.
+const (
+	lastState  = "-99998"
+	lastResult = "-99999"
+)
+
+// sendEnd sends the last state and the result, as far as they are new.
+func (f *follower) sendEnd(ctx, life context.Context, j job.Job) {
+	at := millis(j.FinishedAt.Time)
+	if newer(at+lastState, f.last) {
+		said, err := json.Marshal(map[string]any{"state": j.State, "attempts": j.Attempts, "waiting_for": nil})
+		if err != nil || !f.send(ctx, life, Event{ID: at + lastState, Type: EventState, Data: said}) {
+			return
+		}
+	}
+	if newer(at+lastResult, f.last) {
+		f.sendResult(ctx, life, j, at+lastResult)
+	}
 }
 
 func (f *follower) sendResult(ctx, life context.Context, j job.Job, id string) {

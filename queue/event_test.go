@@ -83,20 +83,31 @@ func TestFollowFromTheBeginning(t *testing.T) {
 	})
 }
 
-func TestFollowWhoseStreamHasFaded(t *testing.T) {
+// Nobody followed the job while it ran: the end is told as the record knows it.
+func TestFollowOfAnEndedJob(t *testing.T) {
 	eachRung(t, func(t *bundle) {
 		t.serve(t.q, job.LaneBatch, 1, echo)
 		id := t.submit(interact("x")).ID
 		t.untilState(id, job.StateSucceeded)
-		if err := t.q.redis.Del(t.ctx, t.q.keys(job.LaneBatch).events(id)).Err(); err != nil {
-			t.Fatal(err)
+		if n := t.q.redis.Exists(t.ctx, t.q.keys(job.LaneBatch).events(id)).Val(); n != 0 {
+			t.Error("a job that nobody followed has a stream")
 		}
 		events, err := t.q.Follow(t.ctx, id, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := types(t.collect(events)); !slices.Equal(got, []string{EventResult}) {
-			t.Errorf("events are %v", got)
+		got := t.collect(events)
+		if !slices.Equal(types(got), []string{EventState, EventResult}) {
+			t.Fatalf("events are %v", types(got))
+		}
+		for i, e := range got {
+			again, err := t.q.Follow(t.ctx, id, e.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rest := types(t.collect(again)); !slices.Equal(rest, types(got[i+1:])) {
+				t.Errorf("after event %d came %v", i, rest)
+			}
 		}
 	})
 }

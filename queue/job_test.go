@@ -224,7 +224,7 @@ func TestEndedJobsFade(t *testing.T) {
 			return err != nil && job.AsError(err).Code == job.CodeNotFound
 		})
 		t.until("the indexes forget it", func() bool {
-			n, err := t.q.redis.ZCard(t.ctx, t.q.keys(job.LaneBatch).index()).Result()
+			n, err := t.q.redis.ZCard(t.ctx, t.q.keys(job.LaneBatch).ended(job.StateSucceeded)).Result()
 			return err == nil && n == 0
 		})
 	})
@@ -237,6 +237,9 @@ func TestRecordsFollowTheStateMachine(t *testing.T) {
 		k := t.q.keys(job.LaneBatch)
 		script := bounds(200) + source("clock") + transitions() + source("record") + "\nif move(ARGV[1], ARGV[2], ARGV[3]) then return 1 end return 0"
 		for _, from := range states {
+			if from.Final() {
+				continue // such jobs have no record that could be moved
+			}
 			for _, to := range states {
 				id := job.NewID()
 				if err := t.q.redis.HSet(t.ctx, k.record(id), "state", string(from)).Err(); err != nil {

@@ -24,10 +24,13 @@ func (q *Queue) keys(l job.Lane) laneKeys {
 // Ours.
 func (k laneKeys) record(id string) string { return k.own + "job:" + id }
 func (k laneKeys) events(id string) string { return k.own + "events:" + id }
-func (k laneKeys) index() string           { return k.own + "jobs" }
 func (k laneKeys) stateIndex(s job.State) string {
 	return k.own + "jobs:" + string(s)
 }
+
+// ended holds the ended jobs of a final state, each a member that begins with its id.
+func (k laneKeys) ended(s job.State) string    { return k.own + "ended:" + string(s) }
+func (k laneKeys) endedBytes() string          { return k.own + "ended:bytes" }
 func (k laneKeys) reply(process string) string { return k.own + "reply:" + process }
 func (k laneKeys) owner(server string) string  { return k.own + "owner:" + server }
 func (k laneKeys) outbox() string              { return k.own + "outbox" } // due boxes; also the channel

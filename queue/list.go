@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -29,67 +30,84 @@ func (q *Queue) Jobs(ctx context.Context, f Filter) (jobs []job.Job, next string
 	}
 	cursor := f.Cursor
 	for {
-		ids, found, err := q.listPage(ctx, f, cursor)
+		page, found, err := q.listPage(ctx, f, cursor)
 		if err != nil {
 			return nil, "", unavailable("list jobs", err)
 		}
-		for i, id := range ids {
+		for i, e := range page {
 			if len(jobs) == f.Limit {
 				return jobs, jobs[len(jobs)-1].ID, nil
 			}
-			cursor = id
+			cursor = e.id
 			// One that has faded, or moved on, is left out; the index follows.
 			if j := found[i]; j != nil && (f.State == "" || j.State == f.State) && (f.Owner == nil || j.Owner == *f.Owner) {
 				jobs = append(jobs, *j)
 			}
 		}
-		if len(ids) < f.Limit+1 {
+		if len(page) < f.Limit+1 {
 			return jobs, "", nil
 		}
 	}
 }
 
-// listPage reads the next ids, and the job of each: nil for one that has faded.
-func (q *Queue) listPage(ctx context.Context, f Filter, cursor string) ([]string, []*job.Job, error) {
-	ctx, cancel := q.patience(ctx)
-	defer cancel()
-	ids, lanes, err := q.newest(ctx, f, cursor)
-	if err != nil || len(ids) == 0 {
-		return ids, nil, err
-	}
-	found, err := q.readMany(ctx, ids, lanes)
-	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		if err = q.loadRead(ctx); err == nil {
-			found, err = q.readMany(ctx, ids, lanes)
-		}
-	}
-	return ids, found, err
+// listed is an entry of an index. That of an ended job is the job itself.
+type listed struct {
+	id     string
+	lane   job.Lane
+	state  job.State
+	member string
 }
 
-// readMany reads the records of ids in one exchange; lanes says where each is.
-func (q *Queue) readMany(ctx context.Context, ids []string, lanes []job.Lane) ([]*job.Job, error) {
+// listPage reads the next entries, and the job of each: nil for one that has faded.
+func (q *Queue) listPage(ctx context.Context, f Filter, cursor string) ([]listed, []*job.Job, error) {
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	page, err := q.newest(ctx, f, cursor)
+	if err != nil || len(page) == 0 {
+		return page, nil, err
+	}
+	found, err := q.readMany(ctx, page)
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		if err = q.loadRead(ctx); err == nil {
+			found, err = q.readMany(ctx, page)
+		}
+	}
+	return page, found, err
+}
+
+// readMany reads the jobs of a page, those that have not ended in one exchange.
+func (q *Queue) readMany(ctx context.Context, page []listed) ([]*job.Job, error) {
 	pipe := q.redis.Pipeline()
-	cmds := make([]*redis.Cmd, len(ids))
-	for i, id := range ids {
-		cmds[i] = q.askRecord(ctx, pipe, lanes[i], id)
+	cmds := make([]*redis.Cmd, len(page))
+	for i, e := range page {
+		if !e.state.Final() {
+			cmds[i] = q.askRecord(ctx, pipe, e.lane, e.id)
+		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, err
 	}
-	found := make([]*job.Job, len(ids))
-	for i, cmd := range cmds {
-		reply, err := cmd.Slice()
-		if errors.Is(err, redis.Nil) {
-			continue
+	found := make([]*job.Job, len(page))
+	for i, e := range page {
+		j, err := job.Job{}, error(nil)
+		if cmds[i] == nil {
+			j, err = decodeEnded(e.member, e.state)
+			if err == nil && q.faded(j) {
+				continue
+			}
+		} else {
+			var reply []any
+			if reply, err = cmds[i].Slice(); err == nil {
+				j, err = q.decodePlaced(e.id, e.lane, reply)
+			}
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, redis.Nil), errors.Is(err, errNoRecord):
+		case err != nil:
 			return nil, err
+		default:
+			found[i] = &j
 		}
-		j, err := q.decodePlaced(ids[i], lanes[i], reply)
-		if err != nil {
-			return nil, err
-		}
-		found[i] = &j
 	}
 	return found, nil
 }
@@ -115,43 +133,48 @@ func (f *Filter) check() error {
 	return nil
 }
 
-// newest merges the lanes' indexes: up to one id more than the limit, with the
-// lane of each. Ids are UUIDv7, so their order is that of time.
-func (q *Queue) newest(ctx context.Context, f Filter, cursor string) ([]string, []job.Lane, error) {
+// newest merges the lanes' indexes: up to one entry more than the limit. Ids are
+// UUIDv7, so their order is that of time. A job that ends just now may be met twice,
+// or by its old state; it counts once.
+func (q *Queue) newest(ctx context.Context, f Filter, cursor string) ([]listed, error) {
 	top := "+"
 	if cursor != "" {
 		top = "(" + cursor
 	}
-	lanes := q.shards.of(lanesOf(f.Kind)...)
+	states := []job.State{job.StateQueued, job.StateRunning, job.StateSucceeded, job.StateFailed, job.StateCanceled}
+	if f.State != "" {
+		states = []job.State{f.State}
+	}
 	pipe := q.redis.Pipeline()
-	cmds := make([]*redis.StringSliceCmd, len(lanes))
-	for i, l := range lanes {
-		index := q.keys(l).index()
-		if f.State != "" {
-			index = q.keys(l).stateIndex(f.State)
+	var all []listed
+	var cmds []*redis.StringSliceCmd
+	var of []listed // lane and state of each command
+	for _, l := range q.shards.of(lanesOf(f.Kind)...) {
+		for _, state := range states {
+			index := q.keys(l).stateIndex(state)
+			if state.Final() {
+				index = q.keys(l).ended(state)
+			}
+			cmds = append(cmds, pipe.ZRevRangeByLex(ctx, index, &redis.ZRangeBy{Max: top, Min: "-", Count: int64(f.Limit + 1)}))
+			of = append(of, listed{lane: l, state: state})
 		}
-		cmds[i] = pipe.ZRevRangeByLex(ctx, index, &redis.ZRangeBy{Max: top, Min: "-", Count: int64(f.Limit + 1)})
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, nil, fmt.Errorf("read indexes: %w", err)
+		return nil, fmt.Errorf("read indexes: %w", err)
 	}
-	type entry struct {
-		id   string
-		lane job.Lane
-	}
-	var all []entry
 	for i, cmd := range cmds {
-		for _, id := range cmd.Val() {
-			all = append(all, entry{id, lanes[i]})
+		for _, member := range cmd.Val() {
+			e := of[i]
+			e.id = member[:min(len(member), idLength)]
+			if e.state.Final() {
+				e.member = member
+			}
+			all = append(all, e)
 		}
 	}
-	sort.Slice(all, func(i, j int) bool { return all[i].id > all[j].id })
-	all = all[:min(len(all), f.Limit+1)]
-	ids, of := make([]string, len(all)), make([]job.Lane, len(all))
-	for i, e := range all {
-		ids[i], of[i] = e.id, e.lane
-	}
-	return ids, of, nil
+	slices.SortStableFunc(all, func(a, b listed) int { return strings.Compare(b.id, a.id) })
+	all = slices.CompactFunc(all, func(a, b listed) bool { return a.id == b.id })
+	return all[:min(len(all), f.Limit+1)], nil
 }
 
 func lanesOf(k job.Kind) []job.Lane {

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -75,7 +76,14 @@ func (q *Queue) fetch(ctx context.Context, lane job.Lane, most int, lend time.Du
 	for parts := texts(got[2:]); len(parts) >= 4; parts = parts[4:] {
 		p := Posting{JobID: parts[0], URL: parts[2], lane: lane, entry: parts[1]}
 		p.Failures, _ = strconv.Atoi(parts[3])
-		if err := q.open(ctx, &p); err != nil {
+		err := q.open(ctx, &p)
+		if errors.Is(err, errNoRecord) { // its job's time is over
+			if n, err := q.Drop(ctx, p); err == nil {
+				q.opt.Log.Warn("events for a webhook were dropped: their job is no longer kept", "job", p.JobID, "events", n)
+			}
+			continue
+		}
+		if err != nil {
 			// It is lent again; if it can never be opened, its record fades.
 			q.opt.Log.Error("an event for a webhook cannot be read", "job", p.JobID, "error", err)
 			continue

@@ -50,8 +50,11 @@ type Options struct {
 
 	ResultRetention time.Duration // of succeeded and canceled records; 24 h
 	FailedRetention time.Duration // of failed records; 7 days
-	LogRetention    time.Duration // of the interaction log; 7 days
-	LogLength       int64         // of the interaction log; 10 000
+	// ResultBytes bounds what the records of ended jobs take in Redis, all of them
+	// together; the oldest go first. 0 is no bound.
+	ResultBytes  int64
+	LogRetention time.Duration // of the interaction log; 7 days
+	LogLength    int64         // of the interaction log; 10 000
 
 	// EventHistory bounds the events that are kept of a job; 200. The last ones
 	// stay, up to a hundred more.

@@ -109,8 +109,38 @@ func (r *reconciler) look(ctx context.Context, orphans bool) (queued bool) {
 	if n, err := r.q.scripts.waiters.Run(rctx, r.q.redis, []string{k.pending()}, k.own, k.tasks(), waitersMost).Int(); err == nil && n > 0 {
 		r.q.opt.Log.Warn("prompts were dropped whose callers' process is gone", "lane", r.lane, "prompts", n)
 	}
-	r.q.scripts.expire.Run(rctx, r.q.redis, []string{k.own + "ends"}, k.own)
+	r.fade(ctx)
 	return queued
+}
+
+// fadeMost is how many ended jobs one script drops, so that it stays short, and
+// fadeRounds how many scripts one look runs for a state; more go at the next.
+const (
+	fadeMost   = 1000
+	fadeRounds = 50
+)
+
+// fade drops the records of ended jobs that are past their time and, where those of
+// all lanes are more than their bound, as many of the oldest as are this lane's share.
+func (r *reconciler) fade(ctx context.Context) {
+	excess, err := r.q.excess(ctx, r.lane)
+	if err != nil {
+		return // Redis is away; the next look sees to it
+	}
+	for _, state := range finalStates {
+		for range fadeRounds {
+			ctx, cancel := r.q.patience(ctx)
+			got, err := r.q.scripts.expire.Run(ctx, r.q.redis, []string{r.keys.ended(state), r.keys.endedBytes()}, r.keys.own,
+				millis(r.q.now().Add(-r.q.retained(state))), max(excess, 0), fadeMost).Int64Slice()
+			cancel()
+			if err != nil || len(got) != 2 {
+				return
+			}
+			if excess -= got[1]; got[0] < fadeMost {
+				break
+			}
+		}
+	}
 }
 
 // sweep queues the tasks of dead workers again.
@@ -118,12 +148,8 @@ func (r *reconciler) sweep(ctx context.Context) (queued bool) {
 	rctx, cancel := r.q.patience(ctx)
 	defer cancel()
 	k := r.keys
-	canceled, err := json.Marshal(errCanceledJob())
-	if err != nil {
-		return false
-	}
 	got, err := r.q.scripts.sweep.Run(rctx, r.q.redis, []string{k.active(), k.lease(), k.pending()},
-		k.own, k.tasks(), r.me, r.q.opt.MaxLost, seconds(r.q.opt.ResultRetention), canceled).Slice()
+		k.own, k.tasks(), r.me, r.q.opt.MaxLost).Slice()
 	if err != nil || len(got) != 3 {
 		return false
 	}
@@ -154,15 +180,10 @@ func (r *reconciler) giveUp(ctx context.Context, id string) {
 // adopt gives records that lost their task a new one.
 func (r *reconciler) adopt(ctx context.Context) {
 	k := r.keys
-	canceled, err := json.Marshal(errCanceledJob())
-	if err != nil {
-		return
-	}
 	rctx, cancel := r.q.patience(ctx)
 	defer cancel()
 	got, err := r.q.scripts.orphans.Run(rctx, r.q.redis,
-		[]string{k.stateIndex(job.StateQueued), k.stateIndex(job.StateRunning)}, k.own, k.tasks(), orphansMost,
-		seconds(r.q.opt.ResultRetention), canceled).StringSlice()
+		[]string{k.stateIndex(job.StateQueued), k.stateIndex(job.StateRunning)}, k.own, k.tasks(), orphansMost).StringSlice()
 	if err != nil {
 		return
 	}
@@ -190,7 +211,7 @@ func (r *reconciler) overdue(ctx context.Context) time.Duration {
 	defer cancel()
 	k := r.keys
 	got, err := r.q.scripts.overdue.Run(ctx, r.q.redis, []string{k.deadlines(), k.pending(), k.scheduled(), k.retry()},
-		k.own, k.tasks(), seconds(r.q.opt.FailedRetention), why, overdueMost).Slice()
+		k.own, k.tasks(), why, overdueMost).Slice()
 	if err != nil || len(got) == 0 {
 		return -1
 	}

@@ -14,10 +14,10 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// A record is a hash: spec, kind, state, created, started, finished (unix ms),
-// attempts, progress, result, error (JSON), waiting, cancel ('1'); of a job
-// with a webhook hook_url, hook (its events), hook_failures and hook_progress
-// (when progress was last sent, unix ms).
+// A record of a job that has not ended is a hash: spec, kind, topic, owner, state, created,
+// started (unix ms), attempts, progress (JSON), waiting, cancel ('1'). Its webhook is
+// a hash beside it: url, events, failures, progress (when it was last sent, unix ms).
+// For the record of an ended job see ended.go.
 
 // recordFields are the fields that a record begins with, name and value in turn.
 func recordFields(s job.Spec) []any {
@@ -27,12 +27,18 @@ func recordFields(s job.Spec) []any {
 		panic(err) // strings, times and lists of them only
 	}
 	fields := []any{"kind", string(s.Kind), "spec", spec, "created", millis(s.CreatedAt)}
+	if s.Topic != "" {
+		fields = append(fields, "topic", s.Topic)
+	}
+	if s.Owner != "" {
+		fields = append(fields, "owner", s.Owner)
+	}
 	if s.Webhook != "" {
 		events := s.WebhookEvents
 		if len(events) == 0 {
 			events = []string{EventState, EventProgress, EventResult}
 		}
-		fields = append(fields, "hook_url", s.Webhook, "hook", strings.Join(events, ","))
+		fields = append(fields, "hook_url", s.Webhook, "hook_events", strings.Join(events, ","))
 	}
 	return fields
 }
@@ -121,6 +127,9 @@ func (q *Queue) readLanes(ctx context.Context, id string, lanes []job.Lane) (job
 			return job.Job{}, "", err
 		}
 		j, err := q.decodePlaced(id, lanes[i], reply)
+		if errors.Is(err, errNoRecord) {
+			continue
+		}
 		return j, lanes[i], err
 	}
 	return job.Job{}, "", errNoRecord
@@ -129,10 +138,18 @@ func (q *Queue) readLanes(ctx context.Context, id string, lanes []job.Lane) (job
 // askRecord reads one record in a pipeline.
 func (q *Queue) askRecord(ctx context.Context, pipe redis.Pipeliner, lane job.Lane, id string) *redis.Cmd {
 	k := q.keys(lane)
-	return q.scripts.read.EvalSha(ctx, pipe, []string{k.record(id), k.pending(), k.why(), k.heldWhy()}, id)
+	return q.scripts.read.EvalSha(ctx, pipe, []string{k.record(id), k.pending(), k.why(), k.heldWhy()}, id, k.own)
 }
 
 func (q *Queue) decodePlaced(id string, lane job.Lane, reply []any) (job.Job, error) {
+	if member, ok := reply[0].(string); ok && len(reply) == 2 {
+		state, _ := reply[1].(string)
+		j, err := decodeEnded(member, job.State(state))
+		if err == nil && q.faded(j) {
+			return job.Job{}, errNoRecord
+		}
+		return j, err
+	}
 	j, err := decodeRead(id, reply)
 	if j.QueuePosition != nil {
 		*j.QueuePosition = q.queuePosition(lane, *j.QueuePosition)
@@ -171,7 +188,7 @@ func decodeRecord(id string, f map[string]string, position int, why string) (job
 		return job.Job{}, fmt.Errorf("decode job %s: spec: %w", id, err)
 	}
 	j.Topic, j.Owner = spec.Topic, spec.Owner
-	for name, to := range map[string]**job.Time{"created": &j.CreatedAt, "started": &j.StartedAt, "finished": &j.FinishedAt} {
+	for name, to := range map[string]**job.Time{"created": &j.CreatedAt, "started": &j.StartedAt} {
 		if ms, err := strconv.ParseInt(f[name], 10, 64); err == nil {
 			*to = job.At(time.UnixMilli(ms))
 		}
@@ -180,18 +197,6 @@ func decodeRecord(id string, f map[string]string, position int, why string) (job
 	if v := f["progress"]; v != "" {
 		if err := json.Unmarshal([]byte(v), &j.Progress); err != nil {
 			return job.Job{}, fmt.Errorf("decode job %s: progress: %w", id, err)
-		}
-	}
-	if v := f["result"]; v != "" {
-		if !json.Valid([]byte(v)) {
-			return job.Job{}, fmt.Errorf("decode job %s: result is not JSON", id)
-		}
-		j.Result = json.RawMessage(v)
-	}
-	if v := f["error"]; v != "" {
-		j.Error = &job.Error{}
-		if err := json.Unmarshal([]byte(v), j.Error); err != nil {
-			return job.Job{}, fmt.Errorf("decode job %s: error: %w", id, err)
 		}
 	}
 	if j.State == job.StateQueued {

@@ -2,14 +2,21 @@ package queue
 
 import (
 	"context"
+	"errors"
+	"math"
 	"strconv"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
 )
 
 // Bounds are the limits of what is kept in Redis.
 type Bounds struct {
 	Results      time.Duration // records of jobs that succeeded or were canceled
 	Failed       time.Duration // records of jobs that failed
+	ResultBytes  int64         // records of all ended jobs together; 0 is no bound
 	Interactions time.Duration // age of the log of interactions
 	LogLength    int64         // entries of the log of interactions
 	EventHistory int           // events of one job
@@ -20,10 +27,61 @@ type Bounds struct {
 // Bounds tells what this process keeps to.
 func (q *Queue) Bounds() Bounds {
 	return Bounds{
-		Results: q.opt.ResultRetention, Failed: q.opt.FailedRetention,
+		Results: q.opt.ResultRetention, Failed: q.opt.FailedRetention, ResultBytes: q.opt.ResultBytes,
 		Interactions: q.opt.LogRetention, LogLength: q.opt.LogLength, EventHistory: q.opt.EventHistory,
 		WebhookBox: mostWaiting, WebhookBoxes: mostBoxes,
 	}
+}
+
+// EndedBytes is what the records of ended jobs take in Redis, about. Errors:
+// CodeUnavailable.
+func (q *Queue) EndedBytes(ctx context.Context) (int64, error) {
+	all, err := q.endedBytes(ctx)
+	var sum int64
+	for _, n := range all {
+		sum += n
+	}
+	return sum, err
+}
+
+// endedBytes are those of each shard of each lane.
+func (q *Queue) endedBytes(ctx context.Context) (map[job.Lane]int64, error) {
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	places := q.shards.of(job.Lanes()...)
+	pipe := q.redis.Pipeline()
+	cmds := make([]*redis.StringCmd, len(places))
+	for i, l := range places {
+		cmds[i] = pipe.Get(ctx, q.keys(l).endedBytes())
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, unavailable("read what ended jobs take", err)
+	}
+	all := make(map[job.Lane]int64, len(places))
+	for i, l := range places {
+		all[l], _ = cmds[i].Int64() // redis.Nil: nothing has ended there
+	}
+	return all, nil
+}
+
+// excess is how many bytes of ended jobs a shard is to drop: its share of what all
+// are above the bound.
+func (q *Queue) excess(ctx context.Context, place job.Lane) (int64, error) {
+	if q.opt.ResultBytes <= 0 {
+		return 0, nil
+	}
+	all, err := q.endedBytes(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var sum int64
+	for _, n := range all {
+		sum += n
+	}
+	if sum <= q.opt.ResultBytes || all[place] <= 0 {
+		return 0, nil
+	}
+	return int64(math.Ceil(float64(sum-q.opt.ResultBytes) * float64(all[place]) / float64(sum))), nil
 }
 
 // Bounds of the outboxes, as record.lua has them.
@@ -34,7 +92,7 @@ const (
 
 // What bounds dropped, as Dropped counts it.
 const (
-	DroppedJobs          = "jobs"           // records of ended jobs whose time was over
+	DroppedJobs          = "jobs"           // records of ended jobs whose time was over, or that were too many
 	DroppedInteractions  = "interactions"   // entries of the log of interactions
 	DroppedWebhookEvents = "webhook_events" // see Posted
 )

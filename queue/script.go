@@ -2,6 +2,7 @@ package queue
 
 import (
 	"embed"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -18,6 +19,7 @@ type scripts struct {
 	enqueue, submit, dequeue, start, requeue *redis.Script
 	answer, finish                           *redis.Script
 	outlive, abandon, cancel, read, progress *redis.Script
+	follow                                   *redis.Script
 	turn, sweep, orphans, mine, expire       *redis.Script
 	overdue, waiters, forward                *redis.Script
 	lane, pause, shards                      *redis.Script
@@ -39,9 +41,9 @@ func loadScripts(eventHistory int, clock string) *scripts {
 		enqueue: redis.NewScript(clock + flow + source("enqueue")), dequeue: redis.NewScript(clock + flow + source("dequeue")),
 		submit: redis.NewScript(prelude + flow + source("submit")), start: record("start"),
 		answer: plain("answer"), finish: record("finish"), requeue: record("requeue"), outlive: record("outlive"),
-		abandon: plain("abandon"), cancel: record("cancel"), read: plain("read"),
+		abandon: plain("abandon"), cancel: record("cancel"), read: record("read"),
 		progress: record("progress"), turn: plain("turn"), sweep: record("sweep"), orphans: record("orphans"), mine: plain("mine"),
-		expire: timed("expire"), overdue: record("overdue"), waiters: timed("waiters"), forward: timed("forward"),
+		expire: record("expire"), follow: record("follow"), overdue: record("overdue"), waiters: timed("waiters"), forward: timed("forward"),
 		lane: timed("lane"), pause: plain("pause"), shards: plain("shards"),
 		acquire: plain("acquire"), renew: plain("renew"), release: plain("release"),
 		claim: timed("claim"), keep: plain("keep"), drop: plain("drop"),
@@ -50,9 +52,14 @@ func loadScripts(eventHistory int, clock string) *scripts {
 	}
 }
 
-// bounds writes the limits that records keep to.
+// bounds writes the limits that records keep to, and the error of a canceled job.
 func bounds(eventHistory int) string {
-	return fmt.Sprintf("local MOST_EVENTS, MOST_BOXES, MOST_WAITING = '%d', %d, %d\n", eventHistory, mostBoxes, mostWaiting)
+	canceled, err := json.Marshal(errCanceledJob())
+	if err != nil {
+		panic(err) // two strings
+	}
+	return fmt.Sprintf("local MOST_EVENTS, MOST_BOXES, MOST_WAITING = '%d', %d, %d\nlocal CANCELED = [=[%s]=]\n",
+		eventHistory, mostBoxes, mostWaiting, canceled)
 }
 
 func source(name string) string {

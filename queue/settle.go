@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -166,17 +165,12 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 			return verdict, err
 		}
 	}
-	retain := e.q.opt.ResultRetention
-	if o.state == job.StateFailed {
-		retain = e.q.opt.FailedRetention
-	}
 	var ran time.Duration
 	if !began.IsZero() {
 		ran = max(0, time.Since(began))
 	}
 	return e.q.scripts.finish.Run(ctx, e.q.redis, keys,
-		spec.ID, e.owner, string(o.state), k.own, ran.Milliseconds(), result, fault, progress,
-		seconds(retain), statsEnd).Text()
+		spec.ID, e.owner, string(o.state), k.own, ran.Milliseconds(), pack(result), fault, progress, statsEnd).Text()
 }
 
 func (s *Server) writeRequeue(ctx context.Context, id string, progress []byte, o outcome) (string, error) {
@@ -192,9 +186,4 @@ func (s *Server) writeRequeue(ctx context.Context, id string, progress []byte, o
 	return s.q.scripts.requeue.Run(ctx, s.q.redis,
 		[]string{k.active(), k.lease(), k.task(id), k.pending(), k.retry()},
 		k.own, id, s.id, rest, o.why, refund, progress).Text()
-}
-
-// seconds rounds up, at least one: a key must not fade before it is written.
-func seconds(d time.Duration) string {
-	return strconv.FormatInt(max(1, int64(math.Ceil(d.Seconds()))), 10)
 }

@@ -250,7 +250,7 @@ func (s *simulation) submit() error {
 	spec.ID = j.ID
 	s.jobs = append(s.jobs, &simJob{spec: spec, recorded: true})
 	s.note("%d", len(s.jobs)-1)
-	return nil
+	return s.follow(spec.ID)
 }
 
 func (s *simulation) refused(err error) error {
@@ -307,8 +307,14 @@ func (s *simulation) recordOf(j *simJob) error {
 	j.recorded = state != "gone"
 	if state == "gone" {
 		j.gone = true // evicted: its caller is told 503
+		return nil
 	}
-	return nil
+	return s.follow(j.spec.ID)
+}
+
+// follow has the events of a job kept, for checkJob.
+func (s *simulation) follow(id string) error {
+	return s.q.scripts.follow.Run(s.ctx, s.redis, []string{s.keys.record(id), s.keys.events(id)}, s.keys.own, id).Err()
 }
 
 func (s *simulation) abandon() error {

@@ -179,6 +179,7 @@ func (s *shared) openQueue(ctx context.Context, h *house) error {
 	s.queue = queue.Open(queue.Options{
 		Redis: rung.Client(), Asynq: rung.Asynq(), Shards: s.settings.QueueShards, MaxQueue: s.settings.MaxQueue,
 		ResultRetention: s.settings.ResultRetention.D(), FailedRetention: s.settings.FailedRetention.D(),
+		ResultBytes: int64(s.settings.ResultMaxMB) << 20,
 		MaxStanding: s.settings.MaxQueueDelay.D(), LogRetention: s.settings.LogRetention.D(), LogLength: s.settings.LogLength,
 		EventHistory: s.settings.EventHistory, Now: clock(), Tracer: s.tracer("queue"), Log: s.log,
 	})

@@ -60,6 +60,7 @@ type Settings struct {
 	MaxQueue        int    `group:"Queue" var:"NEXUS_MAX_QUEUE" default:"10000" range:"1:10000000" help:"Most jobs waiting in a queue; more are refused with 503."`
 	ResultRetention Period `group:"Queue" var:"NEXUS_RESULT_RETENTION" default:"24h" help:"How long the result of an ended job is kept."`
 	FailedRetention Period `group:"Queue" var:"NEXUS_FAILED_RETENTION" default:"168h" help:"How long a failed job is kept."`
+	ResultMaxMB     int    `group:"Queue" name:"result-max-mb" var:"NEXUS_RESULT_MAX_MB" default:"256" range:"1:16777216" help:"Redis memory for the records of ended jobs (MB), some 450 bytes each with a short answer; the oldest are dropped first."`
 	MaxQueueDelay   Period `group:"Queue" var:"NEXUS_MAX_QUEUE_DELAY" default:"25ms" help:"How long, by the pace of the workers, waiting callers may stand in line while the line never empties; more are refused with 503."`
 	LogRetention    Period `group:"Queue" var:"NEXUS_LOG_RETENTION" default:"168h" help:"How long the interaction log goes back."`
 	LogLength       int64  `group:"Queue" var:"NEXUS_LOG_LENGTH" default:"10000" range:"1:100000000" help:"Entries kept in the interaction log, some 370 bytes of Redis each and more for long texts."`

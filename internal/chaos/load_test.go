@@ -22,6 +22,7 @@ type ledger struct {
 	mu      sync.Mutex
 	jobs    map[string]string // id by Idempotency-Key
 	lessons map[string]string // response by prompt
+	follows sync.WaitGroup    // followers of jobs, from their making
 	asked   atomic.Int64
 	refused atomic.Int64
 }
@@ -91,8 +92,15 @@ func (l *ledger) submit(ctx context.Context, key string) {
 	}
 	l.mu.Lock()
 	l.jobs[key] = id
+	n := len(l.jobs)
 	l.mu.Unlock()
+	if n%followEach == 0 {
+		l.follows.Go(func() { l.history(id) })
+	}
 }
+
+// followEach is of how many jobs one is followed from its making to its end.
+const followEach = 8
 
 // ask must be answered: with the answer, a job, or a refusal that says when to
 // come again.
@@ -151,8 +159,9 @@ func (l *ledger) check(before footprint) {
 			return err == nil && j.State == "succeeded"
 		})
 	}
+	l.follows.Wait()
 	for id := range mine {
-		l.history(id)
+		l.history(id) // of most the end alone
 	}
 	l.countJobs(mine)
 	for prompt, response := range l.lessons {
@@ -178,15 +187,44 @@ func (l *ledger) check(before footprint) {
 	}
 }
 
-// history holds all that happened to a job against the state machine.
+// history holds what is told of a job against the state machine, as often resumed
+// as it takes.
 func (l *ledger) history(id string) {
-	l.f.Helper()
-	res, err := l.f.http.Get(l.f.url + "/api/jobs/" + id + "/events")
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	var events []jobtest.Event
+	for {
+		if err := l.resume(ctx, id, &events); ctx.Err() != nil {
+			l.f.Errorf("the events of job %s did not end: %v; %s", id, err, jobtest.Words(events))
+			return
+		}
+		if n := len(events); n > 0 && events[n-1].Type == "result" {
+			break
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
+	if err := jobtest.Check(events); err != nil {
+		l.f.Errorf("job %s: %v", id, err)
+	}
+}
+
+// resume reads the events after those that came, until the connection ends.
+func (l *ledger) resume(ctx context.Context, id string, events *[]jobtest.Event) error {
+	req, err := http.NewRequestWithContext(ctx, "GET", l.f.url+"/api/jobs/"+id+"/events", nil)
 	if err != nil {
-		l.f.Fatal(err)
+		return err
+	}
+	if n := len(*events); n > 0 {
+		req.Header.Set("Last-Event-ID", (*events)[n-1].ID)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
 	}
 	defer res.Body.Close()
-	var events []jobtest.Event
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", res.StatusCode)
+	}
 	var e jobtest.Event
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(nil, 1<<20)
@@ -198,15 +236,10 @@ func (l *ledger) history(id string) {
 			e.Type = value
 		case "data":
 			e.Data = json.RawMessage(value)
-			events = append(events, e)
+			*events = append(*events, e)
 		}
 	}
-	if err := lines.Err(); err != nil {
-		l.f.Fatal(err)
-	}
-	if err := jobtest.Check(events); err != nil {
-		l.f.Errorf("job %s: %v", id, err)
-	}
+	return lines.Err()
 }
 
 // countJobs looks for jobs that nobody was told of: effects that were doubled.

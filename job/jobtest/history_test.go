@@ -25,9 +25,11 @@ func history(text string) []jobtest.Event {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"queued:0 running:1 progress succeeded:1 result":                           "",
-		"queued:0 canceled:0 result":                                               "",
-		"queued:0 failed:0 result":                                                 "",
+		"queued:0 running:1 progress succeeded:1 result": "",
+		"queued:0 canceled:0 result":                     "",
+		"queued:0 failed:0 result":                       "",
+		"succeeded:2 result":                             "",
+		"succeeded:2":                                    "0 results",
 		"queued:0 running:1 queued:0 running:1 queued:1 running:2 failed:2 result": "",
 		"running:1 succeeded:1 result":                                             "begins running",
 		"queued:0 succeeded:0 result":                                              "not allowed",

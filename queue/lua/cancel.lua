@@ -1,10 +1,9 @@
 -- KEYS: record, task, pending, scheduled, retry, active, lease
--- ARGV: prefix, id, retain s, error
+-- ARGV: prefix, id
 -- Returns 'none' | 'ended' | 'canceled' | 'running' (its worker is told)
 local p, id = ARGV[1], ARGV[2]
 local state = redis.call('HGET', KEYS[1], 'state')
-if not state then return 'none' end
-if final(state) then return 'ended' end
+if not state then return ended(p, id) and 'ended' or 'none' end
 local waiting = redis.call('ZREM', KEYS[4], id) + redis.call('ZREM', KEYS[5], id)
 if waiting == 0 and redis.call('HGET', KEYS[2], 'state') == 'pending' then
   waiting = redis.call('LREM', KEYS[3], -1, id)
@@ -17,7 +16,7 @@ if waiting == 0 and state == 'queued' then
 end
 if waiting > 0 or redis.call('EXISTS', KEYS[2]) == 0 then
   redis.call('DEL', KEYS[2])
-  conclude(p, id, 'canceled', ARGV[3], '', ARGV[4])
+  conclude(p, id, 'canceled', '', CANCELED)
   return 'canceled'
 end
 redis.call('HSET', KEYS[1], 'cancel', '1')

@@ -1,8 +1,7 @@
 -- Finds records that have not ended although their task is gone (evicted, or
 -- deleted by hand). Tasks and records change together, so none is on its way.
 -- KEYS: index of queued, index of running
--- ARGV: prefix, task prefix, most records to look at, retain s and error of a job
---   that was canceled meanwhile
+-- ARGV: prefix, task prefix, most records to look at
 -- Returns {id, spec, …}; those that were running are queued again.
 local p = ARGV[1]
 local out = {}
@@ -12,10 +11,9 @@ for i = 1, 2 do
       local v = redis.call('HMGET', p .. 'job:' .. id, 'spec', 'cancel')
       local spec = v[1]
       if v[2] == '1' then
-        conclude(p, id, 'canceled', ARGV[4], '', ARGV[5])
+        conclude(p, id, 'canceled', '', CANCELED)
       elseif not spec then
         redis.call('ZREM', KEYS[i], id)
-        redis.call('ZREM', p .. 'jobs', id)
       else
         if move(p, id, 'queued') then changed(p, id) end
         out[#out + 1] = id

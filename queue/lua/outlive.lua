@@ -10,7 +10,6 @@ if redis.call('EXISTS', p .. 'job:' .. id) == 0 then
   local fields = {}
   for i = 3, #ARGV do fields[#fields + 1] = ARGV[i] end
   create(p, id, fields)
-  changed(p, id)
   if state == 'active' then
     move(p, id, 'running')
     redis.call('HSET', p .. 'job:' .. id, 'attempts', '1', 'started', whole(clock()))

@@ -1,11 +1,11 @@
 -- Fails the jobs whose deadline has passed while they waited. One that runs is
 -- its worker's to end.
 -- KEYS: deadlines, pending, scheduled, retry
--- ARGV: prefix, task prefix, retain s, error, most jobs to look at
+-- ARGV: prefix, task prefix, error, most jobs to look at
 -- Returns {ms to the next deadline (-1: none), id, …}
 local p = ARGV[1]
 local out = {-1}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(clock()), 'LIMIT', '0', ARGV[5])) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(clock()), 'LIMIT', '0', ARGV[4])) do
   local state = redis.call('HGET', p .. 'job:' .. id, 'state')
   if state == 'running' then
     redis.call('ZADD', KEYS[1], whole(clock() + 1000), id)
@@ -14,7 +14,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(clock()),
     redis.call('ZREM', KEYS[3], id)
     redis.call('ZREM', KEYS[4], id)
     redis.call('DEL', ARGV[2] .. id)
-    conclude(p, id, 'failed', ARGV[3], '', ARGV[4])
+    conclude(p, id, 'failed', '', ARGV[3])
     redis.call('HINCRBY', p .. 'repairs', 'overdue', 1)
     out[#out + 1] = id
   else

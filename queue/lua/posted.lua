@@ -3,18 +3,18 @@
 --   failures so far, ms to the next try
 -- Returns how many events were dropped: all that wait for the receiver.
 local p, id, entry, what = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local box, key = p .. 'outbox:' .. id, p .. 'job:' .. id
+local box, key = p .. 'outbox:' .. id, p .. 'hook:' .. id
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
--- A record that has faded must not come back as a single field.
+-- A hook that has faded must not come back as a single field.
 local known = redis.call('EXISTS', key) == 1
 local from, dropped = now, 0
 if what == 'retried' then
-  if known then redis.call('HSET', key, 'hook_failures', ARGV[5]) end
+  if known then redis.call('HSET', key, 'failures', ARGV[5]) end
   from = now + tonumber(ARGV[6])
   redis.call('HINCRBY', p .. 'posted', 'retried', 1)
 else
-  redis.call('HDEL', key, 'hook_failures')
+  redis.call('HDEL', key, 'failures')
   if what == 'dropped' then
     dropped = redis.call('LLEN', box)
     redis.call('DEL', box)
@@ -25,7 +25,7 @@ else
     redis.call('HINCRBY', p .. 'posted', 'delivered', 1)
     local head = redis.call('LINDEX', box, 0)
     if head and string.find(head, '^%S+ progress ') then
-      from = math.max(now, tonumber(redis.call('HGET', key, 'hook_progress') or '0') + PROGRESS_REST)
+      from = math.max(now, tonumber(redis.call('HGET', key, 'progress') or '0') + PROGRESS_REST)
     end
   end
 end

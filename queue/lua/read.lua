@@ -1,7 +1,11 @@
--- KEYS: record, pending, why the lane is paused, why it is held   ARGV: id
--- Returns {fields…, position (0: none), why}, or nil without a record
+-- KEYS: record, pending, why the lane is paused, why it is held   ARGV: id, prefix
+-- Returns {fields…, position (0: none), why}, or {member, state} of an ended job,
+-- or nil when there is none.
 local fields = redis.call('HGETALL', KEYS[1])
-if #fields == 0 then return nil end
+if #fields == 0 then
+  local member, state = ended(ARGV[2], ARGV[1])
+  return member and {member, state} or nil
+end
 local position, why = 0, ''
 if redis.call('HGET', KEYS[1], 'state') == 'queued' then
   local at = redis.call('LPOS', KEYS[2], ARGV[1], 'RANK', '-1', 'MAXLEN', '20000')

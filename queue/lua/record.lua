@@ -1,14 +1,23 @@
 -- Shared by every script that changes a job's record. p is the lane's prefix
 -- of our own keys; `allows` (written by Go from job.State.Allows) stands above.
+-- A job that has not ended is a hash. An ended job is one member of a sorted set
+-- (see conclude and ended.go).
 
 -- Of the outboxes (their other bounds stand above): seconds that one outlives its
 -- last event, ms between two of progress.
 local BOX_LIFE, PROGRESS_REST = 172800, 500
+-- Seconds that the stream of an ended job stays for its followers.
+local STREAM_LIFE = 60
+-- The last two events of a job have these sequences, so that their ids are known
+-- without a stream.
+local LAST_STATE, LAST_RESULT = '-99998', '-99999'
+-- What a member of a sorted set costs beside its own bytes.
+local MEMBER_COST = 150
 
 -- post puts an event into the job's outbox if its webhook wants it (see
 -- outbox.go). Progress that still waits there is replaced by newer progress.
 local function post(p, id, at, kind, data)
-  local v = redis.call('HMGET', p .. 'job:' .. id, 'hook', 'hook_progress')
+  local v = redis.call('HMGET', p .. 'hook:' .. id, 'events', 'progress')
   if not v[1] or not string.find(v[1], kind, 1, true) then return end
   local box, due = p .. 'outbox:' .. id, p .. 'outbox'
   local entry = at .. ' ' .. kind .. ' ' .. data
@@ -30,18 +39,35 @@ local function post(p, id, at, kind, data)
   redis.call('PUBLISH', p .. 'outbox', '')
 end
 
--- event tells the followers of a job; the history is bounded.
-local function event(p, id, kind, data)
-  local at = redis.call('XADD', p .. 'events:' .. id, 'MAXLEN', '~', MOST_EVENTS, '*', 't', kind, 'd', data)
+-- event tells the followers of a job. The stream is written only where somebody
+-- follows (see follow.lua), for webhooks, and where `keep` says so; it is bounded.
+local function event(p, id, kind, data, keep, at)
+  local stream, said = p .. 'events:' .. id, nil
+  local hook = redis.call('EXISTS', p .. 'hook:' .. id) == 1
+  if keep or hook or redis.call('EXISTS', stream) == 1 then
+    said = redis.pcall('XADD', stream, 'MAXLEN', '~', MOST_EVENTS, at or '*', 't', kind, 'd', data)
+    if type(said) ~= 'string' then -- the clock of Redis was put back
+      said = redis.call('XADD', stream, 'MAXLEN', '~', MOST_EVENTS, '*', 't', kind, 'd', data)
+    end
+  end
   redis.call('PUBLISH', p .. 'event:' .. id, kind)
-  post(p, id, at, kind, data)
+  if hook then post(p, id, said, kind, data) end
 end
 
 local function final(state)
   return next(allows[state] or {}) == nil
 end
 
--- move is the only writer of the state of an existing record. It returns the
+-- ended finds the member of an ended job, and its state; nil if there is none.
+local function ended(p, id)
+  for _, state in ipairs({'succeeded', 'failed', 'canceled'}) do
+    local found = redis.call('ZRANGEBYLEX', p .. 'ended:' .. state, '[' .. id, '[' .. id .. '~', 'LIMIT', 0, 1)
+    if found[1] then return found[1], state end
+  end
+  return nil
+end
+
+-- move is the only writer of the state of a job that goes on. It returns the
 -- state before, or false when the state machine forbids the step.
 local function move(p, id, to)
   local key = p .. 'job:' .. id
@@ -53,19 +79,32 @@ local function move(p, id, to)
   return from
 end
 
--- changed announces the state that the record is in now.
-local function changed(p, id)
-  local v = redis.call('HMGET', p .. 'job:' .. id, 'state', 'attempts', 'waiting')
-  local waiting = 'null'
-  if v[3] and v[3] ~= '' then waiting = cjson.encode(v[3]) end
-  event(p, id, 'state', '{"state":"' .. v[1] .. '","attempts":' .. (v[2] or '0') .. ',"waiting_for":' .. waiting .. '}')
+local function said(state, attempts, waiting)
+  if waiting and waiting ~= '' then waiting = cjson.encode(waiting) else waiting = 'null' end
+  return '{"state":"' .. state .. '","attempts":' .. (attempts or '0') .. ',"waiting_for":' .. waiting .. '}'
 end
 
--- create writes a new record in state queued; fields alternate name and value.
+-- changed announces the state that the record is in now.
+local function changed(p, id, keep)
+  local v = redis.call('HMGET', p .. 'job:' .. id, 'state', 'attempts', 'waiting')
+  event(p, id, 'state', said(v[1], v[2], v[3]), keep)
+end
+
+-- create writes a new record in state queued and announces it; fields alternate
+-- name and value and begin with the kind. The events of hooks lie apart: a hook
+-- outlives its job's record.
 local function create(p, id, fields)
-  redis.call('HSET', p .. 'job:' .. id, 'state', 'queued', 'attempts', '0', unpack(fields))
-  redis.call('ZADD', p .. 'jobs', 0, id)
+  local record, hook = {}, {}
+  for i = 1, #fields, 2 do
+    local into = string.sub(fields[i], 1, 5) == 'hook_' and hook or record
+    into[#into + 1] = into == hook and string.sub(fields[i], 6) or fields[i]
+    into[#into + 1] = fields[i + 1]
+  end
+  redis.call('HSET', p .. 'job:' .. id, 'state', 'queued', 'attempts', '0', unpack(record))
+  if #hook > 0 then redis.call('HSET', p .. 'hook:' .. id, unpack(hook)) end
   redis.call('ZADD', p .. 'jobs:queued', 0, id)
+  -- The history of a train job counts, and such jobs are few.
+  event(p, id, 'state', said('queued', '0'), fields[2] == 'train')
 end
 
 -- due notes when a job's time is up, and wakes who looks for such jobs if it is
@@ -78,20 +117,34 @@ local function due(p, id, task, at)
   if redis.call('ZRANGE', p .. 'deadlines', 0, 0)[1] == id then redis.call('PUBLISH', p .. 'deadline', '') end
 end
 
--- conclude moves a record to its final state, dates its end and lets it fade
--- after `retain` seconds.
-local function conclude(p, id, to, retain, result, err)
+-- conclude moves a job to its final state: its record becomes one member of the
+-- sorted set of that state, the id first, so that members lie in order of time:
+--   id kind attempts created started finished #topic #owner #error #progress LF
+--   topic owner error progress result
+-- started and finished are ms after created, '-' for never. last holds what the
+-- record does not: progress, started.
+local function conclude(p, id, to, result, err, last)
   local key = p .. 'job:' .. id
-  if not move(p, id, to) then return false end
-  redis.call('HSET', key, 'finished', whole(clock()))
-  if result ~= '' then redis.call('HSET', key, 'result', result) end
-  if err ~= '' then redis.call('HSET', key, 'error', err) end
-  redis.call('HDEL', key, 'waiting', 'cancel')
+  local v = redis.call('HMGET', key, 'state', 'attempts', 'kind', 'created', 'started', 'topic', 'progress', 'owner')
+  local from = v[1]
+  if not from or not (allows[from] and allows[from][to]) then return false end
+  local function after(ms)
+    if not ms or ms == '' then return '-' end
+    return whole(tonumber(ms) - tonumber(v[4]))
+  end
+  local now = whole(clock())
+  local topic, owner, progress = v[6] or '', v[8] or '', (last and last.progress ~= '' and last.progress) or v[7] or ''
+  local member = id .. table.concat({
+    string.sub(v[3], 1, 1), v[2], v[4], after(v[5] or (last and last.started)), after(now), #topic, #owner, #err, #progress,
+  }, ' ') .. '\n' .. topic .. owner .. err .. progress .. result
+  redis.call('ZADD', p .. 'ended:' .. to, 0, member)
+  redis.call('INCRBY', p .. 'ended:bytes', #member + MEMBER_COST)
+  redis.call('DEL', key)
+  redis.call('ZREM', p .. 'jobs:' .. from, id)
   redis.call('ZREM', p .. 'deadlines', id)
-  changed(p, id)
-  event(p, id, 'result', '')
-  redis.call('EXPIRE', key, retain)
-  redis.call('EXPIRE', p .. 'events:' .. id, retain)
-  redis.call('ZADD', p .. 'ends', whole(clock() + tonumber(retain) * 1000), id)
+  event(p, id, 'state', said(to, v[2]), false, now .. LAST_STATE)
+  event(p, id, 'result', '', false, now .. LAST_RESULT)
+  redis.call('EXPIRE', p .. 'events:' .. id, STREAM_LIFE)
+  redis.call('EXPIRE', p .. 'hook:' .. id, BOX_LIFE)
   return true
 end

@@ -11,7 +11,7 @@ local n = redis.call('LLEN', KEYS[2])
 if redis.call('EXISTS', KEYS[1]) == 1 then return {0, n, 0} end
 local fresh = #ARGV > 6
 local state = redis.call('HGET', key, 'state')
-if fresh and state then return {0, n, 0} end
+if fresh and (state or ended(p, id)) then return {0, n, 0} end
 -- A task is made anew only for a job that waits: it may have been canceled since.
 if not fresh and state ~= 'queued' then return {0, n, 0} end
 local wait = 0
@@ -29,7 +29,6 @@ if fresh then
   for i = 7, #ARGV do fields[#fields + 1] = ARGV[i] end
   create(p, id, fields)
   if within ~= 0 then due(p, id, KEYS[1], clock() + within) end
-  changed(p, id)
 else
   local at = redis.call('HGET', key, 'deadline')
   if at then due(p, id, KEYS[1], tonumber(at)) end

@@ -2,8 +2,7 @@
 -- is dead when its owner key was gone in two sweeps in a row: after a pause of
 -- Redis itself all of them have run out, though every worker lives.
 -- KEYS: active, lease, pending
--- ARGV: prefix, task prefix, sweeper's owner id, most losses, retain s and error
---   of a job that was canceled meanwhile
+-- ARGV: prefix, task prefix, sweeper's owner id, most losses
 -- Returns {ids queued again, ids given up (now the sweeper's), ids without task}
 local p, tasks = ARGV[1], ARGV[2]
 local again, given, missing, ended = {}, {}, {}, 0
@@ -23,7 +22,7 @@ for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
       redis.call('LREM', KEYS[1], 0, id)
       redis.call('ZREM', KEYS[2], id)
       redis.call('DEL', key)
-      conclude(p, id, 'canceled', ARGV[5], '', ARGV[6])
+      conclude(p, id, 'canceled', '', CANCELED)
       ended = ended + 1
     elseif redis.call('HINCRBY', key, 'lost', 1) >= tonumber(ARGV[4]) then
       redis.call('HSET', key, 'owner', ARGV[3])
