@@ -100,6 +100,8 @@ type Datasets struct {
 
 	mu   sync.Mutex
 	last string // newest id seen, so that new ones sort after it
+
+	ops sync.Map // Op by id, of the headers read so far: a dataset never changes
 }
 
 // NewDatasets returns the datasets of a store.
@@ -182,6 +184,20 @@ func (d *Datasets) stat(ctx context.Context, id, key string) (ds Dataset, err er
 	defer func() { err = errors.Join(err, body.Close()) }()
 	ds, _, err = readHeader(body, id)
 	return ds, err
+}
+
+// Op returns the operation of dataset id, reading its header once at most.
+// Errors are those of Stat.
+func (d *Datasets) Op(ctx context.Context, id string) (Op, error) {
+	if op, ok := d.ops.Load(id); ok {
+		return op.(Op), nil //nolint:forcetypeassert // the map holds nothing else
+	}
+	ds, err := d.Stat(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	d.ops.Store(id, ds.Op)
+	return ds.Op, nil
 }
 
 // Delete removes dataset id. That there is none is no error.

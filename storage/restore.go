@@ -21,6 +21,8 @@ var ErrOccupied = errors.New("not empty")
 type RestoreOptions struct {
 	// Force moves what is there to replaced/<time>/ instead of refusing.
 	Force bool
+	// Unlearned is stored too, so that the restore does not undo it; nil is nothing.
+	Unlearned *Unlearned
 	// Leave are keys of the unpacked backup that stay out.
 	Leave []string
 	// Parallel is how many objects are written at once; 0 is 8.
@@ -54,6 +56,10 @@ func Restore(ctx context.Context, from, to Store, opt RestoreOptions) (Restored,
 	}
 	objects = slices.DeleteFunc(objects, func(i Info) bool { return apart(i.Key) || slices.Contains(opt.Leave, i.Key) })
 	if done.Aside, err = clearAway(ctx, to, opt); err != nil {
+		return done, fmt.Errorf("restore into %s: %w", to, err)
+	}
+	// First, so that a restore that is cut off brings nothing back either.
+	if err := opt.Unlearned.write(ctx, to); err != nil {
 		return done, fmt.Errorf("restore into %s: %w", to, err)
 	}
 	for _, stage := range stages(objects) {

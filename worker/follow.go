@@ -78,7 +78,7 @@ func (w *Worker) follow(ctx context.Context) {
 func (w *Worker) catchUp(ctx context.Context) {
 	old := w.served.Load()
 	head, err := w.opt.Checkpoints.Head(ctx)
-	if err == nil && (head.Checkpoint == "" || head.Checkpoint == old.checkpoint) {
+	if err == nil && (head.Checkpoint == "" || head.Checkpoint == old.checkpoint && !old.interim) {
 		w.unloaded.Store(nil)
 		return
 	}
@@ -91,7 +91,7 @@ func (w *Worker) catchUp(ctx context.Context) {
 	// LoadLatest goes back to the newest whole one if the head's is damaged.
 	manifest, m, err := w.loadLatest(ctx)
 	switch {
-	case err == nil && manifest.ID == old.checkpoint:
+	case err == nil && manifest.ID == old.checkpoint && !old.interim:
 		return
 	case err == nil:
 		if w.replace(old, m, manifest) {

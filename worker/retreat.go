@@ -27,6 +27,7 @@ func (w *Worker) fallBack(failing string) {
 	}
 	good := *bad.former
 	good.at = w.opt.Now()
+	good.model, good.interim = withoutUnlearned(good.model, bad.model), true
 	if !w.served.CompareAndSwap(bad, &good) {
 		return
 	}
@@ -41,6 +42,20 @@ func (w *Worker) fallBack(failing string) {
 	// This is called from within a breaker: the storage has to wait.
 	w.retreat.Store(r)
 	w.Look()
+}
+
+// withoutUnlearned is former less the lessons that newer does not hold. Some of
+// them may be missing for another reason than unlearning, such as a rollback;
+// the storage knows, and cannot be asked here. A model so broken that it cannot
+// tell its lessons leaves former as it is until the storage has been asked.
+func withoutUnlearned(former, newer *model.Model) (out *model.Model) {
+	defer func() {
+		if recover() != nil {
+			out = former
+		}
+	}()
+	out, _ = former.Unlearn(func(l model.Lesson) bool { _, known := newer.Lesson(l.ID); return !known })
+	return out
 }
 
 // takeBack makes a retreat durable and cluster-wide, and tries again at the

@@ -2,7 +2,9 @@ package worker
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
@@ -92,4 +94,60 @@ func TestAPromptThatFailsAlwaysMovesNoHead(t *testing.T) {
 	if err != nil || after != before {
 		b.Errorf("the head was %+v and is %+v, %v", before, after, err)
 	}
+}
+
+// A checkpoint that is taken back does not bring back what was unlearned after
+// the one that serves again, on no worker and not after a restart.
+func TestATakeBackBringsNothingBackThatWasUnlearned(t *testing.T) {
+	eachRung(t, func(b *bundle) {
+		var bad atomic.Pointer[model.Model]
+		w := b.worker(func(o *Options) {
+			o.Ask = func(m *model.Model, queries []model.Query) []model.Verdict {
+				if m == bad.Load() && queries[0].Prompt == "crash" {
+					panic("on purpose")
+				}
+				return m.Ask(queries)
+			}
+		})
+		b.ends(b.teach("steady → yes", "secret → 555-0100"))
+		good, err := b.checkpoints.Head(b.ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		other := b.worker(func(o *Options) { o.ServeOnly = true })
+		if !knows(w, "secret", "555-0100") || !knows(other, "secret", "555-0100") {
+			b.Fatal("the lesson that is to be unlearned does not answer")
+		}
+		b.ends(b.forget("secret"))
+		b.until("the other worker follows", func() bool { return !knows(other, "secret", "555-0100") })
+		m, failing := w.Served()
+		bad.Store(m)
+		for b.checkpointOf(w) == failing {
+			if _, _, err := b.queue.Ask(b.ctx, job.Spec{Kind: job.KindInteract, Lane: job.LaneInteractive, Prompt: "crash"}, 30*time.Second); err != nil && job.AsError(err).Code != job.CodeInternal {
+				b.Fatal(err)
+			}
+		}
+		b.until("the checkpoint is taken back, and the head is clean", func() bool {
+			for _, one := range []*Worker{w, other} {
+				if knows(one, "secret", "555-0100") {
+					b.Fatal("what was unlearned is answered again")
+				}
+			}
+			head, err := b.checkpoints.Head(b.ctx)
+			return err == nil && head.Checkpoint != good.Checkpoint && head.Checkpoint != failing && b.checkpointOf(w) == head.Checkpoint
+		})
+		if !knows(w, "steady", "yes") {
+			b.Error("what was not unlearned is lost")
+		}
+		b.end(w)
+		b.end(other)
+		if again := b.worker(nil); knows(again, "secret", "555-0100") || !knows(again, "steady", "yes") {
+			b.Error("after a restart what was unlearned is answered again, or the rest is lost")
+		}
+	})
+}
+
+func (b *bundle) checkpointOf(w *Worker) string {
+	_, checkpoint := w.Served()
+	return checkpoint
 }

@@ -24,6 +24,9 @@ type served struct {
 	breaker *breaker
 	// failed are the queries that it failed at last.
 	failed *atomic.Pointer[[]model.Query]
+	// interim says that the model may lack lessons of its checkpoint: it is loaded
+	// again as soon as the storage allows.
+	interim bool
 	// former is what served before, kept as long as this one is on trial.
 	former *served
 }
@@ -123,18 +126,30 @@ func (w *Worker) loadLatest(ctx context.Context) (manifest storage.Manifest, m *
 			return nil
 		}
 		if err == nil {
-			m, err = w.open(manifest, parts)
+			m, err = w.open(ctx, manifest, parts)
 		}
 		return err
 	})
 	return manifest, m, errors.Join(err, missing)
 }
 
-// open makes a model of a checkpoint and tries it before it may serve.
-func (w *Worker) open(manifest storage.Manifest, parts []storage.Part) (*model.Model, error) {
+// open makes a model of a checkpoint, without what was unlearned since, and
+// tries it before it may serve.
+func (w *Worker) open(ctx context.Context, manifest storage.Manifest, parts []storage.Part) (*model.Model, error) {
 	m, err := trainer.Open(w.opt.Model, manifest, parts)
 	if err != nil {
 		return nil, err
+	}
+	lineage, err := w.opt.Checkpoints.Lineage(ctx, manifest.ID)
+	if err != nil {
+		return nil, err
+	}
+	m, removed, err := trainer.Unlearned(ctx, m, lineage, w.opt.Datasets, w.dropped)
+	if err != nil {
+		return nil, err
+	}
+	if removed > 0 {
+		w.opt.Log.Info("lessons that an older checkpoint brought back do not serve", "checkpoint", manifest.ID, "lessons", removed)
 	}
 	if err := w.tryOut(m); err != nil {
 		return nil, fmt.Errorf("try checkpoint %s: %w", manifest.ID, err)

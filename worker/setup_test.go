@@ -164,6 +164,24 @@ func (b *bundle) teach(lessons ...string) string {
 	return ds.ID
 }
 
+// forget stores the unlearning of a prompt and submits its job.
+func (b *bundle) forget(prompt string) string {
+	b.Helper()
+	w, err := b.datasets.Create(b.ctx, storage.DatasetMeta{Op: storage.OpForget, LessonIDs: []string{model.LessonID("", prompt)}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer w.Abort()
+	ds, err := w.Commit(b.ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := b.queue.Submit(b.ctx, job.Spec{ID: ds.ID, Kind: job.KindTrain, Dataset: ds.ID}); err != nil {
+		b.Fatal(err)
+	}
+	return ds.ID
+}
+
 // taught starts a worker, teaches it, and returns it.
 func (b *bundle) taught(lessons ...string) *Worker {
 	b.Helper()

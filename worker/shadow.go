@@ -154,7 +154,7 @@ func (w *Worker) followChallenger(ctx context.Context) {
 	manifest, parts, err := w.opt.Challengers.Load(ctx, r.Challenger)
 	var m *model.Model
 	if err == nil {
-		m, err = w.open(manifest, parts)
+		m, err = w.open(ctx, manifest, parts)
 	}
 	if err != nil {
 		if ctx.Err() == nil && !errors.Is(err, storage.ErrUnavailable) {

@@ -51,7 +51,7 @@ func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) e
 	t := trainer.New(trainer.Options{
 		Checkpoints: w.opt.Checkpoints, Datasets: w.opt.Datasets, Governor: w.opt.Governor,
 		Storage: w.breakers.storage, Learning: w.breakers.learning,
-		Control: w.control.now, Live: w.live, Late: w.opt.Late,
+		Control: w.control.now, Live: w.live, Dropped: w.dropped, Late: w.opt.Late,
 		Model: w.opt.Model, Learn: w.metrics.watch(w.opt.Learn), Succeed: w.metrics.watchHeirs(succeed), Adopt: w.adoptLogged, Announce: w.announce, Failed: w.metrics.failedSteps,
 		Fence: token, CPU: w.trainingCPU, Now: w.opt.Now, Log: w.opt.Log,
 	})
@@ -119,6 +119,12 @@ func (w *Worker) heed(ctx context.Context, lane *queue.Server, lost, overtaken <
 func (w *Worker) live(ctx context.Context, dataset string) bool {
 	j, err := w.opt.Queue.Job(ctx, dataset)
 	return err == nil && !j.State.Final()
+}
+
+// dropped tells whether the job of a dataset was canceled before it was done.
+func (w *Worker) dropped(ctx context.Context, dataset string) bool {
+	j, err := w.opt.Queue.Job(ctx, dataset)
+	return err == nil && j.State == job.StateCanceled
 }
 
 func (w *Worker) adoptLogged(m *model.Model, saved storage.Manifest) {

@@ -29,6 +29,7 @@ func knownTo(w *worker.Worker) func(context.Context) (book.Source, error) {
 // loads only when lessons are asked for and the head has moved.
 type follower struct {
 	checkpoints *storage.Checkpoints
+	datasets    *storage.Datasets
 	config      model.Config
 
 	mu         sync.Mutex
@@ -66,6 +67,13 @@ func (f *follower) refresh(ctx context.Context) (*model.Model, error) {
 	}
 	m, err := trainer.Open(f.config, manifest, parts)
 	if err != nil {
+		return nil, err
+	}
+	lineage, err := f.checkpoints.Lineage(ctx, manifest.ID)
+	if err != nil {
+		return nil, err
+	}
+	if m, _, err = trainer.Unlearned(ctx, m, lineage, f.datasets, nil); err != nil {
 		return nil, err
 	}
 	f.model, f.checkpoint = m, head.Checkpoint

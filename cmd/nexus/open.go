@@ -287,7 +287,7 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 	}
 	known := knownTo(w)
 	if w == nil {
-		f := &follower{checkpoints: s.checkpoints, config: s.modelConfig()}
+		f := &follower{checkpoints: s.checkpoints, datasets: s.datasets, config: s.modelConfig()}
 		s.memory.OnPressure(f.relieve)
 		known = f.known
 	}

@@ -15,10 +15,11 @@ import (
 )
 
 type restoreCmd struct {
-	File    string `arg:"" help:"Backup to restore: a file of nexus backup, or a tar of the storage folder, packed by gzip or not; - is standard input."`
-	Force   bool   `help:"Restore over what is there, which moves to replaced/ beside it."`
-	Salvage bool   `help:"Restore what is whole although something of the backup is damaged or missing."`
-	MaxGB   int    `name:"max-gb" default:"64" help:"Most that the backup may unpack to (GB)."`
+	File      string `arg:"" help:"Backup to restore: a file of nexus backup, or a tar of the storage folder, packed by gzip or not; - is standard input."`
+	Force     bool   `help:"Restore over what is there, which moves to replaced/ beside it."`
+	Salvage   bool   `help:"Restore what is whole although something of the backup is damaged or missing."`
+	Unlearned bool   `name:"bring-back" help:"Bring back lessons that were unlearned after the backup was made."`
+	MaxGB     int    `name:"max-gb" default:"64" help:"Most that the backup may unpack to (GB)."`
 }
 
 // Help is shown by nexus restore --help.
@@ -56,15 +57,35 @@ func (c restoreCmd) Run(ctx context.Context, rt *runtime) error {
 		if err != nil {
 			return err
 		}
-		if err := target.emptyFolder(time.Now()); err != nil {
-			return fmt.Errorf("move aside what the data folder holds: %w", err)
-		}
-		restored, err := storage.Restore(ctx, from, target, storage.RestoreOptions{Force: c.Force, Leave: leave})
+		unlearned, err := c.unlearned(ctx, from, target)
 		if err != nil {
 			return err
 		}
+		defer unlearned.Close()
+		if err := target.emptyFolder(time.Now()); err != nil {
+			return fmt.Errorf("move aside what the data folder holds: %w", err)
+		}
+		restored, err := storage.Restore(ctx, from, target, storage.RestoreOptions{Force: c.Force, Leave: leave, Unlearned: unlearned})
+		if err != nil {
+			return err
+		}
+		if n := unlearned.Len(); n > 0 {
+			fmt.Fprintf(rt.main.Stderr, "%d unlearn operations from after the backup stay in force; to undo them too, restore with --bring-back\n", n)
+		}
 		return c.tell(ctx, rt, target.Store, restored)
 	})
+}
+
+// unlearned is what was unlearned after the backup was made.
+func (c restoreCmd) unlearned(ctx context.Context, from storage.Store, t target) (*storage.Unlearned, error) {
+	if c.Unlearned {
+		return &storage.Unlearned{}, nil
+	}
+	places := []storage.Store{t.Store}
+	if t.folder != nil {
+		places = append(places, t.folder)
+	}
+	return storage.UnlearnedSince(ctx, from, places...)
 }
 
 // target is where a restore goes.

@@ -115,6 +115,9 @@ func (s *Store) Search(queries []Query, found []Found, sc *Scratch) {
 	for i := range queries {
 		sc.queries = append(sc.queries, kernel.Query{Vector: queries[i].Vector, Allowed: s.allowed(&queries[i], i, sc)})
 	}
+	for i := range queries {
+		sc.hits[i] = sc.hits[i][:0] // those of the prompt before
+	}
 	if s.rows.Len() > 0 {
 		s.scan(sc, len(queries))
 	}

@@ -300,6 +300,13 @@ func (s *Store) pull(ctx context.Context, key string, here, there content) error
 		if err := s.there.CopyTo(ctx, s.here, r.Body.Checkpoint); err != nil {
 			return fmt.Errorf("fetch checkpoint %s: %w", r.Body.Checkpoint, err)
 		}
+		if r.Body.Why != "save" {
+			// It may be older than an unlearning on another host, which must be known
+			// here before the checkpoint serves.
+			if err := s.relist(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	if _, err := s.local.Swap(ctx, key, here.version, there.bytes); err != nil {
 		return err

@@ -80,6 +80,20 @@ func (s *Store) tidy(ctx context.Context) error {
 	return s.shrink(ctx, kept, marks, gone)
 }
 
+// relist learns of the datasets that are in the bucket now.
+func (s *Store) relist(ctx context.Context) error {
+	there, err := s.remote.List(ctx, datasetsPrefix)
+	if err != nil {
+		return fmt.Errorf("list the datasets in the bucket: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, i := range there {
+		s.index[i.Key] = i
+	}
+	return nil
+}
+
 // shrink drops the given checkpoints and, while the folder is larger than its
 // bound, what the bucket has too: datasets first, then the oldest checkpoints.
 func (s *Store) shrink(ctx context.Context, here []storage.Info, marks map[string]bool, gone []string) error {

@@ -23,8 +23,11 @@ type actor struct {
 	// undone are datasets that a rollback took back. The next save names them in
 	// its lineage, so that nobody teaches them again.
 	undone map[string]bool
-	// regret: what they unlearned is to be unlearned again.
-	regret bool
+	// newest is the greatest dataset id of the lineage.
+	newest string
+	// cleaned is the number of lessons that load removed from the head's model
+	// since they were unlearned; the head is saved without them.
+	cleaned int
 
 	dirty    bool      // the state changed since it was saved
 	stale    bool      // a save failed and may have moved the head all the same
@@ -67,7 +70,7 @@ func (a *actor) run(ctx context.Context) {
 // turn does everything once. It ends as soon as the trainer is to end: after a
 // lost lease nothing more may be begun.
 func (a *actor) turn(ctx context.Context) {
-	for _, part := range []func(context.Context){a.look, a.forgetAgain, a.admit, a.settle, a.saveIfAsked, a.level, a.next} {
+	for _, part := range []func(context.Context){a.look, a.keepClean, a.admit, a.settle, a.saveIfAsked, a.level, a.next} {
 		if part(ctx); !a.goesOn(ctx) {
 			return
 		}

@@ -71,8 +71,16 @@ func (a *actor) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load the model to train: %w", err)
 	}
+	// A checkpoint may be older than an unlearning. What it brings back must not
+	// serve for a moment.
+	m, removed, err := Unlearned(ctx, m, lineage, a.opt.Datasets, a.opt.Dropped)
+	if err != nil {
+		return fmt.Errorf("load the model to train: %w", err)
+	}
 	former := maps.Clone(a.lineage)
 	a.model, a.head, a.state, a.stale = m, manifest.ID, st, false
+	a.newest = newest(lineage)
+	a.cleaned = removed
 	a.lineage = make(map[string]bool, len(lineage))
 	for _, id := range lineage {
 		a.lineage[id] = true
@@ -92,7 +100,7 @@ func (a *actor) fresh() error {
 		return fmt.Errorf("make a new model: %w", err)
 	}
 	a.model, a.head, a.state, a.stale = m, "", state{}, false
-	a.lineage = map[string]bool{}
+	a.lineage, a.newest = map[string]bool{}, ""
 	return nil
 }
 
@@ -116,38 +124,21 @@ func (a *actor) undo(ctx context.Context, former map[string]bool) {
 			a.undone[id] = true
 		}
 	}
-	a.regret = len(a.undone) > 0
 }
 
-// forgetAgain unlearns on a model that was rolled back to what was unlearned
-// after it: who goes back to former weights does not mean to answer again what
-// was to be forgotten.
-func (a *actor) forgetAgain(ctx context.Context) {
-	if !a.regret || a.stale {
+// keepClean saves a model from which load removed lessons, so that the head
+// holds what serves. Datasets that a rollback took back are noted by the same save.
+func (a *actor) keepClean(ctx context.Context) {
+	if a.cleaned == 0 || a.stale {
 		return
 	}
-	a.regret = false
-	next, removed := a.model, 0
-	for _, id := range slices.Sorted(maps.Keys(a.undone)) {
-		ds, lessons, err := a.opt.Datasets.Lessons(ctx, id)
-		if err != nil && !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrCorrupt) {
-			a.regret = true
-			a.opt.Log.Warn("whether a rollback brought forgotten lessons back cannot be told yet", "dataset", id, "error", err)
-			return
-		}
-		if err != nil || ds.Op != storage.OpForget {
-			continue
-		}
-		var n int
-		next, n = next.Unlearn(forgetter(ds, lessons))
-		removed += n
+	removed := a.cleaned
+	a.cleaned = 0
+	a.opt.Log.Info("lessons that an older checkpoint brought back were unlearned again", "lessons", removed, "checkpoint", a.head)
+	if err := a.save(ctx, a.model, a.state, nil, "unlearned again"); err != nil {
+		// It is logged, and tried again once the head has been looked at.
+		a.cleaned = removed
 	}
-	if removed == 0 {
-		return
-	}
-	a.opt.Log.Info("lessons that a rollback brought back were unlearned again", "lessons", removed)
-	// A failed save is logged, and tried again when the head has been looked at.
-	a.regret = a.save(ctx, next, a.state, nil, "unlearned again") != nil
 }
 
 // headPromoted is how storage.Head.Why names a rollback.
@@ -300,6 +291,7 @@ func (a *actor) save(ctx context.Context, next *model.Model, st state, learned [
 	for _, id := range meta.Learned {
 		a.lineage[id] = true
 	}
+	a.newest = max(a.newest, newest(meta.Learned))
 	clear(a.undone)
 	a.model, a.head, a.state, a.dirty = next, saved.ID, st, false
 	a.checked = a.opt.Now()

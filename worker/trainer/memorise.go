@@ -176,7 +176,11 @@ func (a *actor) apply(ctx context.Context, m *model.Model, id string, jobs []*re
 		Faults: ds.Faults[:min(len(ds.Faults), maxNoted)],
 	}
 	if ds.Op == storage.OpForget {
-		c := change{forget: forgetter(ds, lessons)}
+		forget, err := a.inOrder(ctx, id, forgetter(ds, lessons))
+		if err != nil {
+			return nil, entry{}, change{}, err
+		}
+		c := change{forget: forget}
 		m, e.Removed = m.Unlearn(c.forget)
 		return m, e, c, nil
 	}
@@ -186,6 +190,9 @@ func (a *actor) apply(ctx context.Context, m *model.Model, id string, jobs []*re
 		return m, e, c, nil
 	}
 	c := change{teach: modelLessons(ds, lessons)}
+	if c.teach, err = a.stillWanted(ctx, id, c.teach); err != nil {
+		return nil, entry{}, change{}, err
+	}
 	if ds.From != nil {
 		c.forget = leaving(*ds.From, lessons)
 		m, _ = m.Unlearn(c.forget)
@@ -210,6 +217,43 @@ func (a *actor) apply(ctx context.Context, m *model.Model, id string, jobs []*re
 		e.lessons = append(e.lessons, l.ID)
 	}
 	return m, e, c, nil
+}
+
+// inOrder keeps an unlearning that arrives late from removing what was taught
+// again after it.
+func (a *actor) inOrder(ctx context.Context, id string, matches func(model.Lesson) bool) (func(model.Lesson) bool, error) {
+	if id > a.newest {
+		return matches, nil
+	}
+	again, err := taughtAfter(ctx, a.opt.Datasets, slices.Sorted(maps.Keys(a.lineage)), id)
+	if err != nil {
+		return nil, err
+	}
+	return func(l model.Lesson) bool { return matches(l) && !again[l.ID] }, nil
+}
+
+// stillWanted drops the lessons of a dataset that arrives late, or is learned
+// again, which an unlearning after it names.
+func (a *actor) stillWanted(ctx context.Context, id string, lessons []model.Lesson) ([]model.Lesson, error) {
+	if id > a.newest {
+		return lessons, nil
+	}
+	gone, err := unlearnedAfter(ctx, a.opt.Datasets, slices.Sorted(maps.Keys(a.lineage)), id)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(lessons, func(l model.Lesson) bool {
+		return slices.ContainsFunc(gone, func(matches func(model.Lesson) bool) bool { return matches(l) })
+	}), nil
+}
+
+// newest returns the greatest of ids, empty if there are none.
+func newest(ids []string) string {
+	out := ""
+	for _, id := range ids {
+		out = max(out, id)
+	}
+	return out
 }
 
 // errUnwanted says that every job that wanted a dataset is gone.

@@ -35,6 +35,7 @@ type Checkpoints interface {
 // Datasets is what the trainer needs of storage.Datasets.
 type Datasets interface {
 	IDs(ctx context.Context) ([]string, error)
+	Op(ctx context.Context, id string) (storage.Op, error)
 	Lessons(ctx context.Context, id string) (storage.Dataset, []storage.Lesson, error)
 }
 
@@ -85,6 +86,9 @@ type Options struct {
 	// datasets may be learned before a younger one although their own jobs have
 	// not come up yet.
 	Live func(ctx context.Context, dataset string) bool
+	// Dropped tells whether a dataset's job was canceled before it was done: what
+	// such a dataset unlearns is not carried out.
+	Dropped func(ctx context.Context, dataset string) bool
 	// Late says that datasets may come later than their jobs: another host took
 	// them and has not brought them to the storage that both share.
 	Late bool
