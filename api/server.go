@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -20,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexus-continuum/nexus/api/book"
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
@@ -101,15 +103,11 @@ type Server struct {
 	echo *echo.Echo
 	http *http.Server
 
-	mu       sync.Mutex
-	listener net.Listener
-	done     chan struct{} // closed when the listener's goroutine has ended
-	failed   error         // why it ended, if not by Stop
-	stopped  bool
-	draining chan struct{}   // closed when Stop begins
-	life     context.Context //nolint:containedctx // of all requests and of what goes on beside them
+	life     lifecycle.Life
+	addr     atomic.Pointer[net.Addr]
+	drain    sync.Once     // closes draining
+	draining chan struct{} // closed when Stop begins
 	cancel   context.CancelFunc
-	beside   sync.WaitGroup
 }
 
 // New checks the options and makes a server; Start opens its port.
@@ -148,7 +146,7 @@ func New(opt Options) (*Server, error) {
 	s.status = &viewer{take: s.takeView, now: opt.Now}
 	s.echo = s.routes()
 	life, cancel := context.WithCancel(context.Background())
-	s.life, s.cancel = life, cancel
+	s.cancel = cancel
 	s.http = &http.Server{
 		Handler: s.echo, TLSConfig: opt.TLS,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
@@ -181,52 +179,51 @@ func fill(opt *Options) {
 
 // Start opens the port and begins to answer.
 func (s *Server) Start(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped {
-		return errors.New("start the API: it was stopped before")
+	if err := s.life.Start(ctx, func(context.Context) error { return s.open(ctx) }); err != nil {
+		return fmt.Errorf("start the API: %w", err)
 	}
-	if s.done != nil {
-		return nil
-	}
+	return nil
+}
+
+func (s *Server) open(ctx context.Context) error {
 	// Whoever has a key must not be kept out, nor anybody let in, by a book that
 	// was not read.
 	if err := s.keys.read(ctx); err != nil {
-		return fmt.Errorf("start the API: %w", err)
+		return err
 	}
 	l := s.opt.Listener
 	if l == nil {
 		var err error
 		if l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.opt.Listen); err != nil {
-			return fmt.Errorf("start the API: listen on %s: %w", s.opt.Listen, err)
+			return fmt.Errorf("listen on %s: %w", s.opt.Listen, err)
 		}
 	}
-	s.listener = l
+	addr := l.Addr()
+	s.addr.Store(&addr)
 	if s.opt.TLS != nil {
 		l = tls.NewListener(l, s.opt.TLS)
 	}
-	s.done = make(chan struct{})
-	s.beside.Go(func() { s.keys.follow(s.life) })
-	go func() {
-		defer close(s.done)
+	s.life.Go(s.keys.follow)
+	s.life.Go(func(context.Context) {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("the API stopped listening", "error", err)
-			s.mu.Lock()
-			s.failed = err
-			s.mu.Unlock()
+			s.life.Fail(fmt.Errorf("it no longer listens: %w", err))
 		}
-	}()
+	})
 	return nil
 }
 
+// Ended is closed when the server has stopped or no longer listens.
+func (s *Server) Ended() <-chan struct{} { return s.life.Context().Done() }
+
+// Cause says why it has ended.
+func (s *Server) Cause() error { return s.life.Cause() }
+
 // Addr is where the server listens, once started.
 func (s *Server) Addr() net.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.listener == nil {
-		return nil
+	if addr := s.addr.Load(); addr != nil {
+		return *addr
 	}
-	return s.listener.Addr()
+	return nil
 }
 
 // URL is the address of the server as a client writes it.
@@ -248,24 +245,15 @@ func (s *Server) Handler() http.Handler { return s.echo }
 // Stop takes no more requests, lets those that run come to their end, closes
 // event streams, and gives up on the rest when ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
-	s.mu.Lock()
-	if !s.stopped {
-		s.stopped = true
-		close(s.draining)
-	}
-	done, failed := s.done, s.failed
-	s.mu.Unlock()
+	s.drain.Do(func() { close(s.draining) })
 	defer s.cancel()
-	var err error
-	if done != nil {
-		if err = s.http.Shutdown(ctx); err != nil {
+	err := s.life.Stop(ctx, func(ctx context.Context) error {
+		if err := s.http.Shutdown(ctx); err != nil {
 			s.cancel()
-			err = errors.Join(fmt.Errorf("stop the API: some requests did not end: %w", err), s.http.Close())
+			return errors.Join(fmt.Errorf("stop the API: some requests did not end: %w", err), s.http.Close())
 		}
-		<-done
-	}
-	s.cancel()
-	s.beside.Wait()
+		return nil
+	})
 	s.lines.flush()
-	return errors.Join(err, failed, s.monitor.close())
+	return errors.Join(err, s.monitor.close())
 }

@@ -10,12 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
@@ -131,9 +131,7 @@ type Scheduler struct {
 	applied   *bool
 	appliedAt time.Time
 
-	life   sync.Mutex
-	cancel context.CancelFunc
-	loops  sync.WaitGroup
+	life lifecycle.Life
 }
 
 // New makes a scheduler; nothing runs before Start.
@@ -156,37 +154,18 @@ func New(opt Options) (*Scheduler, error) {
 
 // Start begins to stand for leader.
 func (s *Scheduler) Start(ctx context.Context) error {
-	s.life.Lock()
-	defer s.life.Unlock()
-	if s.cancel != nil {
+	return s.life.Start(ctx, func(context.Context) error {
+		s.life.Go(s.stand)
 		return nil
-	}
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s.cancel = cancel
-	s.loops.Go(func() { s.stand(life) })
-	return nil
+	})
 }
 
 // Stop ends the task in hand and gives the lease to the next.
 func (s *Scheduler) Stop(ctx context.Context) error {
-	s.life.Lock()
-	cancel := s.cancel
-	s.life.Unlock()
-	if cancel == nil {
-		return nil
+	if err := s.life.Stop(ctx); err != nil {
+		return fmt.Errorf("stop the scheduler: %w", err)
 	}
-	cancel()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.loops.Wait()
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stop the scheduler: %w", ctx.Err())
-	}
+	return nil
 }
 
 // Leading reports whether this scheduler is the one that acts.

@@ -13,10 +13,10 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/queue"
@@ -116,10 +116,8 @@ type Worker struct {
 	unloaded atomic.Pointer[unloaded]        // head whose load failed, told once
 	looks    chan struct{}                   // latched: look at the head now
 
-	life   sync.Mutex
-	cancel context.CancelFunc
-	loops  sync.WaitGroup
-	lanes  []*queue.Server
+	life  lifecycle.Life
+	lanes []*queue.Server
 }
 
 // New makes a worker; nothing runs before Start.
@@ -173,11 +171,10 @@ const (
 // it keeps trying until ctx ends: a worker that knew nothing would refuse
 // everything.
 func (w *Worker) Start(ctx context.Context) error {
-	w.life.Lock()
-	defer w.life.Unlock()
-	if w.cancel != nil {
-		return nil
-	}
+	return w.life.Start(ctx, func(context.Context) error { return w.start(ctx) })
+}
+
+func (w *Worker) start(ctx context.Context) error {
 	w.readControl(ctx)
 	for {
 		err := w.loadFirst(ctx)
@@ -191,14 +188,12 @@ func (w *Worker) Start(ctx context.Context) error {
 		case <-time.After(retryLoad):
 		}
 	}
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	w.cancel = cancel
 	w.batcher.start()
 	w.journal.start()
-	w.loops.Go(func() { w.follow(life) })
-	w.loops.Go(func() { w.followControl(life) })
+	w.life.Go(w.follow)
+	w.life.Go(w.followControl)
 	if w.opt.Shadow > 0 && w.opt.Challengers != nil {
-		w.loops.Go(func() { w.shade(life) })
+		w.life.Go(w.shade)
 	}
 	for lane, handlers := range map[job.Lane]int{
 		job.LaneInteractive: w.opt.Slots * handlersPerSlot,
@@ -206,24 +201,26 @@ func (w *Worker) Start(ctx context.Context) error {
 	} {
 		s := w.opt.Queue.Serve(lane, handlers, w.interact)
 		if err := s.Start(ctx); err != nil {
-			return fmt.Errorf("serve lane %s: %w", lane, err)
+			return errors.Join(fmt.Errorf("serve lane %s: %w", lane, err), w.stopServing(ctx))
 		}
 		w.lanes = append(w.lanes, s)
 	}
 	if !w.opt.ServeOnly {
-		w.loops.Go(func() { w.stand(life) })
+		w.life.Go(w.stand)
 	}
 	return nil
 }
 
 // Stop takes no more jobs, ends those that can end and hands the others back.
 func (w *Worker) Stop(ctx context.Context) error {
-	w.life.Lock()
-	defer w.life.Unlock()
-	if w.cancel == nil {
-		return nil
+	if err := w.life.Stop(ctx, w.stopServing); err != nil {
+		return fmt.Errorf("stop the worker: %w", err)
 	}
-	w.cancel()
+	return nil
+}
+
+// stopServing ends the lanes and what answers their prompts.
+func (w *Worker) stopServing(ctx context.Context) error {
 	errs := make(chan error, len(w.lanes))
 	for _, s := range w.lanes {
 		go func() { errs <- s.Stop(ctx) }()
@@ -232,19 +229,9 @@ func (w *Worker) Stop(ctx context.Context) error {
 	for range w.lanes {
 		failed = errors.Join(failed, <-errs)
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		w.loops.Wait()
-		w.batcher.close()
-		w.journal.close()
-	}()
-	select {
-	case <-ended:
-		return failed
-	case <-ctx.Done():
-		return errors.Join(failed, fmt.Errorf("stop the worker: %w", ctx.Err()))
-	}
+	w.batcher.close()
+	w.journal.close()
+	return failed
 }
 
 // Served returns the model that answers now, and the checkpoint that it came

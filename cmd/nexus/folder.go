@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
@@ -20,28 +20,20 @@ type folderWatch struct {
 	probe func(context.Context) error
 	log   *slog.Logger
 	fault atomic.Pointer[string] // nil: it takes them
-	background
+	life  lifecycle.Life
 }
 
 // Start looks a first time and goes on looking.
 func (w *folderWatch) Start(ctx context.Context) error {
-	w.start(ctx, func(life context.Context, loops *sync.WaitGroup) {
+	return w.life.Start(ctx, func(context.Context) error {
 		w.look(ctx)
-		loops.Go(func() {
-			tick := time.NewTicker(probeEvery)
-			defer tick.Stop()
-			for {
-				select {
-				case <-life.Done():
-					return
-				case <-tick.C:
-					w.look(life)
-				}
-			}
-		})
+		w.life.Every(probeEvery, w.look)
+		return nil
 	})
-	return nil
 }
+
+// Stop ends the looking.
+func (w *folderWatch) Stop(ctx context.Context) error { return w.life.Stop(ctx) }
 
 func (w *folderWatch) look(ctx context.Context) {
 	err := w.probe(ctx)

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 )
 
 // listener is a small HTTP server beside the roles: metrics, pprof.
@@ -18,59 +20,55 @@ type listener struct {
 	handler http.Handler
 	log     *slog.Logger
 
-	mu   sync.Mutex
-	addr net.Addr
+	life lifecycle.Life
+	addr atomic.Pointer[net.Addr]
 	http *http.Server
-	done chan struct{}
 }
 
 // Start opens the port.
 func (l *listener) Start(ctx context.Context) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.http != nil {
-		return nil
-	}
+	return l.life.Start(ctx, func(context.Context) error { return l.open(ctx) })
+}
+
+func (l *listener) open(ctx context.Context) error {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.listen)
 	if err != nil {
 		return fmt.Errorf("%s: %w", l.setting, err)
 	}
-	server := &http.Server{
+	l.http = &http.Server{
 		Handler: l.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
 	}
-	l.addr, l.http, l.done = ln.Addr(), server, make(chan struct{})
-	go func() {
-		defer close(l.done)
-		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			l.log.Error("a port is no longer served", "setting", l.setting, "error", err)
+	addr := ln.Addr()
+	l.addr.Store(&addr)
+	l.life.Go(func(context.Context) {
+		if err := l.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			l.life.Fail(fmt.Errorf("the port of %s is no longer served: %w", l.setting, err))
 		}
-	}()
+	})
 	return nil
 }
 
 // Stop closes the port; a scrape or a profile in hand may end.
 func (l *listener) Stop(ctx context.Context) error {
-	l.mu.Lock()
-	server, done := l.http, l.done
-	l.mu.Unlock()
-	if server == nil {
+	return l.life.Stop(ctx, func(ctx context.Context) error {
+		if err := l.http.Shutdown(ctx); err != nil {
+			return errors.Join(fmt.Errorf("close the port of %s: %w", l.setting, err), l.http.Close())
+		}
 		return nil
-	}
-	err := server.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("close the port of %s: %w", l.setting, err), server.Close())
-	}
-	<-done
-	return err
+	})
 }
+
+// Ended is closed when the port is no longer served.
+func (l *listener) Ended() <-chan struct{} { return l.life.Context().Done() }
+
+// Cause says why it is not.
+func (l *listener) Cause() error { return l.life.Cause() }
 
 // url is where it listens, once started.
 func (l *listener) url() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.addr == nil {
-		return "http://" + l.listen
+	if addr := l.addr.Load(); addr != nil {
+		return "http://" + (*addr).String()
 	}
-	return "http://" + l.addr.String()
+	return "http://" + l.listen
 }

@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/storage/mirror"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
@@ -74,23 +74,26 @@ func (m *messenger) own(string) {
 type ear struct {
 	queue publisher
 	heard func()
-	background
+	life  lifecycle.Life
 }
 
 // Start begins to listen.
 func (e *ear) Start(ctx context.Context) error {
-	e.start(ctx, func(life context.Context, loops *sync.WaitGroup) {
+	return e.life.Start(ctx, func(life context.Context) error {
 		for _, channel := range []string{channelCheckpoint, channelControl} {
 			said := e.queue.Subscribe(life, channel)
-			loops.Go(func() {
+			e.life.Go(func(context.Context) {
 				for range said {
 					e.heard()
 				}
 			})
 		}
+		return nil
 	})
-	return nil
 }
+
+// Stop ends the listening.
+func (e *ear) Stop(ctx context.Context) error { return e.life.Stop(ctx) }
 
 // uploads is what a beat says of the mirror.
 func (s *shared) uploads(b *heartbeat.Beat) {

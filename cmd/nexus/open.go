@@ -50,7 +50,7 @@ type shared struct {
 // open makes the parts of a process. What it returns must be stopped, also
 // beside an error.
 func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slog.Logger) (*house, error) {
-	h := &house{fell: make(chan error, 1), log: log}
+	h := &house{failed: make(chan error, 1), log: log}
 	s := &shared{settings: rt.settings, log: log, unobserved: rt.main.unobserved}
 	s.recorder = heartbeat.New(heartbeat.Options{Roles: roles.names(), Version: versionText(), Now: clock()})
 	var err error

@@ -12,6 +12,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 )
 
 // part is the one contract of everything that lives long. Start returns when
@@ -20,6 +22,15 @@ import (
 type part interface {
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
+}
+
+// mortal is a part that may end by itself: its port is gone, say. The process
+// then stops, with the cause.
+type mortal interface {
+	part
+	// Ended is closed when the part has ended, Cause says why.
+	Ended() <-chan struct{}
+	Cause() error
 }
 
 // stopWithin bounds a graceful stop; a second signal ends it sooner.
@@ -69,8 +80,8 @@ func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err erro
 	select {
 	case <-ctx.Done():
 		log.Info("stopping: no new work is taken, what runs is finished or handed back")
-	case err = <-h.fell:
-		log.Error("a part fell; stopping", "error", err)
+	case err = <-h.failed:
+		log.Error("a part failed; stopping", "error", err)
 	}
 	tell(log, daemon.SdNotifyStopping)
 	return err
@@ -112,7 +123,7 @@ func (l redisLog) Printf(_ context.Context, format string, v ...any) {
 type house struct {
 	parts   []namedPart
 	started int
-	fell    chan error
+	failed  chan error // why a part ended by itself
 	lines   []line
 	url     func() string // of the API once it listens; nil without one
 	log     *slog.Logger
@@ -132,8 +143,22 @@ func (h *house) start(ctx context.Context) error {
 			return fmt.Errorf("start %s: %w", p.name, err)
 		}
 		h.log.Debug("started", "part", p.name)
+		if m, ok := p.part.(mortal); ok {
+			go h.watch(p.name, m)
+		}
 	}
 	return nil
+}
+
+// watch reports a part that ends by itself.
+func (h *house) watch(name string, m mortal) {
+	<-m.Ended()
+	if err := m.Cause(); !errors.Is(err, lifecycle.ErrStopped) {
+		select {
+		case h.failed <- fmt.Errorf("%s: %w", name, err):
+		default: // another one was first
+		}
+	}
 }
 
 // stop ends what was started, the last first.

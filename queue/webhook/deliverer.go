@@ -15,6 +15,7 @@ import (
 
 	standard "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/queue"
 )
 
@@ -72,9 +73,7 @@ type Deliverer struct {
 	client *http.Client
 	signer *standard.Webhook
 
-	mu     sync.Mutex
-	cancel context.CancelFunc
-	loop   sync.WaitGroup
+	life lifecycle.Life
 }
 
 // New makes a deliverer; nothing is sent before Start.
@@ -109,42 +108,20 @@ func New(opt Options) (*Deliverer, error) {
 
 // Start begins to deliver.
 func (d *Deliverer) Start(ctx context.Context) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.cancel != nil {
+	return d.life.Start(ctx, func(context.Context) error {
+		d.life.Go(d.run)
 		return nil
-	}
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	d.cancel = cancel
-	d.loop.Go(func() { d.run(life) })
-	return nil
+	})
 }
 
 // Stop breaks off what is under way, for another deliverer or a later start to
 // send again, and waits.
 func (d *Deliverer) Stop(ctx context.Context) error {
-	d.mu.Lock()
-	cancel := d.cancel
-	if cancel == nil {
-		d.cancel = func() {} // a later Start does nothing
+	if err := d.life.Stop(ctx); err != nil {
+		return fmt.Errorf("stop the delivery of webhooks: %w", err)
 	}
-	d.mu.Unlock()
-	if cancel == nil {
-		return nil
-	}
-	cancel()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		d.loop.Wait()
-		d.client.CloseIdleConnections()
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stop the delivery of webhooks: %w", ctx.Err())
-	}
+	d.client.CloseIdleConnections()
+	return nil
 }
 
 // run fetches as many events as there are free hands for.

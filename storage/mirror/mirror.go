@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/storage"
 )
 
@@ -120,9 +121,7 @@ type Store struct {
 	failed   string // the last fault, to say each once
 	doubts   map[string]doubt
 
-	life   sync.Mutex
-	cancel context.CancelFunc
-	loop   sync.WaitGroup
+	life lifecycle.Life
 }
 
 // New makes a store of a folder and a bucket. It speaks to neither; Start does.

@@ -23,35 +23,23 @@ const (
 // Start brings what the bucket has, if it answers soon, and begins to follow
 // it. That the bucket is away is no error.
 func (s *Store) Start(ctx context.Context) error {
-	s.life.Lock()
-	defer s.life.Unlock()
-	if s.cancel != nil {
+	return s.life.Start(ctx, func(context.Context) error {
+		first, done := context.WithTimeout(ctx, firstSync)
+		defer done()
+		s.note(ctx, s.sync(first))
+		s.life.Go(s.follow)
 		return nil
-	}
-	first, done := context.WithTimeout(ctx, firstSync)
-	defer done()
-	s.note(ctx, s.sync(first))
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s.cancel = cancel
-	s.loop.Go(func() { s.follow(life) })
-	return nil
+	})
 }
 
 // Stop uploads what is left, for some seconds, and ends. What is not uploaded
 // by then is uploaded after the next start.
 func (s *Store) Stop(ctx context.Context) error {
-	s.life.Lock()
-	defer s.life.Unlock()
-	if s.cancel == nil {
+	if !s.life.Started() {
 		return nil
 	}
-	s.cancel()
-	ended := make(chan struct{})
-	go func() { defer close(ended); s.loop.Wait() }()
-	select {
-	case <-ended:
-	case <-ctx.Done():
-		return fmt.Errorf("stop following the bucket: %w", ctx.Err())
+	if err := s.life.Stop(ctx); err != nil {
+		return fmt.Errorf("stop following the bucket: %w", err)
 	}
 	if s.State().Pending > 0 && !s.away() {
 		last, cancel := context.WithTimeout(ctx, lastSync)

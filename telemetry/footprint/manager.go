@@ -16,6 +16,7 @@ import (
 
 	"github.com/shirou/gopsutil/v4/process"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
@@ -62,9 +63,7 @@ type Manager struct {
 	reliefs []Relief
 	faulty  bool
 
-	life   sync.Mutex
-	cancel context.CancelFunc
-	done   chan struct{}
+	life lifecycle.Life
 }
 
 // New makes a manager; it fails on bounds that cannot be meant.
@@ -115,47 +114,19 @@ func (m *Manager) OnPressure(r Relief) {
 
 // Start takes a first reading and keeps reading until Stop.
 func (m *Manager) Start(ctx context.Context) error {
-	m.life.Lock()
-	defer m.life.Unlock()
-	if m.done != nil {
+	return m.life.Start(ctx, func(context.Context) error {
+		m.observe(ctx)
+		m.life.Every(m.opt.Every, m.observe)
 		return nil
-	}
-	m.observe(ctx)
-	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	m.cancel, m.done = cancel, make(chan struct{})
-	go m.run(loop, m.done)
-	return nil
+	})
 }
 
 // Stop ends the reading.
 func (m *Manager) Stop(ctx context.Context) error {
-	m.life.Lock()
-	cancel, done := m.cancel, m.done
-	m.life.Unlock()
-	if done == nil {
-		return nil
+	if err := m.life.Stop(ctx); err != nil {
+		return fmt.Errorf("stop the memory manager: %w", err)
 	}
-	cancel()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stop the memory manager: %w", ctx.Err())
-	}
-}
-
-func (m *Manager) run(ctx context.Context, done chan<- struct{}) {
-	defer close(done)
-	tick := time.NewTicker(m.opt.Every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			m.observe(ctx)
-		}
-	}
+	return nil
 }
 
 // State is what was last seen.

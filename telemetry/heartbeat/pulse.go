@@ -5,8 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
+
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 )
 
 // Send carries a beat to where the others can read it, to be forgotten after ttl.
@@ -24,9 +25,7 @@ type Pulse struct {
 	log       *slog.Logger
 	interval  time.Duration
 
-	mu     sync.Mutex
-	cancel context.CancelFunc
-	done   chan struct{}
+	life   lifecycle.Life
 	failed bool
 }
 
@@ -47,51 +46,24 @@ func NewPulse(recorder *Recorder, resources *Resources, send Send, withdraw With
 // Start sends the first beat and begins beating. A send that fails is logged
 // once and tried again at the next beat.
 func (p *Pulse) Start(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.done != nil {
+	return p.life.Start(ctx, func(context.Context) error {
+		p.beat(ctx)
+		p.life.Every(p.interval, p.beat)
 		return nil
-	}
-	p.beat(ctx)
-	ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	p.done = make(chan struct{})
-	go p.run(ctx, p.done)
-	return nil
-}
-
-func (p *Pulse) run(ctx context.Context, done chan<- struct{}) {
-	defer close(done)
-	tick := time.NewTicker(p.interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			p.beat(ctx)
-		}
-	}
+	})
 }
 
 // Stop ends the beating and withdraws the last beat, so that a process that
 // ended in good order is not counted any longer.
 func (p *Pulse) Stop(ctx context.Context) error {
-	p.mu.Lock()
-	cancel, done := p.cancel, p.done
-	p.mu.Unlock()
-	if done == nil {
+	started := p.life.Started()
+	if err := p.life.Stop(ctx); err != nil {
+		return fmt.Errorf("stop the heartbeat: %w", err)
+	}
+	if p.withdraw == nil || !started {
 		return nil
 	}
-	cancel()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		return fmt.Errorf("stop the heartbeat: %w", ctx.Err())
-	}
-	if p.withdraw == nil {
-		return nil
-	}
-	ctx, cancel = context.WithTimeout(ctx, p.interval)
+	ctx, cancel := context.WithTimeout(ctx, p.interval)
 	defer cancel()
 	if err := p.withdraw(ctx, p.recorder.ID()); err != nil {
 		p.log.Warn("the last heartbeat could not be withdrawn; it is forgotten by itself", "error", err)

@@ -7,6 +7,7 @@ package governor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"runtime"
@@ -15,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 )
 
 // Options of a Governor. Zero values take the defaults given.
@@ -85,9 +88,7 @@ type Governor struct {
 	relieved time.Time
 	faults   []string
 
-	life   sync.Mutex
-	cancel context.CancelFunc
-	done   chan struct{}
+	life lifecycle.Life
 }
 
 // longestWait bounds Permit.Wait.
@@ -128,47 +129,19 @@ func New(opt Options) (*Governor, error) {
 
 // Start takes a first reading and keeps reading until Stop.
 func (g *Governor) Start(ctx context.Context) error {
-	g.life.Lock()
-	defer g.life.Unlock()
-	if g.done != nil {
+	return g.life.Start(ctx, func(context.Context) error {
+		g.observe(ctx)
+		g.life.Every(g.opt.Every, g.observe)
 		return nil
-	}
-	g.observe(ctx)
-	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	g.cancel, g.done = cancel, make(chan struct{})
-	go g.run(loop, g.done)
-	return nil
+	})
 }
 
 // Stop ends the reading; the last decision stays.
 func (g *Governor) Stop(ctx context.Context) error {
-	g.life.Lock()
-	cancel, done := g.cancel, g.done
-	g.life.Unlock()
-	if done == nil {
-		return nil
+	if err := g.life.Stop(ctx); err != nil {
+		return fmt.Errorf("stop the governor: %w", err)
 	}
-	cancel()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (g *Governor) run(ctx context.Context, done chan<- struct{}) {
-	defer close(done)
-	tick := time.NewTicker(g.opt.Every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			g.observe(ctx)
-		}
-	}
+	return nil
 }
 
 // Touch says that a caller was just served. It costs one atomic store.

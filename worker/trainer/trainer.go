@@ -11,11 +11,12 @@ package trainer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/queue"
@@ -168,10 +169,9 @@ type Trainer struct {
 	successor atomic.Pointer[Successor]
 	aside     atomic.Pointer[[]SetAside]
 
-	life   sync.Mutex
-	cancel context.CancelFunc
-	ended  chan struct{} // closed when the actor has gone
-	lost   chan struct{} // closed when another trainer has saved
+	life  lifecycle.Life
+	ended chan struct{} // closed when the actor has gone
+	lost  chan struct{} // closed when another trainer has saved
 }
 
 // request is one train job on its way through the actor.
@@ -213,39 +213,25 @@ func New(opt Options) *Trainer {
 // Start loads the latest checkpoint, or begins with an untaught model, and
 // begins to serve Train.
 func (t *Trainer) Start(ctx context.Context) error {
-	t.life.Lock()
-	defer t.life.Unlock()
-	if t.cancel != nil {
+	return t.life.Start(ctx, func(context.Context) error {
+		a := newActor(t)
+		if err := a.load(ctx); err != nil {
+			return err
+		}
+		t.life.Go(func(ctx context.Context) {
+			defer close(t.ended)
+			a.run(ctx)
+		})
 		return nil
-	}
-	a := newActor(t)
-	if err := a.load(ctx); err != nil {
-		return err
-	}
-	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	t.cancel = cancel
-	go func() {
-		defer close(t.ended)
-		a.run(loop)
-	}()
-	return nil
+	})
 }
 
 // Stop ends learning after the slice in hand; jobs are handed back.
 func (t *Trainer) Stop(ctx context.Context) error {
-	t.life.Lock()
-	cancel := t.cancel
-	t.life.Unlock()
-	if cancel == nil {
-		return nil
+	if err := t.life.Stop(ctx); err != nil {
+		return fmt.Errorf("stop the trainer: %w", err)
 	}
-	cancel()
-	select {
-	case <-t.ended:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return nil
 }
 
 // Lost is closed when another trainer has saved since: this one must end.
