@@ -416,7 +416,7 @@ func (b *backup) entry(key string, body *io.SectionReader) error {
 	}
 	b.written[key] = true
 	err := b.tar.WriteHeader(&tar.Header{
-		Typeflag: tar.TypeReg, Name: archiveRoot + key, Size: body.Size(), Mode: 0o644, ModTime: b.opt.Now(), Format: tar.FormatPAX,
+		Typeflag: tar.TypeReg, Name: archiveRoot + key, Size: body.Size(), Mode: 0o600, ModTime: b.opt.Now(), Format: tar.FormatPAX,
 	})
 	if err != nil {
 		return fmt.Errorf("write %s: %w", key, err)

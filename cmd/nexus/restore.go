@@ -163,7 +163,7 @@ func (t target) emptyFolder(now time.Time) error {
 		if strings.HasPrefix(e.Name(), ".") || e.Name()+"/" == storage.Replaced || e.Name()+"/" == storage.Corrupted {
 			continue
 		}
-		if err := os.MkdirAll(aside, 0o755); err != nil {
+		if err := os.MkdirAll(aside, 0o700); err != nil {
 			return err
 		}
 		if err := os.Rename(filepath.Join(t.folder.String(), e.Name()), filepath.Join(aside, e.Name())); err != nil {

@@ -25,8 +25,10 @@ import (
 const (
 	tempDir  = ".tmp"
 	lockFile = ".lock"
-	dirMode  = 0o755
-	fileMode = 0o644
+	// Lessons and answers are nobody else's business, whatever the umask and the
+	// mode of the folder above.
+	dirMode  = 0o700
+	fileMode = 0o600
 )
 
 // Store is a folder. The root is opened anew by each operation, so that a
@@ -36,8 +38,9 @@ type Store struct {
 	// step is called before each change of the file system, with its name. Tests
 	// stop there as a crash would.
 	step func(op string) error
-	// loose leaves out every fsync.
-	loose bool
+	// sync makes a file, or the names in a folder, durable. Tests note what it
+	// was called for: a power cut loses everything else.
+	sync func(f *os.File) error
 
 	mu sync.Mutex // orders Swaps of this process before the file lock does between processes
 }
@@ -47,7 +50,7 @@ type Store struct {
 // no error here, so that a service can still serve from it; writes then fail
 // with storage.ErrReadOnly or storage.ErrDenied.
 func Open(folder string) (*Store, error) {
-	s := &Store{path: folder, step: func(string) error { return nil }}
+	s := &Store{path: folder, step: func(string) error { return nil }, sync: (*os.File).Sync}
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
@@ -59,7 +62,7 @@ func Open(folder string) (*Store, error) {
 func Scratch(folder string) (*Store, error) {
 	s, err := Open(folder)
 	if err == nil {
-		s.loose = true
+		s.sync = func(*os.File) error { return nil }
 	}
 	return s, err
 }
@@ -73,6 +76,9 @@ func (s *Store) prepare() error {
 		return fail("open the storage folder", s.path, err)
 	}
 	defer func() { _ = root.Close() }()
+	if err := closeToOthers(root); err != nil {
+		return fail("look at the storage folder", s.path, err)
+	}
 	// The folder for damaged objects is there from the start: an operator may
 	// want to move one by hand.
 	for _, sub := range []string{tempDir, strings.TrimSuffix(storage.Corrupted, "/")} {
@@ -84,6 +90,22 @@ func (s *Store) prepare() error {
 		}
 	}
 	return sweep(root)
+}
+
+// closeToOthers takes the rights on the folder from all but its owner and
+// group: earlier versions made it readable by everybody. A folder of another
+// owner stays as it is.
+func closeToOthers(root *os.Root) error {
+	i, err := root.Stat(".")
+	if err != nil {
+		return err
+	}
+	if mode := i.Mode().Perm(); mode&0o007 != 0 {
+		if err := root.Chmod(".", mode&^0o007); err != nil && !unwritable(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 // String returns the folder.

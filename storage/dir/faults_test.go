@@ -136,7 +136,7 @@ func TestNoPermission(t *testing.T) {
 	if err := fill(t, s, "secret", 3); err != nil {
 		t.Fatal(err)
 	}
-	for path, mode := range map[string]os.FileMode{"": 0o755, "root/secret": 0, "root/.tmp": 0o555, "root": 0o555} {
+	for path, mode := range map[string]os.FileMode{"": 0o755, "root/open": 0o644, "root/secret": 0, "root/.tmp": 0o555, "root": 0o555} {
 		if err := os.Chmod(filepath.Join(folder, path), mode); err != nil {
 			t.Fatal(err)
 		}

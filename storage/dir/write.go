@@ -158,10 +158,8 @@ func (s *Store) write(ctx context.Context, root *os.Root, key string, body *io.S
 	if err := s.step("fsync"); err != nil {
 		return err
 	}
-	if !s.loose {
-		if err := f.Sync(); err != nil {
-			return err
-		}
+	if err := s.sync(f); err != nil {
+		return err
 	}
 	if err := s.step("rename"); err != nil {
 		return err
@@ -285,14 +283,11 @@ func (s *Store) syncDir(root *os.Root, folder string) error {
 	if err := s.step("fsync folder"); err != nil {
 		return err
 	}
-	if s.loose {
-		return nil
-	}
 	d, err := root.Open(folder)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(s.sync(d), d.Close())
 }
 
 // patient stops a copy when the context ends.
