@@ -1,0 +1,501 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const casesDir = "testdata/cases"
+
+// TestCases runs every case of testdata/cases against the built program. What
+// gaps.txt names must fail, so that a gap that is closed is noticed.
+func TestCases(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(casesDir + "/*/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases in %s: %v", casesDir, err)
+	}
+	gaps := map[string]bool{}
+	for _, name := range readList(t, casesDir+"/gaps.txt") {
+		gaps[name] = true
+	}
+	var (
+		board scoreboard
+		mu    sync.Mutex
+		ran   int
+	)
+	judge := func(t *testing.T, name string, faults []string) {
+		switch {
+		case gaps[name] && len(faults) == 0:
+			t.Errorf("%s passes now: delete its line in %s/gaps.txt", name, casesDir)
+		case gaps[name]:
+			t.Logf("known gap: %s", strings.Join(faults, "\n"))
+		case len(faults) > 0:
+			t.Error(strings.Join(faults, "\n"))
+		}
+	}
+	t.Run("of", func(t *testing.T) {
+		for _, file := range files {
+			rel, _ := filepath.Rel(casesDir, file)
+			name := strings.TrimSuffix(filepath.ToSlash(rel), ".txt")
+			if strings.HasPrefix(name, "lessons/") {
+				continue
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				steps, err := readCase(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				run := caseRun{t: t, board: &board, name: filepath.Base(file)}
+				run.fresh()
+				for _, s := range steps {
+					run.do(s)
+				}
+				judge(t, name, run.faults)
+				mu.Lock()
+				ran++
+				mu.Unlock()
+			})
+		}
+	})
+	all := 0
+	for _, f := range files {
+		if !strings.Contains(f, "/lessons/") {
+			all++
+		}
+	}
+	if ran < all {
+		return // only some were asked for, or one could not be read
+	}
+	for _, line := range readList(t, casesDir+"/scores.txt") {
+		var name string
+		var least, of int
+		if _, err := fmt.Sscanf(line, "%s %d of %d", &name, &least, &of); err != nil {
+			t.Fatalf("scores.txt: %q is not `name least of all`: %v", line, err)
+		}
+		met, asked, missed := board.of(name)
+		var faults []string
+		if met < least || asked != of {
+			faults = append(faults, fmt.Sprintf("score %s: %d of %d as expected, want %d of %d\n%s", name, met, asked, least, of, strings.Join(missed, "\n")))
+		}
+		t.Logf("score %s: %d of %d", name, met, asked)
+		judge(t, "score "+name, faults)
+	}
+}
+
+// scoreboard counts what the cases that share a score met.
+type scoreboard struct {
+	mu     sync.Mutex
+	met    map[string]int
+	asked  map[string]int
+	missed map[string][]string
+}
+
+func (b *scoreboard) add(name, fault string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.met == nil {
+		b.met, b.asked, b.missed = map[string]int{}, map[string]int{}, map[string][]string{}
+	}
+	b.asked[name]++
+	if fault == "" {
+		b.met[name]++
+	} else {
+		b.missed[name] = append(b.missed[name], fault)
+	}
+}
+
+func (b *scoreboard) of(name string) (met, asked int, missed []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.met[name], b.asked[name], b.missed[name]
+}
+
+// caseRun is a case under way.
+type caseRun struct {
+	t      *testing.T
+	p      *process
+	name   string
+	faults []string
+
+	board *scoreboard
+	score string // counts what is asked from here on, instead of failing
+
+	taught  map[string][]string // prompts of each answer, in lower case
+	pending []batch             // teach lines in a row are one upload
+	header  []string            // of the next request
+
+	prompt      string // the last
+	status      int
+	body        any
+	reply       reply
+	interaction string
+	job         string
+	checkpoint  string
+}
+
+type batch struct {
+	topic   string
+	lessons []map[string]any
+}
+
+func (c *caseRun) fault(s step, format string, args ...any) {
+	c.faults = append(c.faults, fmt.Sprintf("%s:%d: ", c.name, s.line)+fmt.Sprintf(format, args...))
+}
+
+// fresh starts over with nothing taught.
+func (c *caseRun) fresh() {
+	if c.p != nil {
+		c.p.stop()
+	}
+	c.taught = map[string][]string{}
+	c.p = start(c.t, c.t.TempDir(), []string{"serve"})
+}
+
+func (c *caseRun) do(s step) {
+	if s.verb != "teach" && s.verb != "lessons" {
+		c.flush(s)
+	}
+	switch s.verb {
+	case "lessons":
+		for _, line := range readList(c.t, filepath.Join(casesDir, "lessons", s.rest)) {
+			prompt, answer, _ := strings.Cut(line, " => ")
+			c.teach(prompt, answer)
+		}
+		c.flush(s)
+	case "teach":
+		c.teach(s.rest, s.want)
+	case "ask":
+		c.ask(s)
+	case "expect":
+		c.expect(s)
+	case "score":
+		c.score = s.rest
+	case "feedback":
+		c.feedback(s)
+	case "forget":
+		c.forget(s)
+	case "wait":
+		c.wait()
+	case "restart", "kill":
+		if s.verb == "kill" {
+			c.p.kill()
+		} else {
+			c.p.stop()
+		}
+		c.p = start(c.t, c.p.dir, []string{"serve"})
+	case "fresh":
+		c.fresh()
+	case "checkpoint":
+		c.checkpoint, _ = at(c.body, "checkpoint").(string)
+	case "rollback":
+		c.rollback(s)
+	case "import":
+		query, text := c.unquote(s)
+		c.send(s, "/api/import?"+query, text, "application/octet-stream")
+	case "upload":
+		kind, text := c.unquote(s)
+		c.send(s, "/api/lessons", text, kind)
+	case "get":
+		if s.rest == "job" {
+			c.wait()
+			s.rest = "/api/jobs/" + c.job
+		}
+		c.body = nil
+		c.status, _ = c.p.call(http.MethodGet, s.rest, nil, &c.body)
+	case "header":
+		name, value, _ := strings.Cut(s.rest, ": ")
+		c.header = append(c.header, name, value)
+	}
+}
+
+// unquote reads `words "text"`.
+func (c *caseRun) unquote(s step) (words, text string) {
+	at := strings.IndexByte(s.rest, '"')
+	if at < 0 {
+		c.t.Fatalf("%s:%d: no quoted text", c.name, s.line)
+	}
+	text, err := strconv.Unquote(s.rest[at:])
+	if err != nil {
+		c.t.Fatalf("%s:%d: %v", c.name, s.line, err)
+	}
+	return strings.TrimSpace(s.rest[:at]), text
+}
+
+func (c *caseRun) teach(prompt, answer string) {
+	topic, prompt := topicOf(prompt)
+	topic = cmp.Or(topic, "faq")
+	if n := len(c.pending); n == 0 || c.pending[n-1].topic != topic {
+		c.pending = append(c.pending, batch{topic: topic})
+	}
+	to := &c.pending[len(c.pending)-1]
+	for _, pair := range expand(prompt, answer) {
+		l := map[string]any{"prompt": pair[0], "response": pair[1]}
+		if answer == "" {
+			l["response"] = nil // a refusal is taught
+		}
+		to.lessons = append(to.lessons, l)
+		c.taught[pair[1]] = append(c.taught[pair[1]], strings.ToLower(pair[0]))
+	}
+}
+
+// flush sends what was taught and waits until it answers.
+func (c *caseRun) flush(s step) {
+	for _, b := range c.pending {
+		raw, err := json.Marshal(map[string]any{"topic": b.topic, "lessons": b.lessons})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if c.send(s, "/api/lessons", string(raw), "application/json"); c.status != http.StatusAccepted {
+			c.t.Fatalf("%s:%d: teach: %d %v", c.name, s.line, c.status, c.body)
+		}
+	}
+	c.pending = nil
+}
+
+// send posts a text; lessons that it brings answer when it returns.
+func (c *caseRun) send(s step, path, text, contentType string) {
+	c.body = nil
+	c.status, _ = c.p.call(http.MethodPost, path, text, &c.body, append(c.takeHeader(), "Content-Type", contentType)...)
+	if id, ok := at(c.body, "id").(string); ok && c.status == http.StatusAccepted {
+		c.job = id
+		c.p.eventually(time.Minute, "lessons answer", func() bool {
+			j := c.p.job(id)
+			if j.State == "failed" || j.State == "canceled" {
+				c.fault(s, "the job %s: %v", j.State, j.Error)
+			}
+			return slices.Contains([]string{"memorised", "consolidating", "judging", "done"}, j.Progress.Phase) ||
+				slices.Contains([]string{"succeeded", "failed", "canceled"}, j.State)
+		})
+	}
+}
+
+func (c *caseRun) takeHeader() []string {
+	h := c.header
+	c.header = nil
+	return h
+}
+
+func (c *caseRun) ask(s step) {
+	topic, prompt := topicOf(s.rest)
+	for _, pair := range expand(prompt, s.want) {
+		body := map[string]string{"prompt": pair[0]}
+		if topic != "" {
+			body["topic"] = topic
+		}
+		var raw json.RawMessage
+		c.prompt, c.reply, c.body = pair[0], reply{}, nil
+		c.status, _ = c.p.call(http.MethodPost, "/api/interact", body, &raw, c.takeHeader()...)
+		if json.Unmarshal(raw, &c.body) != nil || json.Unmarshal(raw, &c.reply) != nil {
+			c.t.Fatalf("%s:%d: the reply to %q is no JSON: %s", c.name, s.line, pair[0], raw)
+		}
+		c.interaction, _ = at(c.body, "interaction_id").(string)
+		if pair[1] == "" {
+			continue
+		}
+		fault := c.mismatch(pair[1])
+		if fault == "" {
+			fault = c.unsupported()
+		}
+		switch {
+		case c.score != "":
+			c.board.add(c.score, fault)
+		case fault != "":
+			c.fault(s, "%s", fault)
+		}
+	}
+}
+
+// mismatch tells how the last reply differs from what was expected: alternatives
+// between bars, each an answer, `refused`, or `refused` and its reason.
+func (c *caseRun) mismatch(want string) string {
+	got := "answered " + strconv.Quote(c.reply.Response)
+	if !c.reply.Responded {
+		got = "refused"
+		if c.reply.Reason != nil {
+			got += " " + *c.reply.Reason
+		}
+	}
+	for alternative := range strings.SplitSeq(want, " | ") {
+		switch {
+		case alternative == "refused" && (strings.HasPrefix(got, "refused") && c.status == http.StatusOK || c.status == http.StatusBadRequest || c.status == http.StatusUnprocessableEntity),
+			alternative == got, c.reply.Responded && alternative == c.reply.Response:
+			return ""
+		}
+	}
+	if c.status != http.StatusOK {
+		got = fmt.Sprintf("status %d: %s", c.status, c.reply.Detail)
+	}
+	return fmt.Sprintf("ask %q: %s at %.3f, want %s", c.prompt, got, c.reply.Confidence, want)
+}
+
+// unsupported tells of an answer without a lesson of its own among its sources.
+func (c *caseRun) unsupported() string {
+	prompts, known := c.taught[c.reply.Response]
+	if !c.reply.Responded || !known {
+		return ""
+	}
+	var sources []string
+	for _, s := range c.reply.Sources {
+		if slices.Contains(prompts, strings.ToLower(s.Prompt)) {
+			return ""
+		}
+		sources = append(sources, s.Prompt)
+	}
+	return fmt.Sprintf("ask %q: answered %q, which no source is a lesson of: %q", c.prompt, c.reply.Response, sources)
+}
+
+func (c *caseRun) expect(s step) {
+	what, rest, _ := strings.Cut(s.rest, " ")
+	switch {
+	case what == "status":
+		if got := strconv.Itoa(c.status); got != rest {
+			c.fault(s, "status %s, want %s: %v", got, rest, c.body)
+		}
+	case what == "source":
+		if !slices.ContainsFunc(c.reply.Sources, func(s struct {
+			LessonID string `json:"lesson_id"`
+			Prompt   string `json:"prompt"`
+		},
+		) bool {
+			return strings.EqualFold(s.Prompt, rest)
+		}) {
+			c.fault(s, "ask %q: %q is not among the sources %+v", c.prompt, rest, c.reply.Sources)
+		}
+	case strings.HasPrefix(what, "."):
+		if err := compare(at(c.body, strings.Split(what[1:], ".")...), rest); err != nil {
+			c.fault(s, "%s: %v", what, err)
+		}
+	default:
+		if fault := c.mismatch(s.rest); fault != "" {
+			c.fault(s, "%s", fault)
+		}
+	}
+}
+
+// at follows a path into JSON; nil where it leads nowhere.
+func at(v any, path ...string) any {
+	for _, key := range path {
+		switch in := v.(type) {
+		case map[string]any:
+			v = in[key]
+		case []any:
+			i, err := strconv.Atoi(key)
+			if err != nil || i < 0 || i >= len(in) {
+				return nil
+			}
+			v = in[i]
+		default:
+			return nil
+		}
+	}
+	return v
+}
+
+// compare holds a value against `x`, `has x`, `<= x`, `>= x`, `< x` or `> x`.
+func compare(v any, want string) error {
+	got := fmt.Sprint(v)
+	if v == nil {
+		got = "null"
+	}
+	if list, ok := v.([]any); ok {
+		raw, _ := json.Marshal(list)
+		got = string(raw)
+	}
+	op, rest, _ := strings.Cut(want, " ")
+	ok := got == want
+	x, err1 := strconv.ParseFloat(got, 64)
+	y, err2 := strconv.ParseFloat(rest, 64)
+	numbers := err1 == nil && err2 == nil
+	switch op {
+	case "has":
+		ok = strings.Contains(got, rest)
+	case "<=":
+		ok = numbers && x <= y
+	case ">=":
+		ok = numbers && x >= y
+	case "<":
+		ok = numbers && x < y
+	case ">":
+		ok = numbers && x > y
+	}
+	if !ok {
+		return fmt.Errorf("is %s, want %s", got, want)
+	}
+	return nil
+}
+
+func (c *caseRun) feedback(s step) {
+	body := map[string]any{"correct": s.rest == "right"}
+	if s.want != "" {
+		body["response"] = s.want
+		c.taught[s.want] = append(c.taught[s.want], strings.ToLower(c.prompt))
+	}
+	c.body = nil
+	if c.status, _ = c.p.call(http.MethodPost, "/api/interactions/"+c.interaction+"/feedback", body, &c.body); c.status >= 300 {
+		c.fault(s, "feedback: %d %v", c.status, c.body)
+	}
+	c.wait()
+}
+
+// forget unlearns a topic, or every lesson of a prompt.
+func (c *caseRun) forget(s step) {
+	topic, prompt := topicOf(s.rest)
+	paths := []string{"/api/lessons?topic=" + url.QueryEscape(topic)}
+	if topic == "" {
+		var page struct {
+			Lessons []struct{ ID, Prompt string }
+		}
+		c.p.call(http.MethodGet, "/api/lessons?limit=500", nil, &page)
+		paths = nil
+		for _, l := range page.Lessons {
+			if strings.EqualFold(l.Prompt, prompt) {
+				paths = append(paths, "/api/lessons/"+l.ID)
+			}
+		}
+	}
+	if len(paths) == 0 {
+		c.fault(s, "no lesson %q to forget", prompt)
+	}
+	for _, path := range paths {
+		c.body = nil
+		if c.status, _ = c.p.call(http.MethodDelete, path, nil, &c.body); c.status >= 300 {
+			c.fault(s, "forget: %d %v", c.status, c.body)
+		}
+	}
+	c.wait()
+}
+
+// wait returns when no job learns any more.
+func (c *caseRun) wait() {
+	c.p.eventually(2*time.Minute, "no job learns any more", func() bool {
+		for _, state := range []string{"queued", "running"} {
+			var page struct{ Jobs []task }
+			if c.p.call(http.MethodGet, "/api/jobs?kind=train&state="+state, nil, &page); len(page.Jobs) > 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// rollback goes back to the checkpoint that was remembered.
+func (c *caseRun) rollback(s step) {
+	body := map[string]string{"action": "rollback", "checkpoint": c.checkpoint}
+	c.body = nil
+	if c.status, _ = c.p.call(http.MethodPost, "/api/control", body, &c.body); c.status >= 300 {
+		c.fault(s, "rollback to %q: %d %v", c.checkpoint, c.status, c.body)
+	}
+	c.wait()
+}
