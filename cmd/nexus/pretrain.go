@@ -19,12 +19,13 @@ import (
 )
 
 type pretrainCmd struct {
-	Data  string  `arg:"" help:"Folder with the text: *.syn.tsv, *.gloss.tsv, *.resp.tsv, *.qa.tsv, *.group.tsv, *.para.txt, each also as .gz."`
-	Out   string  `short:"o" default:"base.nxb" help:"File to write. Its neighbour with .state added keeps an unfinished run, which the same command takes up again."`
-	Steps int     `default:"8000" help:"Batches."`
-	Batch int     `default:"1024" help:"Pairs a batch."`
-	Rate  float64 `default:"0.008" help:"Learning rate at the start; it falls to 0."`
-	Save  int     `default:"500" help:"Batches between two writes of the state."`
+	Data    string  `arg:"" help:"Folder with the text: *.syn.tsv, *.gloss.tsv, *.resp.tsv, *.qa.tsv, *.group.tsv, *.para.txt, each also as .gz."`
+	Out     string  `short:"o" default:"base.nxb" help:"File to write. Its neighbour with .state added keeps an unfinished run, which the same command takes up again."`
+	Steps   int     `default:"8000" help:"Batches."`
+	Batch   int     `default:"1024" help:"Pairs a batch."`
+	Rate    float64 `default:"0.008" help:"Learning rate at the start; it falls to 0."`
+	Teacher string  `placeholder:"FILE" help:"Vectors that a stronger encoder has for texts: float32, little-endian, as many for each text. The texts, one a line, are in the file of the same name that ends in .txt."`
+	Save    int     `default:"500" help:"Batches between two writes of the state."`
 }
 
 // baseShape is the state size and the number of buckets of a model size.
@@ -35,6 +36,10 @@ func (c pretrainCmd) Run(ctx context.Context, rt *runtime) error {
 	shape := baseShape[rt.settings.ModelSize]
 	corpus := pretrain.NewCorpus(shape[1])
 	sources, err := c.read(rt, corpus)
+	if err != nil {
+		return err
+	}
+	taught, err := c.teach(rt, corpus)
 	if err != nil {
 		return err
 	}
@@ -54,6 +59,7 @@ func (c pretrainCmd) Run(ctx context.Context, rt *runtime) error {
 	}
 	base := trainer.Base()
 	base.Recipe = pretrain.NewRecipe(opt, sources)
+	base.Recipe.Teacher = taught
 	data, err := base.Encode()
 	if err != nil {
 		return err
@@ -90,6 +96,35 @@ func (c pretrainCmd) read(rt *runtime, corpus *pretrain.Corpus) ([]pretrain.Sour
 		fmt.Fprintf(rt.main.Stderr, "%-24s %8d lines\n", source.Name, source.Lines)
 	}
 	return sources, nil
+}
+
+// teach takes in the vectors of the teacher, if one is named.
+func (c pretrainCmd) teach(rt *runtime, corpus *pretrain.Corpus) (*pretrain.Source, error) {
+	if c.Teacher == "" {
+		return nil, nil
+	}
+	vectors, err := os.Open(c.Teacher)
+	if err != nil {
+		return nil, fmt.Errorf("open the vectors of the teacher: %w", err)
+	}
+	defer vectors.Close()
+	texts, err := os.Open(strings.TrimSuffix(c.Teacher, filepath.Ext(c.Teacher)) + ".txt")
+	if err != nil {
+		return nil, fmt.Errorf("open the texts that the vectors of the teacher belong to: %w", err)
+	}
+	defer texts.Close()
+	info, err := vectors.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("open the vectors of the teacher: %w", err)
+	}
+	digest := sha256.New()
+	lines, err := corpus.Teach(texts, io.TeeReader(vectors, digest), info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", c.Teacher, err)
+	}
+	source := &pretrain.Source{Name: filepath.Base(c.Teacher), SHA256: hex.EncodeToString(digest.Sum(nil)), Lines: lines, Licence: licenceOf(filepath.Base(c.Teacher))}
+	fmt.Fprintf(rt.main.Stderr, "%-24s %8d texts\n", source.Name, source.Lines)
+	return source, nil
 }
 
 // train takes the steps that are left. The state is written now and then, and
@@ -197,6 +232,7 @@ func licenceOf(name string) string {
 		"wn.": "WordNet licence", "mythes.": "MPL-2.0", "sgd.": "CC BY-SA 4.0", "mdg.": "CDLA-Permissive-1.0",
 		"msbot.": "MIT", "chit.": "MIT", "snips.": "CC0 1.0", "assistants.": "Apache-2.0", "dstc9.": "Apache-2.0",
 		"topical.": "CDLA-Sharing-1.0", "docs.": "CC BY 4.0, CC0 1.0, Apache-2.0", "cv.": "CC0 1.0, CC BY-SA 4.0", "wellformed.": "CC BY-SA 4.0",
+		"bge-small-en-v1.5.": "MIT",
 	} {
 		if strings.HasPrefix(name, prefix) {
 			return licence

@@ -23,6 +23,7 @@ type Recipe struct {
 	Rate    float64  `json:"rate"`
 	Seed    uint64   `json:"seed"`
 	Sources []Source `json:"sources"`
+	Teacher *Source  `json:"teacher,omitempty"` // the file of its vectors; nil without one
 }
 
 // recipeVersion changes with every constant, and with the order in which random

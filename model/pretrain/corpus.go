@@ -68,6 +68,7 @@ type Corpus struct {
 
 	pools     []*pool
 	sentences *pool // every sentence of every source, for word halves
+	teacher   *teacher
 }
 
 // pool is one source of pairs.
@@ -217,6 +218,10 @@ func (c *Corpus) digest() string {
 			put(int64(len(g)))
 			put(g)
 		}
+	}
+	if c.teacher != nil {
+		put(c.teacher.texts)
+		h.Write([]byte(c.teacher.digest))
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -28,6 +28,9 @@ type draw struct {
 	keysA  []uint64 // pairs with an equal key are no contrast to each other
 	keysB  []uint64
 	reply  bool // side B goes through the reply matrix
+	// taught are the teacher's vectors of the texts [2B×d], which are no pairs
+	// then; nil in a batch of pairs.
+	taught []float32
 }
 
 // sampler draws batches; it holds no random state of its own.
@@ -36,6 +39,7 @@ type sampler struct {
 	pools  []*pool
 	upTo   []float64 // cumulated shares
 	total  float64   // occurrences of all words
+	taught []float32 // the teacher's vectors [texts×d], nil without one
 }
 
 func newSampler(c *Corpus) *sampler {
@@ -124,8 +128,12 @@ func (c *Corpus) tally(uses []int, texts []int32) {
 	}
 }
 
-// next draws one batch of n pairs, all from one source.
+// next draws one batch of n pairs, all from one source, or of 2n texts of the
+// teacher.
 func (s *sampler) next(n int, rng *rand.Rand) *draw {
+	if s.taught != nil && rng.Float64() < shareTeacher {
+		return s.lesson(n, rng)
+	}
 	p := s.pools[sort.SearchFloat64s(s.upTo, rng.Float64()*s.upTo[len(s.upTo)-1])]
 	d := &draw{starts: []int{0}, reply: p.form == Replies}
 	var sideB []int32
@@ -170,6 +178,20 @@ func (s *sampler) next(n int, rng *rand.Rand) *draw {
 	d.words = append(d.words, sideB...)
 	for _, e := range endsB[1:] {
 		d.starts = append(d.starts, offset+e)
+	}
+	return d
+}
+
+// lesson draws 2n texts with the teacher's vectors.
+func (s *sampler) lesson(n int, rng *rand.Rand) *draw {
+	texts := s.corpus.teacher.texts
+	dim := len(s.taught) / len(texts)
+	d := &draw{starts: []int{0}, taught: make([]float32, 0, 2*n*dim)}
+	for range 2 * n {
+		i := rng.IntN(len(texts))
+		d.words = s.keep(d.words, texts[i], wordDropoutRate, rng)
+		d.starts = append(d.starts, len(d.words))
+		d.taught = append(d.taught, s.taught[i*dim:(i+1)*dim]...)
 	}
 	return d
 }

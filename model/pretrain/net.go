@@ -23,13 +23,14 @@ const (
 )
 
 // net is the mean path: z = ReLU(mean of word vectors)·P, with a second matrix
-// for the reply side that is thrown away in the end.
+// for the reply side and a third for the teacher, all thrown away in the end.
 type net struct {
 	dim   int
 	table []float32 // [buckets×d]
 	accum []float32 // [buckets] running mean of squared gradients of a row
 	head  matrix    // P
 	reply matrix    // Q
+	image matrix    // to the teacher's vectors
 
 	corpus *Corpus
 	gemm   blas.Float32Level3
@@ -73,6 +74,10 @@ type batch struct {
 	s       []float32 // similarities, then their gradient [n×n]
 	sumRows []float64
 	sumCols []float64
+
+	// Of batches of the teacher only.
+	u, gu  []float32 // unit vectors of r, and their gradient, then that of r
+	length []float32 // of r
 }
 
 func newNet(c *Corpus, dim, buckets int, gemm blas.Float32Level3, rng *rand.Rand) *net {
@@ -80,7 +85,7 @@ func newNet(c *Corpus, dim, buckets int, gemm blas.Float32Level3, rng *rand.Rand
 	for i := range n.table {
 		n.table[i] = float32(rng.NormFloat64() * tableStd)
 	}
-	for _, m := range []*matrix{&n.head, &n.reply} {
+	for _, m := range []*matrix{&n.head, &n.reply, &n.image} {
 		m.w, m.g, m.m, m.v = make([]float32, dim*dim), make([]float32, dim*dim), make([]float32, dim*dim), make([]float32, dim*dim)
 		for i := range m.w {
 			m.w[i] = float32(rng.NormFloat64() / math.Sqrt(float64(dim)))
@@ -131,13 +136,21 @@ func (n *net) mul(ta, tc blas.Transpose, m, cols, k int, a, c, dst []float32) {
 // step takes one gradient step on a batch and returns its loss in nats.
 func (n *net) step(d *draw, rate float64, rng *rand.Rand) float64 {
 	b := &n.b
-	b.draw, b.n = d, len(d.keysA)
+	b.draw, b.n = d, len(d.starts)/2
 	n.index(rng)
 	n.forward(rng)
-	loss := n.contrast()
+	loss := n.loss()
 	n.backward()
 	n.update(rate)
 	return loss
+}
+
+// loss is that of pairs or of the teacher.
+func (n *net) loss() float64 {
+	if n.b.draw.taught != nil {
+		return n.distil()
+	}
+	return n.contrast()
 }
 
 // index finds the distinct words of the batch, drops n-grams, and inverts both
@@ -253,18 +266,24 @@ func (n *net) forward(rng *rand.Rand) {
 			}
 		}
 	})
-	n.mul(blas.NoTrans, blas.NoTrans, b.n, d, d, b.r[:b.n*d], n.head.w, b.z[:b.n*d])
+	n.mul(blas.NoTrans, blas.NoTrans, b.n, d, d, b.r[:b.n*d], n.sideA().w, b.z[:b.n*d])
 	n.mul(blas.NoTrans, blas.NoTrans, b.n, d, d, b.r[b.n*d:], n.sideB().w, b.z[b.n*d:])
-	n.each(texts, pieceItems, func(from, to int) {
+	n.unit(b.zn, b.z, b.norm)
+}
+
+// unit writes the rows of src at unit length to dst, and their lengths to norm.
+func (n *net) unit(dst, src, norm []float32) {
+	d := n.dim
+	n.each(len(norm), pieceItems, func(from, to int) {
 		for t := from; t < to; t++ {
 			var sum float32
-			row := b.z[t*d : (t+1)*d]
+			row := src[t*d : (t+1)*d]
 			for _, v := range row {
 				sum += v * v
 			}
-			b.norm[t] = float32(math.Sqrt(float64(sum))) + epsilon
-			inv := 1 / b.norm[t]
-			out := b.zn[t*d : (t+1)*d]
+			norm[t] = float32(math.Sqrt(float64(sum))) + epsilon
+			inv := 1 / norm[t]
+			out := dst[t*d : (t+1)*d]
 			for i, v := range row {
 				out[i] = v * inv
 			}
@@ -272,12 +291,39 @@ func (n *net) forward(rng *rand.Rand) {
 	})
 }
 
+// tangent turns the gradients g of unit rows u into those of the rows before
+// they were brought to unit length.
+func (n *net) tangent(g, u, norm []float32) {
+	d := n.dim
+	n.each(len(norm), pieceItems, func(from, to int) {
+		for t := from; t < to; t++ {
+			g, u := g[t*d:(t+1)*d], u[t*d:(t+1)*d]
+			var along float32
+			for i, v := range g {
+				along += v * u[i]
+			}
+			inv := 1 / norm[t]
+			for i, v := range g {
+				g[i] = (v - along*u[i]) * inv
+			}
+		}
+	})
+}
+
+// sideA is the matrix of the first text of a pair, and of the teacher's texts.
+func (n *net) sideA() *matrix {
+	if n.b.draw.taught != nil {
+		return &n.image
+	}
+	return &n.head
+}
+
 // sideB is the matrix of the second text of a pair.
 func (n *net) sideB() *matrix {
 	if n.b.draw.reply {
 		return &n.reply
 	}
-	return &n.head
+	return n.sideA()
 }
 
 // contrast computes the loss and the gradient of the unit states, in gz.
@@ -347,20 +393,8 @@ func (n *net) contrast() float64 {
 func (n *net) backward() {
 	b, d := &n.b, n.dim
 	texts, half := 2*b.n, b.n*d
-	n.each(texts, pieceItems, func(from, to int) {
-		for t := from; t < to; t++ {
-			g, u := b.gz[t*d:(t+1)*d], b.zn[t*d:(t+1)*d]
-			var along float32
-			for i, v := range g {
-				along += v * u[i]
-			}
-			inv := 1 / b.norm[t]
-			for i, v := range g {
-				g[i] = (v - along*u[i]) * inv
-			}
-		}
-	})
-	p, q := &n.head, n.sideB()
+	n.tangent(b.gz, b.zn, b.norm)
+	p, q := n.sideA(), n.sideB()
 	if p == q {
 		n.mul(blas.Trans, blas.NoTrans, d, d, texts, b.r, b.gz, p.g)
 	} else {
@@ -369,6 +403,9 @@ func (n *net) backward() {
 	}
 	n.mul(blas.NoTrans, blas.Trans, b.n, d, d, b.gz[:half], p.w, b.gr[:half])
 	n.mul(blas.NoTrans, blas.Trans, b.n, d, d, b.gz[half:], q.w, b.gr[half:])
+	if b.draw.taught != nil {
+		add(b.gr, b.gu)
+	}
 	n.each(texts, pieceItems, func(from, to int) {
 		for t := from; t < to; t++ {
 			inv := 1 / float32(b.draw.starts[t+1]-b.draw.starts[t]) / (1 - stateDropout)
@@ -420,7 +457,7 @@ func (n *net) update(rate float64) {
 			}
 		}
 	})
-	n.head.adam(rate)
+	n.sideA().adam(rate)
 	if b.draw.reply {
 		n.reply.adam(rate)
 	}

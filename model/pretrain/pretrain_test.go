@@ -40,21 +40,25 @@ func corpus(t *testing.T) *Corpus {
 // The gradient that the net computes by hand is that of finite differences.
 func TestGradient(t *testing.T) {
 	t.Parallel()
-	c := corpus(t)
+	c := taughtCorpus(t)
 	n := newNet(c, 16, 512, kernel.NewBLAS(), rand.New(rand.NewPCG(3, 3)))
 	kernel.Scale(0.1/tableStd, n.table) // so large that a difference seldom takes a word across zero
 	s := newSampler(c)
-	for _, reply := range []bool{false, true} {
+	var err error
+	if s.taught, err = c.teacher.folded(16, n.gemm); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"alike", "reply", "taught"} {
 		var d *draw
-		for rng := rand.New(rand.NewPCG(5, 5)); d == nil || d.reply != reply; {
+		for rng := rand.New(rand.NewPCG(5, 5)); d == nil || d.reply != (kind == "reply") || (d.taught != nil) != (kind == "taught"); {
 			d = s.next(6, rng)
 		}
 		loss := func() float64 {
 			rng := rand.New(rand.NewPCG(7, 7))
-			n.b.draw, n.b.n = d, len(d.keysA)
+			n.b.draw, n.b.n = d, len(d.starts)/2
 			n.index(rng)
 			n.forward(rng)
-			return n.contrast()
+			return n.loss()
 		}
 		check := func(what string, w []float32, i int, got float64) {
 			t.Helper()
@@ -66,12 +70,12 @@ func TestGradient(t *testing.T) {
 			down := loss()
 			w[i] = old
 			if want := (up - down) / (2 * h); math.Abs(got-want) > 3e-2*(math.Abs(want)+0.3) {
-				t.Errorf("%s[%d]: gradient %.5f, finite difference %.5f", what, i, got, want)
+				t.Errorf("%s, %s[%d]: gradient %.5f, finite difference %.5f", kind, what, i, got, want)
 			}
 		}
 		loss()
 		n.backward()
-		heads, replyGrad := slices.Clone(n.head.g), slices.Clone(n.reply.g)
+		heads, replyGrad := slices.Clone(n.sideA().g), slices.Clone(n.reply.g)
 		rows := slices.Clone(n.b.rows)
 		grads := make([][]float32, len(rows))
 		for k := range rows {
@@ -83,8 +87,8 @@ func TestGradient(t *testing.T) {
 		rng := rand.New(rand.NewPCG(9, 9))
 		for range 20 {
 			i := rng.IntN(len(heads))
-			check("head", n.head.w, i, float64(heads[i]))
-			if reply {
+			check("matrix", n.sideA().w, i, float64(heads[i]))
+			if d.reply {
 				check("reply", n.reply.w, i, float64(replyGrad[i]))
 			}
 			k, j := rng.IntN(len(rows)), rng.IntN(n.dim)

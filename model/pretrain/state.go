@@ -25,23 +25,28 @@ type run struct {
 	Corpus                     string // digest of the texts
 	Done                       int
 	HeadSteps, ReplySteps      int
+	ImageSteps                 int `json:",omitempty"` // with a teacher
 }
 
 func (t *Trainer) run() run {
 	o := t.opt
 	return run{
 		o.Dim, o.Buckets, o.Steps, o.Batch, o.Rate, o.Seed, recipeVersion, t.corpus.digest(),
-		t.done, t.net.head.steps, t.net.reply.steps,
+		t.done, t.net.head.steps, t.net.reply.steps, t.net.image.steps,
 	}
 }
 
 // numbers are all that a run changes.
 func (t *Trainer) numbers() [][]float32 {
 	n := t.net
-	return [][]float32{
+	all := [][]float32{
 		n.table, n.accum,
 		n.head.w, n.head.m, n.head.v, n.reply.w, n.reply.m, n.reply.v,
 	}
+	if t.corpus.teacher != nil {
+		all = append(all, n.image.w, n.image.m, n.image.v)
+	}
+	return all
 }
 
 // Save writes all that Restore needs to go on from here: a header, the numbers
@@ -94,7 +99,7 @@ func (t *Trainer) Restore(data []byte) error {
 		return fmt.Errorf("%w: header: %w", ErrState, err)
 	}
 	want := t.run()
-	want.Done, want.HeadSteps, want.ReplySteps = stored.Done, stored.HeadSteps, stored.ReplySteps
+	want.Done, want.HeadSteps, want.ReplySteps, want.ImageSteps = stored.Done, stored.HeadSteps, stored.ReplySteps, stored.ImageSteps
 	if stored != want {
 		return fmt.Errorf("%w: it was made with %+v, this run has %+v", ErrState, stored, want)
 	}
@@ -111,6 +116,6 @@ func (t *Trainer) Restore(data []byte) error {
 		}
 		body = body[4*len(s):]
 	}
-	t.done, t.net.head.steps, t.net.reply.steps = stored.Done, stored.HeadSteps, stored.ReplySteps
+	t.done, t.net.head.steps, t.net.reply.steps, t.net.image.steps = stored.Done, stored.HeadSteps, stored.ReplySteps, stored.ImageSteps
 	return nil
 }

@@ -47,7 +47,14 @@ func New(c *Corpus, o Options) (*Trainer, error) {
 		return nil, fmt.Errorf("%d steps of %d pairs at a rate of %g: want at least 1, at least 2, and above 0", o.Steps, o.Batch, o.Rate)
 	}
 	rng := rand.New(rand.NewPCG(o.Seed, streamStart))
-	return &Trainer{opt: o, corpus: c, sampler: newSampler(c), net: newNet(c, o.Dim, o.Buckets, o.Gemm, rng)}, nil
+	t := &Trainer{opt: o, corpus: c, sampler: newSampler(c), net: newNet(c, o.Dim, o.Buckets, o.Gemm, rng)}
+	if c.teacher != nil {
+		var err error
+		if t.sampler.taught, err = c.teacher.folded(o.Dim, o.Gemm); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
 }
 
 // Streams of random numbers that one seed gives. Those of a step depend on
