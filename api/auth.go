@@ -44,8 +44,12 @@ func (s *Server) check(c echo.Context, basic bool) {
 		return
 	}
 	who, ok := s.keys.find(c.Request().Context(), given)
-	if !ok {
-		c.Set(keyFault, job.Errorf(job.CodeUnauthorized, "the API key is not known here, or no longer valid"))
+	name := ""
+	if ok {
+		name = who.name
+	}
+	if fault := s.guesses.heed(household(c.RealIP()), name, ok, s.now()); fault != nil {
+		c.Set(keyFault, fault)
 		return
 	}
 	c.Set(identityKey, who)
@@ -136,5 +140,5 @@ func client(c echo.Context) string {
 	if who := whoAsks(c); who != nil {
 		return "key:" + who.name
 	}
-	return "ip:" + c.RealIP()
+	return "ip:" + household(c.RealIP())
 }

@@ -21,6 +21,7 @@ type errorBody struct {
 	Code      string      `json:"code"`
 	Field     string      `json:"field,omitempty"`
 	Faults    []job.Fault `json:"faults,omitempty"`
+	Setting   string      `json:"setting,omitempty"` // that the refusal comes from
 	RequestID string      `json:"request_id"`
 }
 
@@ -133,13 +134,18 @@ func (s *Server) renderError(err error, c echo.Context) {
 		// The rest of the body will not be read.
 		h.Set(echo.HeaderConnection, "close")
 	}
+	if unread(c) {
+		// Nobody waits for a body that was refused; the connection ends with the answer.
+		h.Set(echo.HeaderConnection, "close")
+	}
+	setting, _ := c.Get(settingKey).(string)
 	h.Set(echo.HeaderCacheControl, "no-store")
 	h.Del(echo.HeaderContentEncoding)
 	var sendErr error
 	if c.Request().Method == http.MethodHead {
 		sendErr = c.NoContent(status)
 	} else {
-		sendErr = c.JSON(status, errorBody{Detail: e.Detail, Code: e.Code, Field: e.Field, Faults: e.Faults, RequestID: requestID(c)})
+		sendErr = c.JSON(status, errorBody{Detail: e.Detail, Code: e.Code, Field: e.Field, Faults: e.Faults, Setting: setting, RequestID: requestID(c)})
 	}
 	if sendErr != nil {
 		s.log.Debug("error answer not delivered", "request_id", requestID(c), "error", sendErr)

@@ -29,6 +29,11 @@ func (s *Server) events(c echo.Context) error {
 	if _, err := s.ownJob(c); err != nil {
 		return err
 	}
+	done, err := s.streams.open(client(c))
+	if err != nil {
+		return err
+	}
+	defer done()
 	events, err := s.queue.Follow(c.Request().Context(), c.Param("id"), last)
 	if err != nil {
 		return err

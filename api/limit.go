@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,36 +17,55 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// RateLimit bounds how much work one client may ask for.
+// RateLimit bounds how much one client may ask for.
 type RateLimit struct {
 	Enabled bool
-	RPM     int // requests per minute in the long run
-	Burst   int // requests at once
+	RPM     int // prompts, or what costs like one, per minute in the long run
+	Burst   int // at once
+	// GenerousWhileOpen multiplies both while no key is needed: for a service that
+	// only its own machine reaches.
+	GenerousWhileOpen bool
 }
 
 const (
 	// limiterPatience is how long a request waits for the limiter's Redis, and
-	// limiterPause how long the limiter stays out of the way after that: the
-	// route itself then says that Redis is gone.
+	// limiterPause how long after that this process counts by itself.
 	limiterPatience = 250 * time.Millisecond
 	limiterPause    = time.Second
+
+	// generous is how much more a service allows that is open and only reached from
+	// its own machine.
+	generous = 100
+	// readShare is how much more reading than asking is allowed, in units of about
+	// a millisecond of work.
+	readShare = 50
 )
 
-// limiter counts in Redis, so that all API processes share one count.
+// What reading costs.
+const (
+	costOne  = 1  // one thing, or something kept at hand
+	costList = 5  // a page of a list
+	costMany = 20 // a page that is put together from many
+)
+
+// limiter counts what makes work in Redis, so that all API processes share one
+// count, and reads in this process, whose time they take.
 type limiter struct {
 	opt      RateLimit
 	limiter  *redis_rate.Limiter
 	prefix   string
-	policy   string
+	open     func() bool
 	now      func() time.Time
 	refused  prometheus.Counter
 	awayTill atomic.Int64 // Unix nanoseconds
+	local    *buckets     // of what makes work, while Redis is away
+	reads    *buckets
 }
 
-func newLimiter(opt RateLimit, client redis.UniversalClient, prefix string, now func() time.Time, refused prometheus.Counter) *limiter {
+func newLimiter(opt RateLimit, client redis.UniversalClient, prefix string, open func() bool, now func() time.Time, refused prometheus.Counter) *limiter {
 	return &limiter{
-		opt: opt, limiter: redis_rate.NewLimiter(unprefixed{client}), prefix: prefix + "rate:", now: now, refused: refused,
-		policy: fmt.Sprintf(`"default";q=%d;w=60`, opt.RPM),
+		opt: opt, limiter: redis_rate.NewLimiter(unprefixed{client}), prefix: prefix + "rate:", open: open, now: now, refused: refused,
+		local: newBuckets(), reads: newBuckets(),
 	}
 }
 
@@ -70,46 +90,182 @@ func (u unprefixed) EvalSha(ctx context.Context, sha string, keys []string, args
 	return u.UniversalClient.EvalSha(ctx, sha, u.own(keys), args...)
 }
 
+// bounds are the limit of the moment.
+func (l *limiter) bounds() (rpm, burst int) {
+	if l.opt.GenerousWhileOpen && l.open() {
+		return l.opt.RPM * generous, l.opt.Burst * generous
+	}
+	return l.opt.RPM, l.opt.Burst
+}
+
 // limit is the middleware for routes that make work.
 func (l *limiter) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	if !l.opt.Enabled {
 		return next
 	}
 	return func(c echo.Context) error {
-		h := c.Response().Header()
-		h.Set("RateLimit-Policy", l.policy)
-		now := l.now()
-		if now.UnixNano() < l.awayTill.Load() {
-			l.describe(c, l.opt.Burst, 0)
-			return next(c)
-		}
-		res, err := l.allow(c.Request().Context(), l.prefix+client(c))
-		if err != nil {
-			l.awayTill.Store(now.Add(limiterPause).UnixNano())
-			l.describe(c, l.opt.Burst, 0)
-			return next(c)
-		}
-		l.describe(c, res.Remaining, res.ResetAfter)
-		if res.Allowed == 0 {
-			l.refused.Inc()
-			return job.Errorf(job.CodeRateLimited, "Rate limit exceeded: %d per 1 minute", l.opt.RPM).After(res.RetryAfter)
+		rpm, burst := l.bounds()
+		left, reset, wait := l.take(c.Request().Context(), client(c), 1, rpm, burst)
+		tellLimit(c, "default", rpm, left, reset)
+		if wait > 0 {
+			return l.exceeded(c, rpm, wait)
 		}
 		return next(c)
 	}
 }
 
-func (l *limiter) describe(c echo.Context, remaining int, reset time.Duration) {
-	c.Response().Header().Set("RateLimit", `"default";r=`+strconv.Itoa(remaining)+`;t=`+strconv.Itoa(int(math.Ceil(reset.Seconds()))))
+// read is the middleware for routes that only look; cost says how much of the
+// allowance one request takes.
+func (l *limiter) read(cost int) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		if !l.opt.Enabled {
+			return next
+		}
+		return func(c echo.Context) error {
+			rpm, burst := l.bounds()
+			rpm, burst = rpm*readShare, max(burst*readShare, costMany)
+			left, reset, wait := l.reads.take(client(c), cost, rpm, burst, l.now())
+			tellLimit(c, "read", rpm, left, reset)
+			if wait > 0 {
+				return l.exceeded(c, rpm, wait)
+			}
+			return next(c)
+		}
+	}
+}
+
+// charge takes what a request turned out to cost beyond the one that it was let
+// in for, as far as there is that much left.
+func (l *limiter) charge(c echo.Context, cost int) {
+	if !l.opt.Enabled || cost <= 0 {
+		return
+	}
+	rpm, burst := l.bounds()
+	cost = min(cost, burst)
+	if l.now().UnixNano() >= l.awayTill.Load() {
+		ctx, cancel := context.WithTimeout(c.Request().Context(), limiterPatience)
+		defer cancel()
+		if _, err := l.limiter.AllowAtMost(ctx, l.prefix+client(c), limitOfRate(rpm, burst), cost); err == nil {
+			return
+		}
+	}
+	l.local.drain(client(c), cost, rpm, burst, l.now())
+}
+
+func (l *limiter) exceeded(c echo.Context, rpm int, wait time.Duration) error {
+	l.refused.Inc()
+	c.Set(settingKey, "NEXUS_RATE_LIMIT_RPM")
+	return job.Errorf(job.CodeRateLimited, "Rate limit exceeded: %d per 1 minute", rpm).After(wait)
+}
+
+// settingKey names the setting that a refusal comes from.
+const settingKey = "nexus.setting"
+
+// take counts in Redis, or by itself while Redis is away: the limit holds then
+// too, for each process.
+func (l *limiter) take(ctx context.Context, who string, cost, rpm, burst int) (left int, reset, wait time.Duration) {
+	now := l.now()
+	if now.UnixNano() >= l.awayTill.Load() {
+		res, err := l.allow(ctx, l.prefix+who, cost, rpm, burst)
+		if err == nil {
+			if res.Allowed == 0 {
+				return res.Remaining, res.ResetAfter, max(res.RetryAfter, time.Millisecond)
+			}
+			return res.Remaining, res.ResetAfter, 0
+		}
+		l.awayTill.Store(now.Add(limiterPause).UnixNano())
+	}
+	return l.local.take(who, cost, rpm, burst, now)
+}
+
+func tellLimit(c echo.Context, policy string, rpm, left int, reset time.Duration) {
+	h := c.Response().Header()
+	h.Set("RateLimit-Policy", `"`+policy+`";q=`+strconv.Itoa(rpm)+`;w=60`)
+	h.Set("RateLimit", `"`+policy+`";r=`+strconv.Itoa(left)+`;t=`+strconv.Itoa(int(math.Ceil(reset.Seconds()))))
 }
 
 // allow asks Redis and does not wait longer than limiterPatience, whatever the
 // client's own timeouts are.
-func (l *limiter) allow(ctx context.Context, key string) (*redis_rate.Result, error) {
+func (l *limiter) allow(ctx context.Context, key string, cost, rpm, burst int) (*redis_rate.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, limiterPatience)
 	defer cancel()
-	res, err := l.limiter.Allow(ctx, key, redis_rate.Limit{Rate: l.opt.RPM, Burst: l.opt.Burst, Period: time.Minute})
+	res, err := l.limiter.AllowN(ctx, key, limitOfRate(rpm, burst), cost)
 	if err != nil {
 		return nil, fmt.Errorf("count a request against the rate limit: %w", err)
 	}
 	return res, nil
+}
+
+func limitOfRate(rpm, burst int) redis_rate.Limit {
+	return redis_rate.Limit{Rate: rpm, Burst: burst, Period: time.Minute}
+}
+
+// buckets count in this process. They are GCRA as in Redis: of each client only
+// the time is kept at which its bucket will be full again.
+type buckets struct {
+	mu   sync.Mutex
+	full map[string]time.Time
+}
+
+// maxBuckets bounds the memory; beyond it full buckets are forgotten, and if
+// that does not help all.
+const maxBuckets = 20000
+
+func newBuckets() *buckets { return &buckets{full: map[string]time.Time{}} }
+
+// take returns what is left, when the bucket is full again, and how long to wait
+// if there is not enough.
+func (b *buckets) take(who string, cost, rpm, burst int, now time.Time) (left int, reset, wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	each := time.Minute / time.Duration(rpm)
+	room := each * time.Duration(burst)
+	full := b.full[who]
+	if full.Before(now) {
+		full = now
+	}
+	next := full.Add(each * time.Duration(cost))
+	if over := next.Sub(now) - room; over > 0 {
+		return int((room - full.Sub(now)) / each), full.Sub(now), over
+	}
+	b.put(who, next, now)
+	return int((room - next.Sub(now)) / each), next.Sub(now), 0
+}
+
+// drain takes up to cost.
+func (b *buckets) drain(who string, cost, rpm, burst int, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	each := time.Minute / time.Duration(rpm)
+	full := b.full[who]
+	if full.Before(now) {
+		full = now
+	}
+	full = full.Add(each * time.Duration(cost))
+	if most := now.Add(each * time.Duration(burst)); full.After(most) {
+		full = most
+	}
+	b.put(who, full, now)
+}
+
+// blocked reports how long nothing is left, without taking any.
+func (b *buckets) blocked(who string, rpm, burst int, now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	each := time.Minute / time.Duration(rpm)
+	return b.full[who].Add(each).Sub(now.Add(each * time.Duration(burst)))
+}
+
+func (b *buckets) put(who string, full, now time.Time) {
+	if len(b.full) >= maxBuckets {
+		for k, t := range b.full {
+			if !t.After(now) {
+				delete(b.full, k)
+			}
+		}
+		if len(b.full) >= maxBuckets {
+			clear(b.full)
+		}
+	}
+	b.full[who] = full
 }

@@ -215,14 +215,28 @@ const sendPatience = 30 * time.Second
 type patientBody struct {
 	io.ReadCloser
 	ended func()
+	whole bool
 }
 
+// Read implements io.Reader. A body that breaks off, or does not come in time,
+// keeps its bound until the connection is closed.
 func (b *patientBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if errors.Is(err, io.EOF) && !b.whole {
+		b.whole = true
 		b.ended()
 	}
-	return n, err
+	return n, err //nolint:wrapcheck // the same reader
+}
+
+// bodyKey holds the body of a request.
+const bodyKey = "nexus.body"
+
+// unread reports whether a body came with the request that was not read to its
+// end.
+func unread(c echo.Context) bool {
+	b, ok := c.Get(bodyKey).(*patientBody)
+	return ok && !b.whole
 }
 
 // bodyPatience gives every request a moment to send its body, so that a client
@@ -231,7 +245,9 @@ func (s *Server) bodyPatience(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if c.Request().ContentLength != 0 {
 			s.allowToSend(c, s.patience)
-			c.Request().Body = &patientBody{ReadCloser: c.Request().Body, ended: func() { s.allowToSend(c, 0) }}
+			body := &patientBody{ReadCloser: c.Request().Body, ended: func() { s.allowToSend(c, 0) }}
+			c.Request().Body = body
+			c.Set(bodyKey, body)
 		}
 		return next(c)
 	}

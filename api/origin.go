@@ -22,12 +22,3 @@ func sameOrigin() echo.MiddlewareFunc {
 		}
 	}
 }
-
-// ipExtractor finds the caller's address. X-Forwarded-For is believed only
-// behind a proxy of one's own, since anyone can send it.
-func ipExtractor(trustProxy bool) echo.IPExtractor {
-	if trustProxy {
-		return echo.ExtractIPFromXFFHeader(echo.TrustLoopback(true), echo.TrustLinkLocal(true), echo.TrustPrivateNet(true))
-	}
-	return echo.ExtractIPDirect()
-}

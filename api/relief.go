@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -30,11 +29,8 @@ type connKey struct{}
 
 // caller is what is known of a connection.
 type caller struct {
-	away atomic.Int64 // until when it was told to stay away; Unix ns
-}
-
-func withCaller(ctx context.Context, _ net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, &caller{})
+	away  atomic.Int64 // until when it was told to stay away; Unix ns
+	extra bool         // beyond the bound on connections
 }
 
 // relief refuses prompts that are too many, as cheaply as can be: under overload

@@ -16,23 +16,27 @@ const (
 	storePatience = 2 * time.Minute
 )
 
-// guarded is what stands before a route of the API; need are the scopes any of
-// which a key must have.
-func (s *Server) guarded(need Scope, patience time.Duration) []echo.MiddlewareFunc {
-	return []echo.MiddlewareFunc{s.identify, s.require(need), sameOrigin(), within(patience)}
+// guarded is what stands before a route of the API that only looks; need are the
+// scopes any of which a key must have, cost what it takes of the allowance.
+func (s *Server) guarded(need Scope, patience time.Duration, cost ...int) []echo.MiddlewareFunc {
+	price := costOne
+	if len(cost) > 0 {
+		price = cost[0]
+	}
+	return []echo.MiddlewareFunc{s.identify, s.limiter.read(price), s.require(need), sameOrigin(), within(patience)}
 }
 
-// limited is guarded behind the rate limit, which so also slows down those who
-// try keys, and is told of in every answer.
+// limited is what stands before a route that makes work. Every answer tells of
+// the limit.
 func (s *Server) limited(need Scope, patience time.Duration) []echo.MiddlewareFunc {
-	return append([]echo.MiddlewareFunc{s.identify, s.limiter.limit}, s.guarded(need, patience)[1:]...)
+	return []echo.MiddlewareFunc{s.identify, s.limiter.limit, s.require(need), sameOrigin(), within(patience)}
 }
 
 // routes is the one list of what there is.
 func (s *Server) routes() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	e.IPExtractor = ipExtractor(s.opt.TrustProxy)
+	e.IPExtractor = callerAddress(s.opt.TrustedProxies)
 	e.HTTPErrorHandler = s.renderError
 	e.Use(requestIDs)
 	if s.opt.Tracer != nil {
@@ -41,7 +45,7 @@ func (s *Server) routes() *echo.Echo {
 	if !s.opt.Unobserved {
 		e.Use(s.logged)
 	}
-	e.Use(secured, s.recovered, s.bodyPatience, zipped())
+	e.Use(secured, s.recovered, steady, s.roomy, s.ofOurs, s.bodyPatience, zipped())
 
 	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/dashboard") })
 	e.GET("/healthz", get(s.healthz))
@@ -56,21 +60,22 @@ func (s *Server) routes() *echo.Echo {
 	g.GET("/status", get(s.showStatus), reads...)
 	g.GET("/hardware", get(s.showHardware), reads...)
 	g.GET("/metrics", echo.WrapHandler(s.metrics.handler()), reads...)
-	g.GET("/lessons", get(s.listLessons), reads...)
 	g.GET("/lessons/:id", get(s.oneLesson), reads...)
-	g.GET("/answers", get(s.listAnswers), reads...)
 	g.GET("/answers/:id", get(s.oneAnswer), reads...)
-	g.GET("/topics", get(s.listTopics), reads...)
-	g.GET("/topics/:topic", get(s.oneTopic), reads...)
-	g.GET("/refusals", get(s.refusals), reads...)
-	g.GET("/checkpoints", get(s.listCheckpoints), reads...)
-	g.GET("/jobs", get(s.listJobs), s.guarded(ScopeJobs|ScopeControl, requestPatience)...)
+	lists := s.guarded(ScopeRead, requestPatience, costList)
+	g.GET("/lessons", get(s.listLessons), lists...)
+	g.GET("/answers", get(s.listAnswers), lists...)
+	g.GET("/topics", get(s.listTopics), lists...)
+	g.GET("/topics/:topic", get(s.oneTopic), lists...)
+	g.GET("/checkpoints", get(s.listCheckpoints), lists...)
+	g.GET("/refusals", get(s.refusals), s.guarded(ScopeRead, requestPatience, costMany)...)
+	g.GET("/jobs", get(s.listJobs), s.guarded(ScopeJobs|ScopeControl, requestPatience, costList)...)
 	// Who made a job may follow it and end it, whatever his key is for.
 	own := s.guarded(scopeOwn, requestPatience)
 	g.GET("/jobs/:id", get(s.oneJob), own...)
 	g.GET("/jobs/:id/events", s.events, own[:len(own)-1]...)
 	g.DELETE("/jobs/:id", get(s.cancelJob), own...)
-	unlearns := s.guarded(ScopeTeach, requestPatience)
+	unlearns := s.limited(ScopeTeach, requestPatience)
 	g.DELETE("/lessons", s.makes(s.forgetTopic), unlearns...)
 	g.DELETE("/lessons/:id", s.makes(s.forgetLesson), unlearns...)
 	g.DELETE("/answers/:id", s.makes(s.forgetAnswer), unlearns...)
@@ -84,12 +89,12 @@ func (s *Server) routes() *echo.Echo {
 	g.POST("/interactions/:id/feedback", s.makes(s.feedback), s.limited(ScopeTeach, storePatience)...)
 	steers := s.limited(ScopeControl, storePatience)
 	g.POST("/control", s.makes(s.control), steers...)
-	g.DELETE("/checkpoints/challenger", s.makes(s.unchallenge), s.guarded(ScopeControl, requestPatience)...)
+	g.DELETE("/checkpoints/challenger", s.makes(s.unchallenge), s.limited(ScopeControl, requestPatience)...)
 	g.POST("/checkpoints/:id/challenge", s.makes(s.challenge), steers...)
 	g.POST("/checkpoints/:id/promote", s.makes(s.promote), steers...)
 
 	for _, path := range []string{"/monitoring", "/monitoring/*"} {
-		e.Any(path, s.monitoring, s.identifyPage, s.require(ScopeRead|ScopeControl), sameOrigin(), withPolicy(policyMonitoring))
+		e.Any(path, s.monitoring, s.identifyPage, s.limiter.read(costOne), s.require(ScopeRead|ScopeControl), sameOrigin(), withPolicy(policyMonitoring))
 	}
 	return e
 }

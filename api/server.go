@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,12 +48,19 @@ type Options struct {
 	Listener net.Listener // instead of Listen
 	TLS      *tls.Config  // nil: plain HTTP
 
-	Keys       []Key   // none, and no KeyBook with any: open to everyone
-	KeyBook    KeyBook // keys that are made while it runs; nil: none
-	KeyHeader  string  // DefaultKeyHeader
-	TrustProxy bool    // believe X-Forwarded-For
-	RateLimit  RateLimit
-	Prefix     string // of keys in Redis; "nexus:"
+	Keys      []Key   // none, and no KeyBook with any: open to everyone
+	KeyBook   KeyBook // keys that are made while it runs; nil: none
+	KeyHeader string  // DefaultKeyHeader
+	// TrustedProxies are the networks whose word on the caller's address is taken.
+	TrustedProxies []netip.Prefix
+	// AllowedHosts are names for the service beside those of loopback; Public says
+	// that it may be reached from elsewhere without a key.
+	AllowedHosts []string
+	Public       bool
+	// MaxConnections bounds the open ones; 0 is DefaultConnections.
+	MaxConnections int
+	RateLimit      RateLimit
+	Prefix         string // of keys in Redis; "nexus:"
 
 	Recorder *heartbeat.Recorder  // of this process; nil makes one
 	Registry *prometheus.Registry // for /api/metrics; nil makes one
@@ -92,6 +100,9 @@ type Server struct {
 	status      *viewer
 	keys        *keyring
 	limiter     *limiter
+	guesses     *guesses
+	hosts       *hosts
+	streams     *streams
 	relief      *relief
 	lines       *lines
 	monitor     *monitor
@@ -139,7 +150,9 @@ func New(opt Options) (*Server, error) {
 	if opt.Unobserved {
 		s.tally, s.metrics.off = nil, true
 	}
-	s.limiter = newLimiter(opt.RateLimit, opt.Queue.Redis(), opt.Prefix, opt.Now, m.limited)
+	s.limiter = newLimiter(opt.RateLimit, opt.Queue.Redis(), opt.Prefix, s.keys.open, opt.Now, m.limited)
+	s.guesses, s.streams = newGuesses(), newStreams()
+	s.hosts = newHosts(opt.AllowedHosts, opt.Listen, opt.Public)
 	s.relief = &relief{log: opt.Log}
 	s.lines = newLines(opt.Log.Handler())
 	s.monitor = newMonitor(opt.Queue.Asynq())
@@ -149,7 +162,7 @@ func New(opt Options) (*Server, error) {
 	s.cancel = cancel
 	s.http = &http.Server{
 		Handler: s.echo, TLSConfig: opt.TLS,
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ReadHeaderTimeout: 10 * time.Second, WriteTimeout: answerWithin, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return life }, ConnContext: withCaller,
 		ErrorLog: slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
 	}
@@ -159,6 +172,9 @@ func New(opt Options) (*Server, error) {
 func fill(opt *Options) {
 	if opt.Listen == "" {
 		opt.Listen = DefaultListen
+	}
+	if opt.MaxConnections == 0 {
+		opt.MaxConnections = DefaultConnections
 	}
 	if opt.Prefix == "" {
 		opt.Prefix = "nexus:"
@@ -200,6 +216,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	addr := l.Addr()
 	s.addr.Store(&addr)
+	l = &doorman{Listener: l, most: int64(s.opt.MaxConnections)}
 	if s.opt.TLS != nil {
 		l = tls.NewListener(l, s.opt.TLS)
 	}

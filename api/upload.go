@@ -20,6 +20,9 @@ import (
 // uploadPatience bounds how long a client may take to send its lessons.
 const uploadPatience = 15 * time.Minute
 
+// lessonsPerPrompt is how many lessons cost as much as one prompt.
+const lessonsPerPrompt = 100
+
 // teach is POST /api/lessons. The lessons are on durable storage before the 202
 // is sent; until then nothing of them stays anywhere.
 func (s *Server) teach(c echo.Context) error {
@@ -47,6 +50,8 @@ func (s *Server) teach(c echo.Context) error {
 	if err := up.read(w, skip); err != nil {
 		return err
 	}
+	// An upload costs by its lessons; it was let in for the first hundred.
+	s.limiter.charge(c, w.Lessons()/lessonsPerPrompt)
 	do := func(c echo.Context) (reply, error) { return s.learn(c.Request().Context(), c, w, h) }
 	if key := c.Request().Header.Get("Idempotency-Key"); key != "" {
 		return s.once(c, key, up.digest(), do)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"regexp"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -32,8 +31,6 @@ const (
 // while a connection is.
 const followPoll = 2 * time.Second
 
-var streamID = regexp.MustCompile(`^[0-9]{1,20}(-[0-9]{1,20})?$`)
-
 // Follow sends what happens to a job, from its beginning or after lastEventID,
 // and closes the channel after the result or when ctx ends. Of what happened before
 // the first follower came, only the states and the latest progress are told, and the
@@ -41,7 +38,7 @@ var streamID = regexp.MustCompile(`^[0-9]{1,20}(-[0-9]{1,20})?$`)
 // never.
 // Errors: CodeNotFound, CodeInvalid (lastEventID), CodeUnavailable.
 func (q *Queue) Follow(ctx context.Context, id, lastEventID string) (<-chan Event, error) {
-	if lastEventID != "" && !streamID.MatchString(lastEventID) {
+	if lastEventID != "" && !isStreamID(lastEventID) {
 		return nil, job.Errorf(job.CodeInvalid, "Last-Event-ID %q is not the id of an event", lastEventID).On("Last-Event-ID")
 	}
 	j, lane, err := q.readRecord(ctx, id)
@@ -112,6 +109,10 @@ func (f *follower) catchUp(ctx, life context.Context) (done bool) {
 	rctx, cancel := f.q.patience(ctx)
 	entries, err := f.q.redis.XRangeN(rctx, f.keys.events(f.id), from, "+", 500).Result()
 	cancel()
+	if _, refused := errors.AsType[redis.Error](err); refused && !errors.Is(err, redis.Nil) {
+		f.q.opt.Log.Error("the events of a job cannot be read; its stream ends", "job", f.id, "error", err)
+		return true
+	}
 	if err != nil {
 		return ctx.Err() != nil // Redis is away: the next poll looks again
 	}

@@ -5,6 +5,17 @@ import (
 	"strings"
 )
 
+// isStreamID reports whether Redis would take s as the id of an entry: one or
+// two numbers of 64 bits.
+func isStreamID(s string) bool {
+	head, tail, two := strings.Cut(s, "-")
+	digits := func(s string) bool {
+		_, err := strconv.ParseUint(s, 10, 64)
+		return err == nil && len(s) <= 20 && s[0] != '+'
+	}
+	return digits(head) && (!two || digits(tail))
+}
+
 // newer reports whether stream id a comes after b. A missing sequence is 0.
 func newer(a, b string) bool {
 	am, as := splitStreamID(a)

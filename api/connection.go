@@ -1,0 +1,162 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+const (
+	// DefaultConnections is how many connections are served at once unless a
+	// setting says otherwise.
+	DefaultConnections = 10000
+	// headroom are connections beyond that, on which only probes are answered:
+	// whoever watches the service must not take it for dead when it is busy.
+	headroom = 64
+
+	// sendWithin is how long a client may take to accept a piece of an answer, and
+	// answerWithin how long after its request an answer may begin at the latest.
+	sendWithin   = 30 * time.Second
+	answerWithin = uploadPatience + storePatience
+
+	// streamsPerCaller and streamsInAll bound the event streams.
+	streamsPerCaller = 32
+	streamsInAll     = 2000
+)
+
+// doorman counts connections.
+type doorman struct {
+	net.Listener
+	most int64
+	now  atomic.Int64
+}
+
+// Accept takes connections while there is room. Beyond the headroom they are
+// closed at once.
+func (d *doorman) Accept() (net.Conn, error) {
+	for {
+		c, err := d.Listener.Accept()
+		if err != nil {
+			return nil, err //nolint:wrapcheck // net/http tells its errors apart
+		}
+		n := d.now.Add(1)
+		if n > d.most+headroom {
+			d.now.Add(-1)
+			_ = c.Close()
+			continue
+		}
+		return &guest{Conn: c, doorman: d, extra: n > d.most}, nil
+	}
+}
+
+// guest is a connection that is counted; extra ones came when it was full.
+type guest struct {
+	net.Conn
+	doorman *doorman
+	extra   bool
+	once    sync.Once
+}
+
+// Close gives the place free.
+func (g *guest) Close() error {
+	g.once.Do(func() { g.doorman.now.Add(-1) })
+	return g.Conn.Close() //nolint:wrapcheck // the same connection
+}
+
+// isExtra reports whether a connection was beyond the bound, through TLS too.
+func isExtra(c net.Conn) bool {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = t.NetConn()
+	}
+	g, ok := c.(*guest)
+	return ok && g.extra
+}
+
+// roomy refuses all but probes on connections beyond the bound.
+func (s *Server) roomy(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if from, ok := r.Context().Value(connKey{}).(*caller); ok && from.extra && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
+			c.Response().Header().Set(echo.HeaderConnection, "close")
+			return job.Errorf(job.CodeUnavailable, "too many connections are open; close idle ones, or raise NEXUS_MAX_CONNECTIONS").After(5 * time.Second)
+		}
+		return next(c)
+	}
+}
+
+func withCaller(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, &caller{extra: isExtra(c)})
+}
+
+// steadyWriter gives a client a while to accept each piece of an answer, so that
+// one that never reads does not hold its connection for ever.
+type steadyWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	until   time.Time
+}
+
+// Write implements http.ResponseWriter.
+func (w *steadyWriter) Write(b []byte) (int, error) {
+	if now := time.Now(); w.until.Sub(now) < sendWithin/2 {
+		w.until = now.Add(sendWithin)
+		_ = w.control.SetWriteDeadline(w.until) // a writer without deadlines is none of a network
+	}
+	return w.ResponseWriter.Write(b) //nolint:wrapcheck // the same writer
+}
+
+// Unwrap is for http.ResponseController.
+func (w *steadyWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Flush implements http.Flusher.
+func (w *steadyWriter) Flush() { _ = w.control.Flush() }
+
+// Hijack implements http.Hijacker.
+func (w *steadyWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.control.Hijack() } //nolint:wrapcheck // the same connection
+
+func steady(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		w := c.Response().Writer
+		c.Response().Writer = &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+		return next(c)
+	}
+}
+
+// streams counts the event streams that are open.
+type streams struct {
+	mu  sync.Mutex
+	by  map[string]int
+	all int
+}
+
+func newStreams() *streams { return &streams{by: map[string]int{}} }
+
+// open counts one more for a client; done ends it.
+func (s *streams) open(who string) (done func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.by[who] >= streamsPerCaller:
+		return nil, job.Errorf(job.CodeRateLimited, "%d event streams are open for this caller; close one first", streamsPerCaller).After(5 * time.Second)
+	case s.all >= streamsInAll:
+		return nil, job.Errorf(job.CodeUnavailable, "too many event streams are open").After(5 * time.Second)
+	}
+	s.by[who]++
+	s.all++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.all--
+		if s.by[who]--; s.by[who] == 0 {
+			delete(s.by, who)
+		}
+	}, nil
+}
