@@ -79,6 +79,7 @@ func (s *Server) reviseAnswer(c echo.Context) (reply, error) {
 			meta.From, meta.Topic = &a.Topic, to
 		}
 	}
+	meta.Owner = ownerOf(c)
 	w, err := s.datasets.Create(ctx, meta)
 	if err != nil {
 		return reply{}, stored("store the answer", err)
@@ -100,7 +101,7 @@ func (s *Server) forgetAnswer(c echo.Context) (reply, error) {
 		return reply{}, err
 	}
 	// Named by their prompts: the header of a dataset has no room for many ids.
-	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpForget, Topic: a.Topic})
+	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpForget, Owner: ownerOf(c), Topic: a.Topic})
 	if err != nil {
 		return reply{}, stored("store what is to be forgotten", err)
 	}

@@ -48,7 +48,7 @@ func (s *Server) check(c echo.Context, basic bool) {
 	if ok {
 		name = who.name
 	}
-	if fault := s.guesses.heed(household(c.RealIP()), name, ok, s.now()); fault != nil {
+	if fault := s.guesses.heed(household(c.RealIP()), given, name, s.now()); fault != nil {
 		c.Set(keyFault, fault)
 		return
 	}

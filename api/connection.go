@@ -71,6 +71,15 @@ func (g *guest) Close() error {
 	return g.Conn.Close() //nolint:wrapcheck // the same connection
 }
 
+// CloseWrite tells the client that nothing more comes, so that net/http can wait
+// a moment before it closes on a client that is still sending.
+func (g *guest) CloseWrite() error {
+	if c, ok := g.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite() //nolint:wrapcheck // the same connection
+	}
+	return nil
+}
+
 // isExtra reports whether a connection was beyond the bound, through TLS too.
 func isExtra(c net.Conn) bool {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok {

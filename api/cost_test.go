@@ -52,7 +52,7 @@ func TestAnUploadCostsByItsLessons(t *testing.T) {
 
 func TestTheLimitHoldsWithoutRedis(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *Options) { o.RateLimit = RateLimit{Enabled: true, RPM: 60, Burst: 3} })
+	b := setup(t, func(o *Options) { o.RateLimit = RateLimit{Enabled: true, RPM: 1, Burst: 3} })
 	defer b.stallRedis()()
 	refused := 0
 	for range 6 {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/sha256"
 	"sync"
 	"time"
 
@@ -13,29 +14,44 @@ const (
 	wrongBurst = 10
 )
 
-// guesses counts wrong keys by address, on every route. Beyond the limit an
-// address gets in only with a key that it used before: neither does a guess tell
-// anything then, nor can a neighbour behind the same address lock others out.
+// guesses counts wrong keys by address, on every route. One that comes again is
+// no further guess: a client with an old key must not lock out its neighbours.
+// Beyond the limit an address gets in only with a key that it used before:
+// neither does a guess tell anything then, nor can one behind the same address
+// lock others out.
 type guesses struct {
 	wrong *buckets
 
 	mu   sync.Mutex
-	good map[string]bool // address and key
+	good map[string]bool            // address and name of the key
+	old  map[[sha256.Size]byte]bool // wrong keys that were counted, with their address
 }
 
-func newGuesses() *guesses { return &guesses{wrong: newBuckets(), good: map[string]bool{}} }
+func newGuesses() *guesses {
+	return &guesses{wrong: newBuckets(), good: map[string]bool{}, old: map[[sha256.Size]byte]bool{}}
+}
 
-// heed says whether a key may be taken from an address; ok is whether it is right.
-func (g *guesses) heed(address, name string, ok bool, now time.Time) *job.Error {
-	if !ok {
+// heed says whether a key may be taken from an address; name is that of the key,
+// empty if it is wrong.
+func (g *guesses) heed(address, given, name string, now time.Time) *job.Error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if name == "" {
+		unknown := job.Errorf(job.CodeUnauthorized, "the API key is not known here, or no longer valid")
+		sum := sha256.Sum256([]byte(address + " " + given))
+		if g.old[sum] {
+			return unknown
+		}
 		if _, _, wait := g.wrong.take(address, 1, wrongRPM, wrongBurst, now); wait > 0 {
 			return tooManyGuesses(wait)
 		}
-		return job.Errorf(job.CodeUnauthorized, "the API key is not known here, or no longer valid")
+		if len(g.old) >= maxBuckets {
+			clear(g.old)
+		}
+		g.old[sum] = true
+		return unknown
 	}
 	pair := address + " " + name
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if g.good[pair] {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
@@ -83,4 +84,17 @@ func (s *Server) ofOurs(next echo.HandlerFunc) echo.HandlerFunc {
 		return job.Errorf(job.CodeForbidden,
 			"this service is not called %q; a name other than localhost must be listed in NEXUS_ALLOWED_HOSTS, so that no other site can reach it through a browser", job.Clip(hostName(r.Host), 80))
 	}
+}
+
+// OnLoopback lets only requests through that name this machine as such, for
+// ports that serve nothing else.
+func OnLoopback(next http.Handler) http.Handler {
+	ours := newHosts(nil, "", false)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !ours.knows(r.Host) {
+			http.Error(w, "this port is for localhost only", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }

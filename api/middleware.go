@@ -248,6 +248,9 @@ func (s *Server) bodyPatience(next echo.HandlerFunc) echo.HandlerFunc {
 			body := &patientBody{ReadCloser: c.Request().Body, ended: func() { s.allowToSend(c, 0) }}
 			c.Request().Body = body
 			c.Set(bodyKey, body)
+			// net/http knows its own body, and closes the connection of one that was not
+			// read in a way that lets the client see the answer.
+			defer func() { c.Request().Body = body.ReadCloser }()
 		}
 		return next(c)
 	}

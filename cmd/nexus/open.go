@@ -30,6 +30,7 @@ import (
 // shared is what the roles of one process have in common.
 type shared struct {
 	settings    *Settings
+	values      []value // of the settings, with their sources
 	rung        *ladder.Rung
 	queue       *queue.Queue
 	store       storage.Store
@@ -51,7 +52,7 @@ type shared struct {
 // beside an error.
 func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slog.Logger) (*house, error) {
 	h := &house{failed: make(chan error, 1), log: log}
-	s := &shared{settings: rt.settings, log: log, unobserved: rt.main.unobserved}
+	s := &shared{settings: rt.settings, values: rt.values, log: log, unobserved: rt.main.unobserved}
 	s.recorder = heartbeat.New(heartbeat.Options{Roles: roles.names(), Version: versionText(), Now: clock()})
 	var err error
 	if err := s.openTracing(ctx, rt, h); err != nil {
@@ -281,10 +282,6 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 	if err != nil {
 		return &settingError{"NEXUS_TOPICS_DIR", s.settings.TopicsDir, err.Error()}
 	}
-	keys, err := s.settings.namedKeys()
-	if err != nil {
-		return err
-	}
 	known := knownTo(w)
 	if w == nil {
 		f := &follower{checkpoints: s.checkpoints, datasets: s.datasets, config: s.modelConfig()}
@@ -302,18 +299,23 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 	if s.mirror != nil {
 		uploads = s.mirror
 	}
-	server, err := api.New(api.Options{ //nolint:contextcheck // what it makes lives longer than the start
+	opt := api.Options{
 		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
-		Listen: s.settings.Listen, Keys: keys, KeyBook: storage.NewKeys(s.store, storage.KeyOptions{Log: s.log, Now: clock()}), KeyHeader: s.settings.APIKeyHeader, TrustProxy: s.settings.TrustProxy,
-		RateLimit: api.RateLimit{Enabled: s.settings.RateLimitEnabled, RPM: s.settings.RateLimitRPM, Burst: s.settings.RateLimitBurst},
-		Tracer:    s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
+		Tracer: s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
 		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
 		Teacher: s.settings.TeacherURL != "", Unobserved: s.unobserved, Now: clock(), Log: s.log,
-	})
+	}
+	if err := s.admit(ctx, &opt); err != nil {
+		return err
+	}
+	if opt.TLS, err = s.settings.serverTLS(s.log, time.Now); err != nil {
+		return err
+	}
+	server, err := api.New(opt) //nolint:contextcheck // what it makes lives longer than the start
 	if err != nil {
 		return err
 	}
 	h.add("api", server)
-	h.url = func() string { return "http://" + server.Addr().String() }
+	h.url = server.URL
 	return nil
 }

@@ -28,10 +28,17 @@ type Settings struct {
 	APIKeyFile       string   `group:"Security" name:"api-key-file" var:"NEXUS_API_KEY_FILE" help:"File that holds this key, in place of NEXUS_API_KEY."`
 	APIKeys          []string `group:"Security" name:"api-keys" var:"NEXUS_API_KEYS" secret:"" help:"More keys with names, separated by commas: name=key may do all but control, name[ask+read]=key what is named of ask, teach, jobs, read, control."`
 	APIKeyHeader     string   `group:"Security" name:"api-key-header" var:"NEXUS_API_KEY_HEADER" default:"X-API-Key" help:"Header that carries the key."`
-	TrustProxy       bool     `group:"Security" var:"NEXUS_TRUST_PROXY" default:"false" help:"Take the caller's address from X-Forwarded-For; only behind a proxy of your own."`
+	AllowPublic      bool     `group:"Security" var:"NEXUS_ALLOW_PUBLIC" default:"false" help:"Start on an address that others can reach although there is no API key."`
+	AllowedHosts     []string `group:"Security" var:"NEXUS_ALLOWED_HOSTS" help:"Names under which the service may be called beside those of loopback, such as nexus.example.com,*.internal; checked while no key is needed, or when set. * is any."`
+	TrustProxy       bool     `group:"Security" var:"NEXUS_TRUST_PROXY" default:"false" help:"Take the caller's address from X-Forwarded-For or Forwarded where a proxy on this machine or a private network sends it."`
+	TrustedProxies   []string `group:"Security" var:"NEXUS_TRUSTED_PROXIES" help:"Networks of proxies that are believed so, such as 10.0.0.0/8,2001:db8::/32."`
+	MaxConnections   int      `group:"Security" var:"NEXUS_MAX_CONNECTIONS" default:"0" range:"0:1000000" help:"Connections at once; 0 is half of the files that the process may open, 10000 at the most. Probes are answered beyond it."`
+	TLSCert          string   `group:"Security" name:"tls-cert" var:"NEXUS_TLS_CERT" help:"Certificate in PEM: the API speaks TLS 1.2 or newer. Files that change are read again."`
+	TLSKey           string   `group:"Security" name:"tls-key" var:"NEXUS_TLS_KEY" help:"File with its key in PEM."`
+	TLSClientCA      string   `group:"Security" name:"tls-client-ca" var:"NEXUS_TLS_CLIENT_CA" help:"Authority in PEM whose certificates clients must show; empty asks for none."`
 	RateLimitEnabled bool     `group:"Security" var:"NEXUS_RATE_LIMIT_ENABLED" default:"true" help:"Limit the rate of each caller."`
-	RateLimitRPM     int      `group:"Security" name:"rate-limit-rpm" var:"NEXUS_RATE_LIMIT_RPM" default:"60" range:"1:1000000" help:"Requests a minute and caller."`
-	RateLimitBurst   int      `group:"Security" var:"NEXUS_RATE_LIMIT_BURST" default:"10" range:"1:1000000" help:"Requests that may come at once."`
+	RateLimitRPM     int      `group:"Security" name:"rate-limit-rpm" var:"NEXUS_RATE_LIMIT_RPM" default:"60" range:"1:1000000" help:"Prompts a minute and caller; reading is allowed 50 times that. A service without keys that only this machine reaches allows 100 times the default."`
+	RateLimitBurst   int      `group:"Security" var:"NEXUS_RATE_LIMIT_BURST" default:"10" range:"1:1000000" help:"Prompts that may come at once."`
 
 	WebhookSecret       string `group:"Webhooks" var:"NEXUS_WEBHOOK_SECRET" secret:"" help:"Secret that signs webhooks, whsec_ and 24 to 64 bytes in base64; empty takes the one kept in the storage."`
 	WebhookAllowPrivate bool   `group:"Webhooks" var:"NEXUS_WEBHOOK_ALLOW_PRIVATE" default:"false" help:"Let webhooks lead to private addresses and plain http."`
@@ -194,6 +201,12 @@ func (s *Settings) check() error {
 		}
 	}
 	if _, err := s.namedKeys(); err != nil {
+		return err
+	}
+	if _, err := s.proxies(); err != nil {
+		return err
+	}
+	if err := s.checkTLS(); err != nil {
 		return err
 	}
 	if err := api.CheckHeaderName(s.APIKeyHeader); err != nil {
