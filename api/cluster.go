@@ -29,8 +29,11 @@ type view struct {
 	dropped map[string]int64
 	// endedBytes is what the records of ended jobs take in Redis.
 	endedBytes int64
-	redis      error
-	pingMS     float64
+	redis      error // it cannot be reached
+	// refuses is why it takes no jobs although it is reached.
+	refuses error
+	server  queue.RedisState // zero where it does not tell
+	pingMS  float64
 
 	control     storage.Control
 	checkpoints []checkpoint
@@ -90,6 +93,10 @@ func (s *Server) readQueue(ctx context.Context, v *view) []heartbeat.Beat {
 		return nil
 	}
 	v.pingMS = float64(s.now().Sub(began).Microseconds()) / 1000
+	v.refuses = s.queue.Check(ctx)
+	if state, err := s.queue.RedisState(ctx); err == nil {
+		v.server = state
+	}
 	payloads, err := s.queue.Beats(ctx)
 	lanes, lanesErr := s.queue.Lanes(ctx)
 	repairs, repairsErr := s.queue.Repairs(ctx)

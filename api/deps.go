@@ -34,6 +34,9 @@ type Queue interface {
 	Refusals(ctx context.Context, owner *string, cursor string) (page []queue.Refusal, next string, err error)
 	Publish(ctx context.Context, channel, msg string) error
 	Ping(ctx context.Context) error
+	// Check tries what jobs need of Redis: its error says what Redis refuses.
+	Check(ctx context.Context) error
+	RedisState(ctx context.Context) (queue.RedisState, error)
 	Redis() redis.UniversalClient
 	Asynq() asynq.RedisConnOpt
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
@@ -38,7 +39,7 @@ const (
 // judge finds what is wrong.
 func judge(v view) health {
 	grave := graveIssues(v)
-	issues := slices.Concat(grave, requestIssues(v.cluster), resourceIssues(v.cluster), queueIssues(v), headIssues(v), folderIssues(v.cluster), uploadIssues(v.cluster))
+	issues := slices.Concat(grave, requestIssues(v.cluster), resourceIssues(v.cluster), queueIssues(v), redisIssues(v), headIssues(v), folderIssues(v.cluster), uploadIssues(v.cluster))
 	h := health{Healthy: len(issues) == 0, Status: "healthy", Issues: some(issues)}
 	switch {
 	case len(grave) > 0:
@@ -55,6 +56,9 @@ func graveIssues(v view) []string {
 	if v.redis != nil {
 		out = append(out, "Redis cannot be reached: nothing can be asked or taught")
 		return out
+	}
+	if v.refuses != nil {
+		out = append(out, job.AsError(v.refuses).Detail)
 	}
 	if !v.hasWorker() {
 		out = append(out, "no worker is running: nothing can be answered")
@@ -133,9 +137,40 @@ func processIssues(b *heartbeat.Beat) []string {
 func queueIssues(v view) []string {
 	var out []string
 	for _, l := range v.lanes {
+		if l.Paused {
+			out = append(out, pausedIssue(l))
+		}
 		if l.Name != job.LaneTrain && l.OldestMS > float64(maxAge.Milliseconds()) {
 			out = append(out, fmt.Sprintf("the oldest job in queue %s has waited %.0f s, more than %.0f", l.Name, l.OldestMS/1000, maxAge.Seconds()))
 		}
+	}
+	return out
+}
+
+// pausedIssue tells who paused a queue, and when.
+func pausedIssue(l queue.LaneState) string {
+	since, by := "", l.PausedWhy
+	if !l.PausedSince.IsZero() {
+		since = " since " + l.PausedSince.UTC().Format(time.RFC3339)
+	}
+	if l.PausedByTool {
+		by = "somebody paused it in asynq's tools, such as /monitoring; resume it there"
+	}
+	return fmt.Sprintf("queue %s is paused%s: %s", l.Name, since, by)
+}
+
+// redisIssues tell how Redis is set up or filled, where jobs are in danger by it.
+func redisIssues(v view) []string {
+	var out []string
+	r := v.server
+	if r.Full() {
+		out = append(out, fmt.Sprintf("Redis has used %d of its %d MB (maxmemory): jobs that nobody waits for are refused; raise maxmemory or lower NEXUS_RESULT_MAX_MB", r.UsedBytes>>20, r.MaxBytes>>20))
+	}
+	if r.Evicts() {
+		out = append(out, fmt.Sprintf("Redis drops jobs when its memory is full (maxmemory-policy %s); set it to noeviction", r.Policy))
+	}
+	if r.AppendOnly != nil && !*r.AppendOnly {
+		out = append(out, "Redis keeps no append-only file: jobs are lost when it stops (appendonly no)")
 	}
 	return out
 }

@@ -23,8 +23,8 @@ type ready struct {
 // healthz is GET /healthz: the process is alive.
 func (s *Server) healthz(echo.Context) (alive, error) { return alive{Status: "alive"}, nil }
 
-// readyz is GET /readyz: Redis answers, and a worker with a model is there.
-// Redis is asked each time: a balancer should hear at once that it went, while
+// readyz is GET /readyz: Redis takes jobs, and a worker with a model is there.
+// Redis is tried each time: a balancer should hear at once that it went, while
 // workers are told of by the view that others look at too.
 func (s *Server) readyz(c echo.Context) error {
 	select {
@@ -33,8 +33,11 @@ func (s *Server) readyz(c echo.Context) error {
 	default:
 	}
 	gone := job.Errorf(job.CodeUnavailable, "not ready: Redis cannot be reached").After(time.Second)
-	if s.queue.Ping(c.Request().Context()) != nil {
-		return gone
+	if err := s.queue.Check(c.Request().Context()); err != nil {
+		if s.queue.Ping(c.Request().Context()) != nil {
+			return gone.Because(err)
+		}
+		return job.Errorf(job.CodeUnavailable, "not ready: %s", job.AsError(err).Detail).After(time.Second).Because(err)
 	}
 	v := s.status.view(c.Request().Context())
 	r := ready{Status: "ready", Redis: v.redis == nil, Model: v.cluster.Model != nil, Worker: v.hasWorker()}

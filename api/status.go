@@ -195,6 +195,12 @@ type redisPart struct {
 	Describe  string  `json:"describe"`
 	Connected bool    `json:"connected"`
 	PingMS    float64 `json:"ping_ms"`
+	// Fault is why it takes no jobs although it answers; null if it does.
+	Fault      *string `json:"fault"`
+	UsedBytes  int64   `json:"used_bytes"`
+	MaxBytes   int64   `json:"max_bytes"`
+	Policy     *string `json:"policy"`
+	AppendOnly *bool   `json:"append_only"`
 }
 
 type storagePart struct {
@@ -256,9 +262,20 @@ func (s *Server) statusOf(v view) status {
 		Repairs:     counts(v.repairs),
 		Retention:   s.retention(v),
 		Hardware:    hardwareOf(k),
-		Redis:       redisPart{Rung: s.opt.RedisRung, Describe: s.opt.RedisDescribe, Connected: v.redis == nil, PingMS: v.pingMS},
+		Redis:       s.redisOf(v),
 		Storage:     storagePart{Kind: s.opt.StorageKind, Where: s.opt.StorageWhere, Healthy: v.store == nil, Fault: optional(folderFault(k)), Uploads: uploadsOf(k)},
 	}
+}
+
+func (s *Server) redisOf(v view) redisPart {
+	r := redisPart{
+		Rung: s.opt.RedisRung, Describe: s.opt.RedisDescribe, Connected: v.redis == nil, PingMS: v.pingMS,
+		UsedBytes: v.server.UsedBytes, MaxBytes: v.server.MaxBytes, Policy: optional(v.server.Policy), AppendOnly: v.server.AppendOnly,
+	}
+	if v.refuses != nil {
+		r.Fault = &job.AsError(v.refuses).Detail
+	}
+	return r
 }
 
 // mode is the governor's word; where there is none, a pause shows as such.

@@ -139,6 +139,7 @@ func plantFaults(f *fleet, w *watcher, gpu *gpuWorker, broken *brokenWorker) {
 	f.scheduler.kill()
 	f.worker.kill()
 	w.firing(nil, "NexusTargetDown", "NexusNoWorker", "NexusNoScheduler")
+	plantRedis(f, w)
 	f.redis.kill()
 	w.firing(func() {
 		for range 50 {
@@ -213,6 +214,29 @@ func plantBreaker(f *fleet, w *watcher) {
 	}
 	w.firing(func() { f.ask("What is the capital of Japan?") }, "NexusBreakerOpen")
 	if err := c.Rename(f.Context(), key+":aside", key).Err(); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// plantRedis fills the Redis, and then makes it a replica that takes no writes.
+func plantRedis(f *fleet, w *watcher) {
+	f.Helper()
+	c := f.client()
+	if err := c.ConfigSet(f.Context(), "maxmemory", "100mb").Err(); err != nil {
+		f.Fatal(err)
+	}
+	if err := c.SetRange(f.Context(), "filler", 89<<20, "x").Err(); err != nil {
+		f.Fatal(err)
+	}
+	w.firing(nil, "NexusRedisMemory")
+	if err := c.SlaveOf(f.Context(), "127.0.0.1", "1").Err(); err != nil {
+		f.Fatal(err)
+	}
+	w.firing(nil, "NexusRedisRefuses")
+	if err := c.SlaveOf(f.Context(), "NO", "ONE").Err(); err != nil {
+		f.Fatal(err)
+	}
+	if err := c.Del(f.Context(), "filler").Err(); err != nil {
 		f.Fatal(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -19,10 +20,14 @@ type LaneState struct {
 	Delayed   int64    `json:"delayed"` // handed back or to be retried, resting
 	Paused    bool     `json:"paused"`
 	PausedWhy string   `json:"paused_why,omitempty"` // or why its server holds
-	Processed int64    `json:"processed"`
-	Failed    int64    `json:"failed"`
-	OldestMS  float64  `json:"oldest_ms"` // how long the first in line has waited
-	Max       int      `json:"max"`       // pending at which the lane is full
+	// PausedSince is when it was paused, zero where that is not known.
+	PausedSince time.Time `json:"paused_since,omitzero"`
+	// PausedByTool says that not nexus paused it but somebody with asynq's tools.
+	PausedByTool bool    `json:"paused_by_tool,omitempty"`
+	Processed    int64   `json:"processed"`
+	Failed       int64   `json:"failed"`
+	OldestMS     float64 `json:"oldest_ms"` // how long the first in line has waited
+	Max          int     `json:"max"`       // pending at which the lane is full
 }
 
 // Lanes tells of every lane, most urgent first.
@@ -53,6 +58,10 @@ func (s *LaneState) add(o LaneState) {
 	s.Failed += o.Failed
 	s.OldestMS = max(s.OldestMS, o.OldestMS)
 	s.Paused = s.Paused || o.Paused
+	s.PausedByTool = s.PausedByTool || o.PausedByTool
+	if s.PausedSince.IsZero() {
+		s.PausedSince = o.PausedSince
+	}
 	if o.PausedWhy != "" {
 		s.PausedWhy = o.PausedWhy
 	}
@@ -86,12 +95,37 @@ func decodeLane(l job.Lane, got []any) (LaneState, error) {
 	}
 	why, _ := got[4].(string)
 	s := LaneState{
-		Name: l, Pending: n(0), Active: n(1), Delayed: n(2), Paused: n(3) == 1, PausedWhy: why,
+		Name: l, Pending: n(0), Active: n(1), Delayed: n(2), PausedWhy: why,
 		Processed: n(5), Failed: n(6),
+	}
+	if since, _ := got[3].(string); since != "" {
+		s.Paused, s.PausedSince, s.PausedByTool = true, unixTime(since), why == ""
+		if why == "" {
+			s.PausedWhy = pausedByTool(s.PausedSince)
+		}
 	}
 	age, _ := got[7].(string)
 	s.OldestMS, _ = strconv.ParseFloat(age, 64)
 	return s, nil
+}
+
+// pausedByTool is why a lane rests that nexus has not paused: somebody did so with
+// asynqmon, asynq's Inspector or its command.
+func pausedByTool(since time.Time) string {
+	at := ""
+	if !since.IsZero() {
+		at = " since " + since.UTC().Format(time.RFC3339)
+	}
+	return "the queue is paused in asynq's tools" + at + "; resume it there, such as in /monitoring"
+}
+
+// unixTime reads the seconds that asynq writes; zero where it is none.
+func unixTime(s string) time.Time {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n <= 1 {
+		return time.Time{}
+	}
+	return time.Unix(n, 0)
 }
 
 // PauseLane stops or resumes the taking of jobs from a lane, in every process.

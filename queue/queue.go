@@ -118,6 +118,7 @@ type Queue struct {
 	funnel   *funnel
 	wakes    *wakes
 	shed     shed
+	watch    redisWatch
 
 	mu      sync.Mutex
 	state   lifecycle
@@ -223,12 +224,6 @@ func (q *Queue) patience(ctx context.Context) (context.Context, context.CancelFu
 }
 
 func (q *Queue) now() time.Time { return q.opt.Now() }
-
-// unavailable is the fault that a caller is told of when Redis fails.
-func unavailable(tried string, err error) *job.Error {
-	return job.Errorf(job.CodeUnavailable, "the queue cannot be reached just now; try again shortly").
-		After(time.Second).Because(fmt.Errorf("%s: %w", tried, err))
-}
 
 // wait waits for wg, at most until ctx ends.
 func wait(ctx context.Context, wg *sync.WaitGroup, what string) error {

@@ -19,6 +19,7 @@ type scripts struct {
 	enqueue, submit, dequeue, start, requeue *redis.Script
 	answer, finish                           *redis.Script
 	outlive, abandon, cancel, read, progress *redis.Script
+	probe                                    *redis.Script
 	follow                                   *redis.Script
 	turn, sweep, orphans, mine, expire       *redis.Script
 	overdue, waiters, forward                *redis.Script
@@ -47,7 +48,7 @@ func loadScripts(eventHistory int, clock string) *scripts {
 		lane: timed("lane"), pause: plain("pause"), shards: plain("shards"),
 		acquire: plain("acquire"), renew: plain("renew"), release: plain("release"),
 		claim: timed("claim"), keep: plain("keep"), drop: plain("drop"),
-		beat: plain("beat"), beats: plain("beats"), find: plain("find"),
+		beat: plain("beat"), beats: plain("beats"), find: plain("find"), probe: plain("probe"),
 		fetch: plain("fetch"), posted: record("posted"),
 	}
 }

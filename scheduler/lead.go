@@ -136,6 +136,9 @@ func (s *Scheduler) control(ctx context.Context) error {
 		if l.Name != job.LaneTrain || l.Paused == c.Paused {
 			continue
 		}
+		if !c.Paused && l.PausedByTool {
+			continue // an operator's hand in asynq's tools; the health tells of it
+		}
 		reason := ""
 		if c.Paused {
 			reason = pausedReason

@@ -184,6 +184,9 @@ func (s *shared) openQueue(ctx context.Context, h *house) error {
 		MaxStanding: s.settings.MaxQueueDelay.D(), LogRetention: s.settings.LogRetention.D(), LogLength: s.settings.LogLength,
 		EventHistory: s.settings.EventHistory, Now: clock(), Tracer: s.tracer("queue"), Log: s.log,
 	})
+	if lacks := s.queue.Lacks(ctx); lacks != "" {
+		return &settingError{"NEXUS_REDIS_URL", masked("url", s.settings.RedisURL), lacks}
+	}
 	return nil
 }
 

@@ -1,4 +1,5 @@
--- KEYS: record, pending, why the lane is paused, why it is held   ARGV: id, prefix
+-- KEYS: record, pending, why the lane is paused, why it is held, since when it is
+--   paused   ARGV: id, prefix
 -- Returns {fields…, position (0: none), why}, or {member, state} of an ended job,
 -- or nil when there is none.
 local fields = redis.call('HGETALL', KEYS[1])
@@ -10,6 +11,8 @@ local position, why = 0, ''
 if redis.call('HGET', KEYS[1], 'state') == 'queued' then
   local at = redis.call('LPOS', KEYS[2], ARGV[1], 'RANK', '-1', 'MAXLEN', '20000')
   if at then position = redis.call('LLEN', KEYS[2]) - at end
-  why = redis.call('GET', KEYS[3]) or redis.call('GET', KEYS[4]) or ''
+  why = redis.call('GET', KEYS[3])
+  local since = redis.call('GET', KEYS[5])
+  if since then why = why or ('@' .. since) else why = redis.call('GET', KEYS[4]) or '' end
 end
 return {fields, position, why}

@@ -17,6 +17,8 @@ import (
 // Queue is what the cluster's metrics need of the transport; *queue.Queue is one.
 type Queue interface {
 	Ping(ctx context.Context) error
+	Check(ctx context.Context) error
+	RedisState(ctx context.Context) (queue.RedisState, error)
 	Lanes(ctx context.Context) ([]queue.LaneState, error)
 	Beats(ctx context.Context) (map[string][]byte, error)
 	Repairs(ctx context.Context) (map[string]int64, error)
@@ -79,6 +81,7 @@ type stored struct {
 
 type clusterDescs struct {
 	redisUp, redisPing, storageUp                                       *prometheus.Desc
+	redisWritable, redisUsed, redisLimit                                *prometheus.Desc
 	depth, limit, age, paused, processed, failed                        *prometheus.Desc
 	repairs, dropped                                                    *prometheus.Desc
 	processes, behind                                                   *prometheus.Desc
@@ -95,8 +98,12 @@ func NewCluster(opt ClusterOptions) *Cluster {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Cluster{opt: opt, desc: clusterDescs{
-		redisUp:   desc("nexus_redis_up", "Whether Redis answers this process."),
-		redisPing: desc("nexus_redis_ping_seconds", "Time that Redis took to answer a ping."),
+		redisUp:       desc("nexus_redis_up", "Whether Redis answers this process."),
+		redisPing:     desc("nexus_redis_ping_seconds", "Time that Redis took to answer a ping."),
+		redisWritable: desc("nexus_redis_writable", "Whether Redis takes jobs: a read-only replica and a full server answer and take none."),
+		redisUsed:     desc("nexus_redis_memory_used_bytes", "Memory that Redis uses."),
+		redisLimit:    desc("nexus_redis_memory_limit_bytes", "Memory that Redis may use (maxmemory); 0 is no limit."),
+
 		storageUp: desc("nexus_storage_up", "Whether the storage of checkpoints can be read."),
 
 		depth:     desc("nexus_queue_depth", "Jobs in a queue by state: pending, active, delayed.", "queue", "state"),
@@ -154,6 +161,11 @@ func (c *Cluster) collectRedis(ctx context.Context, out chan<- prometheus.Metric
 	gauge(out, c.desc.redisUp, truth(err == nil))
 	if err == nil {
 		gauge(out, c.desc.redisPing, time.Since(began).Seconds())
+		gauge(out, c.desc.redisWritable, truth(c.opt.Queue.Check(ctx) == nil))
+		if s, err := c.opt.Queue.RedisState(ctx); err == nil && s.UsedBytes > 0 {
+			gauge(out, c.desc.redisUsed, float64(s.UsedBytes))
+			gauge(out, c.desc.redisLimit, float64(s.MaxBytes))
+		}
 	}
 	return err == nil
 }

@@ -1,0 +1,280 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+const (
+	// stateAge is how old what is known of Redis may be.
+	stateAge = time.Second
+	// roomLeft is the share of Redis's memory from which on no job is taken that
+	// nobody waits for. What is left is for those who wait.
+	roomLeft = 0.9
+)
+
+// RedisState is what Redis says of itself. What it does not tell is zero.
+type RedisState struct {
+	UsedBytes  int64
+	MaxBytes   int64  // maxmemory; 0 is no limit
+	Policy     string // maxmemory-policy
+	AppendOnly *bool  // whether it keeps an append-only file; nil if it does not tell
+}
+
+// Full tells whether so much of the memory is used that only prompts whose callers
+// wait are taken.
+func (s RedisState) Full() bool {
+	return s.MaxBytes > 0 && float64(s.UsedBytes) >= roomLeft*float64(s.MaxBytes)
+}
+
+// Evicts tells whether Redis drops keys of ours when its memory is full.
+func (s RedisState) Evicts() bool { return strings.HasPrefix(s.Policy, "allkeys-") }
+
+// redisWatch keeps what was last read, so that many who ask cost one question.
+type redisWatch struct {
+	mu      sync.Mutex
+	at      time.Time
+	state   RedisState
+	err     error
+	reading bool
+
+	probing sync.Mutex
+	probed  time.Time
+	fault   error
+}
+
+// RedisState reads how Redis stands, at most once in a second. Errors:
+// CodeUnavailable.
+func (q *Queue) RedisState(ctx context.Context) (RedisState, error) {
+	w := &q.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.at.IsZero() && time.Since(w.at) < stateAge {
+		return w.state, w.err
+	}
+	w.state, w.err = q.readState(ctx)
+	w.at = time.Now()
+	return w.state, w.err
+}
+
+// lately is what was last read of Redis, at no cost; a reading begins where it is old.
+func (q *Queue) lately() RedisState {
+	w := &q.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if time.Since(w.at) >= stateAge && !w.reading {
+		w.reading = q.spawn(func(ctx context.Context) {
+			_, _ = q.RedisState(ctx) // what fails is read again
+			w.mu.Lock()
+			w.reading = false
+			w.mu.Unlock()
+		})
+	}
+	return w.state
+}
+
+func (q *Queue) readState(ctx context.Context) (RedisState, error) {
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	var s RedisState
+	var mu sync.Mutex
+	read := func(ctx context.Context, c redis.Cmdable) error {
+		info, err := c.Info(ctx).Result()
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		s.add(info)
+		return nil
+	}
+	var err error
+	if cluster, ok := q.redis.(*redis.ClusterClient); ok {
+		err = cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return read(ctx, c) })
+	} else {
+		err = read(ctx, q.redis)
+	}
+	if err != nil {
+		return RedisState{}, unavailable("read the state of Redis", err)
+	}
+	return s, nil
+}
+
+// add takes the answer of one server; of a Cluster the fullest one counts.
+func (s *RedisState) add(info string) {
+	fields := map[string]string{}
+	for line := range strings.Lines(info) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			fields[name] = value
+		}
+	}
+	used, _ := strconv.ParseInt(fields["used_memory"], 10, 64)
+	most, _ := strconv.ParseInt(fields["maxmemory"], 10, 64)
+	if s.MaxBytes == 0 || most > 0 && float64(used)/float64(most) > float64(s.UsedBytes)/float64(s.MaxBytes) {
+		s.UsedBytes, s.MaxBytes = used, most
+	}
+	if policy := fields["maxmemory_policy"]; policy != "" {
+		s.Policy = policy
+	}
+	if on := fields["aof_enabled"]; on != "" {
+		kept := on == "1" && (s.AppendOnly == nil || *s.AppendOnly)
+		s.AppendOnly = &kept
+	}
+}
+
+// Check tries what jobs need of Redis, which is more than an answer: a read-only
+// replica and a full server answer too. Those who ask within a second share the
+// answer. Errors: CodeUnavailable, with the reason where it is known.
+func (q *Queue) Check(ctx context.Context) error {
+	w := &q.watch
+	w.probing.Lock()
+	defer w.probing.Unlock()
+	if !w.probed.IsZero() && time.Since(w.probed) < stateAge/4 {
+		return w.fault
+	}
+	w.fault = q.probe(ctx)
+	if ctx.Err() == nil {
+		w.probed = time.Now()
+	}
+	return w.fault
+}
+
+func (q *Queue) probe(ctx context.Context) error {
+	for _, place := range q.shards.of(job.LaneInteractive)[:1] {
+		k := q.keys(place)
+		rctx, cancel := q.patience(ctx)
+		err := q.scripts.probe.Run(rctx, q.redis, []string{k.own + "probe", k.asynq + "probe"}, k.own+"probe", millis(q.now())).Err()
+		cancel()
+		if denied(err) {
+			if lacks := q.Lacks(ctx); lacks != "" {
+				return job.Errorf(job.CodeUnavailable, "%s", lacks).After(time.Second).Because(err)
+			}
+		}
+		if err != nil {
+			return unavailable("try Redis", err)
+		}
+	}
+	return nil
+}
+
+// Lacks tells which rights the user that we are in Redis has not got, empty if none
+// is missing. Each kind of command is tried by itself, since a script does not say
+// which of its commands was denied.
+func (q *Queue) Lacks(ctx context.Context) string {
+	k := q.keys(job.LaneInteractive)
+	own, theirs, channel := k.own+"probe", k.asynq+"probe", k.own+"probe"
+	list, stream := own+":list", own+":stream"
+	tries := [][]any{
+		{"TIME"},
+		{"INFO", "memory"},
+		{"HSET", own, "at", "1"},
+		{"HGETALL", own},
+		{"PEXPIRE", own, "10000"},
+		{"RPUSH", list, "1"},
+		{"PEXPIRE", list, "10000"},
+		{"BLPOP", list, "0.01"},
+		{"XADD", stream, "MAXLEN", "1", "*", "at", "1"},
+		{"XRANGE", stream, "-", "+"},
+		{"PEXPIRE", stream, "10000"},
+		{"EVAL", "return 1", "0"},
+		{"PUBLISH", channel, ""},
+		{"PUBSUB", "NUMSUB", channel},
+		{"HSET", theirs, "at", "1"},
+		{"PEXPIRE", theirs, "10000"},
+		{"PUBLISH", "asynq:cancel", ""},
+	}
+	var commands, other []string
+	for _, args := range tries {
+		rctx, cancel := q.patience(ctx)
+		err := q.redis.Do(rctx, args...).Err()
+		cancel()
+		switch {
+		case !denied(err):
+		case strings.Contains(err.Error(), "channel"):
+			other = append(other, fmt.Sprintf("publish on %v", args[1]))
+		case strings.Contains(err.Error(), "keys"):
+			other = append(other, fmt.Sprintf("use the key %v", args[1]))
+		default:
+			if name, _ := args[0].(string); !slices.Contains(commands, name) {
+				commands = append(commands, name)
+			}
+		}
+	}
+	if _, err := q.redis.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.HGetAll(ctx, own).Err() }); denied(err) {
+		commands = append(commands, "MULTI, EXEC")
+	}
+	var missing []string
+	if len(commands) > 0 {
+		missing = append(missing, "run "+strings.Join(commands, ", "))
+	}
+	missing = append(missing, slices.Compact(other)...)
+	if len(missing) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the Redis user %s may not %s; docs/operations lists the rights that are needed (ACL SETUSER)", q.user(), strings.Join(missing, ", nor "))
+}
+
+// user is who we are in Redis.
+func (q *Queue) user() string {
+	name := ""
+	switch c := q.redis.(type) {
+	case *redis.Client:
+		name = c.Options().Username
+	case *redis.ClusterClient:
+		name = c.Options().Username
+	}
+	if name == "" {
+		return "default"
+	}
+	return name
+}
+
+// denied tells whether Redis refused for want of a right.
+func denied(err error) bool {
+	return err != nil && (redis.HasErrorPrefix(err, "NOPERM") || strings.Contains(err.Error(), "The user executing the script can't"))
+}
+
+// refusals are what Redis says when it answers and does not do what it is asked.
+var refusals = []struct{ says, detail string }{
+	{"OOM ", "Redis is out of memory (maxmemory) and takes no writes; raise maxmemory, or lower NEXUS_RESULT_MAX_MB or NEXUS_LOG_LENGTH"},
+	{"READONLY ", "Redis takes no writes: it is a read-only replica; NEXUS_REDIS_URL must lead to the primary"},
+	{"MISCONF ", "Redis cannot write to its disk and takes no writes (MISCONF); look at its log and its disk"},
+	{"NOREPLICAS ", "Redis has too few replicas and takes no writes (min-replicas-to-write)"},
+	{"LOADING ", "Redis is loading its data; it takes no commands until that is done"},
+	{"MASTERDOWN ", "Redis has lost its primary and takes no writes"},
+	{"CLUSTERDOWN ", "the Redis Cluster is down: a part of its slots is served by nobody"},
+	{"NOAUTH ", "Redis wants a password; write it into NEXUS_REDIS_URL"},
+	{"WRONGPASS ", "Redis refuses the user or the password in NEXUS_REDIS_URL"},
+}
+
+// unavailable is the fault that a caller is told of when Redis fails.
+func unavailable(tried string, err error) *job.Error {
+	return job.Errorf(job.CodeUnavailable, "%s; try again shortly", refused(err)).
+		After(time.Second).Because(fmt.Errorf("%s: %w", tried, err))
+}
+
+// refused says in words why Redis did not do what it was asked.
+func refused(err error) string {
+	if answer, ok := errors.AsType[redis.Error](err); ok {
+		text := answer.Error()
+		for _, r := range refusals {
+			if strings.HasPrefix(text, r.says) || strings.Contains(text, "-"+r.says) {
+				return r.detail
+			}
+		}
+		if denied(err) {
+			return "the Redis user lacks a right that is needed; GET /readyz names it"
+		}
+	}
+	return "the queue cannot be reached just now"
+}
