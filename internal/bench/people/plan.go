@@ -34,6 +34,7 @@ func plan(o *options) ([]row, error) {
 	rows = append(rows, clinc.nearForeign()...)
 	if snips != nil {
 		snips.named = o.named
+		snips.foreign = clinc.foreign // a bot of all its intents leaves none out
 		sets = append(sets, snips)
 	}
 	for _, d := range sets {
@@ -73,7 +74,11 @@ func draw(from []string, n int, rng *rand.Rand) []string {
 func (d *dataset) subset(intents []string, phrasings int, rng *rand.Rand) trial {
 	lessons, rest := d.teach(intents, phrasings, rng)
 	asked := d.ask(intents)
-	return trial{lessons: lessons, asked: asked, foreign: some(d.others(intents), len(asked), rng), practice: rest}
+	others := d.others(intents)
+	if len(others) == 0 {
+		others = d.foreign
+	}
+	return trial{lessons: lessons, asked: asked, foreign: some(others, len(asked), rng), practice: rest}
 }
 
 func (d *dataset) subsets() (rows []row) {
@@ -90,7 +95,7 @@ func (d *dataset) subsets() (rows []row) {
 
 // feedback is a small deployment after its first complaints.
 func (d *dataset) feedback() row {
-	return row{d.name + ", 8 answers × 20, after 100 complaints", "", func(rng *rand.Rand) trial {
+	return row{d.name + ", 8 answers × 20, after up to 100 complaints", "", func(rng *rand.Rand) trial {
 		t := d.subset(draw(d.intents(), 8, rng), 20, rng)
 		t.complaints = 100
 		return t
