@@ -111,7 +111,7 @@ func (s *Server) moveHead(ctx context.Context, id string) (storage.Head, error) 
 		return head, checkpointFault("promote the checkpoint", id, err)
 	}
 	s.status.forget()
-	if err := s.queue.Publish(ctx, channelCheckpoint, head.Checkpoint); err != nil {
+	if err := s.queue.Publish(ctx, job.ChannelCheckpoint, head.Checkpoint); err != nil {
 		s.log.Warn("the new head could not be announced; workers see it at their next look", "error", err)
 	}
 	return head, nil

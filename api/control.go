@@ -15,15 +15,6 @@ import (
 	"github.com/nexus-continuum/nexus/topic"
 )
 
-// Channels on which other processes are told to look at once.
-const (
-	channelControl    = "control"
-	channelCheckpoint = "checkpoint"
-)
-
-// MsgSave on the channel "control" asks the trainer to save a checkpoint now.
-const MsgSave = "save"
-
 // actions are what POST /api/control knows, in the order in which it lists them.
 var actions = [...]string{"pause", "resume", "train_start", "train_stop", "checkpoint", "rollback"}
 
@@ -91,7 +82,7 @@ func (s *Server) steer(ctx context.Context, change func(*storage.Control)) error
 		return stored("update the control record", err)
 	}
 	s.status.forget()
-	if err := s.queue.Publish(ctx, channelControl, "changed"); err != nil {
+	if err := s.queue.Publish(ctx, job.ChannelControl, job.MessageChanged); err != nil {
 		s.log.Warn("the change of control could not be announced; others see it at their next look", "error", err)
 	}
 	return nil
@@ -181,7 +172,7 @@ func (s *Server) saveNow(ctx context.Context) (controlled, error) {
 	if err != nil {
 		return controlled{}, stored("read the head", err)
 	}
-	if err := s.queue.Publish(ctx, channelControl, MsgSave); err != nil {
+	if err := s.queue.Publish(ctx, job.ChannelControl, job.MessageSave); err != nil {
 		return controlled{}, err
 	}
 	return controlled{Status: "checkpoint_requested", Checkpoint: head.Checkpoint}, nil

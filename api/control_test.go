@@ -86,12 +86,12 @@ func TestCheckpointsAndRollback(t *testing.T) {
 	if m := b.get("/api/status").json(t); !strings.Contains(string(b.get("/api/status").body), second.ID) || len(m["checkpoints"].([]any)) != 2 {
 		t.Errorf("status: %v", m["checkpoints"])
 	}
-	saved := b.queue.Subscribe(t.Context(), channelControl)
+	saved := b.queue.Subscribe(t.Context(), job.ChannelControl)
 	if a := b.post("/api/control", `{"action":"checkpoint"}`); a.text(t, "status") != "checkpoint_requested" || a.text(t, "checkpoint") != second.ID {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	for msg := range saved {
-		if msg == MsgSave {
+		if msg == job.MessageSave {
 			break // the trainer was told
 		}
 	}

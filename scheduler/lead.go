@@ -9,23 +9,16 @@ import (
 )
 
 const (
-	leaseName = "leader"
-	// channelControl tells of changes of control and carries requests to the trainer.
-	channelControl = "control"
-	messageSave    = "save"
-	// messageRecalibrate asks the trainer to set the refusal threshold anew.
-	messageRecalibrate = "recalibrate"
-	lookEvery          = 2 * time.Second
-	upkeepAgain        = 5 * time.Second
+	lookEvery   = 2 * time.Second
+	upkeepAgain = 5 * time.Second
 	// laneEvery is how often the lane itself is looked at while the control
 	// record stays as it is: a Redis that was emptied forgets the pause.
-	laneEvery    = 10 * time.Second
-	pausedReason = "learning is paused by an operator"
+	laneEvery = 10 * time.Second
 )
 
 // stand waits for the leader's lease and leads while it is held.
 func (s *Scheduler) stand(ctx context.Context) {
-	lease := s.opt.Queue.Lease(leaseName, s.opt.LeaseTTL)
+	lease := s.opt.Queue.Lease(job.LeaseLeader, s.opt.LeaseTTL)
 	for ctx.Err() == nil {
 		if token, held, err := lease.Acquire(ctx); err == nil && held {
 			s.leading.Store(true)
@@ -69,7 +62,7 @@ func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{})
 			}
 		}
 	})
-	said := s.opt.Queue.Subscribe(ctx, channelControl)
+	said := s.opt.Queue.Subscribe(ctx, job.ChannelControl)
 	look, sweep := time.NewTicker(lookEvery), time.NewTicker(s.opt.SweepEvery)
 	defer func() {
 		for _, t := range []*time.Ticker{look, sweep} {
@@ -100,7 +93,7 @@ func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{})
 				said = nil
 				continue
 			}
-			if msg != messageSave && msg != messageRecalibrate {
+			if msg != job.MessageSave && msg != job.MessageRecalibrate {
 				s.do(ctx, "apply the control record", s.control)
 			}
 		case <-look.C:
@@ -141,7 +134,7 @@ func (s *Scheduler) control(ctx context.Context) error {
 		}
 		reason := ""
 		if c.Paused {
-			reason = pausedReason
+			reason = job.WhyPaused
 		}
 		if err := s.opt.Queue.PauseLane(ctx, job.LaneTrain, c.Paused, reason); err != nil {
 			return err
@@ -154,5 +147,5 @@ func (s *Scheduler) control(ctx context.Context) error {
 
 // save asks the trainer for a checkpoint; it makes one if anything changed.
 func (s *Scheduler) save(ctx context.Context) error {
-	return s.opt.Queue.Publish(ctx, channelControl, messageSave)
+	return s.opt.Queue.Publish(ctx, job.ChannelControl, job.MessageSave)
 }

@@ -350,7 +350,7 @@ func TestThePauseOfTheLaneIsApplied(t *testing.T) {
 			b.Fatal(err)
 		}
 		j, err := b.queue.Job(b.ctx, id)
-		if err != nil || j.WaitingFor == nil || *j.WaitingFor != pausedReason {
+		if err != nil || j.WaitingFor == nil || *j.WaitingFor != job.WhyPaused {
 			b.Errorf("job %+v, %v", j, err)
 		}
 		// Somebody resumes the lane behind our back; the record holds.
@@ -361,7 +361,7 @@ func TestThePauseOfTheLaneIsApplied(t *testing.T) {
 		if _, err := b.control.Update(b.ctx, func(c *storage.Control) { c.Paused = false }); err != nil {
 			b.Fatal(err)
 		}
-		if err := b.queue.Publish(b.ctx, channelControl, "changed"); err != nil {
+		if err := b.queue.Publish(b.ctx, job.ChannelControl, job.MessageChanged); err != nil {
 			b.Fatal(err)
 		}
 		b.until("the lane goes on", paused(false))

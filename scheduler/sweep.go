@@ -10,9 +10,6 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// headPromoted is how storage.Head.Why names a rollback by an operator.
-const headPromoted = "promote"
-
 // sweep finds the datasets that no checkpoint's lineage names and sees to it
 // that each has a job: what was acknowledged is learned whatever became of
 // Redis, and also when a damaged checkpoint took the lineage back.
@@ -57,7 +54,7 @@ func (s *Scheduler) known(ctx context.Context) (storage.Lineage, error) {
 		return nil, err
 	}
 	known, err := s.opt.Checkpoints.Lineage(ctx, head.Checkpoint)
-	if err != nil || head.Why != headPromoted {
+	if err != nil || head.Why != storage.HeadPromoted {
 		return known, err
 	}
 	all, err := s.opt.Checkpoints.List(ctx)

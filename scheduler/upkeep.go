@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/robfig/cron/v3"
 
+	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/storage"
 )
 
@@ -230,7 +231,7 @@ func (s *Scheduler) scrub(ctx context.Context) (string, error) {
 
 // recalibrate asks the trainer to set the threshold by what memory holds now.
 func (s *Scheduler) recalibrate(ctx context.Context) (string, error) {
-	return "the trainer was asked", s.opt.Queue.Publish(ctx, channelControl, messageRecalibrate)
+	return "the trainer was asked", s.opt.Queue.Publish(ctx, job.ChannelControl, job.MessageRecalibrate)
 }
 
 func (s *Scheduler) cleanUp(ctx context.Context) (string, error) {

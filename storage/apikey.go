@@ -102,7 +102,7 @@ func (k *Keys) List(ctx context.Context) ([]Key, error) {
 }
 
 func (k *Keys) read(ctx context.Context) (keyRecord, Version, error) {
-	b, version, err := k.store.Read(ctx, keysKey)
+	b, version, err := k.store.Read(ctx, KeysKey)
 	if errors.Is(err, ErrNotFound) {
 		return keyRecord{}, Absent, nil
 	}
@@ -111,7 +111,7 @@ func (k *Keys) read(ctx context.Context) (keyRecord, Version, error) {
 	}
 	var r keyRecord
 	if err := unseal(b, kindKeys, &r); err != nil {
-		return keyRecord{}, version, fmt.Errorf("read the API keys (%s in the storage folder): %w", keysKey, err)
+		return keyRecord{}, version, fmt.Errorf("read the API keys (%s in the storage folder): %w", KeysKey, err)
 	}
 	return r, version, nil
 }
@@ -133,7 +133,7 @@ func (k *Keys) update(ctx context.Context, change func(*keyRecord) error) error 
 		if err != nil {
 			return err
 		}
-		_, err = k.store.Swap(ctx, keysKey, version, b)
+		_, err = k.store.Swap(ctx, KeysKey, version, b)
 		if err == nil {
 			return nil
 		}
@@ -213,7 +213,7 @@ func (k *Keys) LastUse(ctx context.Context) (map[string]time.Time, error) {
 }
 
 func (k *Keys) readUse(ctx context.Context) (keyUse, Version, error) {
-	b, version, err := k.store.Read(ctx, keyUseKey)
+	b, version, err := k.store.Read(ctx, KeyUseKey)
 	if errors.Is(err, ErrNotFound) {
 		return keyUse{}, Absent, nil
 	}
@@ -251,7 +251,7 @@ func (k *Keys) Used(ctx context.Context, at map[string]time.Time) error {
 		if err != nil {
 			return err
 		}
-		_, err = k.store.Swap(ctx, keyUseKey, version, b)
+		_, err = k.store.Swap(ctx, KeyUseKey, version, b)
 		if err == nil {
 			return nil
 		}

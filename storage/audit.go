@@ -78,7 +78,7 @@ func (a *auditor) run(ctx context.Context) error {
 	if err := a.head(ctx, manifests); err != nil {
 		return err
 	}
-	if err := a.record(ctx, controlKey, func(b []byte) error { _, err := decodeControl(b); return err }); err != nil {
+	if err := a.record(ctx, ControlKey, func(b []byte) error { _, err := decodeControl(b); return err }); err != nil {
 		return err
 	}
 	if err := a.parts(ctx, manifests); err != nil {
@@ -156,9 +156,9 @@ func (a *auditor) head(ctx context.Context, manifests []Manifest) error {
 	case errors.Is(err, ErrNotFound) && len(manifests) == 0:
 		return nil
 	case errors.Is(err, ErrNotFound):
-		return a.add(errors.New("it is missing; the newest checkpoint is served in its place"), Fault{Key: headKey, Missing: true})
+		return a.add(errors.New("it is missing; the newest checkpoint is served in its place"), Fault{Key: HeadKey, Missing: true})
 	case err != nil:
-		return a.add(err, Fault{Key: headKey})
+		return a.add(err, Fault{Key: HeadKey})
 	case slices.ContainsFunc(manifests, func(m Manifest) bool { return m.ID == h.Checkpoint }):
 		return nil
 	}
@@ -169,7 +169,7 @@ func (a *auditor) head(ctx context.Context, manifests []Manifest) error {
 	}
 	_, err = a.store.Stat(ctx, key)
 	if errors.Is(err, ErrNotFound) {
-		return a.add(fmt.Errorf("it names checkpoint %s, which is not there", h.Checkpoint), Fault{Key: headKey})
+		return a.add(fmt.Errorf("it names checkpoint %s, which is not there", h.Checkpoint), Fault{Key: HeadKey})
 	}
 	return err
 }
@@ -215,13 +215,13 @@ func (a *auditor) parts(ctx context.Context, manifests []Manifest) error {
 			n.checkpoints = append(n.checkpoints, m.ID)
 		}
 	}
-	infos, err := a.store.List(ctx, partsPrefix)
+	infos, err := a.store.List(ctx, PartsPrefix)
 	if err != nil {
 		return err
 	}
 	for _, i := range infos {
 		if all[i.Key] == nil {
-			sum := strings.TrimPrefix(i.Key, partsPrefix)
+			sum := strings.TrimPrefix(i.Key, PartsPrefix)
 			if checkDigest(sum) != nil {
 				continue // nothing of ours
 			}
@@ -279,7 +279,7 @@ func (a *auditor) stillNamed(ctx context.Context, checkpoints []string) bool {
 }
 
 func (a *auditor) datasetsAll(ctx context.Context) error {
-	infos, err := a.store.List(ctx, datasetsPrefix)
+	infos, err := a.store.List(ctx, DatasetsPrefix)
 	if err != nil {
 		return err
 	}

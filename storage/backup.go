@@ -21,7 +21,7 @@ import (
 // digests of all others, so that a cut one is told from a whole one.
 const (
 	// archiveRoot is the folder that all entries of a backup lie in.
-	archiveRoot  = "nexus_checkpoints/"
+	archiveRoot  = FolderName + "/"
 	archiveBegin = ".backup.json"
 	archiveSums  = ".backup.sha256"
 )
@@ -128,7 +128,7 @@ func (b *backup) run(ctx context.Context) error {
 		}
 	}
 	if chosen.head != nil {
-		if err := b.entry(headKey, Body(chosen.head)); err != nil {
+		if err := b.entry(HeadKey, Body(chosen.head)); err != nil {
 			return err
 		}
 	}
@@ -161,7 +161,7 @@ func (b *backup) checkpoint(ctx context.Context) (chosen, error) {
 }
 
 func (b *backup) tryCheckpoint(ctx context.Context) (chosen, error) {
-	raw, _, err := b.store.Read(ctx, headKey)
+	raw, _, err := b.store.Read(ctx, HeadKey)
 	var head Head
 	if err == nil {
 		head, err = decodeHead(raw)
@@ -170,7 +170,7 @@ func (b *backup) tryCheckpoint(ctx context.Context) (chosen, error) {
 	case errors.Is(err, ErrNotFound):
 		raw = nil
 	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrTooLarge):
-		b.leave(headKey, err)
+		b.leave(HeadKey, err)
 		raw = nil
 	case err != nil:
 		return chosen{}, err
@@ -197,7 +197,7 @@ func (b *backup) tryCheckpoint(ctx context.Context) (chosen, error) {
 		c.head = raw
 		if id != head.Checkpoint {
 			// As a start would mend it.
-			next := Head{Checkpoint: id, Seq: head.Seq + 1, Fence: max(head.Fence, m.Meta.Fence), Why: movedByRecover, MovedAt: b.opt.Now().UTC().Round(0)}
+			next := Head{Checkpoint: id, Seq: head.Seq + 1, Fence: max(head.Fence, m.Meta.Fence), Why: HeadRecovered, MovedAt: b.opt.Now().UTC().Round(0)}
 			if c.head, err = seal(kindHead, next); err != nil {
 				return chosen{}, err
 			}
@@ -229,7 +229,7 @@ func (b *backup) challenger(ctx context.Context, c *chosen) {
 // if that was the last thing to happen. It tells the trainer what the rollback
 // took back; without it those lessons would be learned again.
 func (b *backup) leftBehind(ctx context.Context, h Head) (sealedManifest, bool) {
-	if h.Why != movedByPromote || b.report.Checkpoint != h.Checkpoint {
+	if h.Why != HeadPromoted || b.report.Checkpoint != h.Checkpoint {
 		return sealedManifest{}, false
 	}
 	all, err := b.checkpoints.List(ctx)
@@ -397,7 +397,7 @@ func (b *backup) records(ctx context.Context) error {
 // isRecord tells whether a key lies at the root and is neither head nor manifest.
 func isRecord(key string) bool {
 	_, manifest := manifestID(key)
-	return !strings.Contains(key, "/") && key != headKey && !manifest
+	return !strings.Contains(key, "/") && key != HeadKey && !manifest
 }
 
 func (b *backup) leave(key string, err error) {

@@ -73,7 +73,7 @@ func (c *Checkpoints) now() time.Time { return c.opt.Now().UTC().Round(0) }
 
 // ids lists the ids of all manifests, newest first.
 func (c *Checkpoints) ids(ctx context.Context) ([]string, error) {
-	infos, err := c.store.List(ctx, manifestPrefix)
+	infos, err := c.store.List(ctx, ManifestPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("list checkpoints: %w", err)
 	}

@@ -60,7 +60,7 @@ func (r *ControlRecord) Read(ctx context.Context) (Control, error) {
 }
 
 func (r *ControlRecord) read(ctx context.Context) (Control, Version, error) {
-	b, version, err := r.store.Read(ctx, controlKey)
+	b, version, err := r.store.Read(ctx, ControlKey)
 	if errors.Is(err, ErrNotFound) {
 		return Control{Training: true}, Absent, nil
 	}
@@ -114,7 +114,7 @@ func (r *ControlRecord) Update(ctx context.Context, change func(*Control)) (Cont
 		if err != nil {
 			return Control{}, err
 		}
-		_, err = r.store.Swap(ctx, controlKey, version, b)
+		_, err = r.store.Swap(ctx, ControlKey, version, b)
 		if err == nil {
 			return next, nil
 		}
@@ -132,9 +132,9 @@ func (r *ControlRecord) mend(ctx context.Context) (Control, Version, error) {
 	if !errors.Is(err, ErrCorrupt) {
 		return c, version, err
 	}
-	if moved := r.store.Move(ctx, controlKey, Corrupted+controlKey); moved != nil {
+	if moved := r.store.Move(ctx, ControlKey, Corrupted+ControlKey); moved != nil {
 		return Control{}, Absent, fmt.Errorf("set the control record aside: %w", errors.Join(moved, err))
 	}
-	r.opt.Log.Error("the control record is damaged; set aside, defaults hold: not paused, training on", "why", err, "moved_to", Corrupted+controlKey)
+	r.opt.Log.Error("the control record is damaged; set aside, defaults hold: not paused, training on", "why", err, "moved_to", Corrupted+ControlKey)
 	return Control{Training: true}, Absent, nil
 }

@@ -44,7 +44,7 @@ func (c *Checkpoints) CopyTo(ctx context.Context, to *Checkpoints, id string) er
 // unprotected and is older than young is stored again, so that its age does not
 // let a Prune take it; young below 0 is any age.
 func (c *Checkpoints) copyParts(ctx context.Context, to *Checkpoints, m Manifest, young time.Duration) error {
-	there, err := to.store.List(ctx, partsPrefix)
+	there, err := to.store.List(ctx, PartsPrefix)
 	if err != nil {
 		return fmt.Errorf("list parts: %w", err)
 	}

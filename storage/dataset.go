@@ -117,7 +117,7 @@ func NewDatasets(store Store, opt DatasetOptions) *Datasets {
 
 // IDs lists the ids of all datasets, oldest first, without reading them.
 func (d *Datasets) IDs(ctx context.Context) ([]string, error) {
-	infos, err := d.store.List(ctx, datasetsPrefix)
+	infos, err := d.store.List(ctx, DatasetsPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("list datasets: %w", err)
 	}
@@ -215,10 +215,10 @@ func (d *Datasets) Delete(ctx context.Context, id string) error {
 func (d *Datasets) setAside(ctx context.Context, key string, why error) {
 	to := Corrupted + key
 	if err := d.store.Move(ctx, key, to); err != nil && !errors.Is(err, ErrNotFound) {
-		d.opt.Log.Error("dataset is damaged and could not be set aside", "dataset", strings.TrimPrefix(key, datasetsPrefix), "why", why, "error", err)
+		d.opt.Log.Error("dataset is damaged and could not be set aside", "dataset", strings.TrimPrefix(key, DatasetsPrefix), "why", why, "error", err)
 		return
 	}
-	d.opt.Log.Error("dataset is damaged, set aside", "dataset", strings.TrimPrefix(key, datasetsPrefix), "moved_to", to, "why", why)
+	d.opt.Log.Error("dataset is damaged, set aside", "dataset", strings.TrimPrefix(key, DatasetsPrefix), "moved_to", to, "why", why)
 }
 
 // readHeader reads the first line and checks it; the reader that it returns

@@ -39,7 +39,7 @@ func FuzzManifest(f *testing.F) {
 		}
 		// What is taken names only objects under parts/.
 		for _, p := range m.Parts {
-			if CheckKey(p.Stored.Key()) != nil || !strings.HasPrefix(p.Stored.Key(), partsPrefix) || p.Size < 0 {
+			if CheckKey(p.Stored.Key()) != nil || !strings.HasPrefix(p.Stored.Key(), PartsPrefix) || p.Size < 0 {
 				t.Errorf("a manifest with the part %+v is taken", p)
 			}
 		}

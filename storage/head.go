@@ -16,16 +16,17 @@ type Head struct {
 	Seq int64 `json:"seq"`
 	// Fence is the greatest fencing token that has saved.
 	Fence int64 `json:"fence"`
-	// Why is "save", "promote" or "recover".
+	// Why is HeadSaved, HeadPromoted or HeadRecovered.
 	Why     string    `json:"why"`
 	MovedAt time.Time `json:"moved_at"`
 }
 
-// Reasons for a move of the head.
+// Reasons for a move of the head: the trainer saved, an operator went back to an
+// earlier checkpoint, a damaged or failing one was left.
 const (
-	movedBySave    = "save"
-	movedByPromote = "promote"
-	movedByRecover = "recover"
+	HeadSaved     = "save"
+	HeadPromoted  = "promote"
+	HeadRecovered = "recover"
 )
 
 // Head returns where the head stands, by reading one small record: cheap enough
@@ -40,7 +41,7 @@ func (c *Checkpoints) Head(ctx context.Context) (Head, error) {
 }
 
 func (c *Checkpoints) readHead(ctx context.Context) (Head, Version, error) {
-	b, version, err := c.store.Read(ctx, headKey)
+	b, version, err := c.store.Read(ctx, HeadKey)
 	if err != nil {
 		return Head{}, Absent, fmt.Errorf("read the head: %w", err)
 	}
@@ -69,7 +70,7 @@ func (c *Checkpoints) currentHead(ctx context.Context) (Head, Version, error) {
 	h, version, err := c.readHead(ctx)
 	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTooLarge) {
 		if h, version, err = c.readHead(ctx); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTooLarge) {
-			c.setAside(ctx, "the head record is damaged", err, headKey)
+			c.setAside(ctx, "the head record is damaged", err, HeadKey)
 			h, version, err = c.readHead(ctx)
 		}
 	}
@@ -103,7 +104,7 @@ func (c *Checkpoints) moveHead(ctx context.Context, from Head, version Version, 
 	if err != nil {
 		return Head{}, err
 	}
-	if _, err := c.store.Swap(ctx, headKey, version, b); err != nil {
+	if _, err := c.store.Swap(ctx, HeadKey, version, b); err != nil {
 		// A client that repeats a request whose reply was lost finds its own
 		// first try in the way; so the head itself is asked.
 		if now, _, again := c.readHead(ctx); again == nil && now.Checkpoint == id && now.Seq == next.Seq && now.Fence == next.Fence {
@@ -130,7 +131,7 @@ func (c *Checkpoints) Promote(ctx context.Context, id string) (Head, error) {
 		if h.Checkpoint == id && version != Absent {
 			return h, nil
 		}
-		h, err = c.moveHead(ctx, h, version, id, movedByPromote, 0)
+		h, err = c.moveHead(ctx, h, version, id, HeadPromoted, 0)
 		if errors.Is(err, ErrConflict) {
 			continue
 		}
@@ -166,7 +167,7 @@ func (c *Checkpoints) TakeBack(ctx context.Context, failing, good, why string) (
 		if err != nil || h.Checkpoint != failing {
 			return false, err
 		}
-		_, err = c.moveHead(ctx, h, version, good, movedByRecover, 0)
+		_, err = c.moveHead(ctx, h, version, good, HeadRecovered, 0)
 		if errors.Is(err, ErrConflict) {
 			continue
 		}

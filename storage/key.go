@@ -8,17 +8,21 @@ import (
 	"github.com/google/uuid"
 )
 
+// FolderName is the name of the folder that storage lies in: under the data
+// folder, and at the root of a backup.
+const FolderName = "nexus_checkpoints"
+
 // Where things lie under the root.
 const (
-	manifestPrefix = "checkpoint_"
-	manifestSuffix = ".json"
-	partsPrefix    = "parts/"
-	datasetsPrefix = "datasets/"
-	headKey        = "head.json"
-	controlKey     = "control.json"
-	registryKey    = "registry.json"
-	keysKey        = "keys.json"
-	keyUseKey      = "keyuse.json"
+	ManifestPrefix = "checkpoint_"
+	ManifestSuffix = ".json"
+	PartsPrefix    = "parts/"
+	DatasetsPrefix = "datasets/"
+	HeadKey        = "head.json"
+	ControlKey     = "control.json"
+	RegistryKey    = "registry.json"
+	KeysKey        = "keys.json"
+	KeyUseKey      = "keyuse.json"
 
 	// Corrupted is the folder that takes what was found damaged.
 	Corrupted = "corrupted/"
@@ -68,16 +72,16 @@ func manifestKey(id string) (string, error) {
 	if err := checkID(id); err != nil {
 		return "", fmt.Errorf("checkpoint %w", err)
 	}
-	return manifestPrefix + id + manifestSuffix, nil
+	return ManifestPrefix + id + ManifestSuffix, nil
 }
 
 // manifestID is the inverse of manifestKey; false for foreign names.
 func manifestID(key string) (string, bool) {
-	id, ok := strings.CutPrefix(key, manifestPrefix)
+	id, ok := strings.CutPrefix(key, ManifestPrefix)
 	if !ok {
 		return "", false
 	}
-	id, ok = strings.CutSuffix(id, manifestSuffix)
+	id, ok = strings.CutSuffix(id, ManifestSuffix)
 	return id, ok && checkID(id) == nil
 }
 
@@ -85,11 +89,11 @@ func datasetKey(id string) (string, error) {
 	if err := checkID(id); err != nil {
 		return "", fmt.Errorf("dataset %w", err)
 	}
-	return datasetsPrefix + id, nil
+	return DatasetsPrefix + id, nil
 }
 
 func datasetID(key string) (string, bool) {
-	id, ok := strings.CutPrefix(key, datasetsPrefix)
+	id, ok := strings.CutPrefix(key, DatasetsPrefix)
 	return id, ok && checkID(id) == nil
 }
 

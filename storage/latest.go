@@ -29,7 +29,7 @@ func (c *Checkpoints) LoadLatest(ctx context.Context) (Manifest, []Part, error) 
 		if m.ID == head.Checkpoint && version != Absent {
 			return m, parts, nil
 		}
-		_, err = c.moveHead(ctx, head, version, m.ID, movedByRecover, 0)
+		_, err = c.moveHead(ctx, head, version, m.ID, HeadRecovered, 0)
 		switch {
 		case err == nil:
 			c.opt.Log.Warn("the head was lost or names no whole checkpoint; an earlier one is served", "head", head.Checkpoint, "checkpoint", m.ID)

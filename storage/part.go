@@ -37,7 +37,7 @@ type StoredRef struct {
 }
 
 // Key is where the object lies in a store.
-func (s StoredRef) Key() string { return partsPrefix + s.SHA256 }
+func (s StoredRef) Key() string { return PartsPrefix + s.SHA256 }
 
 func digest(b []byte) string {
 	sum := sha256.Sum256(b)

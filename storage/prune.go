@@ -110,7 +110,7 @@ func (Retention) spread(manifests []Manifest, n int, kept map[string]bool, perio
 func (c *Checkpoints) collect(ctx context.Context, done *Pruned) error {
 	// Parts are listed before manifests are read: a save that ends between the
 	// two has its manifest seen.
-	parts, err := c.store.List(ctx, partsPrefix)
+	parts, err := c.store.List(ctx, PartsPrefix)
 	if err != nil {
 		return err
 	}

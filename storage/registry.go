@@ -36,7 +36,7 @@ func (c *Checkpoints) Registry(ctx context.Context) (Registry, error) {
 }
 
 func (c *Checkpoints) readRegistry(ctx context.Context) (Registry, Version, error) {
-	b, version, err := c.store.Read(ctx, registryKey)
+	b, version, err := c.store.Read(ctx, RegistryKey)
 	if errors.Is(err, ErrNotFound) {
 		return Registry{}, Absent, nil
 	}
@@ -101,7 +101,7 @@ func (c *Checkpoints) register(ctx context.Context, change func(*Registry)) erro
 		if err != nil {
 			return err
 		}
-		_, err = c.store.Swap(ctx, registryKey, version, b)
+		_, err = c.store.Swap(ctx, RegistryKey, version, b)
 		if err == nil {
 			return nil
 		}

@@ -85,7 +85,7 @@ func stages(objects []Info) [][]Info {
 	for _, i := range objects {
 		_, manifest := manifestID(i.Key)
 		switch {
-		case i.Key == headKey:
+		case i.Key == HeadKey:
 			out[3] = append(out[3], i)
 		case manifest:
 			out[2] = append(out[2], i)
@@ -116,7 +116,7 @@ func copyAll(ctx context.Context, from, to Store, objects []Info, parallel int) 
 
 // Occupied tells whether a store holds anything that was learned or taught.
 func Occupied(ctx context.Context, store Store) (bool, error) {
-	for _, prefix := range []string{headKey, manifestPrefix, datasetsPrefix, partsPrefix} {
+	for _, prefix := range []string{HeadKey, ManifestPrefix, DatasetsPrefix, PartsPrefix} {
 		infos, err := store.List(ctx, prefix)
 		if err != nil || len(infos) > 0 {
 			return len(infos) > 0, err

@@ -56,7 +56,7 @@ func (c *Checkpoints) save(ctx context.Context, parent string, parts []Part, met
 	if err != nil {
 		return Manifest{}, err
 	}
-	if _, err := c.moveHead(ctx, head, version, m.ID, movedBySave, meta.Fence); err != nil {
+	if _, err := c.moveHead(ctx, head, version, m.ID, HeadSaved, meta.Fence); err != nil {
 		if errors.Is(err, ErrConflict) {
 			c.withdraw(ctx, m.ID)
 		}
@@ -125,7 +125,7 @@ func (c *Checkpoints) withdraw(ctx context.Context, id string) {
 
 // present lists the stored parts with their sizes.
 func (c *Checkpoints) present(ctx context.Context) (map[string]int64, error) {
-	infos, err := c.store.List(ctx, partsPrefix)
+	infos, err := c.store.List(ctx, PartsPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("list parts: %w", err)
 	}

@@ -101,7 +101,7 @@ func (c *Checkpoints) scrubCheckpoint(ctx context.Context, id string, look func(
 }
 
 func (c *Checkpoints) scrubDatasets(ctx context.Context, look func(string) error, done *Scrubbed) error {
-	infos, err := c.store.List(ctx, datasetsPrefix)
+	infos, err := c.store.List(ctx, DatasetsPrefix)
 	if err != nil {
 		return fmt.Errorf("list datasets: %w", err)
 	}

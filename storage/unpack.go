@@ -45,10 +45,9 @@ type Unpacked struct {
 
 // Limits within an archive.
 const (
-	maxSums      = 1 << 30 // bytes of the list of digests
-	maxPending   = 64 << 20
-	tarTrailer   = 1024 // zero bytes that end a tar
-	storeDirName = "nexus_checkpoints"
+	maxSums    = 1 << 30 // bytes of the list of digests
+	maxPending = 64 << 20
+	tarTrailer = 1024 // zero bytes that end a tar
 )
 
 // Unpack reads a backup, or a tar of a storage folder, packed by gzip or not,
@@ -226,9 +225,9 @@ func regular(h *tar.Header) bool {
 // maxObject is the most bytes that an object of that kind can have.
 func maxObject(key string) int64 {
 	switch {
-	case strings.HasPrefix(key, partsPrefix):
+	case strings.HasPrefix(key, PartsPrefix):
 		return MaxPartBytes
-	case strings.HasPrefix(key, datasetsPrefix):
+	case strings.HasPrefix(key, DatasetsPrefix):
 		return MaxDatasetRaw + maxHeader
 	case key == archiveSums:
 		return maxSums
@@ -241,20 +240,20 @@ func (u *unpacker) maybe(h *tar.Header, name string, body io.Reader) error {
 	folder, file := path.Split(name)
 	// Once a storage folder is known, or a folder has its usual name, only
 	// files right in it can be records.
-	candidate := CheckKey(file) == nil && (path.Base(folder) == storeDirName || folder == "" || u.rooted && folder == u.root || !u.rooted)
+	candidate := CheckKey(file) == nil && (path.Base(folder) == FolderName || folder == "" || u.rooted && folder == u.root || !u.rooted)
 	if path.Base(folder)+"/" == Corrupted || !candidate {
 		u.found.Ignored++
 		return nil
 	}
 	if !regular(h) {
-		if path.Base(folder) == storeDirName || u.rooted && folder == u.root {
+		if path.Base(folder) == FolderName || u.rooted && folder == u.root {
 			return fmt.Errorf("%w: a link or device where a file of a storage folder belongs", ErrHostile)
 		}
 		u.found.Ignored++
 		return nil
 	}
 	if h.Size > MaxRecord || u.pendingBytes+int(h.Size) > maxPending {
-		if file == headKey || file == controlKey {
+		if file == HeadKey || file == ControlKey {
 			return fmt.Errorf("%w: %d bytes, more than such objects can have", ErrHostile, h.Size)
 		}
 		u.found.Ignored++
@@ -307,7 +306,7 @@ func (u *unpacker) finish(ctx context.Context) error {
 	if !u.rooted {
 		// A store in which nothing was ever taught has records only.
 		for name := range u.pending {
-			if folder, file := path.Split(name); file == headKey || file == controlKey {
+			if folder, file := path.Split(name); file == HeadKey || file == ControlKey {
 				u.rooted, u.root = true, folder
 			}
 		}

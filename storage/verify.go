@@ -13,7 +13,7 @@ import (
 // in its header, a record in its envelope. ErrCorrupt; ErrBadKey for what has
 // no such proof. Errors of the reader are passed on.
 func VerifyObject(key string, r io.Reader) error {
-	if sum, ok := strings.CutPrefix(key, partsPrefix); ok && checkDigest(sum) == nil {
+	if sum, ok := strings.CutPrefix(key, PartsPrefix); ok && checkDigest(sum) == nil {
 		h := sha256.New()
 		if _, err := io.Copy(h, r); err != nil {
 			return fmt.Errorf("read %s: %w", key, err)
@@ -35,16 +35,16 @@ func VerifyObject(key string, r io.Reader) error {
 		return err
 	}
 	switch key {
-	case headKey:
+	case HeadKey:
 		return unseal(b, kindHead, &Head{})
-	case controlKey:
+	case ControlKey:
 		_, err = decodeControl(b)
 		return err
-	case keysKey:
+	case KeysKey:
 		return unseal(b, kindKeys, &keyRecord{})
-	case keyUseKey:
+	case KeyUseKey:
 		return unseal(b, kindKeyUse, &keyUse{})
-	case registryKey:
+	case RegistryKey:
 		return unseal(b, kindRegistry, &Registry{})
 	}
 	return fmt.Errorf("%s has no digest: %w", key, ErrBadKey)

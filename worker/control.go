@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/storage"
 )
 
@@ -20,12 +21,9 @@ func (c *control) now() storage.Control {
 	return storage.Control{Training: true}
 }
 
-// pausedReason is what a paused job or process says.
-const pausedReason = "learning is paused by an operator"
-
 // followControl reads the record when told to, and every two seconds.
 func (w *Worker) followControl(ctx context.Context) {
-	said := w.opt.Queue.Subscribe(ctx, channelControl)
+	said := w.opt.Queue.Subscribe(ctx, job.ChannelControl)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -37,8 +35,8 @@ func (w *Worker) followControl(ctx context.Context) {
 				said = nil
 				continue
 			}
-			if t := w.trainer.Load(); t != nil && (msg == messageSave || msg == messageRecalibrate) {
-				if msg == messageSave {
+			if t := w.trainer.Load(); t != nil && (msg == job.MessageSave || msg == job.MessageRecalibrate) {
+				if msg == job.MessageSave {
 					t.Save()
 				} else {
 					t.Recalibrate()
@@ -67,7 +65,7 @@ func (w *Worker) readControl(ctx context.Context) {
 	}
 	reason := ""
 	if next.Paused {
-		reason = pausedReason
+		reason = job.WhyPaused
 	}
 	w.opt.Governor.Pause(reason)
 	if before != nil {

@@ -5,17 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/storage"
-)
-
-// Channels on which processes tell each other to look at once.
-const (
-	channelCheckpoint = "checkpoint"
-	channelControl    = "control"
-	// messageSave asks the trainer to save what it has not saved yet.
-	messageSave = "save"
-	// messageRecalibrate asks it to set the refusal threshold anew.
-	messageRecalibrate = "recalibrate"
 )
 
 const (
@@ -41,7 +32,7 @@ func (w *Worker) Look() {
 // follow keeps serving what the head names. The process that trains adopts its
 // own checkpoints before it tells the others, and follows the head itself.
 func (w *Worker) follow(ctx context.Context) {
-	said := w.opt.Queue.Subscribe(ctx, channelCheckpoint)
+	said := w.opt.Queue.Subscribe(ctx, job.ChannelCheckpoint)
 	tick := time.NewTicker(headEvery)
 	defer tick.Stop()
 	for {

@@ -14,7 +14,6 @@ import (
 )
 
 const (
-	leaseName = "trainer"
 	// leaseTTL is how long after a trainer's death another may begin.
 	leaseTTL = 5 * time.Second
 	standFor = time.Second
@@ -26,7 +25,7 @@ const (
 
 // stand waits for the trainer's lease and trains while it is held.
 func (w *Worker) stand(ctx context.Context) {
-	lease := w.opt.Queue.Lease(leaseName, leaseTTL)
+	lease := w.opt.Queue.Lease(job.LeaseTrainer, leaseTTL)
 	for ctx.Err() == nil {
 		token, held, err := lease.Acquire(ctx)
 		if err == nil && held {
@@ -133,7 +132,7 @@ func (w *Worker) adoptLogged(m *model.Model, saved storage.Manifest) {
 }
 
 func (w *Worker) announce(ctx context.Context, checkpoint string) {
-	err := w.breakers.redis.Do(func() error { return w.opt.Queue.Publish(ctx, channelCheckpoint, checkpoint) })
+	err := w.breakers.redis.Do(func() error { return w.opt.Queue.Publish(ctx, job.ChannelCheckpoint, checkpoint) })
 	if err != nil && ctx.Err() == nil {
 		w.opt.Log.Warn("a checkpoint could not be announced; workers find it at their next look", "checkpoint", checkpoint, "error", err)
 	}

@@ -50,7 +50,7 @@ func (w *Worker) withLessons(ctx context.Context, task *queue.Task) (job.Spec, e
 		return spec, job.Errorf(job.CodeUnavailable, "this job wants lessons about %q from a teacher, and the worker has none; set NEXUS_TEACHER_URL and NEXUS_TEACHER_MODEL for workers too", spec.Topic)
 	}
 	if w.control.now().Paused {
-		return spec, queue.HandBack(pausedReason, pausedRest)
+		return spec, queue.HandBack(job.WhyPaused, pausedRest)
 	}
 	if err := task.Progress(ctx, job.Progress{Phase: job.PhaseAsking, Message: "the teacher " + w.opt.Teacher.Name() + " writes lessons"}); err != nil {
 		return spec, err

@@ -72,7 +72,7 @@ func TestTheTeacherRestsWhileLearningIsPaused(t *testing.T) {
 	}
 	b.until("the job waits and says why", func() bool {
 		j := b.job(id)
-		return j.State == job.StateQueued && j.WaitingFor != nil && *j.WaitingFor == pausedReason
+		return j.State == job.StateQueued && j.WaitingFor != nil && *j.WaitingFor == job.WhyPaused
 	})
 	if n := a.asked.Load(); n != 0 {
 		t.Errorf("the teacher was asked %d times", n)

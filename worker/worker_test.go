@@ -368,12 +368,12 @@ func TestControlIsFollowed(t *testing.T) {
 	if _, err := b.control.Update(b.ctx, func(c *storage.Control) { c.Paused, c.TargetError = true, 0.2 }); err != nil {
 		b.Fatal(err)
 	}
-	if err := b.queue.Publish(b.ctx, channelControl, "changed"); err != nil {
+	if err := b.queue.Publish(b.ctx, job.ChannelControl, job.MessageChanged); err != nil {
 		b.Fatal(err)
 	}
 	b.until("the pause is seen", func() bool { return w.control.now().Paused })
 	b.until("the bound on errors is in force", func() bool { m, _ := w.Served(); return m.Info().TargetError == 0.2 })
-	if st := w.opt.Governor.State(); st.Mode != "paused" || st.Reason != pausedReason {
+	if st := w.opt.Governor.State(); st.Mode != "paused" || st.Reason != job.WhyPaused {
 		b.Errorf("mode %s (%s)", st.Mode, st.Reason)
 	}
 	id := b.teach("wait → for it")

@@ -7,17 +7,12 @@ import (
 	"time"
 
 	"github.com/nexus-continuum/nexus/internal/lifecycle"
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/storage/mirror"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/worker"
-)
-
-// Channels on which processes tell each other to look at once.
-const (
-	channelCheckpoint = "checkpoint"
-	channelControl    = "control"
-	controlRecord     = "control.json"
 )
 
 // openMirror puts the bucket of the settings behind the folder.
@@ -56,11 +51,11 @@ type publisher interface {
 // others tells the other hosts that the bucket has news. A message that is lost
 // costs them a second.
 func (m *messenger) others(key string) {
-	channel := channelCheckpoint
-	if key == controlRecord {
-		channel = channelControl
+	channel := job.ChannelCheckpoint
+	if key == storage.ControlKey {
+		channel = job.ChannelControl
 	}
-	_ = m.queue.Publish(context.Background(), channel, "changed")
+	_ = m.queue.Publish(context.Background(), channel, job.MessageChanged)
 }
 
 // own has the worker of this process look at what came.
@@ -80,7 +75,7 @@ type ear struct {
 // Start begins to listen.
 func (e *ear) Start(ctx context.Context) error {
 	return e.life.Start(ctx, func(life context.Context) error {
-		for _, channel := range []string{channelCheckpoint, channelControl} {
+		for _, channel := range []string{job.ChannelCheckpoint, job.ChannelControl} {
 			said := e.queue.Subscribe(life, channel)
 			e.life.Go(func(context.Context) {
 				for range said {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/api"
 	"github.com/nexus-continuum/nexus/queue/webhook"
+	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/topic/teacher"
 )
 
@@ -261,7 +262,7 @@ func readKey(path string) (string, error) {
 }
 
 // storageDir is the root of everything that must not be lost.
-func (s *Settings) storageDir() string { return filepath.Join(s.DataDir, "nexus_checkpoints") }
+func (s *Settings) storageDir() string { return filepath.Join(s.DataDir, storage.FolderName) }
 
 func (s *Settings) level() slog.Level {
 	var l slog.Level

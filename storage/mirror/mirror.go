@@ -31,15 +31,15 @@ const (
 	offered   = "offered/"
 	bucketKey = synced + "bucket" // which bucket this folder follows
 
-	partsPrefix    = "parts/"
-	datasetsPrefix = "datasets/"
-	manifestPrefix = "checkpoint_"
-	manifestSuffix = ".json"
-	headKey        = "head.json"
-	controlKey     = "control.json"
-	registryKey    = "registry.json"
-	keysKey        = "keys.json"
-	keyUseKey      = "keyuse.json"
+	partsPrefix    = storage.PartsPrefix
+	datasetsPrefix = storage.DatasetsPrefix
+	manifestPrefix = storage.ManifestPrefix
+	manifestSuffix = storage.ManifestSuffix
+	headKey        = storage.HeadKey
+	controlKey     = storage.ControlKey
+	registryKey    = storage.RegistryKey
+	keysKey        = storage.KeysKey
+	keyUseKey      = storage.KeyUseKey
 )
 
 // Options fit a Store to its surroundings. The zero value is usable.

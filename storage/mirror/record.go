@@ -249,7 +249,7 @@ func prefersHere(key string, here, there []byte) bool {
 		if json.Unmarshal(here, &a) != nil || json.Unmarshal(there, &b) != nil {
 			return false
 		}
-		return a.Body.Fence > b.Body.Fence && b.Body.Why == "save"
+		return a.Body.Fence > b.Body.Fence && b.Body.Why == storage.HeadSaved
 	case controlKey, keysKey:
 		var a, b struct {
 			Body struct {
@@ -300,7 +300,7 @@ func (s *Store) pull(ctx context.Context, key string, here, there content) error
 		if err := s.there.CopyTo(ctx, s.here, r.Body.Checkpoint); err != nil {
 			return fmt.Errorf("fetch checkpoint %s: %w", r.Body.Checkpoint, err)
 		}
-		if r.Body.Why != "save" {
+		if r.Body.Why != storage.HeadSaved {
 			// It may be older than an unlearning on another host, which must be known
 			// here before the checkpoint serves.
 			if err := s.relist(ctx); err != nil {

@@ -109,7 +109,7 @@ func (a *actor) fresh() error {
 func (a *actor) undo(ctx context.Context, former map[string]bool) {
 	clear(a.undone)
 	h, err := a.opt.Checkpoints.Head(ctx)
-	if err != nil || h.Checkpoint != a.head || h.Why != headPromoted {
+	if err != nil || h.Checkpoint != a.head || h.Why != storage.HeadPromoted {
 		return
 	}
 	left, err := a.leftBehind(ctx, h)
@@ -140,9 +140,6 @@ func (a *actor) keepClean(ctx context.Context) {
 		a.cleaned = removed
 	}
 }
-
-// headPromoted is how storage.Head.Why names a rollback.
-const headPromoted = "promote"
 
 // leftBehind is the lineage of the checkpoint that served before h: the newest
 // that was made before the head moved.
@@ -192,7 +189,7 @@ func (a *actor) reload(ctx context.Context) {
 // promoted reports whether our head was put there by a rollback.
 func (a *actor) promoted(ctx context.Context) bool {
 	h, err := a.opt.Checkpoints.Head(ctx)
-	return err == nil && h.Checkpoint == a.head && h.Why == headPromoted
+	return err == nil && h.Checkpoint == a.head && h.Why == storage.HeadPromoted
 }
 
 // pages yields all lessons of a model, some hundred at a time.
