@@ -65,7 +65,7 @@ func TestCheckpointsAndRollback(t *testing.T) {
 	b.must(err)
 	second, err := saver.Save(t.Context(), first.ID, []storage.Part{{Name: "weights", Data: []byte("two")}}, storage.Meta{Architecture: "flowing", Size: "small", Lessons: 2, Why: "consolidated"})
 	b.must(err)
-	heard := b.queue.Subscribe(t.Context(), channelCheckpoint)
+	heard := b.queue.Subscribe(t.Context(), job.ChannelCheckpoint)
 
 	list := b.get("/api/checkpoints")
 	if m := list.json(t); m["head"] != second.ID || len(m["checkpoints"].([]any)) != 2 {

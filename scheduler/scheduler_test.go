@@ -375,7 +375,7 @@ type counting struct {
 }
 
 func (c counting) Publish(ctx context.Context, channel, msg string) error {
-	if msg == messageSave {
+	if msg == job.MessageSave {
 		c.saves.Add(1)
 	}
 	return c.Queue.Publish(ctx, channel, msg)

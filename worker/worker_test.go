@@ -140,7 +140,7 @@ func TestACheckpointThatDoesNotLoadLeavesTheOldOneServing(t *testing.T) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := b.queue.Publish(b.ctx, channelCheckpoint, bad.ID); err != nil {
+	if err := b.queue.Publish(b.ctx, job.ChannelCheckpoint, bad.ID); err != nil {
 		b.Fatal(err)
 	}
 	b.until("the load fails", func() bool { f := follower.unloaded.Load(); return f != nil && f.checkpoint == bad.ID })
