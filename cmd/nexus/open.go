@@ -182,7 +182,7 @@ func (s *shared) openQueue(ctx context.Context, h *house) error {
 		ResultRetention: s.settings.ResultRetention.D(), FailedRetention: s.settings.FailedRetention.D(),
 		ResultBytes: int64(s.settings.ResultMaxMB) << 20,
 		MaxStanding: s.settings.MaxQueueDelay.D(), LogRetention: s.settings.LogRetention.D(), LogLength: s.settings.LogLength,
-		EventHistory: s.settings.EventHistory, Now: clock(), Tracer: s.tracer("queue"), Log: s.log,
+		Now: clock(), Tracer: s.tracer("queue"), Log: s.log,
 	})
 	if lacks := s.queue.Lacks(ctx); lacks != "" {
 		return &settingError{"NEXUS_REDIS_URL", masked("url", s.settings.RedisURL), lacks}
@@ -190,12 +190,15 @@ func (s *shared) openQueue(ctx context.Context, h *house) error {
 	return nil
 }
 
+// modelSeed makes two deployments that were taught the same learn the same.
+const modelSeed = 1
+
 // modelConfig is what to build when nothing was learned yet.
 func (s *shared) modelConfig() model.Config {
 	return model.Config{
-		Architecture: s.settings.Architecture, Size: s.settings.ModelSize, Seed: s.settings.Seed, Base: s.base,
+		Architecture: s.settings.Architecture, Size: s.settings.ModelSize, Seed: modelSeed, Base: s.base,
 		MaxFlowSteps: s.settings.MaxFlowSteps, ConvergenceThreshold: s.settings.ConvergenceThreshold,
-		Damping: 1 - s.settings.Damping, TargetError: s.settings.TargetError, ReplayBuffer: max(s.settings.ReplayBufferSize, 1),
+		TargetError: s.settings.TargetError, ReplayBuffer: max(s.settings.ReplayBufferSize, 1),
 	}
 }
 

@@ -174,7 +174,11 @@ type value struct {
 	Help     string `json:"help"`
 }
 
-// values lists every setting in the order of its declaration. Secrets are masked.
+// advanced is the group of settings that few deployments need.
+const advanced = "Advanced"
+
+// values lists every setting in the order of its declaration, the advanced ones
+// last. Secrets are masked.
 func (p *parser) values(kctx *kong.Context) []value {
 	var out []value
 	for _, f := range p.kong.Model.Flags {
@@ -195,6 +199,15 @@ func (p *parser) values(kctx *kong.Context) []value {
 			Default: f.Default, Source: p.source(kctx, f), Help: f.Help,
 		})
 	}
+	slices.SortStableFunc(out, func(a, b value) int {
+		last := func(v value) int {
+			if v.Group == advanced {
+				return 1
+			}
+			return 0
+		}
+		return last(a) - last(b)
+	})
 	return out
 }
 

@@ -25,6 +25,7 @@ type pretrainCmd struct {
 	Batch   int     `default:"1024" help:"Pairs a batch."`
 	Rate    float64 `default:"0.008" help:"Learning rate at the start; it falls to 0."`
 	Teacher string  `placeholder:"FILE" help:"Vectors that a stronger encoder has for texts: float32, little-endian, as many for each text. The texts, one a line, are in the file of the same name that ends in .txt."`
+	Seed    uint64  `default:"1" help:"Seed of everything random."`
 	Save    int     `default:"500" help:"Batches between two writes of the state."`
 }
 
@@ -44,7 +45,7 @@ func (c pretrainCmd) Run(ctx context.Context, rt *runtime) error {
 		return err
 	}
 	opt := pretrain.Options{
-		Dim: shape[0], Buckets: shape[1], Steps: c.Steps, Batch: c.Batch, Rate: c.Rate, Seed: rt.settings.Seed, Gemm: kernel.NewBLAS(),
+		Dim: shape[0], Buckets: shape[1], Steps: c.Steps, Batch: c.Batch, Rate: c.Rate, Seed: c.Seed, Gemm: kernel.NewBLAS(),
 	}
 	trainer, err := pretrain.New(corpus, opt)
 	if errors.Is(err, pretrain.ErrEmpty) {

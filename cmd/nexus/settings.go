@@ -20,10 +20,11 @@ import (
 )
 
 // Settings is the one declaration of every setting: flag, variable, default and
-// meaning. Names that the runbook gives are fixed.
+// meaning. Names that the runbook gives are fixed. The group Advanced holds those
+// that few deployments ever need; it is listed last.
 type Settings struct {
 	Listen  string `group:"Serving" var:"NEXUS_LISTEN" default:"127.0.0.1:8000" help:"Address of the HTTP server, host:port."`
-	DataDir string `group:"Serving" var:"NEXUS_DATA_DIR" default:"./nexus_data" help:"Folder for everything kept: nexus_checkpoints/, redis/, logs."`
+	DataDir string `group:"Serving" var:"NEXUS_DATA_DIR" default:"./nexus_data" help:"Folder for everything that is kept: nexus_checkpoints/, redis/ and logs."`
 
 	APIKey           string   `group:"Security" name:"api-key" var:"NEXUS_API_KEY" secret:"" help:"Key that callers must send, with every scope; without any key everything is open. At least 16 characters."`
 	APIKeyFile       string   `group:"Security" name:"api-key-file" var:"NEXUS_API_KEY_FILE" help:"File that holds this key, in place of NEXUS_API_KEY."`
@@ -33,88 +34,83 @@ type Settings struct {
 	AllowedHosts     []string `group:"Security" var:"NEXUS_ALLOWED_HOSTS" help:"Names under which the service may be called beside those of loopback, such as nexus.example.com,*.internal; checked while no key is needed, or when set. * is any."`
 	TrustProxy       bool     `group:"Security" var:"NEXUS_TRUST_PROXY" default:"false" help:"Take the caller's address from X-Forwarded-For or Forwarded where a proxy on this machine or a private network sends it."`
 	TrustedProxies   []string `group:"Security" var:"NEXUS_TRUSTED_PROXIES" help:"Networks of proxies that are believed so, such as 10.0.0.0/8,2001:db8::/32."`
-	MaxConnections   int      `group:"Security" var:"NEXUS_MAX_CONNECTIONS" default:"0" range:"0:1000000" help:"Connections at once; 0 is half of the files that the process may open, 10000 at the most. Probes are answered beyond it."`
+	MaxConnections   int      `group:"Advanced" var:"NEXUS_MAX_CONNECTIONS" default:"0" range:"0:1000000" help:"Connections at once; 0 is half of the files that the process may open, 10000 at the most. Probes are answered beyond it."`
 	TLSCert          string   `group:"Security" name:"tls-cert" var:"NEXUS_TLS_CERT" help:"Certificate in PEM: the API speaks TLS 1.2 or newer. Files that change are read again."`
 	TLSKey           string   `group:"Security" name:"tls-key" var:"NEXUS_TLS_KEY" help:"File with its key in PEM."`
-	TLSClientCA      string   `group:"Security" name:"tls-client-ca" var:"NEXUS_TLS_CLIENT_CA" help:"Authority in PEM whose certificates clients must show; empty asks for none."`
+	TLSClientCA      string   `group:"Advanced" name:"tls-client-ca" var:"NEXUS_TLS_CLIENT_CA" help:"Authority in PEM whose certificates clients must show; empty asks for none."`
 	RateLimitEnabled bool     `group:"Security" var:"NEXUS_RATE_LIMIT_ENABLED" default:"true" help:"Limit the rate of each caller."`
 	RateLimitRPM     int      `group:"Security" name:"rate-limit-rpm" var:"NEXUS_RATE_LIMIT_RPM" default:"60" range:"1:1000000" help:"Prompts a minute and caller; reading is allowed 50 times that. A service without keys that only this machine reaches allows 100 times the default."`
 	RateLimitBurst   int      `group:"Security" var:"NEXUS_RATE_LIMIT_BURST" default:"10" range:"1:1000000" help:"Prompts that may come at once."`
 
-	WebhookSecret       string `group:"Webhooks" var:"NEXUS_WEBHOOK_SECRET" secret:"" help:"Secret that signs webhooks, whsec_ and 24 to 64 bytes in base64; empty takes the one kept in the storage."`
-	WebhookAllowPrivate bool   `group:"Webhooks" var:"NEXUS_WEBHOOK_ALLOW_PRIVATE" default:"false" help:"Let webhooks lead to private addresses and plain http."`
+	WebhookSecret       string `group:"Webhooks" var:"NEXUS_WEBHOOK_SECRET" secret:"" help:"Secret that signs webhooks: whsec_ and 24 to 64 bytes in base64. If empty, the secret kept in the storage is used."`
+	WebhookAllowPrivate bool   `group:"Advanced" var:"NEXUS_WEBHOOK_ALLOW_PRIVATE" default:"false" help:"Allow webhooks to private addresses and over plain http."`
 
 	Architecture         string  `group:"Model" var:"NEXUS_ARCHITECTURE" default:"flowing" choice:"flowing,layered" help:"Architecture: flowing, layered."`
 	ModelSize            string  `group:"Model" var:"NEXUS_MODEL_SIZE" default:"small" choice:"small,base,large" help:"Size: small, base, large."`
-	Base                 string  `group:"Model" var:"NEXUS_BASE" default:"auto" help:"Base that a fresh model starts from: auto (the one that comes with the program), none, or the path of a file that nexus pretrain made."`
-	MaxFlowSteps         int     `group:"Model" var:"NEXUS_MAX_FLOW_STEPS" default:"50" range:"1:1000" help:"Most steps to the equilibrium."`
-	ConvergenceThreshold float64 `group:"Model" var:"NEXUS_CONVERGENCE_THRESHOLD" default:"0.0001" range:"0.0000001:0.1" help:"Relative residual at which the flow has converged."`
-	Damping              float64 `group:"Model" var:"NEXUS_DAMPING" default:"0" range:"0:0.95" help:"Share of the old state kept in each step."`
-	TargetError          float64 `group:"Model" var:"NEXUS_TARGET_ERROR" default:"0.05" range:"0.001:0.5" help:"Bound on the share of prompts that are answered wrongly."`
-	ReplayBufferSize     int     `group:"Model" var:"NEXUS_REPLAY_BUFFER_SIZE" default:"2048" range:"0:1000000" help:"Older lessons replayed beside new ones."`
-	Seed                 uint64  `group:"Model" var:"NEXUS_SEED" default:"1" help:"Seed of everything random in the model."`
-	TopicsDir            string  `group:"Model" var:"NEXUS_TOPICS_DIR" help:"Folder with further topic packs."`
-	Shadow               float64 `group:"Model" var:"NEXUS_SHADOW" default:"0" range:"0:1" help:"Share of the prompts that a challenger answers too, unseen, to be compared; 0 is none."`
-	TeacherURL           string  `group:"Model" name:"teacher-url" var:"NEXUS_TEACHER_URL" help:"Chat API (as OpenAI's) of a language model that writes lessons about topics without a pack, such as http://localhost:11434/v1; empty is none."`
-	TeacherModel         string  `group:"Model" var:"NEXUS_TEACHER_MODEL" help:"Model to ask there."`
-	TeacherAPIKey        string  `group:"Model" name:"teacher-api-key" var:"NEXUS_TEACHER_API_KEY" secret:"" help:"Key for it."`
-	TeacherAnswers       int     `group:"Model" var:"NEXUS_TEACHER_ANSWERS" default:"20" range:"1:500" help:"Answers that it writes about a topic, each with five questions."`
-	TeacherTimeout       Period  `group:"Model" var:"NEXUS_TEACHER_TIMEOUT" default:"2m" help:"How long it may take."`
+	Base                 string  `group:"Advanced" var:"NEXUS_BASE" default:"auto" help:"Base that a new model starts from: auto (the built-in base), none, or the path of a file made by nexus pretrain."`
+	MaxFlowSteps         int     `group:"Advanced" var:"NEXUS_MAX_FLOW_STEPS" default:"50" range:"1:1000" help:"Maximum number of steps to the equilibrium."`
+	ConvergenceThreshold float64 `group:"Advanced" var:"NEXUS_CONVERGENCE_THRESHOLD" default:"0.0001" range:"0.0000001:0.1" help:"Relative residual below which the flow counts as converged."`
+	TargetError          float64 `group:"Model" var:"NEXUS_TARGET_ERROR" default:"0.05" range:"0.001:0.5" help:"Upper bound on the share of prompts that are answered wrongly."`
+	ReplayBufferSize     int     `group:"Advanced" var:"NEXUS_REPLAY_BUFFER_SIZE" default:"2048" range:"0:1000000" help:"Number of older lessons that training replays together with new ones."`
+	TopicsDir            string  `group:"Model" var:"NEXUS_TOPICS_DIR" help:"Folder with additional topic packs."`
+	Shadow               float64 `group:"Advanced" var:"NEXUS_SHADOW" default:"0" range:"0:1" help:"Share of the prompts that the challenger checkpoint answers too, for comparison only; 0 turns it off."`
+	TeacherURL           string  `group:"Model" name:"teacher-url" var:"NEXUS_TEACHER_URL" help:"Chat API (OpenAI-compatible) of a language model that writes lessons for topics without a pack, such as http://localhost:11434/v1. Empty means no teacher."`
+	TeacherModel         string  `group:"Model" var:"NEXUS_TEACHER_MODEL" help:"Name of the teacher model."`
+	TeacherAPIKey        string  `group:"Model" name:"teacher-api-key" var:"NEXUS_TEACHER_API_KEY" secret:"" help:"API key for the teacher."`
+	TeacherAnswers       int     `group:"Advanced" var:"NEXUS_TEACHER_ANSWERS" default:"20" range:"1:500" help:"Number of answers that the teacher writes for a topic, each with five questions."`
+	TeacherTimeout       Period  `group:"Advanced" var:"NEXUS_TEACHER_TIMEOUT" default:"2m" help:"Timeout of one request to the teacher."`
 	Paused               bool    `group:"Model" var:"NEXUS_PAUSED" default:"false" help:"Safe mode: start with learning paused."`
 
-	RedisURL        string `group:"Queue" name:"redis-url" var:"NEXUS_REDIS_URL" secret:"url" help:"Redis to use: redis://, rediss:// (TLS), unix://, redis-sentinel:// or redis-cluster://. Without it a redis-server on PATH is started, else one in the process."`
-	Redis           string `group:"Queue" var:"NEXUS_REDIS" default:"auto" choice:"auto,external,child,embedded" help:"Which Redis to use: auto, external (NEXUS_REDIS_URL), child (redis-server as a child), embedded (in the process)."`
-	QueueShards     int    `group:"Queue" var:"NEXUS_QUEUE_SHARDS" default:"1" range:"1:64" help:"Over how many shards, each in a slot of its own of a Redis Cluster, this process spreads the prompts it queues; workers serve as many as any process uses."`
-	MaxQueue        int    `group:"Queue" var:"NEXUS_MAX_QUEUE" default:"10000" range:"1:10000000" help:"Most jobs waiting in a queue; more are refused with 503."`
-	ResultRetention Period `group:"Queue" var:"NEXUS_RESULT_RETENTION" default:"24h" help:"How long the result of an ended job is kept."`
-	FailedRetention Period `group:"Queue" var:"NEXUS_FAILED_RETENTION" default:"168h" help:"How long a failed job is kept."`
-	ResultMaxMB     int    `group:"Queue" name:"result-max-mb" var:"NEXUS_RESULT_MAX_MB" default:"256" range:"1:16777216" help:"Redis memory for the records of ended jobs (MB), some 450 bytes each with a short answer; the oldest are dropped first."`
-	MaxQueueDelay   Period `group:"Queue" var:"NEXUS_MAX_QUEUE_DELAY" default:"25ms" help:"How long, by the pace of the workers, waiting callers may stand in line while the line never empties; more are refused with 503."`
-	LogRetention    Period `group:"Queue" var:"NEXUS_LOG_RETENTION" default:"168h" help:"How long the interaction log goes back."`
-	LogLength       int64  `group:"Queue" var:"NEXUS_LOG_LENGTH" default:"10000" range:"1:100000000" help:"Entries kept in the interaction log, some 370 bytes of Redis each and more for long texts."`
-	EventHistory    int    `group:"Queue" var:"NEXUS_EVENT_HISTORY" default:"200" range:"10:100000" help:"Events kept of a job, for those who follow it late."`
+	RedisURL        string `group:"Queue" name:"redis-url" var:"NEXUS_REDIS_URL" secret:"url" help:"Redis to use: redis://, rediss:// (TLS), unix://, redis-sentinel:// or redis-cluster://. If empty, nexus starts redis-server from PATH, or else a Redis inside the process."`
+	Redis           string `group:"Queue" var:"NEXUS_REDIS" default:"auto" choice:"auto,external,child,embedded" help:"Kind of Redis: auto, external (NEXUS_REDIS_URL), child (start redis-server) or embedded (inside the process)."`
+	QueueShards     int    `group:"Advanced" var:"NEXUS_QUEUE_SHARDS" default:"1" range:"1:64" help:"Number of shards, each in its own slot of a Redis Cluster, over which this process spreads the prompts that it enqueues. Workers serve all shards that any process uses."`
+	MaxQueue        int    `group:"Queue" var:"NEXUS_MAX_QUEUE" default:"10000" range:"1:10000000" help:"Maximum number of jobs waiting in one queue. Further jobs get 503."`
+	ResultRetention Period `group:"Queue" var:"NEXUS_RESULT_RETENTION" default:"24h" help:"How long the result of a finished job is kept."`
+	FailedRetention Period `group:"Advanced" var:"NEXUS_FAILED_RETENTION" default:"168h" help:"How long a failed job is kept."`
+	ResultMaxMB     int    `group:"Advanced" name:"result-max-mb" var:"NEXUS_RESULT_MAX_MB" default:"256" range:"1:16777216" help:"Redis memory for the records of ended jobs (MB), some 450 bytes each with a short answer; the oldest are dropped first."`
+	MaxQueueDelay   Period `group:"Advanced" var:"NEXUS_MAX_QUEUE_DELAY" default:"25ms" help:"Longest estimated wait of a prompt under sustained load. Further requests get 503."`
+	LogRetention    Period `group:"Queue" var:"NEXUS_LOG_RETENTION" default:"168h" help:"How long entries of the interaction log are kept."`
+	LogLength       int64  `group:"Advanced" var:"NEXUS_LOG_LENGTH" default:"10000" range:"1:100000000" help:"Maximum number of entries in the interaction log. Each takes about 370 bytes of Redis memory, more for long texts."`
 	LogPrompts      bool   `group:"Queue" var:"NEXUS_LOG_PROMPTS" default:"true" help:"Keep the text of prompts in the interaction log."`
 
-	Concurrency       int     `group:"Worker" var:"NEXUS_CONCURRENCY" default:"0" range:"0:1024" help:"Prompts computed at once; 0 is one per core."`
-	ServeOnly         bool    `group:"Worker" var:"NEXUS_SERVE_ONLY" default:"false" help:"Answer prompts and never train; another worker must."`
+	Concurrency       int     `group:"Worker" var:"NEXUS_CONCURRENCY" default:"0" range:"0:1024" help:"Number of prompts computed at the same time; 0 means one per core."`
+	ServeOnly         bool    `group:"Advanced" var:"NEXUS_SERVE_ONLY" default:"false" help:"Answer prompts but never train. At least one other worker must train."`
 	Device            string  `group:"Worker" var:"NEXUS_DEVICE" default:"auto" choice:"auto,cpu,cuda" help:"Device: auto, cpu, cuda."`
-	GPUMemoryLimit    int     `group:"Worker" name:"gpu-memory-limit" var:"NEXUS_GPU_MEMORY_LIMIT" default:"50" range:"1:100" help:"Most GPU memory used (%)."`
-	GPUUtilization    int     `group:"Worker" name:"gpu-utilization-limit" var:"NEXUS_GPU_UTILIZATION_LIMIT" default:"80" range:"1:100" help:"Most GPU utilisation (%)."`
-	GPUThermalWarning int     `group:"Worker" name:"gpu-thermal-warning" var:"NEXUS_GPU_THERMAL_WARNING" default:"75" range:"20:120" help:"GPU temperature above which training slows (°C)."`
-	GPUThermalCrit    int     `group:"Worker" name:"gpu-thermal-critical" var:"NEXUS_GPU_THERMAL_CRITICAL" default:"85" range:"20:120" help:"GPU temperature at which GPU work stops (°C)."`
-	ActiveCPULimit    float64 `group:"Worker" name:"active-cpu-limit" var:"NEXUS_ACTIVE_CPU_LIMIT" default:"50" range:"1:100" help:"Training's share of the machine while callers are active (%)."`
-	IdleCPULimit      float64 `group:"Worker" name:"idle-cpu-limit" var:"NEXUS_IDLE_CPU_LIMIT" default:"100" range:"1:100" help:"Training's share of the machine while nobody calls (%)."`
-	MemoryLimitMB     int     `group:"Worker" name:"memory-limit-mb" var:"NEXUS_MEMORY_LIMIT_MB" default:"4096" range:"64:16777216" help:"Memory above which training waits (MB)."`
-	MemoryWarningMB   int     `group:"Worker" name:"memory-warning-mb" var:"NEXUS_MEMORY_WARNING_MB" default:"3072" range:"16:16777216" help:"Memory of any process from which it warns and gives back what it can spare (MB)."`
-	MemoryCriticalMB  int     `group:"Worker" name:"memory-critical-mb" var:"NEXUS_MEMORY_CRITICAL_MB" default:"4096" range:"17:16777216" help:"Memory of any process that is critical (MB)."`
+	GPUMemoryLimit    int     `group:"Worker" name:"gpu-memory-limit" var:"NEXUS_GPU_MEMORY_LIMIT" default:"50" range:"1:100" help:"Maximum GPU memory usage (%)."`
+	GPUUtilization    int     `group:"Worker" name:"gpu-utilization-limit" var:"NEXUS_GPU_UTILIZATION_LIMIT" default:"80" range:"1:100" help:"Maximum GPU utilisation (%)."`
+	GPUThermalWarning int     `group:"Worker" name:"gpu-thermal-warning" var:"NEXUS_GPU_THERMAL_WARNING" default:"75" range:"20:120" help:"GPU temperature from which training slows down (°C)."`
+	GPUThermalCrit    int     `group:"Worker" name:"gpu-thermal-critical" var:"NEXUS_GPU_THERMAL_CRITICAL" default:"85" range:"20:120" help:"GPU temperature from which training stops (°C)."`
+	ActiveCPULimit    float64 `group:"Advanced" name:"active-cpu-limit" var:"NEXUS_ACTIVE_CPU_LIMIT" default:"50" range:"1:100" help:"Share of the machine that training may use while prompts are answered (%)."`
+	IdleCPULimit      float64 `group:"Advanced" name:"idle-cpu-limit" var:"NEXUS_IDLE_CPU_LIMIT" default:"100" range:"1:100" help:"Share of the machine that training may use while no prompts come in (%)."`
+	MemoryLimitMB     int     `group:"Worker" name:"memory-limit-mb" var:"NEXUS_MEMORY_LIMIT_MB" default:"4096" range:"64:16777216" help:"Memory of a worker above which training waits (MB)."`
+	MemoryWarningMB   int     `group:"Advanced" name:"memory-warning-mb" var:"NEXUS_MEMORY_WARNING_MB" default:"3072" range:"16:16777216" help:"Memory of a process from which it warns and frees what it can (MB)."`
+	MemoryCriticalMB  int     `group:"Advanced" name:"memory-critical-mb" var:"NEXUS_MEMORY_CRITICAL_MB" default:"4096" range:"17:16777216" help:"Memory of a process that counts as critical (MB)."`
 
-	CheckpointInterval Period `group:"Storage" var:"NEXUS_CHECKPOINT_INTERVAL" default:"300s" help:"How often a checkpoint is made if anything changed."`
-	MaxCheckpoints     int    `group:"Storage" var:"NEXUS_MAX_CHECKPOINTS" default:"10" range:"2:100000" help:"Checkpoints kept, newest first."`
-	KeepDaily          int    `group:"Storage" var:"NEXUS_KEEP_DAILY" default:"7" range:"0:3650" help:"Days for which one checkpoint more is kept."`
-	KeepWeekly         int    `group:"Storage" var:"NEXUS_KEEP_WEEKLY" default:"4" range:"0:520" help:"Weeks for which one checkpoint more is kept."`
-	ScheduleCheckpoint string `group:"Storage" var:"NEXUS_SCHEDULE_CHECKPOINT" help:"When a checkpoint is made if anything changed: @every 5m, or five fields of cron in UTC; empty is each NEXUS_CHECKPOINT_INTERVAL."`
-	SchedulePrune      string `group:"Storage" var:"NEXUS_SCHEDULE_PRUNE" default:"@every 5m" help:"When old checkpoints and unreferenced parts are deleted; off is never."`
-	ScheduleScrub      string `group:"Storage" var:"NEXUS_SCHEDULE_SCRUB" default:"17 3 * * *" help:"When everything stored is read and compared with its digests; off is never."`
-	ScheduleRecalib    string `group:"Storage" name:"schedule-recalibrate" var:"NEXUS_SCHEDULE_RECALIBRATE" default:"@every 1h" help:"When the refusal threshold is set by what was taught since; off is never."`
-	ScheduleCleanup    string `group:"Storage" var:"NEXUS_SCHEDULE_CLEANUP" default:"@every 10m" help:"When results and logs past their time are dropped; off is never."`
-	ScheduleBackup     string `group:"Storage" var:"NEXUS_SCHEDULE_BACKUP" default:"off" help:"When a backup is written to NEXUS_BACKUP_DIR, such as 40 2 * * *; off is never."`
+	CheckpointInterval Period `group:"Storage" var:"NEXUS_CHECKPOINT_INTERVAL" default:"300s" help:"How often a checkpoint is saved, if anything changed."`
+	MaxCheckpoints     int    `group:"Storage" var:"NEXUS_MAX_CHECKPOINTS" default:"10" range:"2:100000" help:"Number of most recent checkpoints to keep."`
+	KeepDaily          int    `group:"Advanced" var:"NEXUS_KEEP_DAILY" default:"7" range:"0:3650" help:"Number of days for which one more checkpoint each is kept."`
+	KeepWeekly         int    `group:"Advanced" var:"NEXUS_KEEP_WEEKLY" default:"4" range:"0:520" help:"Number of weeks for which one more checkpoint each is kept."`
+	SchedulePrune      string `group:"Advanced" var:"NEXUS_SCHEDULE_PRUNE" default:"@every 5m" help:"When old checkpoints and unused parts are deleted: @every 5m, five cron fields in UTC, or off."`
+	ScheduleScrub      string `group:"Advanced" var:"NEXUS_SCHEDULE_SCRUB" default:"17 3 * * *" help:"When everything stored is read and its digests are verified: @every 24h, five cron fields in UTC, or off."`
+	ScheduleRecalib    string `group:"Advanced" name:"schedule-recalibrate" var:"NEXUS_SCHEDULE_RECALIBRATE" default:"@every 1h" help:"When the refusal threshold is recalibrated from new lessons: @every 1h, five cron fields in UTC, or off."`
+	ScheduleBackup     string `group:"Storage" var:"NEXUS_SCHEDULE_BACKUP" default:"off" help:"When a backup is written to NEXUS_BACKUP_DIR: five cron fields in UTC such as 40 2 * * *, @every 24h, or off."`
 	BackupDir          string `group:"Storage" var:"NEXUS_BACKUP_DIR" help:"Folder for scheduled backups."`
-	BackupKeep         int    `group:"Storage" var:"NEXUS_BACKUP_KEEP" default:"7" range:"1:10000" help:"Scheduled backups kept."`
-	S3Endpoint         string `group:"Storage" name:"s3-endpoint" var:"NEXUS_S3_ENDPOINT" help:"S3-compatible server, host:port; empty keeps everything in the data folder."`
-	S3Bucket           string `group:"Storage" name:"s3-bucket" var:"NEXUS_S3_BUCKET" default:"nexus" help:"Bucket."`
-	S3Prefix           string `group:"Storage" name:"s3-prefix" var:"NEXUS_S3_PREFIX" help:"Prefix of every key."`
-	S3Region           string `group:"Storage" name:"s3-region" var:"NEXUS_S3_REGION" default:"us-east-1" help:"Region."`
-	S3AccessKey        string `group:"Storage" name:"s3-access-key" var:"NEXUS_S3_ACCESS_KEY" help:"Access key; empty takes the usual chain (AWS_… variables, files, instance role)."`
+	BackupKeep         int    `group:"Storage" var:"NEXUS_BACKUP_KEEP" default:"7" range:"1:10000" help:"Number of scheduled backups to keep."`
+	S3Endpoint         string `group:"Storage" name:"s3-endpoint" var:"NEXUS_S3_ENDPOINT" help:"S3-compatible server, host:port. If empty, everything is kept in the data folder."`
+	S3Bucket           string `group:"Storage" name:"s3-bucket" var:"NEXUS_S3_BUCKET" default:"nexus" help:"Name of the bucket."`
+	S3Prefix           string `group:"Advanced" name:"s3-prefix" var:"NEXUS_S3_PREFIX" help:"Prefix of all keys in the bucket."`
+	S3Region           string `group:"Advanced" name:"s3-region" var:"NEXUS_S3_REGION" default:"us-east-1" help:"Region of the bucket."`
+	S3AccessKey        string `group:"Storage" name:"s3-access-key" var:"NEXUS_S3_ACCESS_KEY" help:"Access key. If empty, the standard chain is used: AWS_… variables, files, instance role."`
 	S3SecretKey        string `group:"Storage" name:"s3-secret-key" var:"NEXUS_S3_SECRET_KEY" secret:"" help:"Secret key."`
-	S3TLS              bool   `group:"Storage" name:"s3-tls" var:"NEXUS_S3_TLS" default:"true" help:"Speak TLS to it."`
-	S3Strict           bool   `group:"Storage" name:"s3-strict" var:"NEXUS_S3_STRICT" default:"false" help:"Acknowledge lessons only once they are in S3 (503 while it is away); false takes the local disk for the time being."`
-	CacheMB            int    `group:"Storage" name:"cache-mb" var:"NEXUS_CACHE_MB" default:"4096" range:"0:16777216" help:"What the data folder keeps of what lies in S3 too (MB); 0 is everything."`
+	S3TLS              bool   `group:"Storage" name:"s3-tls" var:"NEXUS_S3_TLS" default:"true" help:"Use TLS to reach the S3 server."`
+	S3Strict           bool   `group:"Storage" name:"s3-strict" var:"NEXUS_S3_STRICT" default:"false" help:"Acknowledge lessons only once they are in S3, and answer 503 while it is unreachable. With false, lessons are acknowledged once they are on the local disk."`
+	CacheMB            int    `group:"Advanced" name:"cache-mb" var:"NEXUS_CACHE_MB" default:"4096" range:"0:16777216" help:"Maximum size of the local copies of what is in S3 (MB); 0 keeps everything."`
 
-	LogLevel      string `group:"Logs" var:"LOG_LEVEL,NEXUS_LOG_LEVEL" default:"INFO" choice:"DEBUG,INFO,WARN,ERROR" help:"Level: DEBUG, INFO, WARN, ERROR."`
-	LogFormat     string `group:"Logs" var:"NEXUS_LOG_FORMAT" default:"text" choice:"text,json" help:"Format: text, json."`
-	LogDir        string `group:"Logs" var:"NEXUS_LOG_DIR" help:"Folder for log files, rotated; empty writes to standard error only."`
-	MetricsListen string `group:"Logs" var:"NEXUS_METRICS_LISTEN" help:"Address of a port of its own for /metrics and /healthz, for roles without an API; empty is off."`
-	PprofListen   string `group:"Logs" var:"NEXUS_PPROF_LISTEN" help:"Loopback address for pprof; empty is off."`
+	LogLevel      string `group:"Logs" var:"LOG_LEVEL,NEXUS_LOG_LEVEL" default:"INFO" choice:"DEBUG,INFO,WARN,ERROR" help:"Log level: DEBUG, INFO, WARN or ERROR."`
+	LogFormat     string `group:"Logs" var:"NEXUS_LOG_FORMAT" default:"text" choice:"text,json" help:"Log format: text or json."`
+	LogDir        string `group:"Logs" var:"NEXUS_LOG_DIR" help:"Folder for rotated log files. If empty, logs go to standard error only."`
+	MetricsListen string `group:"Logs" var:"NEXUS_METRICS_LISTEN" help:"Separate address for /metrics and /healthz, for processes without the API. Empty turns it off."`
+	PprofListen   string `group:"Advanced" var:"NEXUS_PPROF_LISTEN" help:"Loopback address for pprof profiles. Empty turns it off."`
 }
 
 // Period is a duration that may also be given as a plain number of seconds.

@@ -17,6 +17,9 @@ import (
 // off is the value of a schedule that never comes.
 const off = "off"
 
+// cleanUpSchedule is when results and logs past their time are dropped.
+const cleanUpSchedule = "@every 10m"
+
 func (s *shared) openScheduler() (*scheduler.Scheduler, error) {
 	opt := scheduler.Options{
 		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control,
@@ -37,30 +40,24 @@ func (s *Settings) schedules() scheduler.Schedules {
 		}
 		return spec
 	}
-	out := scheduler.Schedules{
-		Checkpoint: at(s.ScheduleCheckpoint), Prune: at(s.SchedulePrune), Scrub: at(s.ScheduleScrub),
-		Recalibrate: at(s.ScheduleRecalib), CleanUp: at(s.ScheduleCleanup), Backup: at(s.ScheduleBackup),
+	return scheduler.Schedules{
+		Checkpoint: "@every " + s.CheckpointInterval.String(), Prune: at(s.SchedulePrune), Scrub: at(s.ScheduleScrub),
+		Recalibrate: at(s.ScheduleRecalib), CleanUp: cleanUpSchedule, Backup: at(s.ScheduleBackup),
 	}
-	if s.ScheduleCheckpoint == "" {
-		out.Checkpoint = "@every " + s.CheckpointInterval.String()
-	}
-	return out
 }
 
 func (s *Settings) checkSchedules() error {
 	for _, v := range []struct{ name, spec string }{
-		{"NEXUS_SCHEDULE_CHECKPOINT", s.ScheduleCheckpoint},
 		{"NEXUS_SCHEDULE_PRUNE", s.SchedulePrune},
 		{"NEXUS_SCHEDULE_SCRUB", s.ScheduleScrub},
 		{"NEXUS_SCHEDULE_RECALIBRATE", s.ScheduleRecalib},
-		{"NEXUS_SCHEDULE_CLEANUP", s.ScheduleCleanup},
 		{"NEXUS_SCHEDULE_BACKUP", s.ScheduleBackup},
 	} {
 		if v.spec == off {
 			continue
 		}
 		if err := scheduler.CheckSchedule(v.spec); err != nil {
-			return &settingError{v.name, v.spec, err.Error() + "; off is never"}
+			return &settingError{v.name, v.spec, err.Error() + "; off turns it off"}
 		}
 	}
 	if s.ScheduleBackup != off && s.ScheduleBackup != "" && s.BackupDir == "" {
