@@ -52,6 +52,9 @@ func TestRoutesByScopeAndOwner(t *testing.T) {
 			if op.Security != nil && len(*op.Security) == 1 && len((*op.Security)[0]) == 0 {
 				continue // open to everyone, see TestKeysAreAsked
 			}
+			if path == "/api/events" {
+				continue // does not end, see TestEventsAreForReaders
+			}
 			walked++
 			raw, _ := op.Extensions["x-scopes"].([]any)
 			var allowed []string

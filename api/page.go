@@ -5,53 +5,59 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html/template"
+	"io/fs"
+	"mime"
 	"net/http"
+	"path"
+	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/job"
 )
 
-//go:embed static/dashboard.html static/dashboard.css static/dashboard.js static/docs.html static/docs.css openapi.yaml
+//go:embed static/dist static/docs.html static/docs.css openapi.yaml
 var assets embed.FS
 
-// pages are the documents for people, each in one piece: style and script lie
-// within the page and are allowed by their digests, so that nothing else runs.
+const (
+	// dashboardPolicy lets the dashboard load what this server has, and nothing
+	// inline.
+	dashboardPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	// dashboardAssets is where the built files lie. Their names hold a digest of
+	// their content, so a browser may keep them.
+	dashboardAssets = "/dashboard/assets/"
+)
+
+// pages are the documents for people. The dashboard is built by Vite from
+// api/dashboard; the description of the API is one page whose style is allowed
+// by its digest.
 type pages struct {
-	dashboardPage, docsPage     []byte
-	dashboardPolicy, docsPolicy string
-	openapiFile                 []byte
+	dashboardPage []byte
+	dashboardFile fs.FS
+	docsPage      []byte
+	docsPolicy    string
+	openapiFile   []byte
 }
 
 func newPages() (*pages, error) {
-	read := func(name string) (string, error) {
-		b, err := assets.ReadFile(name)
-		if err != nil {
-			return "", fmt.Errorf("read the page part %s: %w", name, err)
-		}
-		return string(b), nil
-	}
 	var p pages
-	css, err := read("static/dashboard.css")
-	if err != nil {
-		return nil, err
+	var err error
+	if p.dashboardPage, err = assets.ReadFile("static/dist/index.html"); err != nil {
+		return nil, fmt.Errorf("read the dashboard: %w", err)
 	}
-	js, err := read("static/dashboard.js")
-	if err != nil {
-		return nil, err
+	if p.dashboardFile, err = fs.Sub(assets, "static/dist/assets"); err != nil {
+		return nil, fmt.Errorf("read the files of the dashboard: %w", err)
 	}
-	p.dashboardPage, err = page("static/dashboard.html", map[string]any{"CSS": template.CSS(css), "JS": template.JS(js)})
-	if err != nil {
-		return nil, err
-	}
-	p.dashboardPolicy = fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; connect-src 'self'; img-src data:; "+
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'", digestSource(js), digestSource(css))
-
 	if p.openapiFile, err = assets.ReadFile("openapi.yaml"); err != nil {
 		return nil, fmt.Errorf("read the OpenAPI file: %w", err)
 	}
-	if css, err = read("static/docs.css"); err != nil {
-		return nil, err
+	css, err := assets.ReadFile("static/docs.css")
+	if err != nil {
+		return nil, fmt.Errorf("read the page part static/docs.css: %w", err)
 	}
 	doc, err := describe(p.openapiFile)
 	if err != nil {
@@ -61,7 +67,7 @@ func newPages() (*pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.docsPolicy = fmt.Sprintf("default-src 'none'; style-src '%s'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", digestSource(css))
+	p.docsPolicy = fmt.Sprintf("default-src 'none'; style-src '%s'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", digestSource(string(css)))
 	return &p, nil
 }
 
@@ -83,8 +89,22 @@ func digestSource(text string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
+// dashboard serves the built files, and for every other path below /dashboard
+// the page itself: which of its views to show, the page reads from the address.
 func (p *pages) dashboard(c echo.Context) error {
-	return serve(c, "text/html; charset=utf-8", p.dashboardPolicy, p.dashboardPage)
+	name, isAsset := strings.CutPrefix(c.Request().URL.Path, dashboardAssets)
+	if !isAsset {
+		return serve(c, "text/html; charset=utf-8", dashboardPolicy, p.dashboardPage)
+	}
+	body, err := fs.ReadFile(p.dashboardFile, name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+		return job.Errorf(job.CodeNotFound, "the dashboard has no file of this name; reload the page, it was updated").Because(err)
+	}
+	if err != nil {
+		return fmt.Errorf("read the dashboard's file %s: %w", name, err)
+	}
+	c.Response().Header().Set(echo.HeaderCacheControl, "public, max-age=31536000, immutable")
+	return c.Blob(http.StatusOK, mime.TypeByExtension(path.Ext(name)), body)
 }
 
 func (p *pages) docs(c echo.Context) error {

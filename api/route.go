@@ -51,6 +51,7 @@ func (s *Server) routes() *echo.Echo {
 	e.GET("/healthz", get(s.healthz))
 	e.GET("/readyz", s.readyz)
 	e.GET("/dashboard", s.pages.dashboard)
+	e.GET("/dashboard/*", s.pages.dashboard)
 	e.GET("/docs", s.pages.docs)
 	e.GET("/openapi.yaml", s.pages.openapi)
 
@@ -58,6 +59,9 @@ func (s *Server) routes() *echo.Echo {
 	g := e.Group("/api")
 	reads := s.guarded(ScopeRead, requestPatience)
 	g.GET("/status", get(s.showStatus), reads...)
+	g.GET("/events", s.follow, reads[:len(reads)-1]...)
+	g.GET("/history", get(s.showHistory), reads...)
+	g.GET("/packs", get(s.listPacks), s.guarded(ScopeRead|ScopeTeach|ScopeControl, requestPatience)...)
 	g.GET("/hardware", get(s.showHardware), reads...)
 	g.GET("/metrics", echo.WrapHandler(s.metrics.handler()), reads...)
 	g.GET("/lessons/:id", get(s.oneLesson), reads...)

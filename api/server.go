@@ -98,6 +98,8 @@ type Server struct {
 	tally       *heartbeat.Recorder // counts; nil if nothing is to be counted
 	metrics     *metrics
 	status      *viewer
+	feed        *feed
+	past        *history
 	keys        *keyring
 	limiter     *limiter
 	guesses     *guesses
@@ -157,6 +159,8 @@ func New(opt Options) (*Server, error) {
 	s.lines = newLines(opt.Log.Handler())
 	s.monitor = newMonitor(opt.Queue.Asynq())
 	s.status = &viewer{take: s.takeView, now: opt.Now}
+	s.feed = &feed{look: s.lookForFeed, now: opt.Now}
+	s.past = newHistory()
 	s.echo = s.routes()
 	life, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
@@ -221,6 +225,7 @@ func (s *Server) open(ctx context.Context) error {
 		l = tls.NewListener(l, s.opt.TLS)
 	}
 	s.life.Go(s.keys.follow)
+	s.life.Go(s.keepHistory)
 	s.life.Go(func(context.Context) {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			s.life.Fail(fmt.Errorf("it no longer listens: %w", err))

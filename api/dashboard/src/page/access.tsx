@@ -1,0 +1,45 @@
+import type { VNode } from 'preact';
+import { del } from '../server';
+import { useList } from '../list';
+import { attempt } from '../undo';
+import { ago, moment } from '../words';
+import { Card, Confirmed, Head, Scroll, Tag } from '../part/basic';
+import { Await, Empty } from '../part/state';
+
+interface Session { id: string; key?: string; created_at?: string; seen_at?: string; expires_at?: string; from?: string; current?: boolean }
+interface Key { name: string; scopes?: string[]; note?: string; created_at?: string; last_used_at?: string; expires_at?: string }
+
+export function Access(): VNode {
+  const sessions = useList<Session>('/api/sessions', 'sessions');
+  const keys = useList<Key>('/api/keys', 'keys');
+  const end = async (s: Session): Promise<void> => { if (await attempt(() => del('/api/sessions/' + encodeURIComponent(s.id)), 'The session is ended.')) sessions.again(); };
+  return (
+    <>
+      <Head title="Sessions and keys" lead="Who is signed in, and which keys there are." />
+      <Card title="Sessions">
+        <Await load={sessions} what="the sessions" empty={() => (sessions.items.length ? null : <Empty title="Nobody is signed in">Sessions appear when someone signs in with a key.</Empty>)}>
+          {() => (
+            <Scroll label="Sessions">
+              <table id="sessions">
+                <thead><tr><th>Key</th><th>Since</th><th>Last seen</th><th>From</th><th><span class="hidden">Actions</span></th></tr></thead>
+                <tbody>{sessions.items.map((s) => <tr key={s.id}><td>{s.key ?? '–'} {s.current && <Tag kind="succeeded">this one</Tag>}</td><td>{moment(s.created_at)}</td><td>{ago(s.seen_at)}</td><td>{s.from ?? ''}</td><td class="acts"><Confirmed class="small" sure="Yes, end it" onClick={() => void end(s)}>End</Confirmed></td></tr>)}</tbody>
+              </table>
+            </Scroll>
+          )}
+        </Await>
+      </Card>
+      <Card title="Keys">
+        <Await load={keys} what="the keys" empty={() => (keys.items.length ? null : <Empty title="No key was made">Make one on the server with nexus keys create.</Empty>)}>
+          {() => (
+            <Scroll label="Keys">
+              <table id="keys">
+                <thead><tr><th>Name</th><th>May</th><th>Note</th><th>Last used</th><th>Ends</th></tr></thead>
+                <tbody>{keys.items.map((k) => <tr key={k.name}><td>{k.name}</td><td>{k.scopes?.map((x) => <Tag key={x} kind="">{x}</Tag>)}</td><td class="text">{k.note ?? ''}</td><td>{ago(k.last_used_at)}</td><td>{k.expires_at ? moment(k.expires_at) : 'never'}</td></tr>)}</tbody>
+              </table>
+            </Scroll>
+          )}
+        </Await>
+      </Card>
+    </>
+  );
+}

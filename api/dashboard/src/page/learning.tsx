@@ -1,0 +1,108 @@
+import type { VNode } from 'preact';
+import { useMemo } from 'preact/hooks';
+import { learning, status } from '../live';
+import { href } from '../place';
+import { control, del } from '../server';
+import type { Job, Trained } from '../types';
+import { useLoad } from '../load';
+import { useList } from '../list';
+import { attempt } from '../undo';
+import { ago, count, learningOf, many, percent, plain, span, title } from '../words';
+import { Bar, Card, Head, More, Scroll, Tag } from '../part/basic';
+import { Chart } from '../part/chart';
+import { Await, Empty } from '../part/state';
+import { PauseButton } from './overview';
+import { useRefresh } from './jobs';
+
+export function Learning(): VNode {
+  const list = useList<Job>('/api/jobs?kind=train&limit=100', 'jobs');
+  useRefresh(list.again);
+  return (
+    <>
+      <Head title="Learning" lead={<span id="learning">{learningOf(learning.value)}</span>}>{status.value && <PauseButton s={status.value} />}</Head>
+      <Now />
+      <Start onStarted={list.again} />
+      <Await load={list} what="the train jobs" empty={() => (list.items.length ? null : <Empty title="Nothing has been learned yet">Each lesson, import or pack makes a run here.</Empty>)}>
+        {() => <><Curve jobs={list.items} /><Runs jobs={list.items} /><More next={list.next} onMore={list.more} /></>}
+      </Await>
+    </>
+  );
+}
+
+function Now(): VNode | null {
+  const l = learning.value, next = status.value?.model.successor;
+  if (!l || (l.state === 'idle' && !next)) return null;
+  return (
+    <Card title="Now">
+      <p>{learningOf(l)}</p>
+      {l.total > 0 && <Bar share={l.done / l.total} label={`${count(l.done)} of ${count(l.total)}`} />}
+      {l.waiting_for && <p class="note">{l.waiting_for}</p>}
+      {l.job_id && <div class="line"><a class="button" href={href('jobs', { id: l.job_id })}>See the job</a><button type="button" onClick={() => void attempt(() => del('/api/jobs/' + l.job_id!), 'Canceled.')}>Cancel it</button></div>}
+      {next && <p class="soft">A successor ({next.architecture}, {next.size}) {next.state === 'training' ? `is being trained: ${count(next.done)} of ${count(next.total)} steps` : next.state === 'kept_out' ? `was kept out: ${next.why}` : plain(next.state)}.</p>}
+    </Card>
+  );
+}
+
+function Start({ onStarted }: { onStarted: () => void }): VNode {
+  const packs = useLoad<{ packs: string[] }>('/api/packs');
+  const training = status.value?.control.training ?? true;
+  const act = async (action: string, topic: string | undefined, done: string): Promise<void> => {
+    if (await attempt(() => control(action, topic ? { topic } : {}), done)) onStarted();
+  };
+  return (
+    <Card title="Teach a pack, or train more">
+      <div class="line" id="packs">
+        {(packs.data?.packs ?? []).map((p) => <button type="button" key={p} onClick={() => void act('train_start', p, `Learning ${plain(p)}.`)}>{title(p)}</button>)}
+        <span class="gap" />
+        <button type="button" onClick={() => void act('train_start', undefined, 'What is known is folded deeper into the weights.')}>Train on what is known</button>
+        {training && <button type="button" class="plain" onClick={() => void act('train_stop', undefined, 'Training is stopped. New lessons still answer.')}>Stop training</button>}
+      </div>
+    </Card>
+  );
+}
+
+const trained = (j: Job): Trained | null => (j.kind === 'train' && j.state === 'succeeded' ? j.result as Trained : null);
+
+function Curve({ jobs }: { jobs: Job[] }): VNode | null {
+  const points = useMemo(() => jobs.filter((j) => trained(j)?.after && j.finished_at).reverse(), [jobs.map((j) => j.id + j.state).join()]);
+  const data = useMemo(() => ({
+    at: points.map((j) => Date.parse(j.finished_at!) / 1000),
+    lines: [
+      { label: 'Right', values: points.map((j) => trained(j)!.after!.accuracy), colour: '1' as const },
+      { label: 'Answered', values: points.map((j) => trained(j)!.after!.answered), colour: '3' as const },
+      { label: 'Answered wrong', values: points.map((j) => trained(j)!.after!.wrong_answered), colour: '2' as const },
+    ],
+  }), [points]);
+  if (points.length < 2) return null;
+  return <Card title="On held-out questions"><Chart title="After each run" at={data.at} format={percent} lines={data.lines} height={200} /></Card>;
+}
+
+function Runs({ jobs }: { jobs: Job[] }): VNode {
+  return (
+    <Card title="Runs">
+      <Scroll label="Runs">
+        <table class="wide" id="runs">
+          <thead><tr><th>When</th><th>What</th><th>State</th><th class="num">Lessons</th><th class="num">Steps</th><th class="num">Right</th><th class="num">Answered</th><th class="num">Wrong</th><th>Outcome</th></tr></thead>
+          <tbody>
+            {jobs.map((j) => {
+              const t = trained(j);
+              return (
+                <tr key={j.id}>
+                  <td><a href={href('jobs', { id: j.id })}>{ago(j.finished_at ?? j.created_at)}</a></td>
+                  <td>{plain(j.topic ?? '') || (t?.lessons_removed ? 'unlearning' : t?.lessons_taken ? 'lessons' : 'what is known')}</td>
+                  <td><Tag kind={j.state}>{j.state}</Tag></td>
+                  <td class="num">{t ? (t.lessons_removed ? '−' + count(t.lessons_removed) : '+' + count(t.lessons_taken)) : '–'}</td>
+                  <td class="num">{t?.steps ? `${count(t.steps)} in ${span(t.seconds)}` : '–'}</td>
+                  <td class="num">{t?.after ? `${t.before ? percent(t.before.accuracy) + ' → ' : ''}${percent(t.after.accuracy)}` : '–'}</td>
+                  <td class="num">{t?.after ? percent(t.after.answered) : '–'}</td>
+                  <td class="num">{t?.after ? percent(t.after.wrong_answered) : '–'}</td>
+                  <td class="text">{t ? (t.steps ? `${t.promoted ? 'In service' : 'Kept out'}${t.why ? ': ' + t.why : ''}` : t.why || 'Stored and answering') : j.error?.detail ?? j.waiting_for ?? (j.progress.total ? many(j.progress.total - j.progress.done, 'step') + ' to go' : '')}</td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </Scroll>
+    </Card>
+  );
+}

@@ -1,0 +1,81 @@
+import type { VNode } from 'preact';
+import { useMemo } from 'preact/hooks';
+import { link, status, why } from '../live';
+import { href } from '../place';
+import type { Checkpoint, Figures, Status, Topic } from '../types';
+import { useLoad } from '../load';
+import { count, percent } from '../words';
+import { Bar, Card, Head, Scroll } from '../part/basic';
+import { Chart } from '../part/chart';
+import { Await, Empty, Loading } from '../part/state';
+
+export function Risk(): VNode {
+  const s = status.value;
+  const checkpoints = useLoad<{ checkpoints: Checkpoint[] }>('/api/checkpoints');
+  return (
+    <>
+      <Head title="Risk and coverage" lead="How sure it must be before it answers, and what that costs in refusals." />
+      {!s ? (link.value === 'denied' ? <Empty title="Your key may not read the figures">{why.value}</Empty> : <Loading />) : <Promise s={s} />}
+      <Await load={checkpoints} what="the checkpoints">{(d) => <Judged all={d.checkpoints} />}</Await>
+      <Expected />
+    </>
+  );
+}
+
+function Promise({ s }: { s: Status }): VNode {
+  const m = s.model, c = s.metrics.confidence, q = s.metrics.requests;
+  return (
+    <div class="tiles">
+      <section class="tile"><h2>Promise</h2><p class="figure"><b id="target">{percent(m.target_error)}</b><span> wrong at most</span></p><small>Of the questions that can be answered.</small></section>
+      <section class="tile"><h2>Threshold</h2><p class="figure"><b id="threshold">{m.confidence_threshold.toFixed(3)}</b></p><Bar share={c.p50} mark={m.confidence_threshold} label={`Median confidence ${c.p50.toFixed(3)}, threshold ${m.confidence_threshold.toFixed(3)}`} /><small>{c.count ? `median confidence ${c.p50.toFixed(3)}` : 'no question yet'}</small></section>
+      <section class="tile"><h2>Answered</h2><p class="figure"><b>{q.answered + q.refused ? percent(1 - q.refusal_rate) : '–'}</b></p><small>of what was asked lately</small></section>
+    </div>
+  );
+}
+
+function Judged({ all }: { all: Checkpoint[] }): VNode {
+  const judged = useMemo(() => all.filter((c): c is Checkpoint & { figures: Figures } => c.figures !== null && typeof c.figures?.threshold === 'number' && c.created_at !== null).reverse(), [all]);
+  const at = useMemo(() => judged.map((c) => Date.parse(c.created_at!) / 1000), [judged]);
+  const threshold = useMemo(() => [{ label: 'Threshold', values: judged.map((c) => c.figures.threshold), colour: '1' as const }], [judged]);
+  const shares = useMemo(() => [
+    { label: 'Answered', values: judged.map((c) => c.figures.answered), colour: '3' as const },
+    { label: 'Answered wrong', values: judged.map((c) => c.figures.wrong_answered), colour: '2' as const },
+  ], [judged]);
+  if (!judged.length) return <Empty title="Nothing was judged yet">The figures come from questions that were held out of training. They appear after the first run that had enough lessons.</Empty>;
+  const last = judged[judged.length - 1].figures;
+  return (
+    <Card title={`On ${count(last.prompts)} held-out questions`}>
+      <dl class="counts">
+        <div><dd>{percent(last.accuracy)}</dd><dt>right if all were answered</dt></div>
+        <div><dd>{percent(last.answered)}</dd><dt>answered</dt></div>
+        <div class="bad"><dd>{percent(last.wrong_answered)}</dd><dt>answered wrong</dt></div>
+        <div><dd>{percent(last.foreign_refused)}</dd><dt>of foreign questions refused</dt></div>
+      </dl>
+      {judged.length > 1 && <div class="charts"><Chart title="Threshold over the checkpoints" at={at} format={(v) => v.toFixed(3)} lines={threshold} /><Chart title="Answered, and answered wrong" at={at} format={percent} lines={shares} /></div>}
+    </Card>
+  );
+}
+
+function Expected(): VNode {
+  const load = useLoad<{ topics: Topic[] }>('/api/topics');
+  return (
+    <Await load={load} what="the topics" empty={(d) => (d.topics.some((t) => t.expected) ? null : <span />)}>
+      {(d) => (
+        <Card title="By topic">
+          <Scroll label="Expected by topic">
+            <table id="expected">
+              <thead><tr><th>Topic</th><th>Would be answered</th><th>Would be answered wrong</th></tr></thead>
+              <tbody>
+                {d.topics.filter((t) => t.expected).sort((a, b) => b.expected!.wrong - a.expected!.wrong).map((t) => (
+                  <tr key={t.topic}><td><a href={href('topics', { topic: t.topic })}>{t.topic}</a></td>
+                    <td><Bar share={t.expected!.answered} kind="good" label={percent(t.expected!.answered)} /><small>{percent(t.expected!.answered)}</small></td>
+                    <td><Bar share={t.expected!.wrong} kind="bad" label={percent(t.expected!.wrong)} /><small>{percent(t.expected!.wrong)}</small></td></tr>
+                ))}
+              </tbody>
+            </table>
+          </Scroll>
+        </Card>
+      )}
+    </Await>
+  );
+}
