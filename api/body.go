@@ -25,36 +25,52 @@ const (
 	typeJSON   = "application/json"
 	typeNDJSON = "application/x-ndjson"
 	typeCSV    = "text/csv"
+	typeTSV    = "text/tab-separated-values"
 )
 
-// mediaType returns the request's content type, which must be one of want.
+// mediaType returns the request's content type, which must be one of want, in
+// UTF-8.
 func mediaType(c echo.Context, want ...string) (string, error) {
+	t, charset, err := mediaTypeIn(c, want...)
+	if err == nil && charset != "" {
+		return "", notUTF8(charset)
+	}
+	return t, err
+}
+
+func notUTF8(charset string) error {
+	return job.Errorf(job.CodeUnsupportedType, "the body must be UTF-8, not %s", job.Clip(charset, 40))
+}
+
+// mediaTypeIn returns the charset too, if it is another one than UTF-8. Only the
+// first three types wanted are named to the caller.
+func mediaTypeIn(c echo.Context, want ...string) (kind, charset string, err error) {
 	h := c.Request().Header
-	wanted := strings.Join(want, " or ")
+	wanted := strings.Join(want[:min(len(want), 3)], " or ")
 	if enc := h.Get(echo.HeaderContentEncoding); enc != "" && !strings.EqualFold(enc, "identity") {
-		return "", job.Errorf(job.CodeUnsupportedType, "the body is encoded with %s; send it as it is", job.Clip(enc, 40))
+		return "", "", job.Errorf(job.CodeUnsupportedType, "the body is encoded with %s; send it as it is", job.Clip(enc, 40))
 	}
 	given := h.Get(echo.HeaderContentType)
 	if given == "" {
-		return "", job.Errorf(job.CodeUnsupportedType, "the content type is missing; set the header Content-Type: %s", wanted)
+		return "", "", job.Errorf(job.CodeUnsupportedType, "the content type is missing; set the header Content-Type: %s", wanted)
 	}
 	t, params, err := mime.ParseMediaType(given)
 	if err != nil {
-		return "", job.Errorf(job.CodeUnsupportedType, "the content type %q cannot be read; set the header Content-Type: %s", job.Clip(given, 80), wanted)
+		return "", "", job.Errorf(job.CodeUnsupportedType, "the content type %q cannot be read; set the header Content-Type: %s", job.Clip(given, 80), wanted)
 	}
-	if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") && !strings.EqualFold(cs, "us-ascii") {
-		return "", job.Errorf(job.CodeUnsupportedType, "the body must be UTF-8, not %s", job.Clip(cs, 40))
+	if cs := params["charset"]; !strings.EqualFold(cs, "utf-8") && !strings.EqualFold(cs, "us-ascii") {
+		charset = cs
 	}
 	for _, w := range want {
 		if t == w {
-			return t, nil
+			return t, charset, nil
 		}
 	}
 	if t == "application/x-www-form-urlencoded" {
-		return "", job.Errorf(job.CodeUnsupportedType,
+		return "", "", job.Errorf(job.CodeUnsupportedType,
 			"the content type is %s, which curl -d sends unless told otherwise; add -H 'Content-Type: %s'", t, want[0])
 	}
-	return "", job.Errorf(job.CodeUnsupportedType, "the content type is %s; this route takes %s", job.Clip(t, 80), wanted)
+	return "", "", job.Errorf(job.CodeUnsupportedType, "the content type is %s; this route takes %s", job.Clip(t, 80), wanted)
 }
 
 // readBody reads the whole body, up to limit bytes.

@@ -31,7 +31,9 @@ type Queue interface {
 	EndedBytes(ctx context.Context) (int64, error)
 	Bounds() queue.Bounds
 	Interaction(ctx context.Context, id string) (job.Interaction, error)
-	Refusals(ctx context.Context, owner *string, cursor string) (page []queue.Refusal, next string, err error)
+	Refusals(ctx context.Context, owner *string, cursor string, keep func(*queue.Refusal) bool) (page []queue.Refusal, next string, err error)
+	DropRefusals(ctx context.Context, owner *string, ids ...string) (groups int, err error)
+	SettleRefusal(ctx context.Context, owner *string, it job.Interaction) error
 	Publish(ctx context.Context, channel, msg string) error
 	Ping(ctx context.Context) error
 	// Check tries what jobs need of Redis: its error says what Redis refuses.

@@ -31,7 +31,7 @@ func statusOf(code string) int {
 	case job.CodeInvalid, job.CodeUnknownField, job.CodeBadJSON, job.CodeNotUTF8, job.CodePromptEmpty,
 		job.CodePromptTooLong, job.CodeResponseTooLong, job.CodeUnknownAction, job.CodeUnknownTopic:
 		return http.StatusBadRequest
-	case job.CodeBadLesson, job.CodeIdempotencyReuse:
+	case job.CodeBadLesson, job.CodeBadFile, job.CodeIdempotencyReuse:
 		return http.StatusUnprocessableEntity
 	case job.CodeUnauthorized:
 		return http.StatusUnauthorized

@@ -9,7 +9,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
 )
 
@@ -71,6 +70,11 @@ func (s *Server) feedback(c echo.Context) (reply, error) {
 			return reply{}, err
 		}
 		out.Recalibrates = true
+		if correct && !it.Responded {
+			if err := s.queue.SettleRefusal(ctx, onlyOwner(c), it); err != nil {
+				return reply{}, err
+			}
+		}
 	}
 	r.body = out
 	return r, nil
@@ -142,15 +146,4 @@ func (s *Server) interaction(ctx context.Context, id string) (job.Interaction, e
 			return it, err
 		}
 	}
-}
-
-type refusalPage struct {
-	Refusals []queue.Refusal `json:"refusals"`
-	Next     *string         `json:"next_cursor"`
-}
-
-// refusals is GET /api/refusals.
-func (s *Server) refusals(c echo.Context) (refusalPage, error) {
-	list, next, err := s.queue.Refusals(c.Request().Context(), onlyOwner(c), c.QueryParam("cursor"))
-	return refusalPage{Refusals: some(list), Next: optional(next)}, err
 }

@@ -11,18 +11,10 @@ import (
 )
 
 // ndjsonLessons reads one lesson a line and holds one line in memory. Empty
-// lines are faults, but not at the very end, where editors leave them.
+// lines are passed over.
 type ndjsonLessons struct {
-	lines   lineReader
-	topic   string
-	pending []*job.Fault // empty lines that may turn out to be the last
-	held    *heldLesson  // what was read after them
-}
-
-type heldLesson struct {
-	lesson storage.Lesson
-	fault  *job.Fault
-	err    error
+	lines lineReader
+	topic string
 }
 
 func newNDJSONLessons(r io.Reader, topic string) *ndjsonLessons {
@@ -30,40 +22,24 @@ func newNDJSONLessons(r io.Reader, topic string) *ndjsonLessons {
 }
 
 func (n *ndjsonLessons) next() (storage.Lesson, *job.Fault, error) {
-	for n.held == nil {
+	for {
 		line, tooLong, err := n.lines.next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return storage.Lesson{}, nil, errEnd
 		case err != nil:
 			return storage.Lesson{}, nil, err
-		case !tooLong && len(bytes.TrimSpace(line)) == 0:
-			if len(n.pending) <= maxFaults {
-				n.pending = append(n.pending, &job.Fault{Line: n.lines.number, Code: job.CodeBadLesson, Detail: "the line is empty"})
-			}
-		default:
-			n.held = n.read(line, tooLong)
+		case tooLong:
+			return storage.Lesson{}, &job.Fault{Line: n.lines.number, Code: job.CodeTooLarge, Detail: "the line is longer than " + size(maxLine)}, nil
+		case len(bytes.TrimSpace(line)) == 0:
+			continue
 		}
+		lesson, err := decodeLesson(line, n.topic)
+		if err != nil {
+			return storage.Lesson{}, faultOn(n.lines.number, err), nil
+		}
+		return lesson, nil, nil
 	}
-	if len(n.pending) > 0 {
-		f := n.pending[0]
-		n.pending = n.pending[1:]
-		return storage.Lesson{}, f, nil
-	}
-	h := n.held
-	n.held = nil
-	return h.lesson, h.fault, h.err
-}
-
-func (n *ndjsonLessons) read(line []byte, tooLong bool) *heldLesson {
-	if tooLong {
-		return &heldLesson{fault: &job.Fault{Line: n.lines.number, Code: job.CodeTooLarge, Detail: "the line is longer than " + size(maxLine)}}
-	}
-	lesson, err := decodeLesson(line, n.topic)
-	if err != nil {
-		return &heldLesson{fault: faultOn(n.lines.number, err)}
-	}
-	return &heldLesson{lesson: lesson}
 }
 
 // lineReader splits into lines and never holds more than maxLine of one.

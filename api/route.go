@@ -74,6 +74,7 @@ func (s *Server) routes() *echo.Echo {
 	g.GET("/checkpoints", get(s.listCheckpoints), lists...)
 	g.GET("/refusals", get(s.refusals), s.guarded(ScopeRead, requestPatience, costMany)...)
 	g.GET("/jobs", get(s.listJobs), s.guarded(ScopeJobs|ScopeControl, requestPatience, costList)...)
+	g.GET("/export", s.export, s.guarded(ScopeRead, exportPatience, costMany)...)
 	// Who made a job may follow it and end it, whatever his key is for.
 	own := s.guarded(scopeOwn, requestPatience)
 	g.GET("/jobs/:id", get(s.oneJob), own...)
@@ -82,12 +83,14 @@ func (s *Server) routes() *echo.Echo {
 	unlearns := s.limited(ScopeTeach, requestPatience)
 	g.DELETE("/lessons", s.makes(s.forgetTopic), unlearns...)
 	g.DELETE("/lessons/:id", s.makes(s.forgetLesson), unlearns...)
+	g.DELETE("/refusals/:id", get(s.dropRefusal), unlearns...)
 	g.DELETE("/answers/:id", s.makes(s.forgetAnswer), unlearns...)
 
 	// What makes work is limited.
 	asks := s.limited(ScopeAsk, waitPatience)
 	g.POST("/interact", s.makes(s.interact), slices.Insert(asks, len(asks)-1, s.relieved)...)
 	g.POST("/lessons", s.teach, s.limited(ScopeTeach, uploadPatience)...)
+	g.POST("/import", s.importFile, s.limited(ScopeTeach, uploadPatience)...)
 	g.PATCH("/answers/:id", s.makes(s.reviseAnswer), s.limited(ScopeTeach, storePatience)...)
 	g.POST("/jobs", s.makes(s.submit), s.limited(ScopeJobs, storePatience)...)
 	g.POST("/interactions/:id/feedback", s.makes(s.feedback), s.limited(ScopeTeach, storePatience)...)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/topic/lessonfile"
 )
 
 // uploadPatience bounds how long a client may take to send its lessons.
@@ -42,6 +43,12 @@ func (s *Server) teach(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.taught(c, up, skip, h)
+}
+
+// taught stores the lessons of an upload and answers with the job that learns
+// them.
+func (s *Server) taught(c echo.Context, up *upload, skip bool, h hook) error {
 	w, err := s.datasets.Create(c.Request().Context(), storage.DatasetMeta{Op: storage.OpTeach, Owner: ownerOf(c), Topic: up.topic})
 	if err != nil {
 		return stored("store the lessons", err)
@@ -78,9 +85,14 @@ type upload struct {
 }
 
 func (s *Server) openUpload(c echo.Context) (*upload, error) {
-	form, err := mediaType(c, typeJSON, typeNDJSON, typeCSV)
+	form, charset, err := mediaTypeIn(c, typeJSON, typeNDJSON, typeCSV, "application/jsonl", "application/jsonlines", "application/x-jsonlines",
+		"application/ndjson", typeTSV, "application/csv")
 	if err != nil {
 		return nil, err
+	}
+	table := form == typeCSV || form == typeTSV || form == "application/csv"
+	if charset != "" && !table {
+		return nil, notUTF8(charset)
 	}
 	up := &upload{topic: c.QueryParam("topic"), hash: sha256.New()}
 	if err := checkTopic(up.topic); err != nil {
@@ -97,7 +109,7 @@ func (s *Server) openUpload(c echo.Context) (*upload, error) {
 			return nil, err
 		}
 		up.hash.Write(body)
-		lessons, err := newJSONLessons(body)
+		lessons, err := newJSONLessons(trimBOM(body))
 		if err != nil {
 			return nil, err
 		}
@@ -109,11 +121,11 @@ func (s *Server) openUpload(c echo.Context) (*upload, error) {
 	}
 	s.allowToSend(c, uploadPatience)
 	body := io.TeeReader(http.MaxBytesReader(c.Response(), c.Request().Body, maxUpload), up.hash)
-	if form == typeNDJSON {
+	if !table {
 		up.source = newNDJSONLessons(body, up.topic)
 		return up, nil
 	}
-	up.source, err = newCSVLessons(body, up.topic)
+	up.source, err = newCSVLessons(body, lessonfile.Options{Prompt: c.QueryParam("prompt"), Response: c.QueryParam("response"), Encoding: charset}, up.topic)
 	if err != nil {
 		return nil, brokenOff(err)
 	}

@@ -56,6 +56,7 @@ const (
 	CodePromptTooLong    = "prompt_too_long"
 	CodeResponseTooLong  = "response_too_long"
 	CodeBadLesson        = "bad_lesson"
+	CodeBadFile          = "bad_file"
 	CodeTooLarge         = "too_large"
 	CodeUnsupportedType  = "unsupported_media_type"
 	CodeUnknownAction    = "unknown_action"

@@ -160,7 +160,7 @@ func beside(t *bundle) {
 	if it, err := t.q.Interaction(t.ctx, id); err != nil || it.Prompt != "why" {
 		t.Errorf("logged %+v, %v", it, err)
 	}
-	if refused, _, err := t.q.Refusals(t.ctx, nil, ""); err != nil || len(refused) != 1 {
+	if refused, _, err := t.q.Refusals(t.ctx, nil, "", nil); err != nil || len(refused) != 1 {
 		t.Errorf("refusals %+v, %v", refused, err)
 	}
 	heard := t.q.Subscribe(t.ctx, "form")

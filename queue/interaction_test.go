@@ -81,7 +81,7 @@ func TestRefusalsAreGrouped(t *testing.T) {
 		if err := t.q.LogInteractions(t.ctx, batch); err != nil {
 			t.Fatal(err)
 		}
-		page, next, err := t.q.Refusals(t.ctx, nil, "")
+		page, next, err := t.q.Refusals(t.ctx, nil, "", nil)
 		if err != nil || next != "" || len(page) != 2 {
 			t.Fatalf("page %+v, next %q, error %v", page, next, err)
 		}
@@ -91,7 +91,7 @@ func TestRefusalsAreGrouped(t *testing.T) {
 		if len(page[0].Interactions) != 6 || len(page[0].Variants) != 1 || page[0].LastAt == nil {
 			t.Errorf("group is %+v", page[0])
 		}
-		_, _, err = t.q.Refusals(t.ctx, nil, "x")
+		_, _, err = t.q.Refusals(t.ctx, nil, "x", nil)
 		wantCode(t.T, err, job.CodeInvalid)
 	})
 }
@@ -108,7 +108,7 @@ func TestRefusalsComeInPages(t *testing.T) {
 		}
 		seen := 0
 		for cursor, page := "", 0; page == 0 || cursor != ""; page++ {
-			groups, next, err := t.q.Refusals(t.ctx, nil, cursor)
+			groups, next, err := t.q.Refusals(t.ctx, nil, cursor, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,8 +3,8 @@ package queue
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -13,6 +13,7 @@ import (
 
 // Refusal is a group of refused prompts that are nearly the same.
 type Refusal struct {
+	ID           string    `json:"id"`
 	Prompt       string    `json:"prompt"` // the most recent one
 	Topic        string    `json:"topic,omitempty"`
 	Reason       string    `json:"reason"`
@@ -20,6 +21,8 @@ type Refusal struct {
 	LastAt       *job.Time `json:"last_at"`
 	Interactions []string  `json:"interactions"` // the most recent, up to ten
 	Variants     []string  `json:"variants"`     // other wordings, up to ten
+
+	joined []string // ids of the wordings that were joined to it
 }
 
 const (
@@ -33,48 +36,80 @@ const (
 )
 
 // Refusals lists the refused prompts of the log, most frequent first, near
-// duplicates together; owner, if not nil, is whose prompts. next continues the list and is empty at its end.
-func (q *Queue) Refusals(ctx context.Context, owner *string, cursor string) (page []Refusal, next string, err error) {
-	from := 0
-	if cursor != "" {
-		if from, err = strconv.Atoi(cursor); err != nil || from < 0 {
-			return nil, "", job.Errorf(job.CodeInvalid, "the cursor is not one that a list returned").On("cursor")
+// duplicates together; owner, if not nil, is whose prompts. Groups that keep does
+// not want are left out; nil wants all. next continues the list and is empty at
+// its end.
+func (q *Queue) Refusals(ctx context.Context, owner *string, cursor string, keep func(*Refusal) bool) (page []Refusal, next string, err error) {
+	after, err := parseRefusalPlace(cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	all, err := q.refused(ctx, owner)
+	if err != nil {
+		return nil, "", err
+	}
+	page = []Refusal{}
+	for _, g := range groupRefusals(all) {
+		if cursor != "" && g.place().compare(after) <= 0 || ctx.Err() != nil {
+			continue
 		}
+		if keep != nil && !keep(&g) {
+			continue
+		}
+		if len(page) == refusalPage {
+			return page, page[refusalPage-1].place().String(), ctx.Err()
+		}
+		page = append(page, g)
+	}
+	return page, "", ctx.Err()
+}
+
+// refused reads the refusals of the log, newest first, less those that are
+// settled.
+func (q *Queue) refused(ctx context.Context, owner *string) ([]job.Interaction, error) {
+	rctx, cancel := q.patience(ctx)
+	list, err := q.redis.ZRange(rctx, q.settledKey(), 0, -1).Result()
+	cancel()
+	if err != nil {
+		return nil, unavailable("read settled refusals", err)
+	}
+	settled := make(map[string]bool, len(list))
+	for _, key := range list {
+		settled[key] = true
 	}
 	var all []job.Interaction
-	// In pages, newest first, so that no single exchange outlasts its patience.
+	err = q.eachRefusal(ctx, func(_ string, it job.Interaction) {
+		if (owner == nil || it.Owner == *owner) && it.Reason != job.ReasonTaughtRefusal && !settled[refusalID(it)] {
+			all = append(all, it)
+		}
+	})
+	return all, err
+}
+
+// eachRefusal goes over the log of refusals, newest first.
+func (q *Queue) eachRefusal(ctx context.Context, yield func(entry string, it job.Interaction)) error {
+	// In pages, so that no single exchange outlasts its patience.
 	for top := "+"; ; {
 		rctx, cancel := q.patience(ctx)
 		entries, err := q.redis.XRevRangeN(rctx, q.refusalKey(), top, "-", 2000).Result()
 		cancel()
 		if err != nil {
-			return nil, "", unavailable("read refusals", err)
+			return unavailable("read refusals", err)
 		}
 		for _, e := range entries {
 			id, _ := e.Values["id"].(string)
 			s, _ := e.Values["v"].(string)
 			it, err := decodeLine(id, s)
 			if err != nil {
-				return nil, "", fmt.Errorf("read refusals: entry %s: %w", e.ID, err)
+				return fmt.Errorf("read refusals: entry %s: %w", e.ID, err)
 			}
-			if owner == nil || it.Owner == *owner {
-				all = append(all, it)
-			}
+			yield(e.ID, it)
 		}
 		if len(entries) < 2000 {
-			break
+			return nil
 		}
 		top = "(" + entries[len(entries)-1].ID
 	}
-	groups := groupRefusals(all)
-	if from >= len(groups) {
-		return []Refusal{}, "", nil
-	}
-	to := min(from+refusalPage, len(groups))
-	if to < len(groups) {
-		next = strconv.Itoa(to)
-	}
-	return groups[from:to], next, nil
 }
 
 // groupRefusals takes refusals newest first and returns groups by falling
@@ -85,10 +120,10 @@ func groupRefusals(all []job.Interaction) []Refusal {
 	var order []*Refusal
 	keys := map[*Refusal]string{}
 	for _, it := range all {
-		key := it.Topic + "\x00" + plainWords(it.Prompt)
+		key := refusalGroup(it)
 		g := exact[key]
 		if g == nil {
-			g = &Refusal{Prompt: it.Prompt, Topic: it.Topic, Reason: it.Reason, LastAt: it.At, Variants: []string{}}
+			g = &Refusal{ID: refusalID(it), Prompt: it.Prompt, Topic: it.Topic, Reason: it.Reason, LastAt: it.At, Variants: []string{}}
 			exact[key] = g
 			keys[g] = key
 			order = append(order, g)
@@ -118,7 +153,7 @@ func groupRefusals(all []job.Interaction) []Refusal {
 		sizes = append(sizes, len(grams))
 		out = append(out, g)
 	}
-	sort.SliceStable(out, func(i, j int) bool { return out[i].Count > out[j].Count })
+	slices.SortFunc(out, func(a, b *Refusal) int { return a.place().compare(b.place()) })
 	flat := make([]Refusal, len(out))
 	for i, g := range out {
 		flat[i] = *g
@@ -127,6 +162,7 @@ func groupRefusals(all []job.Interaction) []Refusal {
 }
 
 func (r *Refusal) join(o *Refusal) {
+	r.joined = append(r.joined, o.ID)
 	r.Count += o.Count
 	r.Interactions = append(r.Interactions, o.Interactions...)
 	r.Interactions = r.Interactions[:min(len(r.Interactions), refusalVariants)]

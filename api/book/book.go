@@ -134,3 +134,12 @@ func (b *Book) Each(ctx context.Context, topic string, yield func(Lesson) error)
 	}
 	return err
 }
+
+// Refuses reports whether anything taught is a refusal.
+func (b *Book) Refuses(ctx context.Context, topic string) (refuses bool, err error) {
+	err = b.entries(ctx, func(e model.Entry) bool {
+		refuses = e.Refusal && (topic == "" || e.Topic == topic)
+		return !refuses
+	})
+	return refuses, err
+}

@@ -1,0 +1,166 @@
+package api
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/api/book"
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// exportPatience bounds how long a client may take to receive an export.
+const exportPatience = 15 * time.Minute
+
+// exporter writes lessons in one format, one after another.
+type exporter interface {
+	put(l book.Lesson) error
+	end() error
+}
+
+// export is GET /api/export: everything taught, as it is at this moment, in a
+// form that POST /api/lessons and /api/import take again.
+func (s *Server) export(c echo.Context) error {
+	if err := onlyQuery(c, "format", "topic"); err != nil {
+		return err
+	}
+	ctx, topic := c.Request().Context(), c.QueryParam("topic")
+	var kind, ext string
+	var begin func(io.Writer) exporter
+	switch format := c.QueryParam("format"); format {
+	case "", "ndjson":
+		kind, ext, begin = typeNDJSON, "ndjson", func(w io.Writer) exporter { return newNDJSONExport(w) }
+	case "csv":
+		// The column for refusals is there only where it is needed.
+		refusals, err := s.book.Refuses(ctx, topic)
+		if err != nil {
+			return err
+		}
+		kind, ext, begin = "text/csv; charset=utf-8", "csv", func(w io.Writer) exporter { return newCSVExport(w, refusals) }
+	case "json":
+		kind, ext, begin = typeJSON, "json", func(w io.Writer) exporter { return newJSONExport(w) }
+	default:
+		return job.Errorf(job.CodeInvalid, "format is %q; it may be ndjson, csv or json", job.Clip(format, 40)).On("format")
+	}
+	// What is known is asked for before the first byte, so that its absence is an
+	// error and no empty file.
+	if _, err := s.opt.Known(ctx); err != nil {
+		return err
+	}
+	h := c.Response().Header()
+	h.Set(echo.HeaderContentType, kind)
+	h.Set(echo.HeaderContentDisposition, fmt.Sprintf(`attachment; filename="nexus-lessons-%s.%s"`, s.now().UTC().Format("20060102-150405"), ext))
+	h.Set(echo.HeaderCacheControl, "no-store")
+	c.Response().WriteHeader(http.StatusOK)
+	w := bufio.NewWriterSize(c.Response(), 64<<10)
+	e := begin(w)
+	err := s.book.Each(ctx, topic, e.put)
+	if err == nil {
+		err = e.end()
+	}
+	if err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		// A cut file must not look whole: the connection is dropped.
+		s.log.Warn("an export broke off", "request_id", requestID(c), "error", err)
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+type exported struct {
+	Prompt   string  `json:"prompt"`
+	Response *string `json:"response"`
+	Topic    string  `json:"topic,omitempty"`
+}
+
+type ndjsonExport struct{ json *json.Encoder }
+
+func newNDJSONExport(w io.Writer) *ndjsonExport {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return &ndjsonExport{e}
+}
+
+func (e *ndjsonExport) put(l book.Lesson) error {
+	return e.json.Encode(exported{l.Prompt, l.Response, l.Topic})
+}
+
+func (e *ndjsonExport) end() error { return nil }
+
+// jsonExport writes {"lessons": […]}, one lesson a line.
+type jsonExport struct {
+	ndjsonExport
+	w    io.Writer
+	some bool
+}
+
+func newJSONExport(w io.Writer) *jsonExport {
+	return &jsonExport{ndjsonExport: *newNDJSONExport(w), w: w}
+}
+
+func (e *jsonExport) put(l book.Lesson) error {
+	before := ","
+	if !e.some {
+		before, e.some = `{"lessons": [`+"\n", true
+	}
+	if _, err := io.WriteString(e.w, before); err != nil {
+		return err
+	}
+	return e.ndjsonExport.put(l)
+}
+
+func (e *jsonExport) end() error {
+	end := "]}\n"
+	if !e.some {
+		end = `{"lessons": []}` + "\n"
+	}
+	_, err := io.WriteString(e.w, end)
+	return err
+}
+
+type csvExport struct {
+	csv      *csv.Writer
+	refusals bool
+	failed   error
+}
+
+func newCSVExport(w io.Writer, refusals bool) *csvExport {
+	e := &csvExport{csv: csv.NewWriter(w), refusals: refusals}
+	header := []string{"prompt", "response", "topic"}
+	if refusals {
+		header = append(header, "refusal")
+	}
+	e.failed = e.csv.Write(header)
+	return e
+}
+
+func (e *csvExport) put(l book.Lesson) error {
+	if e.failed != nil {
+		return e.failed
+	}
+	row := []string{l.Prompt, "", l.Topic}
+	if l.Response != nil {
+		row[1] = *l.Response
+	}
+	if e.refusals {
+		refusal := ""
+		if l.Response == nil {
+			refusal = "true"
+		}
+		row = append(row, refusal)
+	}
+	return e.csv.Write(row)
+}
+
+func (e *csvExport) end() error {
+	e.csv.Flush()
+	return e.csv.Error()
+}

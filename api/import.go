@@ -1,0 +1,173 @@
+package api
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/topic/lessonfile"
+)
+
+// importFile is POST /api/import: a file of any usual format, as the body or as
+// a part of a form. With ?dry_run=true it only says what was understood.
+func (s *Server) importFile(c echo.Context) error {
+	if err := onlyQuery(c, "dry_run", "filename", "prompt", "response", "topic", "encoding", "header", "on_error", "webhook", "webhook_events"); err != nil {
+		return err
+	}
+	dry, err := flag(c, "dry_run", false)
+	if err != nil {
+		return err
+	}
+	header, err := flag(c, "header", true)
+	if err != nil {
+		return err
+	}
+	skip, err := onError(c)
+	if err != nil {
+		return err
+	}
+	h, err := s.queryHook(c)
+	if err != nil {
+		return err
+	}
+	if !dry {
+		// Asked before the upload, so that nobody sends 256 MiB in vain.
+		if err := s.queue.Ping(c.Request().Context()); err != nil {
+			return err
+		}
+	}
+	up := &upload{hash: sha256.New()}
+	fmt.Fprintf(up.hash, "%s\n%s\n", c.Request().Method, c.Request().URL.RequestURI())
+	spooled, opt, err := s.receive(c, up.hash)
+	if err != nil {
+		return err
+	}
+	defer spooled.Close()
+	opt.Prompt, opt.Response, opt.Topic = c.QueryParam("prompt"), c.QueryParam("response"), c.QueryParam("topic")
+	if e := c.QueryParam("encoding"); e != "" {
+		opt.Encoding = e
+	}
+	opt.NoHeader = !header
+	f, err := lessonfile.Open(spooled, spooled.size, opt)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	up.source = &fileLessons{f}
+	if dry {
+		p, err := s.preview(c.Request().Context(), f, up.source)
+		if err != nil {
+			return err
+		}
+		return s.send(c, func(echo.Context) (reply, error) { return reply{status: http.StatusOK, body: p}, nil })
+	}
+	return s.taught(c, up, skip, h)
+}
+
+// flag reads ?name=true.
+func flag(c echo.Context, name string, otherwise bool) (bool, error) {
+	v := c.QueryParam(name)
+	if v == "" {
+		return otherwise, nil
+	}
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return false, job.Errorf(job.CodeInvalid, "%s is %q; it may be true or false", name, job.Clip(v, 40)).On(name)
+	}
+	return b, nil
+}
+
+// receive takes the file, from a form if it is one, and what its sender says of
+// it. hash sees the file's bytes.
+func (s *Server) receive(c echo.Context, hash io.Writer) (*spool, lessonfile.Options, error) {
+	var opt lessonfile.Options
+	if enc := c.Request().Header.Get(echo.HeaderContentEncoding); enc != "" && enc != "identity" {
+		return nil, opt, job.Errorf(job.CodeUnsupportedType, "the body is encoded with %s; send it as it is", job.Clip(enc, 40))
+	}
+	opt.Name = c.QueryParam("filename")
+	kind, params, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
+	if err != nil {
+		kind = ""
+	}
+	s.allowToSend(c, uploadPatience)
+	body := io.Reader(http.MaxBytesReader(c.Response(), c.Request().Body, maxUpload))
+	if kind == "multipart/form-data" {
+		form := multipart.NewReader(body, params["boundary"])
+		for {
+			part, err := form.NextPart()
+			if errors.Is(err, io.EOF) {
+				return nil, opt, job.Errorf(job.CodeInvalid, `the form has no file; send it as the part "file": curl -F file=@faq.csv`).On("file")
+			}
+			if err != nil {
+				return nil, opt, brokenOff(err)
+			}
+			if part.FormName() != "file" && part.FileName() == "" {
+				continue
+			}
+			if opt.Name == "" {
+				opt.Name = part.FileName()
+			}
+			if kind, params, err = mime.ParseMediaType(part.Header.Get(echo.HeaderContentType)); err != nil {
+				kind = ""
+			}
+			body = part
+			break
+		}
+	}
+	opt.Type, opt.Encoding = kind, params["charset"]
+	spooled, err := newSpool(io.TeeReader(body, hash))
+	if err != nil {
+		return nil, opt, brokenOff(err)
+	}
+	return spooled, opt, nil
+}
+
+// fileLessons yields the lessons of a file.
+type fileLessons struct{ file *lessonfile.File }
+
+func (f *fileLessons) next() (storage.Lesson, *job.Fault, error) {
+	l, fault, err := f.file.Next()
+	if errors.Is(err, io.EOF) {
+		return storage.Lesson{}, nil, errEnd
+	}
+	if err != nil || fault != nil {
+		return storage.Lesson{}, fault, err
+	}
+	out := storage.Lesson{Prompt: l.Prompt, Response: l.Response, Topic: l.Topic}
+	if err := checkLesson(out); err != nil {
+		return out, faultOn(l.Line, err), nil
+	}
+	return out, nil, nil
+}
+
+// spool is a received file that can be read at any place. It lies in a temporary
+// file without a name.
+type spool struct {
+	*os.File
+	size int64
+}
+
+func newSpool(r io.Reader) (*spool, error) {
+	f, err := os.CreateTemp("", "nexus-import-")
+	if err != nil {
+		return nil, stored("take the file", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(stored("take the file", err), f.Close())
+	}
+	n, err := io.Copy(f, r)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &spool{f, n}, nil
+}
