@@ -9,8 +9,8 @@ import (
 	"github.com/nexus-continuum/nexus/queue"
 )
 
-// refusal is a group of refused prompts and the lessons nearest to it now.
-type refusal struct {
+// refusedGroup is a group of refused prompts and the lessons nearest to it now.
+type refusedGroup struct {
 	queue.Refusal
 	Nearest []nearLesson `json:"nearest"`
 }
@@ -24,8 +24,8 @@ type nearLesson struct {
 }
 
 type refusalPage struct {
-	Refusals []refusal `json:"refusals"`
-	Next     *string   `json:"next_cursor"`
+	Refusals []refusedGroup `json:"refusals"`
+	Next     *string        `json:"next_cursor"`
 }
 
 // refusals is GET /api/refusals. What would be answered by now is not shown, and
@@ -61,9 +61,9 @@ func (s *Server) refusals(c echo.Context) (refusalPage, error) {
 			s.log.Debug("refusals that are answered by now could not be dropped", "error", err)
 		}
 	}
-	page := refusalPage{Refusals: make([]refusal, len(list)), Next: optional(next)}
+	page := refusalPage{Refusals: make([]refusedGroup, len(list)), Next: optional(next)}
 	for i, g := range list {
-		page.Refusals[i] = refusal{g, some(near[g.ID])}
+		page.Refusals[i] = refusedGroup{g, some(near[g.ID])}
 	}
 	return page, nil
 }
