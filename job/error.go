@@ -73,6 +73,8 @@ const (
 	CodeUnavailable      = "unavailable"
 	CodeTimeout          = "timeout"
 	CodeCanceled         = "canceled"
+	CodeArchived         = "archived" // of a job: an operator archived it in asynq's tools
+	CodeDeleted          = "deleted"  // of a job: an operator deleted it there
 	CodeInternal         = "internal"
 )
 

@@ -18,9 +18,10 @@ const silence = 10 * time.Second
 type hub struct {
 	q *Queue
 
-	ops sync.Mutex // one change of the subscription at a time; before mu
-	mu  sync.Mutex
-	ps  *redis.PubSub
+	ops     sync.Mutex // one change of the subscription at a time; before mu
+	mu      sync.Mutex
+	ps      *redis.PubSub
+	renewed time.Time // when Redis was last subscribed to anew
 	// channels by name; each knows its listeners.
 	channels map[string]*channel
 }
@@ -116,6 +117,9 @@ func (h *hub) tell(name, msg string, subscribed bool) {
 		return
 	}
 	renewed := subscribed && c.confirmed
+	if renewed {
+		h.renewed = time.Now()
+	}
 	if subscribed && !c.confirmed {
 		c.confirmed = true
 		close(c.ready)
@@ -124,6 +128,13 @@ func (h *hub) tell(name, msg string, subscribed bool) {
 	for l := range c.listeners {
 		l.hear(msg, renewed)
 	}
+}
+
+// renewedWithin tells whether the connection was made anew a short while ago.
+func (h *hub) renewedWithin(d time.Duration) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.renewed.IsZero() && time.Since(h.renewed) < d
 }
 
 func (h *hub) close() {

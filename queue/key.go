@@ -55,6 +55,7 @@ func (k laneKeys) active() string        { return k.asynq + "active" }
 func (k laneKeys) lease() string         { return k.asynq + "lease" }
 func (k laneKeys) retry() string         { return k.asynq + "retry" }
 func (k laneKeys) scheduled() string     { return k.asynq + "scheduled" }
+func (k laneKeys) archived() string      { return k.asynq + "archived" }
 func (k laneKeys) paused() string        { return k.asynq + "paused" }
 func (k laneKeys) processed() string     { return k.asynq + "processed" }
 func (k laneKeys) failed() string        { return k.asynq + "failed" }

@@ -121,16 +121,27 @@ func (l *Lease) Release(ctx context.Context) error {
 }
 
 // keep renews until told to stop or until the lease is lost. Whether it is still
-// held is judged by this process's own steady clock, from before it asked.
+// held is judged by this process's own steady clock, from before it asked, and the
+// loss is told at that moment, whatever Redis does meanwhile.
 func (l *Lease) keep(ctx context.Context) {
-	for pause(ctx, l.ttl/3) {
-		err := l.Renew(ctx)
+	rest := l.ttl / 3
+	for {
 		l.mu.Lock()
-		late := !time.Now().Before(l.until)
+		until := l.until
 		l.mu.Unlock()
-		if errors.Is(err, ErrLeaseLost) || late {
+		if !pause(ctx, min(rest, time.Until(until))) {
+			break
+		}
+		renewing, cancel := context.WithDeadline(ctx, until)
+		err := l.Renew(renewing)
+		cancel()
+		if errors.Is(err, ErrLeaseLost) || err != nil && !time.Now().Before(until) {
 			l.q.opt.Log.Warn("a lease was lost", "lease", l.name, "error", err)
 			break
+		}
+		rest = l.ttl / 3
+		if err != nil {
+			rest = l.ttl / 10 // Redis may be back before the time is over
 		}
 	}
 	l.lose()

@@ -93,3 +93,40 @@ func TestLeaseLostToAnother(t *testing.T) {
 		}
 	})
 }
+
+// The token rises also where the clock of Redis was put back: the last one counts.
+func TestLeaseTokenRisesThoughTheClockWasPutBack(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		const last = int64(8_000_000_000_000_000) // the year 2223, in µs
+		if err := t.q.redis.Set(t.ctx, t.q.shared("lease:trainer", "fence"), last, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		l := t.q.Lease("trainer", 10*time.Second)
+		if token := t.hold(l); token <= last {
+			t.Errorf("token %d does not rise over %d", token, last)
+		}
+		if err := l.Release(t.ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A holder that cannot renew knows of its loss when the time is over, and not a
+// renewal later.
+func TestLeaseIsLostInTime(t *testing.T) {
+	eachServer(t, func(t *bundle, s server) {
+		const ttl = 3 * time.Second
+		l := t.q.Lease("trainer", ttl)
+		t.hold(l)
+		lost := l.Lost()
+		s.down()
+		<-lost
+		l.mu.Lock()
+		late := time.Since(l.until)
+		l.mu.Unlock()
+		if late > ttl/4 { // a renewal later would be a third more, and its patience
+			t.Errorf("it was told %v late", late)
+		}
+		s.up()
+	})
+}

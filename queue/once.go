@@ -48,7 +48,7 @@ func (q *Queue) Once(ctx context.Context, scope, key, digest string, ttl time.Du
 		q: q, key: q.shared(name, "once"), channel: q.shared(name, "settled"),
 		JobID: job.NewID(), digest: digest, id: job.NewID(), ttl: ttl,
 	}
-	verdict, outcome, err := c.try(ctx)
+	verdict, outcome, err := c.try(ctx, false)
 	if err != nil || verdict != "busy" {
 		return c.answer(verdict, outcome, err)
 	}
@@ -58,7 +58,7 @@ func (q *Queue) Once(ctx context.Context, scope, key, digest string, ttl time.Du
 	poll := time.NewTicker(time.Second) // for a first whose process died
 	defer poll.Stop()
 	for {
-		verdict, outcome, err := c.try(ctx)
+		verdict, outcome, err := c.try(ctx, false)
 		if err != nil || verdict != "busy" {
 			return c.answer(verdict, outcome, err)
 		}
@@ -88,10 +88,11 @@ func (c *Claim) answer(verdict string, outcome []byte, err error) (*Claim, []byt
 	return c, nil, nil
 }
 
-func (c *Claim) try(ctx context.Context) (string, []byte, error) {
+// try claims the key, or only renews a claim that is ours.
+func (c *Claim) try(ctx context.Context, renew bool) (string, []byte, error) {
 	ctx, cancel := c.q.patience(ctx)
 	defer cancel()
-	got, err := c.q.funnel.run(ctx, c.q.scripts.claim, []string{c.key}, c.digest, c.id, claimTTL.Milliseconds(), c.JobID, c.ttl.Milliseconds()).StringSlice()
+	got, err := c.q.pipeliner.run(ctx, c.q.scripts.claim, []string{c.key}, c.digest, c.id, claimTTL.Milliseconds(), c.JobID, c.ttl.Milliseconds(), renew).StringSlice()
 	if err != nil {
 		return "", nil, err
 	}
@@ -109,7 +110,7 @@ func (c *Claim) again() {
 		return
 	}
 	c.refresh = time.AfterFunc(claimTTL/3, func() {
-		_, _, _ = c.try(c.q.life) // a failure is made good by the next, or by Keep
+		_, _, _ = c.try(c.q.life, true) // a failure is made good by the next, or by Keep
 		c.again()
 	})
 }

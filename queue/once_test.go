@@ -163,3 +163,27 @@ func TestOnceKeepsTheJobsID(t *testing.T) {
 		}
 	})
 }
+
+// A renewal that is under way while its claim is dropped does not bring it back: the
+// next use of the key is the first one, at once.
+func TestOnceIsNotClaimedAgainByALateRenewal(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		claim, _, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := claim.Drop(t.ctx, false); err != nil {
+			t.Fatal(err)
+		}
+		if verdict, _, err := claim.try(t.ctx, true); err != nil || verdict != "gone" {
+			t.Errorf("the late renewal got %q, %v", verdict, err)
+		}
+		next, outcome, err := t.q.Once(t.ctx, "s", "key", "another body", time.Minute)
+		if err != nil || next == nil {
+			t.Fatalf("the next use got %v, %q, %v", next, outcome, err)
+		}
+		if err := next.Drop(t.ctx, false); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

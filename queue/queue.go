@@ -106,19 +106,19 @@ func set[T comparable](p *T, v T) {
 
 // Queue is one process's way to the jobs. It is safe for concurrent use.
 type Queue struct {
-	opt      Options
-	id       string // of this process, in the names of its reply list and owners
-	born     time.Time
-	redis    redis.UniversalClient
-	scripts  *scripts
-	producer *asynq.Client
-	hub      *hub
-	shards   *shards
-	replies  []*replies // by the number of the shard
-	funnel   *funnel
-	wakes    *wakes
-	shed     shed
-	watch    redisWatch
+	opt       Options
+	id        string // of this process, in the names of its reply list and owners
+	born      time.Time
+	redis     redis.UniversalClient
+	scripts   *scripts
+	producer  *asynq.Client
+	hub       *hub
+	shards    *shards
+	replies   []*replies // by the number of the shard
+	pipeliner *pipeliner
+	wakes     *wakes
+	shed      shed
+	watch     redisWatch
 
 	mu      sync.Mutex
 	state   lifecycle
@@ -149,8 +149,8 @@ func Open(opt Options) *Queue {
 		shards:  newShards(opt.Shards),
 	}
 	q.life, q.end = context.WithCancel(context.Background())
-	q.funnel = &funnel{client: opt.Redis}
-	q.producer = asynq.NewClientFromRedisClient(&producerWire{UniversalClient: opt.Redis, funnel: q.funnel})
+	q.pipeliner = &pipeliner{client: opt.Redis}
+	q.producer = asynq.NewClientFromRedisClient(&producerWire{UniversalClient: opt.Redis, pipeliner: q.pipeliner})
 	q.hub = newHub(q)
 	for _, place := range q.shards.of(job.LaneInteractive) {
 		q.replies = append(q.replies, newReplies(q, place))

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -17,9 +19,15 @@ const (
 	// orphansEvery is how many looks lie between two for records without a task:
 	// they are rare, and looking for them costs more.
 	orphansEvery = 15
-	orphansMost  = 10_000
-	waitersMost  = 1_000
-	overdueMost  = 500
+	// lookAtLeast is how often a lane is looked through: what operators do with
+	// asynq's tools is seen within two looks.
+	lookAtLeast = time.Second
+	// secondLook is how long after a look that found a process gone it is looked for
+	// once more.
+	secondLook  = 300 * time.Millisecond
+	orphansMost = 10_000
+	waitersMost = 1_000
+	overdueMost = 500
 )
 
 // Reconcile looks through every lane for what fell between processes, and puts
@@ -35,11 +43,11 @@ func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 	more := q.shards.more()
 	var lanes []reconciler
 	for _, l := range q.shards.of(job.Lanes()...) {
-		r := reconciler{q: q, lane: l, keys: q.keys(l), me: q.id}
+		r := reconciler{q: q, lane: l, keys: q.keys(l), me: q.id, listens: q.keys(l).deadline()}
 		lanes = append(lanes, r)
 		defer q.hub.on(ctx, r.keys.deadline(), func(string, bool) { news.ring() })()
 	}
-	every := q.opt.Liveness / 2
+	every := q.lookEach()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var looked time.Time
@@ -62,7 +70,7 @@ func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 				case -1:
 					return ErrFormer
 				case 1:
-					r.look(ctx, round%orphansEvery == 0)
+					r.look(ctx, round)
 				}
 			}
 			if due := r.overdue(ctx); due >= 0 {
@@ -77,12 +85,17 @@ func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 	}
 }
 
+// lookEach is how often each lane is looked through, and signs of life are renewed.
+func (q *Queue) lookEach() time.Duration { return min(q.opt.Liveness/3, lookAtLeast) }
+
 // reconciler looks through one lane.
 type reconciler struct {
 	q    *Queue
 	lane job.Lane
 	keys laneKeys
 	me   string // owner of what it gives up
+	// listens is a channel of this process; empty if there is none.
+	listens string
 }
 
 // turn asks whether it is this process's turn: 1 yes, 0 no, -1 never again.
@@ -97,11 +110,19 @@ func (r *reconciler) turn(ctx context.Context, token int64, every time.Duration)
 }
 
 // look finds and repairs. What fails is tried again at the next look. It reports
-// whether tasks were queued again.
-func (r *reconciler) look(ctx context.Context, orphans bool) (queued bool) {
-	queued = r.sweep(ctx)
-	if orphans {
+// whether tasks were queued again. round counts the looks: what is rare, and costs
+// more to find, is not looked for each time.
+func (r *reconciler) look(ctx context.Context, round int) (queued bool) {
+	queued, suspects := r.sweep(ctx, false)
+	if suspects > 0 && pause(ctx, secondLook) {
+		again, _ := r.sweep(ctx, true)
+		queued = queued || again
+	}
+	if lost := r.hands(ctx); lost || round%orphansEvery == 0 {
 		r.adopt(ctx)
+	}
+	if round%3 != 0 {
+		return queued
 	}
 	rctx, cancel := r.q.patience(ctx)
 	defer cancel()
@@ -143,15 +164,18 @@ func (r *reconciler) fade(ctx context.Context) {
 	}
 }
 
-// sweep queues the tasks of dead workers again.
-func (r *reconciler) sweep(ctx context.Context) (queued bool) {
+// sweep queues the tasks of dead workers again. suspects are tasks of processes that
+// seem to be gone; gone looks at those alone.
+func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspects int64) {
 	rctx, cancel := r.q.patience(ctx)
 	defer cancel()
 	k := r.keys
+	// A sign is old after a second and a half; each is renewed every second.
+	fresh := r.q.opt.Liveness - min(r.q.opt.Liveness/2, 1500*time.Millisecond)
 	got, err := r.q.scripts.sweep.Run(rctx, r.q.redis, []string{k.active(), k.lease(), k.pending()},
-		k.own, k.tasks(), r.me, r.q.opt.MaxLost).Slice()
-	if err != nil || len(got) != 3 {
-		return false
+		k.own, k.tasks(), r.me, r.q.opt.MaxLost, fresh.Milliseconds(), r.ear(), gone).Slice()
+	if err != nil || len(got) != 4 {
+		return false, 0
 	}
 	again, given, missing := texts(got[0]), texts(got[1]), texts(got[2])
 	if len(again)+len(given)+len(missing) > 0 {
@@ -160,7 +184,54 @@ func (r *reconciler) sweep(ctx context.Context) (queued bool) {
 	for _, id := range given {
 		r.giveUp(ctx, id)
 	}
-	return len(again) > 0
+	suspects, _ = got[3].(int64)
+	return len(again) > 0, suspects
+}
+
+// ear is a channel that this process listens to, empty where it tells nothing of the
+// ears of others: on a Cluster each node knows only its own listeners, and shortly
+// after Redis was away all of them connect anew.
+func (r *reconciler) ear() string {
+	if _, cluster := r.q.redis.(*redis.ClusterClient); cluster || r.q.hub.renewedWithin(3*time.Second) {
+		return ""
+	}
+	return r.listens
+}
+
+// hands has the records follow what operators did to tasks with asynq's tools
+// (asynqmon, Inspector, asynq's command): what was archived fails, what was run is
+// queued again. lost says that records have lost their tasks.
+func (r *reconciler) hands(ctx context.Context) (lost bool) {
+	archived, err := json.Marshal(job.Errorf(job.CodeArchived, "an operator archived the job in asynq's tools; running it there queues it again"))
+	if err != nil {
+		return false
+	}
+	ctx, cancel := r.q.patience(ctx)
+	defer cancel()
+	k := r.keys
+	got, err := r.q.scripts.hands.Run(ctx, r.q.redis, []string{
+		k.archived(), k.pending(), k.active(), k.scheduled(), k.retry(), k.paused(),
+		k.stateIndex(job.StateQueued), k.stateIndex(job.StateRunning),
+	}, k.own, k.tasks(), archived).Slice()
+	if err != nil || len(got) != 3 {
+		return false
+	}
+	if ids := texts(got[0]); len(ids) > 0 {
+		r.q.opt.Log.Warn("jobs failed: an operator archived their tasks", "lane", r.lane, "jobs", ids)
+	}
+	if ids := texts(got[1]); len(ids) > 0 {
+		r.q.opt.Log.Info("archived jobs are queued again: an operator ran their tasks", "lane", r.lane, "jobs", ids)
+	}
+	n, _ := got[2].(int64)
+	return n > 0
+}
+
+// deletedWhy is the error of a job whose task an operator deleted.
+func deletedWhy(lane job.Lane) *job.Error {
+	if laneOf(lane) == job.LaneTrain {
+		return job.Errorf(job.CodeDeleted, "an operator deleted the task in asynq's tools; its lessons stay stored and pending, and a new job learns them when this record is dropped")
+	}
+	return job.Errorf(job.CodeDeleted, "an operator deleted the task in asynq's tools")
 }
 
 // giveUp fails a job that took its worker down too often; the sweep made it ours.
@@ -177,16 +248,26 @@ func (r *reconciler) giveUp(ctx context.Context, id string) {
 	}
 }
 
-// adopt gives records that lost their task a new one.
+// adopt ends the jobs whose tasks were deleted, and gives those a new one whose task
+// Redis has dropped.
 func (r *reconciler) adopt(ctx context.Context) {
 	k := r.keys
-	rctx, cancel := r.q.patience(ctx)
-	defer cancel()
-	got, err := r.q.scripts.orphans.Run(rctx, r.q.redis,
-		[]string{k.stateIndex(job.StateQueued), k.stateIndex(job.StateRunning)}, k.own, k.tasks(), orphansMost).StringSlice()
+	why, err := json.Marshal(deletedWhy(r.lane))
 	if err != nil {
 		return
 	}
+	rctx, cancel := r.q.patience(ctx)
+	defer cancel()
+	reply, err := r.q.scripts.orphans.Run(rctx, r.q.redis, []string{
+		k.stateIndex(job.StateQueued), k.stateIndex(job.StateRunning), k.pending(), k.scheduled(), k.retry(), k.active(),
+	}, k.own, k.tasks(), orphansMost, r.q.lately().Evicts(), why).Slice()
+	if err != nil || len(reply) != 2 {
+		return
+	}
+	if deleted := texts(reply[1]); len(deleted) > 0 {
+		r.q.opt.Log.Warn("jobs are canceled: an operator deleted their tasks", "lane", r.lane, "jobs", deleted)
+	}
+	got := texts(reply[0])
 	for i := 0; i+1 < len(got); i += 2 {
 		var spec job.Spec
 		if err := json.Unmarshal([]byte(got[i+1]), &spec); err != nil || spec.ID != got[i] {

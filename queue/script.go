@@ -19,6 +19,7 @@ type scripts struct {
 	enqueue, submit, dequeue, start, requeue *redis.Script
 	answer, finish                           *redis.Script
 	outlive, abandon, cancel, read, progress *redis.Script
+	hands                                    *redis.Script
 	probe                                    *redis.Script
 	follow                                   *redis.Script
 	turn, sweep, orphans, mine, expire       *redis.Script
@@ -43,7 +44,7 @@ func loadScripts(eventHistory int, clock string) *scripts {
 		submit: redis.NewScript(prelude + flow + source("submit")), start: record("start"),
 		answer: plain("answer"), finish: record("finish"), requeue: record("requeue"), outlive: record("outlive"),
 		abandon: plain("abandon"), cancel: record("cancel"), read: record("read"),
-		progress: record("progress"), turn: plain("turn"), sweep: record("sweep"), orphans: record("orphans"), mine: plain("mine"),
+		progress: record("progress"), turn: plain("turn"), sweep: record("sweep"), orphans: record("orphans"), hands: record("hands"), mine: plain("mine"),
 		expire: record("expire"), follow: record("follow"), overdue: record("overdue"), waiters: timed("waiters"), forward: timed("forward"),
 		lane: timed("lane"), pause: plain("pause"), shards: plain("shards"),
 		acquire: plain("acquire"), renew: plain("renew"), release: plain("release"),

@@ -112,6 +112,8 @@ func (s *Server) start(ctx context.Context) error {
 	s.q.wakes.add(s.lane, s.wake)
 	s.offs = append(s.offs,
 		s.q.hub.on(ctx, s.keys.wake(), func(string, bool) { s.wake.ring() }),
+		// Nobody speaks here. That it is listened to shows that this process lives.
+		s.q.hub.on(ctx, s.keys.owner(s.id), func(string, bool) {}),
 		s.q.hub.on(ctx, s.keys.cancel(), func(id string, renewed bool) {
 			if !renewed {
 				s.stopJob(id, ErrCanceled)

@@ -159,7 +159,7 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 		if fault != nil {
 			said = encodeReply(spec.ID, replyError, fault)
 		}
-		verdict, err := e.q.funnel.run(ctx, e.q.scripts.answer, keys,
+		verdict, err := e.q.pipeliner.run(ctx, e.q.scripts.answer, keys,
 			spec.ID, e.owner, string(o.state), k.reply(spec.ReplyTo), said, statsEnd).Text()
 		if err != nil || verdict != "record" {
 			return verdict, err

@@ -553,7 +553,7 @@ func (s *simulation) look() error {
 	if n := r.turn(s.ctx, s.token, 2*time.Second); n != 1 {
 		return fmt.Errorf("turn is %d", n)
 	}
-	r.look(s.ctx, true)
+	r.look(s.ctx, 0)
 	r.overdue(s.ctx)
 	for _, w := range s.workers {
 		w.server.sign(s.ctx)
@@ -586,7 +586,7 @@ func (s *simulation) pause() error {
 }
 
 func (s *simulation) forward() error {
-	return s.q.scripts.forward.Run(s.ctx, s.redis, []string{s.keys.retry(), s.keys.pending()}, s.keys.tasks()).Err()
+	return s.q.scripts.forward.Run(s.ctx, s.redis, []string{s.keys.retry(), s.keys.pending()}, s.keys.tasks(), s.keys.own).Err()
 }
 
 // repeat submits a job again, as a repeated request does.

@@ -10,13 +10,13 @@ import (
 // housekeep keeps the sign of life of a server's tasks, follows cancellations
 // that no message told of, and looks through the lane where no reconciler does.
 func (s *Server) housekeep() {
-	every := s.q.opt.Liveness / 3
+	every := s.q.lookEach()
 	t := time.NewTicker(every)
 	defer t.Stop()
 	var strays map[string]bool
 	for round := 0; ; round++ {
 		s.sign(s.quit)
-		s.standIn(s.quit, every, round%orphansEvery == 0)
+		s.standIn(s.quit, every, round)
 		s.heedFlags(s.quit)
 		strays = s.freeStrays(s.quit, strays)
 		select {
@@ -73,12 +73,12 @@ func (s *Server) recentlySigned() bool {
 }
 
 // standIn looks through the lane if no elected reconciler does.
-func (s *Server) standIn(ctx context.Context, every time.Duration, orphans bool) {
-	r := reconciler{q: s.q, lane: s.lane, keys: s.keys, me: s.id}
+func (s *Server) standIn(ctx context.Context, every time.Duration, round int) {
+	r := reconciler{q: s.q, lane: s.lane, keys: s.keys, me: s.id, listens: s.keys.owner(s.id)}
 	if r.turn(ctx, 0, every) != 1 {
 		return
 	}
-	if r.look(ctx, orphans) {
+	if r.look(ctx, round) {
 		s.wake.ring()
 	}
 	r.overdue(ctx)

@@ -56,7 +56,7 @@ func shapeOf(keys []string, args []any) shape {
 // producerWire turns asynq's enqueue into ours.
 type producerWire struct {
 	redis.UniversalClient
-	funnel *funnel
+	pipeliner *pipeliner
 }
 
 // enqueueCall travels in the context from put to the wire and back, because
@@ -81,7 +81,7 @@ func (w *producerWire) EvalSha(ctx context.Context, sha string, keys []string, a
 	}
 	call.done = true
 	active := strings.TrimSuffix(keys[1], "pending") + "active"
-	got, err := w.funnel.run(ctx, call.script, append(keys, active), append(args, call.extra...)...).Int64Slice()
+	got, err := w.pipeliner.run(ctx, call.script, append(keys, active), append(args, call.extra...)...).Int64Slice()
 	if err != nil {
 		call.err = err
 		return redis.NewCmdResult(nil, err)
@@ -112,7 +112,7 @@ func (w *serverWire) EvalSha(ctx context.Context, sha string, keys []string, arg
 		if strings.HasSuffix(keys[0], ":scheduled") {
 			return redis.NewCmdResult(int64(0), nil) // nobody schedules here: jobs that rest are in retry
 		}
-		cmd := w.server.q.scripts.forward.Run(ctx, w.UniversalClient, keys, args[1])
+		cmd := w.server.q.scripts.forward.Run(ctx, w.UniversalClient, keys, args[1], w.server.keys.own)
 		if n, err := cmd.Int(); err == nil && n > 0 {
 			w.server.wake.ring()
 		}

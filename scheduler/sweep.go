@@ -99,6 +99,9 @@ func (s *Scheduler) see(ctx context.Context, id string) (made bool, err error) {
 	}
 	switch j.State {
 	case job.StateCanceled:
+		if j.Error != nil && j.Error.Code == job.CodeDeleted {
+			return false, nil // an operator's hand: the lessons stay, as the job's error says
+		}
 		// The caller took it back before anything of it was learned.
 		s.opt.Log.Info("a canceled upload is deleted", "dataset", id)
 		return false, s.opt.Datasets.Delete(ctx, id)

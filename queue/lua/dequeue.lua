@@ -25,6 +25,8 @@ for _ = 1, 1000 do
   if gone then
     redis.call('LREM', KEYS[3], 1, id)
     redis.call('DEL', key)
+    -- A record whose task Redis has dropped is queued again (see orphans.lua).
+    if redis.call('EXISTS', p .. 'job:' .. id) == 1 then redis.call('SADD', p .. 'evicted', id) end
   else
     redis.call('HSET', key, 'state', 'active', 'owner', ARGV[3])
     redis.call('HDEL', key, 'pending_since', 'missed')

@@ -148,3 +148,27 @@ local function conclude(p, id, to, result, err, last)
   redis.call('EXPIRE', p .. 'hook:' .. id, BOX_LIFE)
   return true
 end
+
+-- revive takes back the end of a job that an operator archived and has run again. It
+-- is the one way out of a final state. False when the job is none of those.
+local function revive(p, id)
+  local spec = redis.call('HGET', p .. 'hands', id)
+  if not spec or spec == '' then return false end
+  local member, state = ended(p, id)
+  if state ~= 'failed' then return false end
+  local attempts, created = string.match(member, '^%S+ (%d+) (%d+)', 37)
+  redis.call('ZREM', p .. 'ended:failed', member)
+  redis.call('DECRBY', p .. 'ended:bytes', #member + MEMBER_COST)
+  redis.call('HDEL', p .. 'hands', id)
+  local said = cjson.decode(spec)
+  local fields = {'kind', said.kind, 'spec', spec, 'created', created}
+  for _, name in ipairs({'topic', 'owner'}) do
+    if said[name] then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = said[name]
+    end
+  end
+  create(p, id, fields)
+  redis.call('HSET', p .. 'job:' .. id, 'attempts', attempts)
+  return true
+end

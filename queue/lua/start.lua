@@ -5,6 +5,10 @@
 local p, id = ARGV[1], ARGV[2]
 local v = redis.call('HMGET', KEYS[1], 'state', 'cancel', 'attempts')
 local state = v[1]
+if not state and redis.call('HEXISTS', p .. 'hands', id) == 1 and revive(p, id) then
+  v = redis.call('HMGET', KEYS[1], 'state', 'cancel', 'attempts')
+  state = v[1]
+end
 if redis.call('HGET', KEYS[2], 'owner') ~= ARGV[3] then return {'lost', 0} end
 if not state then return {ended(p, id) and 'final' or 'none', 1} end
 if v[2] == '1' then return {'canceled', tonumber(v[3] or '0')} end

@@ -30,6 +30,7 @@ if fresh then
   create(p, id, fields)
   if within ~= 0 then due(p, id, KEYS[1], clock() + within) end
 else
+  redis.call('SREM', p .. 'evicted', id)
   local at = redis.call('HGET', key, 'deadline')
   if at then due(p, id, KEYS[1], tonumber(at)) end
 end

@@ -1,12 +1,16 @@
 package queue
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue/ladder"
 )
 
 // Redis forgets its scripts, as after a restart, while many callers share
@@ -54,4 +58,32 @@ func TestTakenAheadIsGivenBack(t *testing.T) {
 			t.Errorf("lane is %+v", n)
 		}
 	})
+}
+
+// A call in company keeps to its own deadline: one that gives up soon does not take
+// the others with it.
+func TestCompanyKeepsItsOwnDeadlines(t *testing.T) {
+	t.Parallel()
+	b := setup(t, ladder.Child, Options{})
+	p := &pipeliner{client: b.q.redis, busy: pipelines} // as many are under way as may be
+	slow := redis.NewScript("local t = 0 while t < 3000000 do t = t + 1 end return 1")
+	if err := slow.Load(b.ctx, b.q.redis).Err(); err != nil {
+		t.Fatal(err)
+	}
+	hasty, cancel := context.WithTimeout(b.ctx, time.Millisecond)
+	defer cancel()
+	type result struct{ err error }
+	soon, patient := make(chan result, 1), make(chan result, 1)
+	go func() { soon <- result{p.run(hasty, slow, nil).Err()} }()
+	b.until("the hasty call waits first", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.waiting) == 1 })
+	go func() { patient <- result{p.run(b.ctx, slow, nil).Err()} }()
+	b.until("both wait", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.waiting) == 2 })
+	<-hasty.Done()
+	p.next(b.ctx)
+	if r := <-patient; r.err != nil {
+		t.Errorf("the patient call failed: %v", r.err)
+	}
+	if r := <-soon; r.err == nil {
+		t.Error("the hasty call was not given up")
+	}
 }
