@@ -47,10 +47,10 @@ lint: ## vet, golangci-lint, formatting
 fmt: ## format the code
 	$(TOOL) gofumpt -w $$(git ls-files '*.go')
 
-base: build ## pretrain the bases that come with the program; NEXUS_BASE_DATA names the folder with the text
-	@test -n "$(NEXUS_BASE_DATA)" || { echo "set NEXUS_BASE_DATA to the folder that holds the text, see docs/architecture/base.md"; exit 2; }
-	NEXUS_MODEL_SIZE=small ./bin/nexus pretrain $(NEXUS_BASE_DATA) -o model/base/small.nxb --steps 8000
-	NEXUS_MODEL_SIZE=base ./bin/nexus pretrain $(NEXUS_BASE_DATA) -o model/base/base.nxb --steps 4000
+base: build ## pretrain the bases that come with the program; NEXUS_BASE_DATA names the folder with the text, NEXUS_BASE_TEACHER the vectors of the teacher
+	@test -n "$(NEXUS_BASE_DATA)" -a -n "$(NEXUS_BASE_TEACHER)" || { echo "set NEXUS_BASE_DATA to the folder that holds the text and NEXUS_BASE_TEACHER to the vectors, see docs/architecture/base.md"; exit 2; }
+	NEXUS_MODEL_SIZE=small ./bin/nexus pretrain $(NEXUS_BASE_DATA) -o model/base/small.nxb --steps 3200 --teacher $(NEXUS_BASE_TEACHER)
+	NEXUS_MODEL_SIZE=base ./bin/nexus pretrain $(NEXUS_BASE_DATA) -o model/base/base.nxb --steps 2200 --teacher $(NEXUS_BASE_TEACHER)
 
 bench: build ## measure the running system and print a table
 	$(GO) run ./internal/bench
@@ -61,7 +61,7 @@ bench-once: ## run every Go benchmark once, so that none rots
 bench-model: ## measure the model; NEXUS_BENCH_DATA names the folder with clinc150/
 	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/"; exit 2; }
 	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model -run '^$$' -bench 'CLINC150' -benchtime 1x -timeout 120m -clinc.seeds $(SEEDS)
-	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/... -run '^$$' -bench 'Continual|Untrained|Paraphrase|Solver|Iteration' -benchtime 1x -timeout 120m
+	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/... -run '^$$' -bench 'Continual|Untrained|FewLessons|Paraphrase|Solver|Iteration' -benchtime 1x -timeout 120m
 	$(GO) test ./model -run '^$$' -bench 'Job$$' -benchtime 1x -timeout 60m -v -cost.known 50000
 	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model/learn -run '^$$' -bench 'CLINC/(five|ten|full)/(flowing|mean)/(small|base)' -benchtime 1x -timeout 120m -clinc.base -clinc.seeds $(SEEDS)
 
