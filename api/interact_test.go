@@ -119,7 +119,9 @@ func TestPreferredWait(t *testing.T) {
 		"wait=-1":                {30 * time.Second, ""},
 		"wait=soon":              {30 * time.Second, ""},
 		"respond-async":          {0, "respond-async"},
-		"respond-async, wait=9":  {0, "respond-async"},
+		"respond-async, wait=9":  {9 * time.Second, "respond-async, wait=9"},
+		"wait=2,respond-async":   {2 * time.Second, "respond-async, wait=2"},
+		"respond-async, wait=0":  {0, "respond-async, wait=0"},
 		"handling=lenient; x=1":  {30 * time.Second, ""},
 	} {
 		h := http.Header{}

@@ -37,6 +37,8 @@ func preferredWait(h http.Header, unsaid time.Duration) (wait time.Duration, app
 		}
 	}
 	switch {
+	case async && waits: // asynchronously, unless the answer is there by then (RFC 7240, 4.3)
+		return wait, "respond-async, wait=" + strconv.Itoa(int(wait/time.Second))
 	case async:
 		return 0, "respond-async"
 	case waits:

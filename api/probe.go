@@ -23,12 +23,25 @@ type ready struct {
 // healthz is GET /healthz: the process is alive.
 func (s *Server) healthz(echo.Context) (alive, error) { return alive{Status: "alive"}, nil }
 
+// parting closes each connection with the answer to its request once the server is
+// about to stop: none then lies idle, to be used again in the moment of its closing.
+func (s *Server) parting(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		select {
+		case <-s.leaving:
+			c.Response().Header().Set(echo.HeaderConnection, "close")
+		default:
+		}
+		return next(c)
+	}
+}
+
 // readyz is GET /readyz: Redis takes jobs, and a worker with a model is there.
 // Redis is tried each time: a balancer should hear at once that it went, while
 // workers are told of by the view that others look at too.
 func (s *Server) readyz(c echo.Context) error {
 	select {
-	case <-s.draining:
+	case <-s.leaving:
 		return job.Errorf(job.CodeUnavailable, "not ready: stopping").After(time.Second)
 	default:
 	}

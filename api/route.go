@@ -23,13 +23,13 @@ func (s *Server) guarded(need Scope, patience time.Duration, cost ...int) []echo
 	if len(cost) > 0 {
 		price = cost[0]
 	}
-	return []echo.MiddlewareFunc{s.identify, s.limiter.read(price), s.require(need), sameOrigin(), within(patience)}
+	return []echo.MiddlewareFunc{s.identify, s.limiter.read(price), s.require(need), sameOrigin(), s.queries.known, within(patience)}
 }
 
 // limited is what stands before a route that makes work. Every answer tells of
 // the limit.
 func (s *Server) limited(need Scope, patience time.Duration) []echo.MiddlewareFunc {
-	return []echo.MiddlewareFunc{s.identify, s.limiter.limit, s.require(need), sameOrigin(), within(patience)}
+	return []echo.MiddlewareFunc{s.identify, s.limiter.limit, s.require(need), sameOrigin(), s.queries.known, within(patience)}
 }
 
 // routes is the one list of what there is.
@@ -45,7 +45,7 @@ func (s *Server) routes() *echo.Echo {
 	if !s.opt.Unobserved {
 		e.Use(s.logged)
 	}
-	e.Use(secured, s.recovered, steady, s.roomy, s.ofOurs, s.bodyPatience, zipped())
+	e.Use(s.parting, secured, s.recovered, steady, s.roomy, s.ofOurs, s.bodyPatience, zipped())
 
 	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/dashboard") })
 	e.GET("/healthz", get(s.healthz))

@@ -77,6 +77,9 @@ type Options struct {
 	// Teacher says that the workers have a teacher, who writes lessons about topics
 	// of which there is no pack.
 	Teacher bool
+	// DrainDelay is how long Stop goes on serving while /readyz says that it stops, so
+	// that balancers send no more requests before the port closes.
+	DrainDelay time.Duration
 	// Unobserved leaves counting and the log of requests out; it is for measuring
 	// what they cost.
 	Unobserved bool
@@ -109,6 +112,7 @@ type Server struct {
 	lines       *lines
 	monitor     *monitor
 	pages       *pages
+	queries     queries
 	log         *slog.Logger
 	now         func() time.Time
 	patience    time.Duration // sendPatience
@@ -118,8 +122,10 @@ type Server struct {
 
 	life     lifecycle.Life
 	addr     atomic.Pointer[net.Addr]
+	leave    sync.Once     // closes leaving
+	leaving  chan struct{} // closed when Stop begins
 	drain    sync.Once     // closes draining
-	draining chan struct{} // closed when Stop begins
+	draining chan struct{} // closed when the port closes
 	cancel   context.CancelFunc
 }
 
@@ -143,11 +149,16 @@ func New(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	known, err := newQueries(p.openapiFile)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
-		opt: opt, queue: opt.Queue, datasets: opt.Datasets, checkpoints: opt.Checkpoints, controls: opt.Control,
+		queries: known,
+		opt:     opt, queue: opt.Queue, datasets: opt.Datasets, checkpoints: opt.Checkpoints, controls: opt.Control,
 		book: book.New(opt.Known, opt.Datasets), topics: opt.Topics, recorder: opt.Recorder, metrics: m, pages: p,
 		tally: opt.Recorder,
-		keys:  newKeyring(opt.KeyHeader, opt.Keys, opt.KeyBook, opt.Log, opt.Now), log: opt.Log, now: opt.Now, patience: sendPatience, draining: make(chan struct{}),
+		keys:  newKeyring(opt.KeyHeader, opt.Keys, opt.KeyBook, opt.Log, opt.Now), log: opt.Log, now: opt.Now, patience: sendPatience, draining: make(chan struct{}), leaving: make(chan struct{}),
 	}
 	if opt.Unobserved {
 		s.tally, s.metrics.off = nil, true
@@ -264,9 +275,14 @@ func (s *Server) URL() string {
 // Handler is the whole of the API, for tests without a port.
 func (s *Server) Handler() http.Handler { return s.echo }
 
-// Stop takes no more requests, lets those that run come to their end, closes
-// event streams, and gives up on the rest when ctx ends.
+// Stop is not ready any more, goes on serving for DrainDelay, then takes no more
+// requests, lets those that run come to their end, closes event streams, and gives up
+// on the rest when ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
+	s.leave.Do(func() {
+		close(s.leaving)
+		hold(ctx, s.opt.DrainDelay)
+	})
 	s.drain.Do(func() { close(s.draining) })
 	defer s.cancel()
 	err := s.life.Stop(ctx, func(ctx context.Context) error {

@@ -279,6 +279,30 @@ func TestStopLetsRequestsEndAndClosesStreams(t *testing.T) {
 	b.must(<-stopped)
 }
 
+// A balancer hears that the server stops before the port closes, and what it sends
+// meanwhile is served.
+func TestStopServesUntilBalancersKnow(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(opt *Options) { opt.DrainDelay = time.Hour })
+	b.until("ready", func() bool { return b.get("/readyz").status == http.StatusOK })
+	over, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stopped := make(chan error, 1)
+	go func() { stopped <- b.srv.Stop(over) }()
+	b.until("not ready", func() bool { return b.get("/readyz").status == http.StatusServiceUnavailable })
+	b.wantError(b.get("/readyz"), http.StatusServiceUnavailable, "unavailable", "", "stopping")
+	for range 3 {
+		if a := b.post("/api/interact", `{"prompt":"x"}`); a.status != http.StatusOK || a.header.Get("Connection") != "close" {
+			t.Errorf("while it drains an ask is answered %d, connection %q", a.status, a.header.Get("Connection"))
+		}
+	}
+	cancel() // as a second signal does
+	<-stopped
+	if _, err := b.client.Get(b.url + "/healthz"); err == nil {
+		t.Error("the port is open after the stop")
+	}
+}
+
 // until polls until cond holds.
 func (b *bundle) until(what string, cond func() bool) {
 	b.Helper()

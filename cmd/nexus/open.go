@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"log/slog"
 	"time"
 
@@ -309,7 +310,7 @@ func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, regist
 		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
 		Tracer: s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
 		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
-		Teacher: s.settings.TeacherURL != "", Unobserved: s.unobserved, Now: clock(), Log: s.log,
+		Teacher: s.settings.TeacherURL != "", DrainDelay: s.settings.drainDelay(os.Getenv), Unobserved: s.unobserved, Now: clock(), Log: s.log,
 	}
 	if err := s.admit(ctx, &opt); err != nil {
 		return err

@@ -23,8 +23,9 @@ import (
 // meaning. Names that the runbook gives are fixed. The group Advanced holds those
 // that few deployments ever need; it is listed last.
 type Settings struct {
-	Listen  string `group:"Serving" var:"NEXUS_LISTEN" default:"127.0.0.1:8000" help:"Address of the HTTP server, host:port."`
-	DataDir string `group:"Serving" var:"NEXUS_DATA_DIR" default:"./nexus_data" help:"Folder for everything that is kept: nexus_checkpoints/, redis/ and logs."`
+	Listen     string `group:"Serving" var:"NEXUS_LISTEN" default:"127.0.0.1:8000" help:"Address of the HTTP server, host:port."`
+	DrainDelay string `group:"Serving" var:"NEXUS_DRAIN_DELAY" default:"auto" help:"How long a stopping API goes on serving while /readyz says that it stops, so that balancers send no more; auto is 3s under Kubernetes and 0s elsewhere."`
+	DataDir    string `group:"Serving" var:"NEXUS_DATA_DIR" default:"./nexus_data" help:"Folder for everything that is kept: nexus_checkpoints/, redis/ and logs."`
 
 	APIKey           string   `group:"Security" name:"api-key" var:"NEXUS_API_KEY" secret:"" help:"Key that callers must send, with every scope; without any key everything is open. At least 16 characters."`
 	APIKeyFile       string   `group:"Security" name:"api-key-file" var:"NEXUS_API_KEY_FILE" help:"File that holds this key, in place of NEXUS_API_KEY."`
@@ -113,6 +114,18 @@ type Settings struct {
 	PprofListen   string `group:"Advanced" var:"NEXUS_PPROF_LISTEN" help:"Loopback address for pprof profiles. Empty turns it off."`
 }
 
+// drainDelay is how long a stopping API goes on serving.
+func (s *Settings) drainDelay(env func(string) string) time.Duration {
+	if s.DrainDelay == "auto" {
+		if env("KUBERNETES_SERVICE_HOST") != "" {
+			return 3 * time.Second
+		}
+		return 0
+	}
+	d, _ := time.ParseDuration(s.DrainDelay) // check has read it
+	return d
+}
+
 // Period is a duration that may also be given as a plain number of seconds.
 type Period time.Duration
 
@@ -154,6 +167,11 @@ func (s *Settings) check() error {
 		return &settingError{"NEXUS_LISTEN", s.Listen, "must be host:port, such as 127.0.0.1:8000 or :8000"}
 	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return &settingError{"NEXUS_LISTEN", s.Listen, "the port must be a number from 0 to 65535"}
+	}
+	if s.DrainDelay != "auto" {
+		if d, err := time.ParseDuration(s.DrainDelay); err != nil || d < 0 || d > stopWithin/2 {
+			return &settingError{"NEXUS_DRAIN_DELAY", s.DrainDelay, fmt.Sprintf("must be auto, or a duration from 0s to %s", stopWithin/2)}
+		}
 	}
 	if s.MetricsListen != "" {
 		if _, _, err := net.SplitHostPort(s.MetricsListen); err != nil {
