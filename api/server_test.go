@@ -283,12 +283,10 @@ func TestStopLetsRequestsEndAndClosesStreams(t *testing.T) {
 // meanwhile is served.
 func TestStopServesUntilBalancersKnow(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(opt *Options) { opt.DrainDelay = time.Hour })
+	b := setup(t, func(opt *Options) { opt.DrainDelay = 5 * time.Second })
 	b.until("ready", func() bool { return b.get("/readyz").status == http.StatusOK })
-	over, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	stopped := make(chan error, 1)
-	go func() { stopped <- b.srv.Stop(over) }()
+	go func() { stopped <- b.srv.Stop(context.Background()) }()
 	b.until("not ready", func() bool { return b.get("/readyz").status == http.StatusServiceUnavailable })
 	b.wantError(b.get("/readyz"), http.StatusServiceUnavailable, "unavailable", "", "stopping")
 	for range 3 {
@@ -302,8 +300,7 @@ func TestStopServesUntilBalancersKnow(t *testing.T) {
 	if !res.Close {
 		t.Error("while it drains connections stay open")
 	}
-	cancel() // as a second signal does
-	<-stopped
+	b.must(<-stopped)
 	if _, err := b.client.Get(b.url + "/healthz"); err == nil {
 		t.Error("the port is open after the stop")
 	}
