@@ -25,6 +25,7 @@ type Queue interface {
 	Follow(ctx context.Context, id, lastEventID string) (<-chan queue.Event, error)
 	Once(ctx context.Context, scope, key, digest string, ttl time.Duration) (claim *queue.Claim, outcome []byte, err error)
 	Lanes(ctx context.Context) ([]queue.LaneState, error)
+	PauseLane(ctx context.Context, lane job.Lane, paused bool, reason string) error
 	Beats(ctx context.Context) (map[string][]byte, error)
 	Repairs(ctx context.Context) (map[string]int64, error)
 	Dropped(ctx context.Context) (map[string]int64, error)

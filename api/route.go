@@ -96,6 +96,8 @@ func (s *Server) routes() *echo.Echo {
 	g.POST("/interactions/:id/feedback", s.makes(s.feedback), s.limited(ScopeTeach, storePatience)...)
 	steers := s.limited(ScopeControl, storePatience)
 	g.POST("/control", s.makes(s.control), steers...)
+	g.POST("/queues/:queue/pause", s.makes(s.pauseQueue), steers...)
+	g.POST("/queues/:queue/resume", s.makes(s.resumeQueue), steers...)
 	g.DELETE("/checkpoints/challenger", s.makes(s.unchallenge), s.limited(ScopeControl, requestPatience)...)
 	g.POST("/checkpoints/:id/challenge", s.makes(s.challenge), steers...)
 	g.POST("/checkpoints/:id/promote", s.makes(s.promote), steers...)

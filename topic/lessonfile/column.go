@@ -92,7 +92,7 @@ func column(header []string, name string) int {
 }
 
 func (c choice) columns(header []string) *Columns {
-	out := &Columns{Prompt: header[c.prompt], Response: header[c.response]}
+	out := &Columns{Prompt: header[c.prompt], Response: header[c.response], Names: header}
 	if c.topic >= 0 {
 		out.Topic = &header[c.topic]
 	}

@@ -40,6 +40,8 @@ type Columns struct {
 	Prompt   string  `json:"prompt"`
 	Response string  `json:"response"`
 	Topic    *string `json:"topic"`
+	// Names are all of them, in their order.
+	Names []string `json:"names"`
 }
 
 // File yields the lessons of a file.

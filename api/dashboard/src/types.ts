@@ -97,9 +97,9 @@ export interface Checkpoint {
 export interface ImportFault { line: number; detail: string; code?: string }
 export interface Preview {
   format: string; encoding?: string | null; delimiter?: string | null;
-  columns?: { prompt: string | null; response: string | null; topic: string | null } | null; headers?: string[];
-  lessons: number; new?: number; known?: number; duplicates: number; contradictions: { prompt: string; responses: string[] }[];
-  faults: ImportFault[]; sample: { prompt: string; response: string | null; topic?: string }[];
+  columns?: { prompt: string | null; response: string | null; topic: string | null; names?: string[] } | null;
+  lessons: number; new: number; known: number; duplicates: number; contradictions: { prompt: string; responses: (string | null)[] }[]; contradictions_total: number;
+  faults: ImportFault[]; faults_total: number; sample: { prompt: string; response: string | null; topic?: string }[];
 }
 
 export interface History { range: string; step_seconds: number; at: number[]; figures: Record<string, number[]> }

@@ -47,7 +47,7 @@ function Lineage({ load, p }: { load: Load<Page>; p: Page }): VNode {
           <thead><tr><th>Compare</th><th>Checkpoint</th><th>Made</th><th>Why</th><th class="num">Lessons</th><th class="num">Size</th><th class="num">Right</th><th>Comes from</th><th><span class="hidden">Actions</span></th></tr></thead>
           <tbody>
             {p.checkpoints.map((c, i) => (
-              <tr key={c.id} class={c.head ? 'head' : ''}>
+              <tr key={c.id} class={c.head ? 'served' : ''}>
                 <td><input type="checkbox" aria-label={'Compare ' + short(c.id)} checked={chosen.includes(c.id)} onChange={(e) => choose(c.id, e.currentTarget.checked)} /></td>
                 <td class="mono" title={c.id}>{short(c.id)}{c.aliases?.map((a) => <Tag key={a} kind="">{a}</Tag>)}</td>
                 <td title={moment(c.created_at)}>{ago(c.created_at)}</td>

@@ -1,7 +1,7 @@
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { href } from '../place';
-import { call, download } from '../server';
+import { call, download, Fault } from '../server';
 import type { Job, Preview } from '../types';
 import { answers, follow } from '../follow';
 import { path } from '../list';
@@ -30,6 +30,7 @@ function Bring(): VNode {
   const [columns, setColumns] = useState<Record<string, string>>({});
   const [fault, setFault] = useState('');
   const [faults, setFaults] = useState<Preview['faults']>([]);
+  const [names, setNames] = useState<string[]>([]); // of the columns, when nothing tells which is which
   const [busy, setBusy] = useState(false);
   const [over, setOver] = useState(false);
   const [job, setJob] = useState<Job | null>(null);
@@ -44,6 +45,7 @@ function Bring(): VNode {
     setBusy(true);
     setFault('');
     setFaults([]);
+    setNames([]);
     try {
       const p = await ask(g, cols, { dry_run: 'true' }) as Preview;
       if (mine === turn.current) setPreview(p);
@@ -51,6 +53,7 @@ function Bring(): VNode {
       if (mine !== turn.current) return;
       setPreview(null);
       setFault(say(e));
+      setNames(columnsNamed(e));
       const listed = (e as { body?: { faults?: Preview['faults'] } }).body?.faults;
       if (Array.isArray(listed)) setFaults(listed);
     }
@@ -69,6 +72,7 @@ function Bring(): VNode {
     setPreview(null);
     setFault('');
     setFaults([]);
+    setNames([]);
     setJob(null);
     setBusy(false);
   };
@@ -119,12 +123,13 @@ function Bring(): VNode {
           </div>
           {busy && !preview && <p class="hint" role="status">Reading…</p>}
           {fault && <p class="note bad" role="alert">{fault}</p>}
-          {faults.length > 0 && <Faults faults={faults} />}
+          {names.length > 1 && <Columns names={names} chosen={columns} onColumns={(c) => { setColumns(c); if (c.prompt && c.response) void look(given, c); }} />}
+          {faults.length > 0 && <Faults faults={faults} total={faults.length} />}
           {preview && !job && <Seen p={preview} columns={columns} onColumns={(c) => { setColumns(c); void look(given, c); }} />}
           {preview && !job && (
             <div class="line" id="decide">
               {!preview.lessons ? <p class="note">There is nothing to teach in it.</p>
-                : <button type="button" class="main" id="teachfile" disabled={busy} onClick={() => void teach()}>{preview.faults.length ? `Teach the ${many(preview.lessons, 'good line')} and leave out ${many(preview.faults.length, 'faulty one')}` : `Teach ${many(preview.lessons, 'lesson')}`}</button>}
+                : <button type="button" class="main" id="teachfile" disabled={busy} onClick={() => void teach()}>{preview.faults.length ? `Teach the ${many(preview.lessons, 'good line')} and leave out ${many(preview.faults_total, 'faulty one')}` : `Teach ${many(preview.lessons, 'lesson')}`}</button>}
             </div>
           )}
           {job && <Taught job={job} />}
@@ -153,27 +158,14 @@ function Seen({ p, columns, onColumns }: { p: Preview; columns: Record<string, s
       <p>Understood as {how}.</p>
       <dl class="counts">
         <div><dd>{count(p.lessons)}</dd><dt>lessons</dt></div>
-        {p.new !== undefined && <div><dd>{count(p.new)}</dd><dt>new</dt></div>}
+        <div><dd>{count(p.new)}</dd><dt>new</dt></div>
+        <div><dd>{count(p.known)}</dd><dt>known already</dt></div>
         <div><dd>{count(p.duplicates)}</dd><dt>duplicates</dt></div>
-        <div class={p.contradictions.length ? 'warn' : ''}><dd>{count(p.contradictions.length)}</dd><dt>contradictions</dt></div>
-        <div class={p.faults.length ? 'bad' : ''}><dd>{count(p.faults.length)}</dd><dt>faulty lines</dt></div>
+        <div class={p.contradictions_total ? 'warn' : ''}><dd>{count(p.contradictions_total)}</dd><dt>contradictions</dt></div>
+        <div class={p.faults_total ? 'bad' : ''}><dd>{count(p.faults_total)}</dd><dt>faulty lines</dt></div>
       </dl>
-      {p.columns && (
-        <div class="line">
-          {(['prompt', 'response', 'topic'] as const).map((what) => {
-            const chosen = columns[what] ?? p.columns?.[what] ?? '';
-            const all = [...new Set([...(p.headers ?? []), ...Object.values(p.columns ?? {}).filter((c): c is string => !!c)])];
-            return (
-              <Field key={what} label={{ prompt: 'Question is in', response: 'Answer is in', topic: 'Topic is in' }[what]} class="inline">
-                <select value={chosen} onChange={(e) => onColumns({ ...columns, [what]: e.currentTarget.value })}>
-                  <option value="">{what === 'topic' ? 'no column' : 'choose'}</option>
-                  {all.map((c) => <option key={c} value={c}>{c}</option>)}
-                </select>
-              </Field>
-            );
-          })}
-        </div>
-      )}
+      {p.columns && <Columns names={[...new Set([...(p.columns.names ?? []), ...[p.columns.prompt, p.columns.response, p.columns.topic].filter((c): c is string => !!c)])]}
+        chosen={{ prompt: columns.prompt ?? p.columns.prompt ?? '', response: columns.response ?? p.columns.response ?? '', topic: columns.topic ?? p.columns.topic ?? '' }} onColumns={onColumns} />}
       {p.sample.length > 0 && (
         <Scroll label="The first lessons">
           <table class="wide">
@@ -184,20 +176,43 @@ function Seen({ p, columns, onColumns }: { p: Preview; columns: Record<string, s
       )}
       {p.contradictions.length > 0 && (
         <details>
-          <summary>{many(p.contradictions.length, 'question')} with more than one answer; the last one counts</summary>
-          <ul class="rows">{p.contradictions.map((c) => <li key={c.prompt}><span><b>{c.prompt}</b>{c.responses.map((r) => <small key={r}>{cut(r, 140)}</small>)}</span></li>)}</ul>
+          <summary>{many(p.contradictions_total, 'question')} with more than one answer; the last one counts</summary>
+          <ul class="rows">{p.contradictions.map((c) => <li key={c.prompt}><span><b>{c.prompt}</b>{c.responses.map((r) => <small key={r}>{r === null ? 'refused on purpose' : cut(r, 140)}</small>)}</span></li>)}</ul>
         </details>
       )}
-      <Faults faults={p.faults} />
+      <Faults faults={p.faults} total={p.faults_total} />
     </div>
   );
 }
 
-function Faults({ faults }: { faults: Preview['faults'] }): VNode | null {
+const parts = { prompt: 'Question is in', response: 'Answer is in', topic: 'Topic is in' } as const;
+
+function Columns({ names, chosen, onColumns }: { names: string[]; chosen: Record<string, string>; onColumns: (c: Record<string, string>) => void }): VNode {
+  return (
+    <div class="line" id="columns">
+      {(Object.keys(parts) as (keyof typeof parts)[]).map((what) => (
+        <Field key={what} label={parts[what]} class="inline">
+          <select id={'column-' + what} value={chosen[what] ?? ''} onChange={(e) => onColumns({ ...chosen, [what]: e.currentTarget.value })}>
+            <option value="">{what === 'topic' ? 'no column' : 'choose'}</option>
+            {names.map((c) => <option key={c} value={c}>{c}</option>)}
+          </select>
+        </Field>
+      ))}
+    </div>
+  );
+}
+
+// columnsNamed finds the columns that an error names.
+function columnsNamed(e: unknown): string[] {
+  const list = e instanceof Fault ? /the columns are (.*)/.exec(e.message)?.[1] : undefined;
+  return [...(list ?? '').matchAll(/"((?:[^"\\]|\\.)*)"/g)].map((m) => JSON.parse(m[0]) as string);
+}
+
+function Faults({ faults, total }: { faults: Preview['faults']; total: number }): VNode | null {
   if (!faults.length) return null;
   return (
     <details open class="faults">
-      <summary>{many(faults.length, 'faulty line')}</summary>
+      <summary>{many(total, 'faulty line')}{total > faults.length && `, the first ${count(faults.length)}`}</summary>
       <ul class="rows">{faults.map((f) => <li key={f.line}><span>Line {f.line}: {f.detail}</span></li>)}</ul>
     </details>
   );

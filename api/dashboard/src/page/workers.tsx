@@ -1,11 +1,11 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { link, status, why } from '../live';
-import { call, Fault, hasKey } from '../server';
+import { post } from '../server';
 import type { Status } from '../types';
 import { tell } from '../undo';
 import { count, many, number, plain, say, short, span } from '../words';
-import { Bar, Card, Head, Scroll, Tag } from '../part/basic';
+import { Bar, Card, Confirmed, Head, Scroll, Tag } from '../part/basic';
 import { Empty, Loading } from '../part/state';
 import { PauseButton } from './overview';
 
@@ -26,12 +26,10 @@ function Queues({ s }: { s: Status }): VNode {
   const turn = async (name: string, paused: boolean): Promise<void> => {
     setBusy(name);
     try {
-      await call(`/api/queues/${name}/${paused ? 'resume' : 'pause'}`, { method: 'POST' });
+      await post(`/api/queues/${name}/${paused ? 'resume' : 'pause'}`, undefined);
       tell(paused ? 'The queue goes on.' : 'The queue is paused.', 'good');
     } catch (e) {
-      // A server without this route has the queue monitor for it.
-      if (!(e instanceof Fault && (e.status === 404 || e.status === 405))) tell(say(e), 'bad');
-      else await call(`/monitoring/api/queues/${name}:${paused ? 'resume' : 'pause'}`, { method: 'POST' }).then(() => tell(paused ? 'The queue goes on.' : 'The queue is paused.', 'good'), (f: unknown) => { if (!(f instanceof SyntaxError)) tell(say(f), 'bad'); });
+      tell(say(e), 'bad');
     }
     setBusy('');
   };
@@ -53,13 +51,13 @@ function Queues({ s }: { s: Status }): VNode {
                 <td class="num">{count(l.processed)}</td>
                 <td class="num">{count(l.failed)}</td>
                 <td>{l.paused ? <><Tag kind="failed">paused</Tag>{l.reason && <small> {l.reason}</small>} <button type="button" class="main small" disabled={busy === name} onClick={() => void turn(name, true)}>Resume</button></>
-                  : l.reason ? <small>{l.reason}</small> : <Tag kind="succeeded">open</Tag>}</td>
+                  : <>{l.reason ? <small>{l.reason}</small> : <Tag kind="succeeded">open</Tag>} <Confirmed class="small plain" sure={`Yes, pause ${name}`} disabled={busy === name} onClick={() => void turn(name, false)}>Pause</Confirmed></>}</td>
               </tr>
             ))}
           </tbody>
         </table>
       </Scroll>
-      {hasKey() && <p class="hint">A paused queue keeps its jobs. They run once it is resumed.</p>}
+      <p class="hint">A paused queue keeps its jobs. They run once it is resumed.</p>
     </Card>
   );
 }

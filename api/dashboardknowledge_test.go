@@ -1,0 +1,135 @@
+package api
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+func TestAnswersAndLessonsInTheDashboard(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := openTab(t, b.url)
+	if p == nil {
+		return
+	}
+	b.teach("support", "How do I reset my password?", "Open Setings.")
+	b.teach("support", "forgot my password", "Open Setings.")
+	b.teach("billing", "Where is my invoice?", "In your mail.")
+
+	p.open("answers")
+	p.says(".cards", "Open Setings.", "2 phrasings", "add more")
+	p.write("#search", "invoice")
+	p.holds("the search narrows the list", `document.querySelectorAll('.cards li').length === 1 && location.search.includes('q=invoice')`)
+	p.open("answers?q=password")
+	p.says(".cards", "Open Setings.")
+	p.keys("j")
+	p.says(".pane", "forgot my password")
+	p.fair("an answer")
+	eval[any](p, `document.querySelector('#answertext').select()`)
+	p.write("#answertext", "Open Settings.")
+	p.click("#saveanswer")
+	p.says(".toast", "Changed for 2 phrasings")
+	for _, prompt := range []string{"How do I reset my password?", "forgot my password"} {
+		b.until("each phrasing gives the new answer", func() bool { return b.ask(prompt).text(t, "response") == "Open Settings." })
+	}
+	p.says(".cards", "Open Settings.")
+	p.keys("u") // and back
+	b.until("the change is undone", func() bool { return b.ask("forgot my password").text(t, "response") == "Open Setings." })
+
+	p.open("lessons?topic=billing")
+	p.says("#lessontable", "Where is my invoice?")
+	p.click("#lessontable tbody input[type=checkbox]")
+	p.says(".selection", "1 lesson selected")
+	p.fair("a selected lesson")
+	p.write("#moveto", "accounts")
+	p.press("Move")
+	p.says(".toast", "Moved 1 lesson to accounts")
+	b.until("the lesson is in its new topic only", func() bool {
+		all := string(b.get("/api/lessons").body)
+		return strings.Contains(all, `"accounts"`) && !strings.Contains(all, `"billing"`)
+	})
+
+	p.open("lessons?topic=accounts")
+	p.press("Delete")
+	p.says("main", "Nothing matches")
+	p.says(".toast", "Deleted")
+	p.keys("u")
+	p.says("#lessontable", "Where is my invoice?")
+	p.press("Delete")
+	p.do("leave the page", chromedp.Navigate("about:blank"))
+	b.until("the lesson is unlearned", func() bool { return !strings.Contains(string(b.get("/api/lessons").body), "invoice") })
+}
+
+func TestImportAndExportInTheDashboard(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := openTab(t, b.url)
+	if p == nil {
+		return
+	}
+	file := filepath.Join(t.TempDir(), "faq.csv")
+	b.must(os.WriteFile(file, []byte("Anliegen;Auskunft;Bereich\nWo ist meine Rechnung?;In der Post.;Konto\nWie kündige ich?;Unter Konto.;Konto\nLeer?;;Konto\n"), 0o600))
+	p.open("import")
+	p.do("choose a file", chromedp.SetUploadFiles("#file", []string{file}))
+	p.says("#import", "No column is known as the question") // and offers the columns
+	if strings.Contains(p.text("main"), "?prompt=") {
+		t.Errorf("it shows API syntax: %q", p.text("main"))
+	}
+	choose := func(id, column string) {
+		eval[any](p, `(() => { const s = document.querySelector('`+id+`'); s.value = '`+column+`'; s.dispatchEvent(new Event('change', { bubbles: true })); })()`)
+	}
+	choose("#column-prompt", "Anliegen")
+	p.holds("the choice is kept", `document.querySelector('#column-prompt').value === 'Anliegen'`)
+	choose("#column-response", "Auskunft")
+	p.says("#preview", "Understood as CSV", "semicolon", "Wie kündige ich?", "Line 4")
+	choose("#column-topic", "Bereich")
+	p.says("#preview", "Konto")
+	p.fair("a preview")
+	if a := b.get("/api/lessons"); strings.Contains(string(a.body), "Rechnung") {
+		t.Errorf("the preview taught something: %s", a.body)
+	}
+	p.says("#teachfile", "Teach the 2 good lines and leave out 1 faulty one")
+	p.click("#teachfile")
+	p.says("#imported", "It answers from now on")
+	if a := b.ask("Wo ist meine Rechnung?"); a.text(t, "response") != "In der Post." || a.text(t, "topic") != "Konto" {
+		t.Errorf("%s", a.body)
+	}
+
+	p.press("Import something else")
+	p.write("#paste", "question,answer\nIs it open on Sunday?,No.\n")
+	p.press("Look at it")
+	p.says("#preview", "Is it open on Sunday?")
+	p.press("Teach 1 lesson")
+	p.says("#imported", "It answers from now on")
+
+	eval[any](p, `(() => { window.saved = null; URL.createObjectURL = (blob) => { blob.text().then((t) => { window.saved = t; }); return 'data:,'; }; })()`)
+	p.press("Spreadsheet")
+	p.holds("the export holds everything", `window.saved !== null && window.saved.includes('Wie kündige ich?') && window.saved.includes('Is it open on Sunday?')`)
+}
+
+func TestQueuesInTheDashboard(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := openTab(t, b.url)
+	if p == nil {
+		return
+	}
+	p.open("workers")
+	p.says("#queuetable", "Questions in the background", "open")
+	p.says("#workertable", "0 of 8")
+	b.post("/api/queues/batch/pause", "")
+	p.says("#queuetable", "paused", "Resume")
+	p.press("Overview")
+	p.says("#issues", "Queue batch is paused")
+	p.click("#issues summary")
+	p.says("#issues", "Resume the queue", "Nothing in it is lost")
+	p.fair("an issue with its remedy")
+	p.press("Open the page")
+	p.press("Resume")
+	p.says(".toast", "The queue goes on")
+	b.until("the health is well again", func() bool { return strings.Contains(string(b.get("/api/status").body), `"healthy":true`) })
+}
