@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -172,6 +173,11 @@ func decodeValue(name string, value json.RawMessage, into any) error {
 		*raw = value
 		return nil
 	}
+	if _, list := into.(*[]json.RawMessage); list {
+		// Each is read by itself later.
+	} else if code := loneSurrogate(value); code != "" {
+		return job.Errorf(job.CodeInvalid, "%q holds %s, which is half of a character; remove it or write its other half too", name, code).On(name)
+	}
 	err := json.Unmarshal(value, into)
 	if err == nil {
 		return nil
@@ -237,4 +243,37 @@ func invalidUTF8(b []byte) int {
 		i += n
 	}
 	return -1
+}
+
+// loneSurrogate finds an escape that is half of a character. The decoder would
+// put a question mark in its place without a word.
+func loneSurrogate(raw []byte) string {
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		i++ // what is escaped
+		high, ok := escape(raw, i)
+		switch {
+		case !ok:
+		case high >= 0xdc00 && high <= 0xdfff:
+			return string(raw[i-1 : i+5])
+		case high >= 0xd800 && high <= 0xdbff:
+			low, ok := escape(raw, i+6)
+			if !ok || raw[i+5] != '\\' || low < 0xdc00 || low > 0xdfff {
+				return string(raw[i-1 : i+5])
+			}
+			i += 10
+		}
+	}
+	return ""
+}
+
+// escape reads uXXXX at i.
+func escape(raw []byte, i int) (uint64, bool) {
+	if i+5 > len(raw) || raw[i] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(raw[i+1:i+5]), 16, 16)
+	return n, err == nil
 }

@@ -16,6 +16,23 @@ func checkPrompt(prompt string) *job.Error {
 	if n := utf8.RuneCountInString(prompt); n > job.MaxPromptChars {
 		return job.Errorf(job.CodePromptTooLong, "the prompt has %d characters; at most %d are taken", n, job.MaxPromptChars).On("prompt")
 	}
+	return checkText("prompt", prompt)
+}
+
+// checkText refuses characters that nobody writes and that mislead whoever reads
+// the text later, in a terminal or on a page: control characters other than tab
+// and line ends, and those that turn the direction of writing by force. Marks
+// and isolates of direction are part of honest text and stay.
+func checkText(name, text string) *job.Error {
+	for _, r := range text {
+		switch {
+		case r == '\t' || r == '\n' || r == '\r':
+		case unicode.IsControl(r):
+			return job.Errorf(job.CodeInvalid, "the %s holds the control character U+%04X; remove it", name, r).On(name)
+		case r >= 0x202a && r <= 0x202e:
+			return job.Errorf(job.CodeInvalid, "the %s holds U+%04X, which forces the direction of writing; remove it", name, r).On(name)
+		}
+	}
 	return nil
 }
 
@@ -27,7 +44,7 @@ func checkResponse(response string) *job.Error {
 	if n := utf8.RuneCountInString(response); n > job.MaxResponseChars {
 		return job.Errorf(job.CodeResponseTooLong, "the response has %d characters; at most %d are taken", n, job.MaxResponseChars).On("response")
 	}
-	return nil
+	return checkText("response", response)
 }
 
 // checkTopic refuses a topic that is too long or not one line of text. An empty
@@ -42,5 +59,5 @@ func checkTopic(topic string) *job.Error {
 	if topic != strings.TrimSpace(topic) {
 		return job.Errorf(job.CodeInvalid, "the topic begins or ends with white space").On("topic")
 	}
-	return nil
+	return checkText("topic", topic)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"text/tabwriter"
 )
 
@@ -36,14 +35,4 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-// masked hides a secret: wholly, or of a URL only the password.
-func masked(how, v string) string {
-	if how == "url" {
-		if u, err := url.Parse(v); err == nil {
-			return u.Redacted()
-		}
-	}
-	return "(set)"
 }

@@ -18,8 +18,9 @@ const (
 )
 
 // newLog writes to stderr and, if a folder is set, to a rotated file in it.
-func newLog(s *Settings, stderr io.Writer, role string) (*slog.Logger, io.Closer, error) {
+func newLog(s *Settings, stderr io.Writer, role string, hide *redaction) (*slog.Logger, io.Closer, error) {
 	form := func(out io.Writer) slog.Handler {
+		out = hide.writer(out)
 		opt := &slog.HandlerOptions{Level: s.level()}
 		if s.LogFormat == "json" {
 			return slog.NewJSONHandler(out, opt)

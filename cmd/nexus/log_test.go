@@ -11,7 +11,7 @@ import (
 func TestLogFolder(t *testing.T) {
 	t.Parallel()
 	dir, out := t.TempDir(), &bytes.Buffer{}
-	log, closer, err := newLog(&Settings{LogLevel: "info", LogFormat: "text", LogDir: dir}, out, "worker")
+	log, closer, err := newLog(&Settings{LogLevel: "info", LogFormat: "text", LogDir: dir}, out, "worker", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

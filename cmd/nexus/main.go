@@ -74,6 +74,7 @@ type runtime struct {
 	main     Main
 	settings *Settings
 	values   []value
+	hide     *redaction
 }
 
 // Run parses args and the environment and runs the command until it ends or ctx
@@ -85,6 +86,7 @@ func (m Main) Run(ctx context.Context, args []string) int {
 		fmt.Fprintln(m.Stderr, "nexus:", err)
 		return exitFailure
 	}
+	hide := newRedaction(p, args)
 	kctx, err := p.parse(args)
 	if p.helpShown {
 		return exitOK
@@ -93,17 +95,17 @@ func (m Main) Run(ctx context.Context, args []string) int {
 		err = c.check()
 	}
 	if err != nil {
-		fmt.Fprintln(m.Stderr, "nexus:", err)
+		fmt.Fprintln(m.Stderr, "nexus:", hide.text(err.Error()))
 		return exitUsage
 	}
 	for _, w := range p.unknownVariables() {
 		fmt.Fprintln(m.Stderr, "nexus: warning:", w)
 	}
-	rt := &runtime{main: m, settings: &c.Settings, values: p.values(kctx)}
+	rt := &runtime{main: m, settings: &c.Settings, values: p.values(kctx, hide), hide: hide}
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	kctx.Bind(rt)
 	if err := kctx.Run(); err != nil {
-		fmt.Fprintln(m.Stderr, "nexus:", err)
+		fmt.Fprintln(m.Stderr, "nexus:", hide.text(err.Error()))
 		if _, ok := errors.AsType[*settingError](err); ok {
 			return exitUsage
 		}

@@ -168,7 +168,7 @@ func (s *shared) openStore(ctx context.Context, h *house, roles roleSet) error {
 func (s *shared) openQueue(ctx context.Context, h *house) error {
 	if s.settings.RedisURL != "" {
 		if _, err := ladder.Parse(s.settings.RedisURL); err != nil {
-			return &settingError{"NEXUS_REDIS_URL", masked("url", s.settings.RedisURL), err.Error()}
+			return &settingError{"NEXUS_REDIS_URL", s.settings.RedisURL, err.Error()}
 		}
 	}
 	rung, err := ladder.Start(ctx, ladder.Options{URL: s.settings.RedisURL, Dir: s.settings.DataDir, Rung: s.settings.Redis, Log: s.log})
@@ -186,7 +186,7 @@ func (s *shared) openQueue(ctx context.Context, h *house) error {
 		Now: clock(), Tracer: s.tracer("queue"), Log: s.log,
 	})
 	if lacks := s.queue.Lacks(ctx); lacks != "" {
-		return &settingError{"NEXUS_REDIS_URL", masked("url", s.settings.RedisURL), lacks}
+		return &settingError{"NEXUS_REDIS_URL", s.settings.RedisURL, lacks}
 	}
 	return nil
 }
@@ -263,7 +263,8 @@ func (s *shared) readEvery() time.Duration {
 }
 
 func (s *shared) guard() webhook.Guard {
-	return webhook.Guard{AllowPrivate: s.settings.WebhookAllowPrivate}
+	ports, _ := s.settings.webhookPorts() // they were checked at the start
+	return webhook.Guard{AllowPrivate: s.settings.WebhookAllowPrivate, Ports: ports}
 }
 
 // openWebhooks makes the delivery of events: the processes that face the

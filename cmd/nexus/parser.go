@@ -179,7 +179,7 @@ const advanced = "Advanced"
 
 // values lists every setting in the order of its declaration, the advanced ones
 // last. Secrets are masked.
-func (p *parser) values(kctx *kong.Context) []value {
+func (p *parser) values(kctx *kong.Context, hide *redaction) []value {
 	var out []value
 	for _, f := range p.kong.Model.Flags {
 		if !f.Tag.Has("var") {
@@ -191,9 +191,10 @@ func (p *parser) values(kctx *kong.Context) []value {
 		}
 		variable, _, _ := strings.Cut(f.Tag.Get("var"), ",")
 		v := text(f.Value)
-		if f.Tag.Has("secret") && v != "" {
-			v = masked(f.Tag.Get("secret"), v)
+		if f.Tag.Has("secret") && f.Tag.Get("secret") != "url" && v != "" {
+			v = "(set)"
 		}
+		v = hide.text(v)
 		out = append(out, value{
 			Group: group, Variable: variable, Flag: "--" + f.Name, Value: v,
 			Default: f.Default, Source: p.source(kctx, f), Help: f.Help,

@@ -49,7 +49,7 @@ func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err erro
 	if err := makeDataDir(rt.settings); err != nil {
 		return err
 	}
-	log, closeLog, err := newLog(rt.settings, rt.main.Stderr, name)
+	log, closeLog, err := newLog(rt.settings, rt.main.Stderr, name, rt.hide)
 	if err != nil {
 		return err
 	}

@@ -43,8 +43,9 @@ type Settings struct {
 	RateLimitRPM     int      `group:"Security" name:"rate-limit-rpm" var:"NEXUS_RATE_LIMIT_RPM" default:"60" range:"1:1000000" help:"Prompts a minute and caller; reading is allowed 50 times that. A service without keys that only this machine reaches allows 100 times the default."`
 	RateLimitBurst   int      `group:"Security" var:"NEXUS_RATE_LIMIT_BURST" default:"10" range:"1:1000000" help:"Prompts that may come at once."`
 
-	WebhookSecret       string `group:"Webhooks" var:"NEXUS_WEBHOOK_SECRET" secret:"" help:"Secret that signs webhooks: whsec_ and 24 to 64 bytes in base64. If empty, the secret kept in the storage is used."`
-	WebhookAllowPrivate bool   `group:"Advanced" var:"NEXUS_WEBHOOK_ALLOW_PRIVATE" default:"false" help:"Allow webhooks to private addresses and over plain http."`
+	WebhookSecret       string   `group:"Webhooks" var:"NEXUS_WEBHOOK_SECRET" secret:"" help:"Secret that signs webhooks: whsec_ and 24 to 64 bytes in base64. If empty, the secret kept in the storage is used."`
+	WebhookAllowPrivate bool     `group:"Advanced" var:"NEXUS_WEBHOOK_ALLOW_PRIVATE" default:"false" help:"Allow webhooks to private addresses, over plain http and to any port."`
+	WebhookPorts        []string `group:"Advanced" var:"NEXUS_WEBHOOK_PORTS" help:"Ports that webhooks may use beside 443 and 80, separated by commas."`
 
 	Architecture         string  `group:"Model" var:"NEXUS_ARCHITECTURE" default:"flowing" choice:"flowing,layered" help:"Architecture: flowing, layered."`
 	ModelSize            string  `group:"Model" var:"NEXUS_MODEL_SIZE" default:"small" choice:"small,base,large" help:"Size: small, base, large."`
@@ -55,7 +56,7 @@ type Settings struct {
 	ReplayBufferSize     int     `group:"Advanced" var:"NEXUS_REPLAY_BUFFER_SIZE" default:"2048" range:"0:1000000" help:"Number of older lessons that training replays together with new ones."`
 	TopicsDir            string  `group:"Model" var:"NEXUS_TOPICS_DIR" help:"Folder with additional topic packs."`
 	Shadow               float64 `group:"Advanced" var:"NEXUS_SHADOW" default:"0" range:"0:1" help:"Share of the prompts that the challenger checkpoint answers too, for comparison only; 0 turns it off."`
-	TeacherURL           string  `group:"Model" name:"teacher-url" var:"NEXUS_TEACHER_URL" help:"Chat API (OpenAI-compatible) of a language model that writes lessons for topics without a pack, such as http://localhost:11434/v1. Empty means no teacher."`
+	TeacherURL           string  `group:"Model" name:"teacher-url" var:"NEXUS_TEACHER_URL" secret:"url" help:"Chat API (OpenAI-compatible) of a language model that writes lessons for topics without a pack, such as http://localhost:11434/v1. Empty means no teacher."`
 	TeacherModel         string  `group:"Model" var:"NEXUS_TEACHER_MODEL" help:"Name of the teacher model."`
 	TeacherAPIKey        string  `group:"Model" name:"teacher-api-key" var:"NEXUS_TEACHER_API_KEY" secret:"" help:"API key for the teacher."`
 	TeacherAnswers       int     `group:"Advanced" var:"NEXUS_TEACHER_ANSWERS" default:"20" range:"1:500" help:"Number of answers that the teacher writes for a topic, each with five questions."`
@@ -218,6 +219,9 @@ func (s *Settings) check() error {
 	if _, err := s.namedKeys(); err != nil {
 		return err
 	}
+	if _, err := s.webhookPorts(); err != nil {
+		return err
+	}
 	if _, err := s.proxies(); err != nil {
 		return err
 	}
@@ -260,6 +264,19 @@ func (s *Settings) namedKeys() ([]api.Key, error) {
 		keys = append(keys, k)
 	}
 	return keys, nil
+}
+
+// webhookPorts are the ports of NEXUS_WEBHOOK_PORTS.
+func (s *Settings) webhookPorts() ([]uint16, error) {
+	var out []uint16
+	for _, text := range s.WebhookPorts {
+		n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 16)
+		if err != nil || n == 0 {
+			return nil, &settingError{"NEXUS_WEBHOOK_PORTS", text, "must be ports from 1 to 65535, separated by commas"}
+		}
+		out = append(out, uint16(n))
+	}
+	return out, nil
 }
 
 // defaultKey is the name of the key that NEXUS_API_KEY sets.

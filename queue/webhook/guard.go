@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -20,8 +22,16 @@ var ErrForbidden = errors.New("the address is not one of the public internet")
 
 // Guard keeps webhooks from reaching what only this host may reach.
 type Guard struct {
-	// AllowPrivate lets private addresses and plain http through.
+	// AllowPrivate lets private addresses, plain http and any port through.
 	AllowPrivate bool
+	// Ports are allowed beside 443 and 80.
+	Ports []uint16
+}
+
+// allowsPort judges a port: behind others than those of the web stand services
+// that must not be knocked at.
+func (g Guard) allowsPort(port uint16) bool {
+	return g.AllowPrivate || port == 443 || port == 80 || slices.Contains(g.Ports, port)
 }
 
 const maxURL = 2048
@@ -35,6 +45,11 @@ func (g Guard) Check(raw string) error {
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !g.AllowPrivate) {
 		return job.Errorf(job.CodeInvalid, "the webhook must be an https URL").On("webhook")
+	}
+	if p := u.Port(); p != "" {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || !g.allowsPort(uint16(n)) {
+			return job.Errorf(job.CodeInvalid, "the webhook must not lead to port %s; allowed are 443, 80 and those of NEXUS_WEBHOOK_PORTS", job.Clip(p, 20)).On("webhook")
+		}
 	}
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !g.allows(ip) {
 		return job.Errorf(job.CodeInvalid, "the webhook must not lead to %s: %v", ip, ErrForbidden).On("webhook")
@@ -84,6 +99,9 @@ func (g Guard) control(_ context.Context, _, address string, _ syscall.RawConn) 
 	}
 	if !g.allows(at.Addr()) {
 		return fmt.Errorf("%s: %w", at.Addr(), ErrForbidden)
+	}
+	if !g.allowsPort(at.Port()) {
+		return fmt.Errorf("port %d: %w", at.Port(), ErrForbidden)
 	}
 	return nil
 }

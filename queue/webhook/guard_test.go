@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,10 @@ func TestURLs(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]struct{ closed, open bool }{
 		"https://example.com/hook?a=b":               {true, true},
-		"https://example.com:8443":                   {true, true},
+		"https://example.com:443":                    {true, true},
+		"https://example.com:8443":                   {false, true},
+		"https://example.com:22":                     {false, true},
+		"https://example.com:99999":                  {false, false},
 		"https://1.1.1.1/":                           {true, true},
 		"http://example.com/":                        {false, true},
 		"https://127.0.0.1/":                         {false, true},
@@ -84,4 +88,43 @@ func TestANameIsJudgedByItsAddress(t *testing.T) {
 	if !errors.Is(err, ErrForbidden) || called {
 		t.Errorf("calling %s: %v", url, err)
 	}
+}
+
+func TestPorts(t *testing.T) {
+	t.Parallel()
+	g := Guard{Ports: []uint16{8443}}
+	if err := g.Check("https://example.com:8443/"); err != nil {
+		t.Error(err)
+	}
+	if err := g.Check("https://example.com:8444/"); err == nil || !strings.Contains(err.Error(), "NEXUS_WEBHOOK_PORTS") {
+		t.Errorf("another port: %v", err)
+	}
+	// What is called is judged again.
+	for address, want := range map[string]bool{"1.1.1.1:443": true, "1.1.1.1:8443": true, "1.1.1.1:22": false} {
+		if err := g.control(t.Context(), "tcp", address, nil); (err == nil) != want {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+// FuzzGuard: a URL that passes leads to the web and to nobody's private address.
+func FuzzGuard(f *testing.F) {
+	for _, s := range []string{"https://example.com/hook", "https://[::1]:22/", "https://1.1.1.1:443", "http://u:p@h", "https://0x7f.1/", "https://EXAMPLE.com:0443/#x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		if (Guard{}).Check(raw) != nil {
+			return
+		}
+		u, err := url.Parse(raw)
+		if err != nil || u.Scheme != "https" || u.User != nil || u.Hostname() == "" {
+			t.Fatalf("%q passed", raw)
+		}
+		if p := u.Port(); p != "" && strings.TrimLeft(p, "0") != "443" && strings.TrimLeft(p, "0") != "80" {
+			t.Errorf("%q passed with port %s", raw, p)
+		}
+		if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !(Guard{}).allows(ip) {
+			t.Errorf("%q leads to %s", raw, ip)
+		}
+	})
 }
