@@ -40,9 +40,10 @@ needs: # the programs that tests run; without them some would be skipped
 	  test -z "$$missing" || { echo "not on PATH:$$missing. The Debian packages redis-server, redis-tools, prometheus, chromium and jq have them; .ci/run installs them"; exit 1; }
 	@$(S3_SERVER) >/dev/null
 
-lint: ## vet, golangci-lint, formatting
+lint: ## vet, golangci-lint (formatting, import rules), functions that nothing reaches
 	$(GO) vet ./...
 	$(TOOL) golangci-lint run ./...
+	@dead="$$($(TOOL) deadcode -test ./... | grep -v '^model/')"; test -z "$$dead" || { echo "$$dead"; exit 1; }
 
 fmt: ## format the code
 	$(TOOL) gofumpt -w $$(git ls-files '*.go')

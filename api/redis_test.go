@@ -53,7 +53,7 @@ func TestReplicaIsNotReady(t *testing.T) {
 	c := s.Client()
 	t.Cleanup(func() { _ = c.Close() })
 	host, port, _ := strings.Cut(primary.Addr, ":")
-	b.must(c.SlaveOf(t.Context(), host, port).Err())
+	b.must(c.ReplicaOf(t.Context(), host, port).Err())
 	b.until("not ready", func() bool { return b.get("/readyz").status == http.StatusServiceUnavailable })
 	b.wantError(b.get("/readyz"), http.StatusServiceUnavailable, "unavailable", "", "read-only replica")
 	b.until("unhealthy", func() bool {

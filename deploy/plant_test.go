@@ -229,11 +229,11 @@ func plantRedis(f *fleet, w *watcher) {
 		f.Fatal(err)
 	}
 	w.firing(nil, "NexusRedisMemory")
-	if err := c.SlaveOf(f.Context(), "127.0.0.1", "1").Err(); err != nil {
+	if err := c.ReplicaOf(f.Context(), "127.0.0.1", "1").Err(); err != nil {
 		f.Fatal(err)
 	}
 	w.firing(nil, "NexusRedisRefuses")
-	if err := c.SlaveOf(f.Context(), "NO", "ONE").Err(); err != nil {
+	if err := c.ReplicaOf(f.Context(), "NO", "ONE").Err(); err != nil {
 		f.Fatal(err)
 	}
 	if err := c.Del(f.Context(), "filler").Err(); err != nil {

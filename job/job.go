@@ -70,6 +70,7 @@ func (s State) Allows(next State) bool {
 		return next == StateRunning || next == StateCanceled || next == StateFailed
 	case StateRunning:
 		return next == StateQueued || next.Final()
+	case StateSucceeded, StateFailed, StateCanceled:
 	}
 	return false
 }

@@ -173,6 +173,7 @@ func (q *Queue) Start(ctx context.Context) error { //nolint:contextcheck // what
 	case fresh:
 		_ = q.agree(ctx) // followed up until it works
 		q.spawn(q.followShards)
+	case started:
 	}
 	return nil
 }

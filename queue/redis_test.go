@@ -107,11 +107,11 @@ func TestRedisThatTakesNoJobs(t *testing.T) {
 			t.Fatal(err)
 		}
 		host, port, _ := strings.Cut(primary.Addr, ":")
-		if err := admin(t, s).SlaveOf(b.ctx, host, port).Err(); err != nil {
+		if err := admin(t, s).ReplicaOf(b.ctx, host, port).Err(); err != nil {
 			t.Fatal(err)
 		}
 		refuses(b, "read-only replica")
-		if err := admin(t, s).SlaveOf(b.ctx, "NO", "ONE").Err(); err != nil {
+		if err := admin(t, s).ReplicaOf(b.ctx, "NO", "ONE").Err(); err != nil {
 			t.Fatal(err)
 		}
 		b.until("it takes jobs again", func() bool { return b.q.Check(b.ctx) == nil })

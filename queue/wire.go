@@ -117,6 +117,7 @@ func (w *serverWire) EvalSha(ctx context.Context, sha string, keys []string, arg
 			w.server.wake.ring()
 		}
 		return cmd
+	case shapeEnqueue, shapeOther:
 	}
 	cmd := w.UniversalClient.EvalSha(ctx, sha, keys, args...)
 	if _, refused := errors.AsType[redis.Error](cmd.Err()); cmd.Err() != nil && !refused {

@@ -114,9 +114,12 @@ func (s *Scheduler) see(ctx context.Context, id string) (made bool, err error) {
 		}
 		s.again[id] = job.NewID()
 		return true, s.submit(ctx, id, s.again[id])
+	case job.StateQueued, job.StateRunning:
+		// The job is still to come.
+	case job.StateFailed:
+		// The caller was told. The dataset is kept and tried again when the record of
+		// the job expires.
 	}
-	// Queued and running ones come to it. That one failed was told to whoever
-	// asked; it is kept, and tried again when its record fades.
 	return false, nil
 }
 

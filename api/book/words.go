@@ -12,7 +12,7 @@ import (
 // fold appends s in lower case and without accents, so that "Café" is found by
 // "cafe".
 func fold(dst []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		c := s[i]
 		if c >= utf8.RuneSelf {
 			return foldSlowly(dst, s[i:])

@@ -124,6 +124,7 @@ func fault(v *kong.Value, raw string) string {
 		}
 	case reflect.Int, reflect.Float64, reflect.Uint64:
 		return numberFault(v, raw)
+	default:
 	}
 	return ""
 }

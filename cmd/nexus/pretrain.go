@@ -185,8 +185,7 @@ func replaceFile(path string, mode fs.FileMode, write func(io.Writer) error) (er
 	}
 	defer func() {
 		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
+			_, _ = f.Close(), os.Remove(f.Name()) // err says what went wrong
 		}
 	}()
 	if err := errors.Join(write(f), f.Chmod(mode), f.Sync(), f.Close()); err != nil {

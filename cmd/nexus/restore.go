@@ -194,7 +194,7 @@ func inspected(ctx context.Context, in io.Reader, within string, maxGB int, then
 			return err
 		}
 		for _, o := range old {
-			os.RemoveAll(o)
+			_ = os.RemoveAll(o) // what stays costs only room
 		}
 	}
 	folder, err := os.MkdirTemp(within, ".restore-")

@@ -63,7 +63,7 @@ func (l *Life) Start(ctx context.Context, begin func(ctx context.Context) error)
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	life, cancel := l.ctx, l.cancel
 	l.mu.Unlock()
-	err := begin(life)
+	err := begin(life) //nolint:contextcheck // the life outlives the context of its start
 	if err != nil {
 		cancel(err)
 		l.loops.Wait()

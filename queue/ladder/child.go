@@ -146,7 +146,7 @@ func (c *child) supervise(first chan<- error) {
 		guest = false
 		if err == nil {
 			err = c.run(lock)
-			lock.Close()
+			_ = lock.Close() // nothing was written
 		}
 		select {
 		case <-c.quit:

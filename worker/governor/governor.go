@@ -169,6 +169,7 @@ func (g *Governor) Permit() Permit {
 		full := g.asked.full != ""
 		g.mu.Unlock()
 		return Permit{HandBack: true, RetryAfter: g.opt.RetryAfter, Reason: "governor: " + reason, Critical: mode == ModeCooling, Full: full}
+	case ModeIdle, ModeActive, ModeThrottled:
 	}
 	g.mu.Lock()
 	cores := g.state.Cores
@@ -218,6 +219,7 @@ func (g *Governor) decide(now time.Time) (mode Mode, reason string, share float6
 		return mode, reason, 0
 	case ModeThrottled:
 		return mode, reason, share / 2
+	case ModeIdle, ModeActive:
 	}
 	if active {
 		return ModeActive, "callers are active", share

@@ -27,6 +27,7 @@ func (m Mode) severity() int {
 		return 2
 	case ModeCooling:
 		return 3
+	case ModeIdle, ModeActive:
 	}
 	return 0
 }

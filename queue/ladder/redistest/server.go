@@ -130,15 +130,6 @@ func (s *Server) Kill() {
 	<-done
 }
 
-// Again starts the server once more, on the same port and folder.
-func (s *Server) Again() {
-	s.t.Helper()
-	s.run()
-	if !s.answers() {
-		s.t.Fatalf("redis-server %v does not answer again:\n%s", s.args, s.out.String())
-	}
-}
-
 // until polls, for what other processes do gives no signal here.
 func until(t testing.TB, what string, ok func(ctx context.Context) bool) {
 	t.Helper()
