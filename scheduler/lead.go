@@ -16,8 +16,8 @@ const (
 	laneEvery = 10 * time.Second
 )
 
-// stand waits for the leader's lease and leads while it is held.
-func (s *Scheduler) stand(ctx context.Context) {
+// campaign waits for the leader's lease and leads while it is held.
+func (s *Scheduler) campaign(ctx context.Context) {
 	lease := s.opt.Queue.Lease(job.LeaseLeader, s.opt.LeaseTTL)
 	for ctx.Err() == nil {
 		if token, held, err := lease.Acquire(ctx); err == nil && held {
@@ -62,7 +62,7 @@ func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{})
 			}
 		}
 	})
-	said := s.opt.Queue.Subscribe(ctx, job.ChannelControl)
+	messages := s.opt.Queue.Subscribe(ctx, job.ChannelControl)
 	look, sweep := time.NewTicker(lookEvery), time.NewTicker(s.opt.SweepEvery)
 	defer func() {
 		for _, t := range []*time.Ticker{look, sweep} {
@@ -88,9 +88,9 @@ func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{})
 			return
 		case <-lost:
 			return
-		case msg, ok := <-said:
+		case msg, ok := <-messages:
 			if !ok {
-				said = nil
+				messages = nil
 				continue
 			}
 			if msg != job.MessageSave && msg != job.MessageRecalibrate {

@@ -155,7 +155,7 @@ func New(opt Options) (*Scheduler, error) {
 // Start begins to stand for leader.
 func (s *Scheduler) Start(ctx context.Context) error {
 	return s.life.Start(ctx, func(context.Context) error {
-		s.life.Go(s.stand)
+		s.life.Go(s.campaign)
 		return nil
 	})
 }

@@ -23,16 +23,16 @@ func (c *control) now() storage.Control {
 
 // followControl reads the record when told to, and every two seconds.
 func (w *Worker) followControl(ctx context.Context) {
-	said := w.opt.Queue.Subscribe(ctx, job.ChannelControl)
+	messages := w.opt.Queue.Subscribe(ctx, job.ChannelControl)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case msg, ok := <-said:
+		case msg, ok := <-messages:
 			if !ok {
-				said = nil
+				messages = nil
 				continue
 			}
 			if t := w.trainer.Load(); t != nil && (msg == job.MessageSave || msg == job.MessageRecalibrate) {

@@ -24,7 +24,7 @@ type unloaded struct{ checkpoint, why string }
 // Look makes the worker look at the head and at the control record at once.
 func (w *Worker) Look() {
 	select {
-	case w.looks <- struct{}{}:
+	case w.wake <- struct{}{}:
 	default:
 	}
 }
@@ -32,22 +32,22 @@ func (w *Worker) Look() {
 // follow keeps serving what the head names. The process that trains adopts its
 // own checkpoints before it tells the others, and follows the head itself.
 func (w *Worker) follow(ctx context.Context) {
-	said := w.opt.Queue.Subscribe(ctx, job.ChannelCheckpoint)
+	messages := w.opt.Queue.Subscribe(ctx, job.ChannelCheckpoint)
 	tick := time.NewTicker(headEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case _, ok := <-said:
+		case _, ok := <-messages:
 			if !ok {
-				said = nil // the queue has ended; the poll goes on
+				messages = nil // the queue has ended; the poll goes on
 				continue
 			}
 			if t := w.trainer.Load(); t != nil {
 				t.Nudge()
 			}
-		case <-w.looks:
+		case <-w.wake:
 			w.readControl(ctx)
 			if t := w.trainer.Load(); t != nil {
 				t.Nudge()
@@ -55,7 +55,7 @@ func (w *Worker) follow(ctx context.Context) {
 		case <-tick.C:
 			w.Relieve(false)
 		}
-		w.takeBack(ctx)
+		w.saveRollback(ctx)
 		if t := w.trainer.Load(); t != nil {
 			w.unloaded.Store(nil)
 			continue

@@ -16,7 +16,7 @@ func learn(m *model.Model, fresh []string, seed uint64, yield func()) (trainer.L
 	return learner{l}, nil
 }
 
-func succeed(m *model.Model, cfg model.Config, seed uint64, yield func()) (trainer.Learner, error) {
+func replacementOf(m *model.Model, cfg model.Config, seed uint64, yield func()) (trainer.Learner, error) {
 	l, err := m.Successor(cfg, model.LearnOptions{Seed: seed, Yield: yield})
 	if err != nil {
 		return nil, err

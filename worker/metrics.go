@@ -143,10 +143,10 @@ func (m *metrics) watch(learn learnFunc) learnFunc {
 	}
 }
 
-// watchHeirs is watch for successors.
-func (m *metrics) watchHeirs(succeed succeedFunc) succeedFunc {
+// watchReplacements is watch for replacements.
+func (m *metrics) watchReplacements(replace replaceFunc) replaceFunc {
 	return func(from *model.Model, cfg model.Config, seed uint64, yield func()) (trainer.Learner, error) {
-		l, err := succeed(from, cfg, seed, yield)
+		l, err := replace(from, cfg, seed, yield)
 		if err != nil {
 			return nil, err
 		}
@@ -157,7 +157,7 @@ func (m *metrics) watchHeirs(succeed succeedFunc) succeedFunc {
 // failedSteps counts gradient steps that ended with an error.
 func (m *metrics) failedSteps() { m.consolidations.WithLabelValues("failed").Inc() }
 
-type succeedFunc = func(m *model.Model, cfg model.Config, seed uint64, yield func()) (trainer.Learner, error)
+type replaceFunc = func(m *model.Model, cfg model.Config, seed uint64, yield func()) (trainer.Learner, error)
 
 type learnFunc = func(m *model.Model, fresh []string, seed uint64, yield func()) (trainer.Learner, error)
 

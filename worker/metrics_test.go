@@ -69,7 +69,7 @@ func TestAWorkerTellsWhatItDoes(t *testing.T) {
 			return err == nil && j.State == job.StateSucceeded
 		})
 		for _, prompt := range []string{"what is the code of room 3?", "who painted the ceiling?"} {
-			if _, _, err := b.queue.Ask(b.ctx, job.Spec{Kind: job.KindInteract, Prompt: prompt}, patience); err != nil {
+			if _, _, err := b.queue.Ask(b.ctx, job.Spec{Kind: job.KindInteract, Prompt: prompt}, timeout); err != nil {
 				b.Fatal(err)
 			}
 		}

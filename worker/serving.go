@@ -59,7 +59,7 @@ func (w *Worker) adopt(m *model.Model, saved storage.Manifest) {
 // replace puts a model to work if old still serves.
 func (w *Worker) replace(old *served, m *model.Model, saved storage.Manifest) bool {
 	next := &served{model: w.tuned(m), checkpoint: saved.ID, at: w.opt.Now(), failed: new(atomic.Pointer[[]model.Query])}
-	next.breaker = newBreaker("inference", w.opt.Log, w.opt.Now, func() { w.fallBack(saved.ID) }) //nolint:contextcheck // it outlives every request
+	next.breaker = newBreaker("inference", w.opt.Log, w.opt.Now, func() { w.rollBack(saved.ID) }) //nolint:contextcheck // it outlives every request
 	if old != nil {
 		// One step back is enough, and a longer chain would keep old models alive.
 		before := *old

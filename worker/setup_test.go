@@ -25,8 +25,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait; gradient steps are slow under the race detector.
-const patience = 4 * time.Minute
+// timeout bounds every wait; gradient steps are slow under the race detector.
+const timeout = 4 * time.Minute
 
 // bundle is a cluster of one Redis and one folder, and a queue to ask through.
 type bundle struct {
@@ -58,7 +58,7 @@ func eachRung(t *testing.T, test func(b *bundle)) {
 
 func setup(t *testing.T, rung string) *bundle {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*timeout)
 	t.Cleanup(cancel)
 	r, err := ladder.Start(ctx, ladder.Options{Rung: rung, Dir: t.TempDir(), Log: testLog(t)})
 	if err != nil {
@@ -126,7 +126,7 @@ func (b *bundle) worker(change func(*Options)) *Worker {
 
 func (b *bundle) end(w *Worker) {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := w.Stop(ctx); err != nil {
 		b.Error(err)
@@ -213,7 +213,7 @@ func (b *bundle) until(what string, ok func() bool) {
 	b.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(patience)
+	limit := time.After(timeout)
 	for !ok() {
 		select {
 		case <-tick.C:

@@ -82,8 +82,8 @@ func (s *shadow) report() *heartbeat.Shadow {
 	return &t
 }
 
-// shade follows the registry and has the challenger answer.
-func (w *Worker) shade(ctx context.Context) {
+// runShadow follows the registry and has the challenger answer.
+func (w *Worker) runShadow(ctx context.Context) {
 	tick := time.NewTicker(shadowEvery)
 	defer tick.Stop()
 	w.followChallenger(ctx)

@@ -3,7 +3,7 @@
 // and, in the one process that holds the trainer's lease, learns.
 //
 // Who follows a prompt meets interact.go (the handler), batch.go (the compute
-// slots) and serving.go (the model); who follows a lesson meets stand.go and
+// slots) and serving.go (the model); who follows a lesson meets campaign.go and
 // package worker/trainer.
 package worker
 
@@ -112,9 +112,9 @@ type Worker struct {
 	served   atomic.Pointer[served]
 	trainer  atomic.Pointer[trainer.Trainer] // nil while another process trains
 	rejected atomic.Pointer[string]          // checkpoint that failed in service
-	retreat  atomic.Pointer[retreat]         // from it, to be made durable
+	rollback atomic.Pointer[rollback]        // from it, to be made durable
 	unloaded atomic.Pointer[unloaded]        // head whose load failed, told once
-	looks    chan struct{}                   // latched: look at the head now
+	wake     chan struct{}                   // latched: look at the head now
 
 	life  lifecycle.Life
 	lanes []*queue.Server
@@ -143,7 +143,7 @@ func New(opt Options) (*Worker, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Worker{opt: opt, metrics: newMetrics(), started: time.Now(), looks: make(chan struct{}, 1), shadow: newShadow(opt.Shadow)}
+	w := &Worker{opt: opt, metrics: newMetrics(), started: time.Now(), wake: make(chan struct{}, 1), shadow: newShadow(opt.Shadow)}
 	w.breakers = newBreakers(opt.Log, opt.Now)
 	w.batcher = newBatcher(opt.Slots, opt.Slots*handlersPerSlot, w.ask)
 	w.journal = newJournal(func(ctx context.Context, batch []job.Interaction) error {
@@ -193,7 +193,7 @@ func (w *Worker) start(ctx context.Context) error {
 	w.life.Go(w.follow)
 	w.life.Go(w.followControl)
 	if w.opt.Shadow > 0 && w.opt.Challengers != nil {
-		w.life.Go(w.shade)
+		w.life.Go(w.runShadow)
 	}
 	for lane, handlers := range map[job.Lane]int{
 		job.LaneInteractive: w.opt.Slots * handlersPerSlot,
@@ -206,7 +206,7 @@ func (w *Worker) start(ctx context.Context) error {
 		w.lanes = append(w.lanes, s)
 	}
 	if !w.opt.ServeOnly {
-		w.life.Go(w.stand)
+		w.life.Go(w.campaign)
 	}
 	return nil
 }

@@ -336,7 +336,7 @@ func TestServingGoesOnAndAStoppedTrainerHandsBack(t *testing.T) {
 
 		stopped := make(chan error, 1)
 		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
 			stopped <- first.Stop(ctx)
 		}()

@@ -28,7 +28,7 @@ func (backupCmd) Help() string {
 
 // Run writes a backup.
 func (c backupCmd) Run(ctx context.Context, rt *runtime) error {
-	store, err := openVault(ctx, rt.settings)
+	store, err := openStoreView(ctx, rt.settings)
 	if err != nil {
 		return err
 	}

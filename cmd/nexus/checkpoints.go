@@ -39,7 +39,7 @@ type shownCheckpoint struct {
 
 // Run lists the checkpoints.
 func (c checkpointsCmd) Run(ctx context.Context, rt *runtime) error {
-	store, err := openVault(ctx, rt.settings)
+	store, err := openStoreView(ctx, rt.settings)
 	if err != nil {
 		return err
 	}

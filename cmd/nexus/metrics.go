@@ -13,7 +13,7 @@ import (
 
 // openMetrics makes the one registry of this process. The API shows it under
 // /api/metrics; NEXUS_METRICS_LISTEN shows it on a port of its own.
-func (s *shared) openMetrics(h *house, roles roleSet, w *worker.Worker) (*prometheus.Registry, error) {
+func (s *shared) openMetrics(h *app, roles roleSet, w *worker.Worker) (*prometheus.Registry, error) {
 	r := metric.NewRegistry(versionText())
 	parts := []prometheus.Collector{metric.NewProcess(s.recorder)}
 	if roles.api || roles.scheduler {

@@ -16,29 +16,29 @@ import (
 )
 
 // openMirror puts the bucket of the settings behind the folder.
-func (s *shared) openMirror(ctx context.Context, h *house, folder *dir.Store, roles roleSet) error {
+func (s *shared) openMirror(ctx context.Context, h *app, folder *dir.Store, roles roleSet) error {
 	b, err := bucketOf(s.settings, true)
 	if err != nil {
 		return err
 	}
-	tell := &messenger{queue: s.queue}
+	tell := &notifier{queue: s.queue}
 	s.mirror = mirror.New(folder, b, mirror.Options{
 		Prepare: b.Prepare, Strict: s.settings.S3Strict, CacheBytes: int64(s.settings.CacheMB) << 20,
 		// A scheduler never loads a model.
 		Whole: roles.api || roles.worker, Pushed: tell.others, Pulled: tell.own, Log: s.log,
 	})
-	s.messenger = tell
+	s.notifier = tell
 	h.add("storage", s.mirror)
 	h.started++
 	if err := s.mirror.Start(ctx); err != nil {
 		return fmt.Errorf("follow the bucket of NEXUS_S3_ENDPOINT: %w", err)
 	}
-	h.add("messages of other hosts", &ear{queue: s.queue, heard: s.mirror.Kick})
+	h.add("messages of other hosts", &subscriber{queue: s.queue, received: s.mirror.Kick})
 	return nil
 }
 
-// messenger passes on that a record has moved.
-type messenger struct {
+// notifier passes on that a record has moved.
+type notifier struct {
 	queue  publisher
 	worker atomic.Pointer[worker.Worker]
 }
@@ -50,7 +50,7 @@ type publisher interface {
 
 // others tells the other hosts that the bucket has news. A message that is lost
 // costs them a second.
-func (m *messenger) others(key string) {
+func (m *notifier) others(key string) {
 	channel := job.ChannelCheckpoint
 	if key == storage.ControlKey {
 		channel = job.ChannelControl
@@ -59,27 +59,27 @@ func (m *messenger) others(key string) {
 }
 
 // own has the worker of this process look at what came.
-func (m *messenger) own(string) {
+func (m *notifier) own(string) {
 	if w := m.worker.Load(); w != nil {
 		w.Look()
 	}
 }
 
-// ear hears what other processes say and does the same thing each time.
-type ear struct {
-	queue publisher
-	heard func()
-	life  lifecycle.Life
+// subscriber receives the messages of other processes and does the same thing each time.
+type subscriber struct {
+	queue    publisher
+	received func()
+	life     lifecycle.Life
 }
 
 // Start begins to listen.
-func (e *ear) Start(ctx context.Context) error {
-	return e.life.Start(ctx, func(life context.Context) error {
+func (s *subscriber) Start(ctx context.Context) error {
+	return s.life.Start(ctx, func(life context.Context) error {
 		for _, channel := range []string{job.ChannelCheckpoint, job.ChannelControl} {
-			said := e.queue.Subscribe(life, channel)
-			e.life.Go(func(context.Context) {
-				for range said {
-					e.heard()
+			messages := s.queue.Subscribe(life, channel)
+			s.life.Go(func(context.Context) {
+				for range messages {
+					s.received()
 				}
 			})
 		}
@@ -88,7 +88,7 @@ func (e *ear) Start(ctx context.Context) error {
 }
 
 // Stop ends the listening.
-func (e *ear) Stop(ctx context.Context) error { return e.life.Stop(ctx) }
+func (s *subscriber) Stop(ctx context.Context) error { return s.life.Stop(ctx) }
 
 // uploads is what a beat says of the mirror.
 func (s *shared) uploads(b *heartbeat.Beat) {

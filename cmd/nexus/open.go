@@ -36,7 +36,7 @@ type shared struct {
 	queue       *queue.Queue
 	store       storage.Store
 	mirror      *mirror.Store // the store, where a bucket is behind the folder; else nil
-	messenger   *messenger    // of the mirror
+	notifier    *notifier     // of the mirror
 	where       string        // the store in words
 	datasets    *storage.Datasets
 	checkpoints *storage.Checkpoints
@@ -51,8 +51,8 @@ type shared struct {
 
 // open makes the parts of a process. What it returns must be stopped, also
 // beside an error.
-func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slog.Logger) (*house, error) {
-	h := &house{failed: make(chan error, 1), log: log}
+func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slog.Logger) (*app, error) {
+	h := &app{failed: make(chan error, 1), log: log}
 	s := &shared{settings: rt.settings, values: rt.values, log: log, unobserved: rt.main.unobserved}
 	s.recorder = heartbeat.New(heartbeat.Options{Roles: roles.names(), Version: versionText(), Now: clock()})
 	var err error
@@ -133,7 +133,7 @@ func (r roleSet) names() []string {
 }
 
 // openStore opens the folder, and the bucket behind it if there is one.
-func (s *shared) openStore(ctx context.Context, h *house, roles roleSet) error {
+func (s *shared) openStore(ctx context.Context, h *app, roles roleSet) error {
 	d, err := dir.Open(s.settings.storageDir())
 	if err != nil {
 		return fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
@@ -165,7 +165,7 @@ func (s *shared) openStore(ctx context.Context, h *house, roles roleSet) error {
 
 // openQueue finds a Redis and stands the queue on it. Both run from here on,
 // since the other parts need them to be made.
-func (s *shared) openQueue(ctx context.Context, h *house) error {
+func (s *shared) openQueue(ctx context.Context, h *app) error {
 	if s.settings.RedisURL != "" {
 		if _, err := ladder.Parse(s.settings.RedisURL); err != nil {
 			return &settingError{"NEXUS_REDIS_URL", s.settings.RedisURL, err.Error()}
@@ -203,7 +203,7 @@ func (s *shared) modelConfig() model.Config {
 	}
 }
 
-func (s *shared) openWorker(ctx context.Context, h *house) (*worker.Worker, error) {
+func (s *shared) openWorker(ctx context.Context, h *app) (*worker.Worker, error) {
 	system, err := governor.NewSystem()
 	if err != nil {
 		return nil, fmt.Errorf("look at this machine: %w", err)
@@ -234,8 +234,8 @@ func (s *shared) openWorker(ctx context.Context, h *house) (*worker.Worker, erro
 	if err != nil {
 		return nil, err
 	}
-	if s.messenger != nil {
-		s.messenger.worker.Store(w)
+	if s.notifier != nil {
+		s.notifier.worker.Store(w)
 	}
 	h.add("worker", w)
 	s.memory.OnPressure(w.Relieve)
@@ -269,7 +269,7 @@ func (s *shared) guard() webhook.Guard {
 
 // openWebhooks makes the delivery of events: the processes that face the
 // network share it.
-func (s *shared) openWebhooks(ctx context.Context, h *house, registry *prometheus.Registry) error {
+func (s *shared) openWebhooks(ctx context.Context, h *app, registry *prometheus.Registry) error {
 	secret := s.settings.WebhookSecret
 	if secret == "" {
 		var err error
@@ -285,7 +285,7 @@ func (s *shared) openWebhooks(ctx context.Context, h *house, registry *prometheu
 	return registry.Register(webhook.NewCounter(s.queue))
 }
 
-func (s *shared) openAPI(ctx context.Context, h *house, w *worker.Worker, registry *prometheus.Registry) error {
+func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry *prometheus.Registry) error {
 	library, err := topic.Open(s.settings.TopicsDir)
 	if err != nil {
 		return &settingError{"NEXUS_TOPICS_DIR", s.settings.TopicsDir, err.Error()}

@@ -22,7 +22,7 @@ func checkPprof(ctx context.Context, s *Settings) error {
 }
 
 // addPprof opens the profiles of the Go runtime if NEXUS_PPROF_LISTEN is set.
-func addPprof(h *house, s *Settings, log *slog.Logger) {
+func addPprof(h *app, s *Settings, log *slog.Logger) {
 	if s.PprofListen == "" {
 		return
 	}

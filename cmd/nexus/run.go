@@ -119,8 +119,8 @@ func (l redisLog) Printf(_ context.Context, format string, v ...any) {
 	l.log.Debug("redis client: " + fmt.Sprintf(format, v...))
 }
 
-// house holds what a process is made of: parts in the order of their start.
-type house struct {
+// app holds what a process is made of: parts in the order of their start.
+type app struct {
 	parts   []namedPart
 	started int
 	failed  chan error // why a part ended by itself
@@ -134,9 +134,9 @@ type namedPart struct {
 	part part
 }
 
-func (h *house) add(name string, p part) { h.parts = append(h.parts, namedPart{name, p}) }
+func (h *app) add(name string, p part) { h.parts = append(h.parts, namedPart{name, p}) }
 
-func (h *house) start(ctx context.Context) error {
+func (h *app) start(ctx context.Context) error {
 	for _, p := range h.parts[h.started:] {
 		h.started++
 		if err := p.part.Start(ctx); err != nil {
@@ -151,7 +151,7 @@ func (h *house) start(ctx context.Context) error {
 }
 
 // watch reports a part that ends by itself.
-func (h *house) watch(name string, m mortal) {
+func (h *app) watch(name string, m mortal) {
 	<-m.Ended()
 	if err := m.Cause(); !errors.Is(err, lifecycle.ErrStopped) {
 		select {
@@ -162,7 +162,7 @@ func (h *house) watch(name string, m mortal) {
 }
 
 // stop ends what was started, the last first.
-func (h *house) stop(ctx context.Context) error {
+func (h *app) stop(ctx context.Context) error {
 	var errs []error
 	for _, p := range slices.Backward(h.parts[:h.started]) {
 		if err := p.part.Stop(ctx); err != nil {
@@ -180,13 +180,13 @@ type line struct {
 	text  func() string
 }
 
-func (h *house) say(label, text string) { h.sayOf(label, func() string { return text }) }
+func (h *app) say(label, text string) { h.sayOf(label, func() string { return text }) }
 
 // sayOf announces what is known only after the start, such as a port.
-func (h *house) sayOf(label string, text func() string) { h.lines = append(h.lines, line{label, text}) }
+func (h *app) sayOf(label string, text func() string) { h.lines = append(h.lines, line{label, text}) }
 
 // announce prints where everything is.
-func (h *house) announce(w io.Writer, took time.Duration) {
+func (h *app) announce(w io.Writer, took time.Duration) {
 	fmt.Fprintf(w, "NEXUS Continuum %s, process %d\n", versionText(), os.Getpid())
 	if h.url != nil {
 		u := h.url()

@@ -24,7 +24,7 @@ func (f *frail) Cause() error                   { return f.life.Cause() }
 // is stopped is not.
 func TestAPartThatFailsIsNoticed(t *testing.T) {
 	t.Parallel()
-	h := &house{failed: make(chan error, 1), log: slog.New(slog.DiscardHandler)}
+	h := &app{failed: make(chan error, 1), log: slog.New(slog.DiscardHandler)}
 	stops, fails := &frail{}, &frail{}
 	h.add("one that stops", stops)
 	h.add("one that fails", fails)

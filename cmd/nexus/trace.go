@@ -11,7 +11,7 @@ import (
 
 // openTracing prepares the way to a collector if the OTEL_… variables ask for
 // it. It is the first part, so that it is the last to stop.
-func (s *shared) openTracing(ctx context.Context, rt *runtime, h *house) error {
+func (s *shared) openTracing(ctx context.Context, rt *runtime, h *app) error {
 	wanted, err := tracing.Wanted(rt.main.Environ)
 	if wrong, ok := errors.AsType[*tracing.VariableError](err); ok {
 		return &settingError{wrong.Name, wrong.Value, wrong.Want}

@@ -36,7 +36,7 @@ func (c verifyCmd) Run(ctx context.Context, rt *runtime) error {
 			return c.tell(rt, c.File, audit)
 		})
 	}
-	store, err := openVault(ctx, rt.settings)
+	store, err := openStoreView(ctx, rt.settings)
 	if err != nil {
 		return err
 	}

@@ -29,17 +29,17 @@ type actor struct {
 	// since they were unlearned; the head is saved without them.
 	cleaned int
 
-	dirty    bool      // the state changed since it was saved
-	stale    bool      // a save failed and may have moved the head all the same
-	checked  time.Time // when the head was last looked at
-	taught   time.Time // when the last lesson was memorised
-	levelled string    // the head whose threshold was last looked at
+	dirty      bool      // the state changed since it was saved
+	stale      bool      // a save failed and may have moved the head all the same
+	checked    time.Time // when the head was last looked at
+	taught     time.Time // when the last lesson was memorised
+	calibrated string    // the head whose threshold was last looked at
 
-	backlog []*request // to be looked at
-	inHand  []*request // being memorised
-	waiting []*request // memorised; they wait for gradient steps
-	session *session
-	heirs   succession
+	backlog   []*request // to be looked at
+	inHand    []*request // being memorised
+	waiting   []*request // memorised; they wait for gradient steps
+	session   *session
+	replacing replacing
 }
 
 const (
@@ -70,7 +70,7 @@ func (a *actor) run(ctx context.Context) {
 // turn does everything once. It ends as soon as the trainer is to end: after a
 // lost lease nothing more may be begun.
 func (a *actor) turn(ctx context.Context) {
-	for _, part := range []func(context.Context){a.look, a.keepClean, a.admit, a.settle, a.saveIfAsked, a.level, a.next} {
+	for _, part := range []func(context.Context){a.watchHead, a.keepClean, a.admit, a.dropEnded, a.saveIfAsked, a.recalibrateIfAsked, a.next} {
 		if part(ctx); !a.goesOn(ctx) {
 			return
 		}
@@ -78,7 +78,7 @@ func (a *actor) turn(ctx context.Context) {
 }
 
 // goesOn reports whether the trainer is to go on.
-func (a *actor) goesOn(ctx context.Context) bool { return ctx.Err() == nil && !a.isLost() }
+func (a *actor) goesOn(ctx context.Context) bool { return ctx.Err() == nil && !a.overtaken() }
 
 // crashed ends a trainer that panicked where no dataset is to blame. What it
 // holds in memory cannot be relied on; whoever starts the next one begins from
@@ -96,7 +96,7 @@ func (a *actor) crashed(err error) {
 		}
 		*list = nil
 	}
-	if !a.isLost() {
+	if !a.overtaken() {
 		close(a.t.lost)
 	}
 }
@@ -114,14 +114,14 @@ func (a *actor) next(ctx context.Context) {
 	switch s := a.session; {
 	case s != nil && s.judging != nil:
 		a.wait(ctx, lookEvery)
-	case s != nil && s.heir && a.pressing():
+	case s != nil && s.replaces && a.pressing():
 		a.park()
 	case s != nil:
 		a.slice(ctx)
 	case a.pressing():
 		a.begin(ctx)
-	case a.succeeds():
-		a.succeed(ctx)
+	case a.replacementDue():
+		a.replace(ctx)
 	case a.due():
 		a.begin(ctx)
 	default:
@@ -150,11 +150,11 @@ func (a *actor) close() {
 			<-s.judging
 		}
 	}
-	a.dropSuccessor()
-	a.t.successor.Store(nil)
+	a.dropReplacement()
+	a.t.replacement.Store(nil)
 }
 
-func (a *actor) isLost() bool {
+func (a *actor) overtaken() bool {
 	select {
 	case <-a.t.lost:
 		return true
@@ -180,14 +180,14 @@ func (a *actor) wait(ctx context.Context, d time.Duration) {
 		a.backlog = append(a.backlog, r)
 	case v := <-judged:
 		a.judged(ctx, v)
-	case m := <-a.heirs.making:
+	case m := <-a.replacing.making:
 		a.ready(m)
 	}
 }
 
-// look compares the head with ours from time to time, or after a save whose
+// watchHead compares the head with ours from time to time, or after a save whose
 // outcome is unknown.
-func (a *actor) look(ctx context.Context) {
+func (a *actor) watchHead(ctx context.Context) {
 	now := a.opt.Now()
 	if !a.stale && now.Sub(a.checked) < lookEvery {
 		return
@@ -286,7 +286,7 @@ func (a *actor) resume(r *request) {
 
 // queue lets r wait for gradient steps: those under way if they cover it.
 func (a *actor) queue(r *request) {
-	if s := a.session; s != nil && !s.heir && s.covers[r.spec.Dataset] {
+	if s := a.session; s != nil && !s.replaces && s.covers[r.spec.Dataset] {
 		s.jobs = append(s.jobs, r)
 		return
 	}
@@ -311,10 +311,10 @@ func (a *actor) inMemory(e entry, r *request, why string) job.Trained {
 	return t
 }
 
-// settle drops requests whose callers are gone and ends those that will not get
+// dropEnded drops requests whose callers are gone and ends those that will not get
 // gradient steps.
-func (a *actor) settle(context.Context) {
-	defer func() { a.noteSuccessor(); a.noteAside() }()
+func (a *actor) dropEnded(context.Context) {
+	defer func() { a.noteReplacement(); a.noteAside() }()
 	a.dropGone(&a.waiting)
 	if s := a.session; s != nil {
 		a.dropGone(&s.jobs)
@@ -387,7 +387,7 @@ func (a *actor) due() bool {
 	}
 	// Memory answers them, so steps pay only when enough has come together.
 	enough := max(4*a.opt.Small, len(a.model.Info().Topics), a.model.Info().Lessons/50)
-	return n >= enough || now.Sub(a.state.Fresh[0].At) >= a.opt.Patience
+	return n >= enough || now.Sub(a.state.Fresh[0].At) >= a.opt.MaxDelay
 }
 
 func (a *actor) nextLook() time.Duration {

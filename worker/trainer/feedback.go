@@ -22,13 +22,13 @@ func (a *actor) recalibrate(m *model.Model, e *entry, list []model.Judgement) *m
 	return m
 }
 
-// level has the threshold set by what memory holds now, if somebody asked. Consolidation does so
+// recalibrateIfAsked has the threshold set by what memory holds now, if somebody asked. Consolidation does so
 // itself; between two of them lessons come that no judging has seen.
-func (a *actor) level(ctx context.Context) {
+func (a *actor) recalibrateIfAsked(ctx context.Context) {
 	if a.session != nil || !a.t.uneven.Swap(false) {
 		return
 	}
-	if a.head == "" || a.head == a.levelled || a.stale || a.opt.Storage.Open() || a.opt.Control().Paused {
+	if a.head == "" || a.head == a.calibrated || a.stale || a.opt.Storage.Open() || a.opt.Control().Paused {
 		return
 	}
 	pace := &pace{ctx: ctx, opt: a.opt}
@@ -36,10 +36,10 @@ func (a *actor) level(ctx context.Context) {
 	var m *model.Model
 	var figures job.Figures
 	err := guard(func() error { m, figures = a.model.Recalibrate(pace.yield); return nil })
-	pace.settle()
+	pace.charge()
 	if err != nil {
 		a.logPanic("recalibrate", err)
-		a.levelled = a.head // not again before the model changes
+		a.calibrated = a.head // not again before the model changes
 		return
 	}
 	before, after := a.model.Info().Threshold, m.Info().Threshold
@@ -51,7 +51,7 @@ func (a *actor) level(ctx context.Context) {
 		}
 		a.opt.Log.Info("the refusal threshold was set anew", "before", before, "now", after, "prompts", figures.Prompts)
 	}
-	a.levelled = a.head
+	a.calibrated = a.head
 }
 
 // judgements reads a dataset of the operation judge.

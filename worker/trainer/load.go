@@ -179,7 +179,7 @@ func (a *actor) reload(ctx context.Context) {
 		}
 		a.endSession()
 	}
-	a.dropSuccessor()
+	a.dropReplacement()
 	if a.outgrown() && a.promoted(ctx) {
 		// Who rolled back wants that model, at least until more is taught.
 		a.keepOut("an operator went back to this model")
@@ -227,7 +227,7 @@ var errOvertaken = fmt.Errorf("another trainer has taken over: %w", storage.ErrF
 // It refuses once the lease is lost: nothing of this trainer is saved, served or
 // announced after that.
 func (a *actor) save(ctx context.Context, next *model.Model, st state, learned []string, why string) error {
-	if a.isLost() {
+	if a.overtaken() {
 		return errOvertaken
 	}
 	part, err := st.part()

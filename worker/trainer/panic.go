@@ -104,7 +104,7 @@ func (a *actor) memorisingPanicked(ctx context.Context, dataset string, jobs []*
 // had too many. It returns the error for the session's jobs.
 func (a *actor) consolidatingPanicked(s *session, err error) error {
 	a.logPanic("take gradient steps", err)
-	if s.heir {
+	if s.replaces {
 		a.keepOut("training it panicked: " + err.Error())
 		return err
 	}

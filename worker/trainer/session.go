@@ -20,8 +20,8 @@ type session struct {
 	// covers are the datasets whose lessons the steps see as new.
 	covers map[string]bool
 	jobs   []*request
-	// heir says that the steps are those of a successor: no job waits for them.
-	heir bool
+	// replaces says that the steps are those of a replacement: no job waits for them.
+	replaces bool
 	// abandoned says that a job was canceled; without others the steps end.
 	abandoned bool
 	// judging is where the verdict will come; nil while steps are taken.
@@ -47,14 +47,14 @@ type pace struct {
 
 func (p *pace) begin() { p.used, p.at = p.opt.CPU(), time.Now() }
 
-// settle charges what was used since the last time.
-func (p *pace) settle() {
+// charge charges what was used since the last time.
+func (p *pace) charge() {
 	p.opt.Governor.Spent(bounded(p.opt.CPU()-p.used, time.Since(p.at)))
 	p.begin()
 }
 
 func (p *pace) yield() {
-	p.settle()
+	p.charge()
 	for p.ctx.Err() == nil {
 		permit := p.opt.Governor.Permit()
 		wait := permit.Wait
@@ -158,13 +158,13 @@ func (a *actor) lessonsOf(ctx context.Context, e *entry) []string {
 func (a *actor) slice(ctx context.Context) {
 	s := a.session
 	c := a.opt.Control()
-	if c.Paused && s.heir {
+	if c.Paused && s.replaces {
 		a.wait(ctx, lookEvery)
 		return
 	}
 	if c.Paused {
 		// Nothing is lost but the steps: they begin anew after the pause.
-		a.giveUp("learning is paused", pausedFor)
+		a.requeueSession("learning is paused", pausedFor)
 		return
 	}
 	if !c.Training {
@@ -174,7 +174,7 @@ func (a *actor) slice(ctx context.Context) {
 	p := a.opt.Governor.Permit()
 	if p.HandBack {
 		// The steps' memory is given back too, since memory may be what lacks.
-		a.giveUp(p.Reason, p.RetryAfter)
+		a.requeueSession(p.Reason, p.RetryAfter)
 		return
 	}
 	if p.Wait > 0 {
@@ -191,7 +191,7 @@ func (a *actor) slice(ctx context.Context) {
 		// A device that is lost, or has no memory left, fails what runs on it: the
 		// job is not at fault.
 		a.opt.Log.Warn("a gradient step failed on a machine that is not well", "error", err, "reason", p.Reason)
-		a.giveUp(p.Reason, p.RetryAfter)
+		a.requeueSession(p.Reason, p.RetryAfter)
 		return
 	}
 	if err != nil {
@@ -210,7 +210,7 @@ func (a *actor) slice(ctx context.Context) {
 func (a *actor) stop() {
 	s := a.session
 	s.stopped = true
-	if !s.heir && 2*s.learner.Done() >= s.learner.Total() {
+	if !s.replaces && 2*s.learner.Done() >= s.learner.Total() {
 		a.judge()
 		return
 	}
@@ -224,8 +224,8 @@ func (a *actor) stop() {
 	a.endSession()
 }
 
-// giveUp hands the session's jobs back and drops it.
-func (a *actor) giveUp(why string, after time.Duration) {
+// requeueSession hands the session's jobs back and drops it.
+func (a *actor) requeueSession(why string, after time.Duration) {
 	s := a.session
 	a.opt.Log.Info("consolidation handed back", "reason", why, "done", s.learner.Done(), "total", s.learner.Total())
 	a.handBack(&s.jobs, why, after)
@@ -283,7 +283,7 @@ func (a *actor) judge() {
 		pace.begin()
 		var v verdict
 		v.err = guard(func() (err error) { v.model, v.report, err = learner.Finish(onto); return err })
-		pace.settle()
+		pace.charge()
 		out <- v
 	}()
 }
@@ -311,9 +311,9 @@ func (a *actor) judged(ctx context.Context, v verdict) {
 	figures := &v.report.After
 	done := a.state.without(s.covers)
 	switch {
-	case s.heir && v.report.Promoted:
+	case s.replaces && v.report.Promoted:
 		why = a.rebuiltWhy()
-	case s.heir:
+	case s.replaces:
 		// The weights that stay have not seen what is fresh.
 		why, figures, done = "kept the former model", &v.report.Before, a.state
 		a.keepOut(v.report.Why)

@@ -24,8 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait for another goroutine.
-const patience = time.Minute
+// timeout bounds every wait for another goroutine.
+const timeout = time.Minute
 
 // bundle is a trainer's surroundings: a real folder, a real model, and gradient
 // steps that do what the test says.
@@ -73,10 +73,10 @@ func setup(t *testing.T) *bundle {
 		Control:  func() storage.Control { return *b.control.Load() },
 		Live:     func(_ context.Context, id string) bool { _, ok := b.live.Load(id); return ok },
 		Learn:    b.learn,
-		Succeed:  b.succeed,
+		Replace:  b.replace,
 		Adopt:    func(m *model.Model, s storage.Manifest) { b.adopted <- saved{m, s} },
 		Announce: func(context.Context, string) {},
-		Fence:    1, Small: 4, Quiet: 20 * time.Millisecond, Patience: time.Hour, Log: testLog(t),
+		Fence:    1, Small: 4, Quiet: 20 * time.Millisecond, MaxDelay: time.Hour, Log: testLog(t),
 	}
 	return b
 }
@@ -94,7 +94,7 @@ func (b *bundle) start() *trainer.Trainer {
 
 func (b *bundle) stop(t *trainer.Trainer) {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := t.Stop(ctx); err != nil {
 		b.Error(err)
@@ -192,7 +192,7 @@ func (b *bundle) train(t *trainer.Trainer, dataset string) *run {
 // reaches waits for a phase.
 func (r *run) reaches(phase string) {
 	r.b.Helper()
-	limit := time.After(patience)
+	limit := time.After(timeout)
 	for {
 		select {
 		case p := <-r.phases:
@@ -216,7 +216,7 @@ func (r *run) wait() {
 	r.b.Helper()
 	select {
 	case <-r.done:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		r.b.Fatal("the job does not end")
 	}
 }
@@ -264,13 +264,13 @@ func (b *bundle) answers(prompt, want string) {
 
 // session is one consolidation, in the test's hands.
 type session struct {
-	fresh []string
-	heir  *model.Config // of a successor: what it is to be
-	plan  *plan
-	onto  chan *model.Model // what Finish was called with
-	over  <-chan struct{}   // the test has ended
-	mu    sync.Mutex
-	done  int
+	fresh    []string
+	replaces *model.Config // of a replacement: what it is to be
+	plan     *plan
+	onto     chan *model.Model // what Finish was called with
+	over     <-chan struct{}   // the test has ended
+	mu       sync.Mutex
+	done     int
 }
 
 var errOver = errors.New("the test has ended")
@@ -299,12 +299,12 @@ func (b *bundle) learn(_ *model.Model, fresh []string, _ uint64, _ func()) (trai
 	return s, nil
 }
 
-func (b *bundle) succeed(m *model.Model, cfg model.Config, _ uint64, _ func()) (trainer.Learner, error) {
+func (b *bundle) replace(m *model.Model, cfg model.Config, _ uint64, _ func()) (trainer.Learner, error) {
 	p := b.plan.Load()
 	if p.begin != nil {
 		return nil, p.begin
 	}
-	s := &session{heir: &cfg, plan: p, over: b.Context().Done(), onto: make(chan *model.Model, 1)}
+	s := &session{replaces: &cfg, plan: p, over: b.Context().Done(), onto: make(chan *model.Model, 1)}
 	b.sessions <- s
 	return s, nil
 }
@@ -349,9 +349,9 @@ func (s *session) Finish(onto *model.Model) (*model.Model, trainer.Report, error
 			return nil, trainer.Report{}, errOver
 		}
 	}
-	if s.heir != nil && s.plan.promoted {
+	if s.replaces != nil && s.plan.promoted {
 		var err error
-		if onto, err = model.Open(*s.heir, onto.Parts()); err != nil {
+		if onto, err = model.Open(*s.replaces, onto.Parts()); err != nil {
 			return nil, trainer.Report{}, err
 		}
 	}
@@ -367,7 +367,7 @@ func (b *bundle) begun() *session {
 	select {
 	case s := <-b.sessions:
 		return s
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		b.Fatal("no consolidation begins")
 		return nil
 	}

@@ -99,10 +99,10 @@ type Options struct {
 	// lessons that no steps have seen. yield is to be called in Finish every
 	// some milliseconds; it returns when the governor lets training go on.
 	Learn func(m *model.Model, fresh []string, seed uint64, yield func()) (Learner, error)
-	// Succeed begins gradient steps of a model of cfg's architecture and size
+	// Replace begins gradient steps of a model of cfg's architecture and size
 	// over all that m remembers; Finish judges it against the model that serves.
 	// yield is that of Learn.
-	Succeed func(m *model.Model, cfg model.Config, seed uint64, yield func()) (Learner, error)
+	Replace func(m *model.Model, cfg model.Config, seed uint64, yield func()) (Learner, error)
 	// Adopt puts a saved model to work in this process.
 	Adopt func(m *model.Model, saved storage.Manifest)
 	// Failed, if not nil, is told when gradient steps ended with an error.
@@ -120,8 +120,8 @@ type Options struct {
 	// those of later lessons; 16.
 	Small int
 	// Quiet is how long after the last lesson such steps are taken at the
-	// earliest, 10 s, and Patience how long they are put off at most, 10 min.
-	Quiet, Patience time.Duration
+	// earliest, 10 s, and MaxDelay how long they are put off at most, 10 min.
+	Quiet, MaxDelay time.Duration
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -140,8 +140,8 @@ func (o *Options) fill() {
 	if o.Quiet == 0 {
 		o.Quiet = 10 * time.Second
 	}
-	if o.Patience == 0 {
-		o.Patience = 10 * time.Minute
+	if o.MaxDelay == 0 {
+		o.MaxDelay = 10 * time.Minute
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -166,8 +166,8 @@ type Trainer struct {
 	unsaved  atomic.Bool // somebody asked for a save
 	uneven   atomic.Bool // somebody asked for a recalibration
 
-	successor atomic.Pointer[Successor]
-	aside     atomic.Pointer[[]SetAside]
+	replacement atomic.Pointer[Replacement]
+	aside       atomic.Pointer[[]SetAside]
 
 	life  lifecycle.Life
 	ended chan struct{} // closed when the actor has gone

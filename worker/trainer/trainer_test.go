@@ -359,7 +359,7 @@ func (b *bundle) waitFor(what string, ok func() bool) {
 	b.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(patience)
+	limit := time.After(timeout)
 	for !ok() {
 		select {
 		case <-tick.C:

@@ -10,7 +10,7 @@ import (
 )
 
 // outgrown is a flowing deployment that was taught some lessons and
-// is started again as layered; the plan is that of the successor.
+// is started again as layered; the plan is that of the replacement.
 func outgrown(b *bundle, p *plan) *trainer.Trainer {
 	b.Helper()
 	first := b.start()
@@ -29,7 +29,7 @@ func outgrown(b *bundle, p *plan) *trainer.Trainer {
 // serves waits for a model of that architecture to be put to work.
 func (b *bundle) serves(architecture string) saved {
 	b.Helper()
-	limit := time.After(patience)
+	limit := time.After(timeout)
 	for {
 		select {
 		case s := <-b.adopted:
@@ -42,21 +42,21 @@ func (b *bundle) serves(architecture string) saved {
 	}
 }
 
-// is waits for the successor to be in a state; empty waits for none.
-func (b *bundle) is(t *trainer.Trainer, state string) *trainer.Successor {
+// is waits for the replacement to be in a state; empty waits for none.
+func (b *bundle) is(t *trainer.Trainer, state string) *trainer.Replacement {
 	b.Helper()
-	limit := time.After(patience)
+	limit := time.After(timeout)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		s := t.Successor()
+		s := t.Replacement()
 		if s == nil && state == "" || s != nil && s.State == state {
 			return s
 		}
 		select {
 		case <-tick.C:
 		case <-limit:
-			b.Fatalf("the successor is %+v, never %q", s, state)
+			b.Fatalf("the replacement is %+v, never %q", s, state)
 		}
 	}
 }
@@ -68,22 +68,22 @@ func TestAnotherArchitectureIsTrainedWhileTheFormerServes(t *testing.T) {
 	if s := b.serves(model.Flowing); s.model.Info().Lessons != 5 {
 		t.Fatalf("from the start on a model with %d lessons serves", s.model.Info().Lessons)
 	}
-	if s := b.begun(); s.heir == nil || s.heir.Architecture != model.Layered {
+	if s := b.begun(); s.replaces == nil || s.replaces.Architecture != model.Layered {
 		t.Fatalf("the steps are %+v, want those of a layered model", s)
 	}
-	b.is(tr, trainer.SuccessorTraining)
+	b.is(tr, trainer.ReplacementTraining)
 	steps <- nil
 	steps <- nil
-	b.is(tr, trainer.SuccessorJudging)
+	b.is(tr, trainer.ReplacementJudging)
 	// What is taught meanwhile is answered meanwhile, and later.
 	b.train(tr, b.teach("", "what came late → this")).succeeds()
 	b.answers("what came late", "this")
 	if m, _ := b.head(); m.Info().Architecture != model.Flowing {
-		t.Error("the successor serves before it was judged")
+		t.Error("the replacement serves before it was judged")
 	}
 	judge <- nil
 	if s := b.serves(model.Layered); s.model.Info().Lessons != 6 {
-		t.Errorf("the successor knows %d lessons, want 6", s.model.Info().Lessons)
+		t.Errorf("the replacement knows %d lessons, want 6", s.model.Info().Lessons)
 	}
 	b.answers("what is the moved number 2", "it is moved 2")
 	b.answers("what came late", "this")
@@ -94,7 +94,7 @@ func TestASuccessorThatIsWorseIsKeptOut(t *testing.T) {
 	b := setup(t)
 	tr := outgrown(b, &plan{steps: 2, why: "kept out: it is worse"})
 	b.begun()
-	if s := b.is(tr, trainer.SuccessorKeptOut); s.Why != "kept out: it is worse" {
+	if s := b.is(tr, trainer.ReplacementKeptOut); s.Why != "kept out: it is worse" {
 		t.Errorf("the reason given is %q", s.Why)
 	}
 	if m, _ := b.head(); m.Info().Architecture != model.Flowing {
@@ -114,12 +114,12 @@ func TestJobsGoBeforeASuccessor(t *testing.T) {
 	heir := b.begun()
 	b.plan.Store(&plan{steps: 3, promoted: true})
 	got := b.train(tr, b.teach("", many(6, "urgent")...)).succeeds()
-	if s := b.begun(); s.heir != nil || !got.Promoted {
+	if s := b.begun(); s.replaces != nil || !got.Promoted {
 		t.Errorf("the job's own steps: %+v of %+v", got, s)
 	}
 	// It goes on where it was.
 	for before := heir.Done(); heir.Done() <= before; {
-		b.is(tr, trainer.SuccessorTraining)
+		b.is(tr, trainer.ReplacementTraining)
 	}
 	b.answers("what is the urgent number 3", "it is urgent 3")
 }

@@ -44,7 +44,7 @@ func TestTheThresholdIsSetAnewWhenAsked(t *testing.T) {
 // adoptedWhy waits for a checkpoint made for a reason.
 func (b *bundle) adoptedWhy(why string) {
 	b.Helper()
-	limit := time.After(patience)
+	limit := time.After(timeout)
 	for {
 		select {
 		case s := <-b.adopted:

@@ -15,7 +15,7 @@ func (w *Worker) fill(b *heartbeat.Beat) {
 	b.Breakers = w.breakerStates()
 	if t := w.trainer.Load(); t != nil {
 		b.Trainer, b.Training = true, t.Running()
-		if s := t.Successor(); s != nil {
+		if s := t.Replacement(); s != nil {
 			b.Successor = (*heartbeat.Successor)(s)
 		}
 		for _, s := range t.SetAside() {

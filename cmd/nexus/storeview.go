@@ -14,9 +14,9 @@ import (
 	"github.com/nexus-continuum/nexus/storage/s3"
 )
 
-// vault is the storage as a command sees it that only looks, whether a server
+// storeView is the storage as a command sees it that only looks, whether a server
 // runs or not.
-type vault struct {
+type storeView struct {
 	storage.Store
 	// bucket is what lies behind the folder, if something does and it answers.
 	bucket storage.Store
@@ -24,35 +24,35 @@ type vault struct {
 	away error
 }
 
-// openVault makes nothing that is not there.
-func openVault(ctx context.Context, s *Settings) (vault, error) {
+// openStoreView makes nothing that is not there.
+func openStoreView(ctx context.Context, s *Settings) (storeView, error) {
 	folder, err := openFolder(s)
 	if err != nil {
-		return vault{}, err
+		return storeView{}, err
 	}
 	if s.S3Endpoint == "" {
 		if folder == nil {
-			return vault{}, fmt.Errorf("nothing is stored in %s; NEXUS_DATA_DIR (--data-dir) names the data folder", s.storageDir())
+			return storeView{}, fmt.Errorf("nothing is stored in %s; NEXUS_DATA_DIR (--data-dir) names the data folder", s.storageDir())
 		}
-		return vault{Store: storage.ReadOnly(folder)}, nil
+		return storeView{Store: storage.ReadOnly(folder)}, nil
 	}
 	b, err := openBucket(ctx, s, false)
 	switch {
 	case err == nil && folder == nil:
-		return vault{Store: storage.ReadOnly(b)}, nil
+		return storeView{Store: storage.ReadOnly(b)}, nil
 	case err == nil:
-		return vault{Store: mirror.View(folder, b), bucket: storage.ReadOnly(b)}, nil
+		return storeView{Store: mirror.View(folder, b), bucket: storage.ReadOnly(b)}, nil
 	case folder == nil:
-		return vault{}, err
+		return storeView{}, err
 	}
 	if _, ok := errors.AsType[*settingError](err); ok {
-		return vault{}, err
+		return storeView{}, err
 	}
-	return vault{Store: storage.ReadOnly(folder), away: err}, nil
+	return storeView{Store: storage.ReadOnly(folder), away: err}, nil
 }
 
 // warn says that only the folder is looked at.
-func (v vault) warn(w io.Writer) {
+func (v storeView) warn(w io.Writer) {
 	if v.away != nil {
 		fmt.Fprintf(w, "the bucket cannot be asked, only %s is looked at: %v\n", v.Store, v.away)
 	}

@@ -9,18 +9,18 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// retreat is a model that was taken back in this process and is to be taken
+// rollback is a model that was taken back in this process and is to be taken
 // back for good: else the next start would serve it again.
-type retreat struct {
+type rollback struct {
 	failing, good string // checkpoints
 	model         *model.Model
 	queries       []model.Query // at which the failing one failed last
 }
 
-// fallBack takes the model back that served before, when the answers of the one
+// rollBack takes the model back that served before, when the answers of the one
 // from checkpoint failing began to fail within a minute of the swap. The
 // trainer's next checkpoint gets its chance.
-func (w *Worker) fallBack(failing string) {
+func (w *Worker) rollBack(failing string) {
 	bad := w.served.Load()
 	if bad == nil || bad.checkpoint != failing || bad.former == nil || w.opt.Now().Sub(bad.at) > trial {
 		return
@@ -35,12 +35,12 @@ func (w *Worker) fallBack(failing string) {
 	w.metrics.rollbacks.Inc()
 	w.unloaded.Store(&unloaded{bad.checkpoint, "it failed in service"})
 	w.opt.Log.Error("a new model keeps failing; the one before it serves again", "failing", bad.checkpoint, "serving", good.checkpoint)
-	r := &retreat{failing: bad.checkpoint, good: good.checkpoint, model: good.model}
+	r := &rollback{failing: bad.checkpoint, good: good.checkpoint, model: good.model}
 	if q := bad.failed.Load(); q != nil {
 		r.queries = *q
 	}
 	// This is called from within a breaker: the storage has to wait.
-	w.retreat.Store(r)
+	w.rollback.Store(r)
 	w.Look()
 }
 
@@ -58,21 +58,21 @@ func withoutUnlearned(former, newer *model.Model) (out *model.Model) {
 	return out
 }
 
-// takeBack makes a retreat durable and cluster-wide, and tries again at the
+// saveRollback makes a rollback durable and cluster-wide, and tries again at the
 // next look while the storage is away.
-func (w *Worker) takeBack(ctx context.Context) {
-	r := w.retreat.Load()
+func (w *Worker) saveRollback(ctx context.Context) {
+	r := w.rollback.Load()
 	if r == nil {
 		return
 	}
 	if r.good == "" {
-		w.retreat.CompareAndSwap(r, nil) // there is nothing to go back to
+		w.rollback.CompareAndSwap(r, nil) // there is nothing to go back to
 		return
 	}
 	if _, err := w.guarded(r.model, r.queries); err != nil {
 		// The prompts are at fault, and whoever sends them must not have a say in
 		// which checkpoint is served.
-		w.retreat.CompareAndSwap(r, nil)
+		w.rollback.CompareAndSwap(r, nil)
 		w.opt.Log.Warn("the model before it fails at the same prompts; the head stays where it is", "head", r.failing, "serving", r.good, "error", err)
 		return
 	}
@@ -89,5 +89,5 @@ func (w *Worker) takeBack(ctx context.Context) {
 		w.rejected.Store(nil)
 		w.announce(ctx, r.good)
 	}
-	w.retreat.CompareAndSwap(r, nil)
+	w.rollback.CompareAndSwap(r, nil)
 }

@@ -15,16 +15,16 @@ import (
 
 const (
 	// leaseTTL is how long after a trainer's death another may begin.
-	leaseTTL = 5 * time.Second
-	standFor = time.Second
+	leaseTTL      = 5 * time.Second
+	campaignEvery = time.Second
 	// trainConcurrency is how many train jobs wait in the trainer at once: what
 	// waits together is saved together.
 	trainConcurrency = 64
 	stopGrace        = 60 * time.Second
 )
 
-// stand waits for the trainer's lease and trains while it is held.
-func (w *Worker) stand(ctx context.Context) {
+// campaign waits for the trainer's lease and trains while it is held.
+func (w *Worker) campaign(ctx context.Context) {
 	lease := w.opt.Queue.Lease(job.LeaseTrainer, leaseTTL)
 	for ctx.Err() == nil {
 		token, held, err := lease.Acquire(ctx)
@@ -40,7 +40,7 @@ func (w *Worker) stand(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(standFor):
+		case <-time.After(campaignEvery):
 		}
 	}
 }
@@ -51,7 +51,7 @@ func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) e
 		Checkpoints: w.opt.Checkpoints, Datasets: w.opt.Datasets, Governor: w.opt.Governor,
 		Storage: w.breakers.storage, Learning: w.breakers.learning,
 		Control: w.control.now, Live: w.live, Dropped: w.dropped, Late: w.opt.Late,
-		Model: w.opt.Model, Learn: w.metrics.watch(w.opt.Learn), Succeed: w.metrics.watchHeirs(succeed), Adopt: w.adoptLogged, Announce: w.announce, Failed: w.metrics.failedSteps,
+		Model: w.opt.Model, Learn: w.metrics.watch(w.opt.Learn), Replace: w.metrics.watchReplacements(replacementOf), Adopt: w.adoptLogged, Announce: w.announce, Failed: w.metrics.failedSteps,
 		Fence: token, CPU: w.trainingCPU, Now: w.opt.Now, Log: w.opt.Log,
 	})
 	if err := t.Start(ctx); err != nil {
@@ -69,7 +69,7 @@ func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) e
 	err := lane.Start(ctx)
 	if err == nil {
 		w.opt.Log.Info("this process trains", "fence", token)
-		w.heed(ctx, lane, lost, t.Lost())
+		w.watchGovernor(ctx, lane, lost, t.Lost())
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()
@@ -83,13 +83,13 @@ func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) e
 	return err
 }
 
-// holdEvery is how often the governor is asked whether train jobs may be taken.
-const holdEvery = time.Second
+// governorEvery is how often the governor is asked whether train jobs may be taken.
+const governorEvery = time.Second
 
-// heed takes no train jobs while the governor says that a limit is near, until
+// watchGovernor takes no train jobs while the governor says that a limit is near, until
 // this process is to train no more.
-func (w *Worker) heed(ctx context.Context, lane *queue.Server, lost, overtaken <-chan struct{}) {
-	tick := time.NewTicker(holdEvery)
+func (w *Worker) watchGovernor(ctx context.Context, lane *queue.Server, lost, overtaken <-chan struct{}) {
+	tick := time.NewTicker(governorEvery)
 	defer tick.Stop()
 	told := ""
 	for {

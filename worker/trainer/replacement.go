@@ -8,41 +8,41 @@ import (
 	"github.com/nexus-continuum/nexus/model"
 )
 
-// Successor is the model that the settings ask for, on its way to take the
+// Replacement is the model that the settings ask for, on its way to take the
 // place of one of another architecture or size.
-type Successor struct {
+type Replacement struct {
 	Architecture, Size string
 	State              string
 	// Done and Total count gradient steps.
 	Done, Total int
-	Why         string // of a successor that was kept out
+	Why         string // of a replacement that was kept out
 }
 
-// States of a Successor.
+// States of a Replacement.
 const (
-	SuccessorWaiting  = "waiting"  // for its turn, or for training to be allowed
-	SuccessorTraining = "training" // takes gradient steps
-	SuccessorJudging  = "judging"  // is compared with the model that serves
-	SuccessorKeptOut  = "kept_out" // was worse; tried again when more was taught
+	ReplacementWaiting  = "waiting"  // for its turn, or for training to be allowed
+	ReplacementTraining = "training" // takes gradient steps
+	ReplacementJudging  = "judging"  // is compared with the model that serves
+	ReplacementKeptOut  = "kept_out" // was worse; tried again when more was taught
 )
 
-// Successor tells of the model that is to follow; nil if there is none.
-func (t *Trainer) Successor() *Successor { return t.successor.Load() }
+// Replacement tells of the model that is to follow; nil if there is none.
+func (t *Trainer) Replacement() *Replacement { return t.replacement.Load() }
 
-// succession is what the actor knows of the successor.
-type succession struct {
+// replacing is what the actor knows of the replacement.
+type replacing struct {
 	// making is where the learner comes from that is being made beside the
 	// actor; nil if none is.
 	making <-chan made
-	// parked is the successor's session while steps for jobs go first.
+	// parked is the replacement's session while steps for jobs go first.
 	parked *session
-	// kept is the number of lessons known when a successor was kept out, and
+	// kept is the number of lessons known when a replacement was kept out, and
 	// why; 0 if none was.
 	kept    int
 	keptWhy string
 }
 
-// made is a successor's learner.
+// made is a replacement's learner.
 type made struct {
 	session *session
 	pace    *pace
@@ -57,36 +57,36 @@ func (a *actor) outgrown() bool {
 }
 
 // keptEnough is the share of lessons that must have come or gone before a
-// successor that was kept out is tried again, and keptLeast their number at
+// replacement that was kept out is tried again, and keptLeast their number at
 // least.
 const (
 	keptEnough = 10
 	keptLeast  = 64
 )
 
-// succeeds reports whether a successor's steps may be taken now.
-func (a *actor) succeeds() bool {
+// replacementDue reports whether a replacement's steps may be taken now.
+func (a *actor) replacementDue() bool {
 	c := a.opt.Control()
-	if c.Paused || !c.Training || a.stale || a.opt.Learning.Open() || a.heirs.making != nil || !a.outgrown() {
+	if c.Paused || !c.Training || a.stale || a.opt.Learning.Open() || a.replacing.making != nil || !a.outgrown() {
 		return false
 	}
-	if a.heirs.parked != nil {
+	if a.replacing.parked != nil {
 		return true
 	}
-	if n := a.model.Info().Lessons; a.heirs.kept > 0 {
-		change := max(n-a.heirs.kept, a.heirs.kept-n)
-		if change < max(keptLeast, a.heirs.kept/keptEnough) {
+	if n := a.model.Info().Lessons; a.replacing.kept > 0 {
+		change := max(n-a.replacing.kept, a.replacing.kept-n)
+		if change < max(keptLeast, a.replacing.kept/keptEnough) {
 			return false
 		}
 	}
 	return a.opt.Now().Sub(a.taught) >= a.opt.Quiet
 }
 
-// succeed goes on with the successor, or begins it. Its learner is made beside
+// replace goes on with the replacement, or begins it. Its learner is made beside
 // the actor: reading all lessons takes seconds where there are many.
-func (a *actor) succeed(ctx context.Context) {
-	if s := a.heirs.parked; s != nil {
-		a.session, a.heirs.parked = s, nil
+func (a *actor) replace(ctx context.Context) {
+	if s := a.replacing.parked; s != nil {
+		a.session, a.replacing.parked = s, nil
 		return
 	}
 	known := a.model
@@ -94,23 +94,23 @@ func (a *actor) succeed(ctx context.Context) {
 		a.replaceUntaught(ctx)
 		return
 	}
-	s := &session{heir: true, covers: map[string]bool{}, began: a.opt.Now()}
+	s := &session{replaces: true, covers: map[string]bool{}, began: a.opt.Now()}
 	for i := range a.state.Fresh {
 		s.covers[a.state.Fresh[i].Dataset] = true
 	}
 	pace := &pace{ctx: ctx, opt: a.opt}
 	seed := a.opt.Model.Seed + uint64(len(a.lineage))
 	out := make(chan made, 1)
-	a.heirs.making = out
+	a.replacing.making = out
 	a.opt.Log.Info("the settings ask for another model; it is trained from the stored lessons while this one serves",
 		"now", known.Info().Architecture+" "+known.Info().Size, "next", a.opt.Model.Architecture+" "+a.opt.Model.Size, "lessons", known.Info().Lessons)
 	go func() {
 		pace.begin()
 		err := guard(func() (err error) {
-			s.learner, err = a.opt.Succeed(known, a.opt.Model, seed, pace.yield)
+			s.learner, err = a.opt.Replace(known, a.opt.Model, seed, pace.yield)
 			return err
 		})
-		pace.settle()
+		pace.charge()
 		out <- made{s, pace, err}
 	}()
 }
@@ -132,9 +132,9 @@ func (a *actor) rebuiltWhy() string {
 	return fmt.Sprintf("rebuilt as %s %s", a.opt.Model.Architecture, a.opt.Model.Size)
 }
 
-// ready takes the successor's learner when it is made.
+// ready takes the replacement's learner when it is made.
 func (a *actor) ready(m made) {
-	a.heirs.making = nil
+	a.replacing.making = nil
 	switch {
 	case errors.Is(m.err, model.ErrNothing):
 		a.keepOut("there is nothing to take gradient steps on")
@@ -144,48 +144,48 @@ func (a *actor) ready(m made) {
 		a.keepOut(m.err.Error())
 	default:
 		m.session.pace = m.pace
-		a.heirs.parked = m.session
+		a.replacing.parked = m.session
 	}
 }
 
-// keepOut notes that no successor is to be tried for now.
+// keepOut notes that no replacement is to be tried for now.
 func (a *actor) keepOut(why string) {
-	a.heirs.kept, a.heirs.keptWhy = max(a.model.Info().Lessons, 1), why
+	a.replacing.kept, a.replacing.keptWhy = max(a.model.Info().Lessons, 1), why
 }
 
 // park lets steps for jobs go first.
 func (a *actor) park() {
-	a.heirs.parked, a.session = a.session, nil
+	a.replacing.parked, a.session = a.session, nil
 }
 
-// dropSuccessor forgets what was done for a successor; the making of one is
+// dropReplacement forgets what was done for a replacement; the making of one is
 // waited for.
-func (a *actor) dropSuccessor() {
-	if a.heirs.making != nil {
-		<-a.heirs.making
+func (a *actor) dropReplacement() {
+	if a.replacing.making != nil {
+		<-a.replacing.making
 	}
-	a.heirs = succession{}
+	a.replacing = replacing{}
 }
 
-// noteSuccessor tells other goroutines how far the successor is.
-func (a *actor) noteSuccessor() {
+// noteReplacement tells other goroutines how far the replacement is.
+func (a *actor) noteReplacement() {
 	if a.model == nil || !a.outgrown() {
-		a.t.successor.Store(nil)
+		a.t.replacement.Store(nil)
 		return
 	}
-	n := Successor{Architecture: a.opt.Model.Architecture, Size: a.opt.Model.Size, State: SuccessorWaiting}
-	s := a.heirs.parked
-	if a.session != nil && a.session.heir {
-		s, n.State = a.session, SuccessorTraining
+	n := Replacement{Architecture: a.opt.Model.Architecture, Size: a.opt.Model.Size, State: ReplacementWaiting}
+	s := a.replacing.parked
+	if a.session != nil && a.session.replaces {
+		s, n.State = a.session, ReplacementTraining
 	}
 	switch {
 	case s != nil:
 		n.Done, n.Total = s.learner.Done(), s.learner.Total()
 		if s.judging != nil {
-			n.State = SuccessorJudging
+			n.State = ReplacementJudging
 		}
-	case a.heirs.kept > 0:
-		n.State, n.Why = SuccessorKeptOut, a.heirs.keptWhy
+	case a.replacing.kept > 0:
+		n.State, n.Why = ReplacementKeptOut, a.replacing.keptWhy
 	}
-	a.t.successor.Store(&n)
+	a.t.replacement.Store(&n)
 }

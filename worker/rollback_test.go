@@ -89,7 +89,7 @@ func TestAPromptThatFailsAlwaysMovesNoHead(t *testing.T) {
 		b.Fatal(err)
 	}
 	b.crash()
-	b.until("the retreat was judged", func() bool { return w.rejected.Load() != nil && w.retreat.Load() == nil })
+	b.until("the rollback was judged", func() bool { return w.rejected.Load() != nil && w.rollback.Load() == nil })
 	after, err := b.checkpoints.Head(b.ctx)
 	if err != nil || after != before {
 		b.Errorf("the head was %+v and is %+v, %v", before, after, err)
