@@ -47,7 +47,7 @@ func newQueries(openapi []byte) (queries, error) {
 			if err := node.Decode(&op); err != nil {
 				return nil, fmt.Errorf("read the parameters of %s %s: %w", method, path, err)
 			}
-			route := strings.ToUpper(method) + " " + pathParameter.ReplaceAllString(path, ":$1")
+			route := strings.ToUpper(method) + " " + pathParameter.ReplaceAllString(strings.ReplaceAll(path, ":", `\:`), ":$1")
 			out[route] = []string{}
 			for _, p := range op.Parameters {
 				if name, ok := strings.CutPrefix(p.Ref, "#/components/parameters/"); ok {

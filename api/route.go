@@ -93,6 +93,7 @@ func (s *Server) routes() *echo.Echo {
 	g.POST("/import", s.importFile, s.limited(ScopeTeach, uploadPatience)...)
 	g.PATCH("/answers/:id", s.makes(s.reviseAnswer), s.limited(ScopeTeach, storePatience)...)
 	g.POST("/jobs", s.makes(s.submit), s.limited(ScopeJobs, storePatience)...)
+	g.POST("/jobs\\:batch", s.batch, s.limited(ScopeJobs, storePatience)...)
 	g.POST("/interactions/:id/feedback", s.makes(s.feedback), s.limited(ScopeTeach, storePatience)...)
 	steers := s.limited(ScopeControl, storePatience)
 	g.POST("/control", s.makes(s.control), steers...)
