@@ -14,7 +14,7 @@ import (
 )
 
 // leastACL is what docs/operations tells to give the user.
-const leastACL = "~nexus:* ~asynq:* &nexus:* &asynq:* +@read +@write +@connection +@scripting +@pubsub +@stream +@transaction +info +time +config|get"
+const leastACL = "~nexus:* ~asynq:* &nexus:* &asynq:* +@read +@write +@connection +@scripting +@pubsub +@stream +@transaction -@dangerous +info +time +config|get"
 
 // admin is a client of the server's own.
 func admin(t *testing.T, s *redistest.Server) *redis.Client {
