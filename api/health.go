@@ -213,8 +213,8 @@ func folderIssues(k heartbeat.Cluster) []string {
 func uploadIssues(k heartbeat.Cluster) []string {
 	u := heartbeat.SumUploads(k.Beats)
 	switch {
-	case u == nil || u.Fault == "" && u.LagSeconds < maxUploadLag:
-		return nil
+	case u == nil || u.Fault == "" && (u.LagSeconds < maxUploadLag || folderFault(k) != ""):
+		return nil // what a folder that fails does not upload is told of there
 	case u.LagSeconds < maxUploadLag:
 		return []string{fmt.Sprintf("the bucket %s cannot be used, %d objects wait: %s", u.Bucket, u.Pending, u.Fault)}
 	case u.Fault == "":

@@ -21,41 +21,72 @@ func (c *Checkpoints) CopyTo(ctx context.Context, to *Checkpoints, id string) er
 	if err != nil {
 		return err
 	}
-	if _, err := to.Manifest(ctx, id); err == nil {
-		return nil // it protects its parts
-	} else if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
+	// Asked together: a round trip may take half a second.
+	var there map[string]Info
+	var guarded map[string]bool
+	complete := false
+	group, each := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		_, err := to.Manifest(each, id)
+		if complete = err == nil; complete || errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) {
+			return nil
+		}
 		return err
+	})
+	group.Go(func() (err error) { there, err = to.storedParts(each); return err })
+	group.Go(func() error { guarded = to.partsOf(each, m.Parent); return nil })
+	if err := group.Wait(); err != nil || complete {
+		return err // a manifest that is there protects its parts
 	}
-	if err := c.copyParts(ctx, to, m, to.opt.Grace/2); err != nil {
+	if err := c.copyParts(ctx, to, m, there, guarded, to.opt.Grace/2); err != nil {
 		return fmt.Errorf("copy checkpoint %s: %w", id, err)
 	}
-	if err := to.restore(ctx, m); err != nil {
+	if err := to.putManifest(ctx, m); err != nil {
 		return fmt.Errorf("copy checkpoint %s: %w", id, err)
 	}
 	// From here the manifest protects its parts; one that was old may have been
 	// collected before it did.
-	if err := c.copyParts(ctx, to, m, -1); err != nil {
+	if there, err = to.storedParts(ctx); err == nil {
+		err = c.copyParts(ctx, to, m, there, nil, -1)
+	}
+	if err != nil {
 		return fmt.Errorf("copy checkpoint %s: %w", id, err)
 	}
 	return nil
 }
 
-// copyParts stores the parts of m that are not in to. One that lies there
-// unprotected and is older than young is stored again, so that its age does not
-// let a Prune take it; young below 0 is any age.
-func (c *Checkpoints) copyParts(ctx context.Context, to *Checkpoints, m Manifest, young time.Duration) error {
-	there, err := to.store.List(ctx, PartsPrefix)
+// storedParts lists the parts that are stored, by key.
+func (c *Checkpoints) storedParts(ctx context.Context) (map[string]Info, error) {
+	infos, err := c.store.List(ctx, PartsPrefix)
 	if err != nil {
-		return fmt.Errorf("list parts: %w", err)
+		return nil, fmt.Errorf("list parts: %w", err)
 	}
-	guarded := make(map[string]bool)
-	if m.Parent != "" && young >= 0 {
-		if parent, err := to.Manifest(ctx, m.Parent); err == nil {
-			for _, p := range parent.Parts {
-				guarded[p.Stored.Key()] = true
-			}
+	out := make(map[string]Info, len(infos))
+	for _, i := range infos {
+		out[i.Key] = i
+	}
+	return out, nil
+}
+
+// partsOf returns the keys of the parts that checkpoint id protects; none if it
+// cannot be read.
+func (c *Checkpoints) partsOf(ctx context.Context, id string) map[string]bool {
+	out := map[string]bool{}
+	if id == "" {
+		return out
+	}
+	if m, err := c.Manifest(ctx, id); err == nil {
+		for _, p := range m.Parts {
+			out[p.Stored.Key()] = true
 		}
 	}
+	return out
+}
+
+// copyParts stores the parts of m that are not there. One that is there,
+// unprotected and older than young is stored again, so that its age does not
+// let a Prune take it; young below 0 is any age.
+func (c *Checkpoints) copyParts(ctx context.Context, to *Checkpoints, m Manifest, there map[string]Info, guarded map[string]bool, young time.Duration) error {
 	newest := to.now()
 	for _, i := range there {
 		if i.ModTime.After(newest) {

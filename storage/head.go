@@ -191,15 +191,24 @@ func (c *Checkpoints) TakeBack(ctx context.Context, failing, good, why string) (
 // restore writes a manifest again that a Prune at the same moment took away.
 // Its parts are still there: garbage is collected one Prune later.
 func (c *Checkpoints) restore(ctx context.Context, m Manifest) error {
+	key, err := manifestKey(m.ID)
+	if err != nil {
+		return err
+	}
+	if _, err := c.store.Stat(ctx, key); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return c.putManifest(ctx, m)
+}
+
+// putManifest writes a manifest unless it is there.
+func (c *Checkpoints) putManifest(ctx context.Context, m Manifest) error {
 	b, err := encodeManifest(m)
 	if err != nil {
 		return err
 	}
 	key, err := manifestKey(m.ID)
 	if err != nil {
-		return err
-	}
-	if _, err := c.store.Stat(ctx, key); !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	if _, err := c.store.Swap(ctx, key, Absent, b); err != nil && !errors.Is(err, ErrConflict) {

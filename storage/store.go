@@ -27,6 +27,9 @@ var (
 	ErrDenied = errors.New("access to storage denied")
 	// ErrUnavailable means that the store cannot be reached now; a later try may work.
 	ErrUnavailable = errors.New("storage unavailable")
+	// ErrMisconfigured means that the store will refuse every request until a
+	// setting, or what it stands for, is corrected; the message says which.
+	ErrMisconfigured = errors.New("not usable as configured")
 	// ErrBadKey means that a key or id could not have been made by this package.
 	ErrBadKey = errors.New("not a valid key")
 	// ErrTooLarge means that a limit of the format is passed.

@@ -99,7 +99,9 @@ func (w *Worker) Relieve(critical bool) {
 // loadFirst loads the latest checkpoint or, if there is none at all, begins
 // with an untaught model.
 func (w *Worker) loadFirst(ctx context.Context) error {
-	manifest, m, err := w.loadLatest(ctx)
+	// Without the breaker: nothing is served while it rests, and the storage may
+	// be back sooner.
+	manifest, m, err := w.loadNow(ctx)
 	if errors.Is(err, storage.ErrNotFound) {
 		w.opt.Log.Info("no checkpoint found; starting with an untaught model")
 		if m, err = model.New(w.opt.Model); err != nil {
@@ -116,21 +118,27 @@ func (w *Worker) loadFirst(ctx context.Context) error {
 	return nil
 }
 
+// loadLatest loads the latest checkpoint unless the storage's breaker is open.
 func (w *Worker) loadLatest(ctx context.Context) (manifest storage.Manifest, m *model.Model, err error) {
 	var missing error
 	err = w.breakers.storage.Do(func() error {
-		var parts []storage.Part
-		manifest, parts, err = w.opt.Checkpoints.LoadLatest(ctx)
+		manifest, m, err = w.loadNow(ctx)
 		if errors.Is(err, storage.ErrNotFound) {
 			missing = err
 			return nil
 		}
-		if err == nil {
-			m, err = w.open(ctx, manifest, parts)
-		}
 		return err
 	})
 	return manifest, m, errors.Join(err, missing)
+}
+
+func (w *Worker) loadNow(ctx context.Context) (storage.Manifest, *model.Model, error) {
+	manifest, parts, err := w.opt.Checkpoints.LoadLatest(ctx)
+	if err != nil {
+		return manifest, nil, err
+	}
+	m, err := w.open(ctx, manifest, parts)
+	return manifest, m, err
 }
 
 // open makes a model of a checkpoint, without what was unlearned since, and

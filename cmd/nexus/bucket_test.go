@@ -142,7 +142,7 @@ func TestBucketFaults(t *testing.T) {
 			}
 			return false
 		}}, end: func() error { close(held); return nil }},
-		{name: "cut mid-body", says: "Connection closed", fault: spoil(func(b []byte) io.Reader { return io.MultiReader(bytes.NewReader(b[:len(b)/2]), failing{}) })},
+		{name: "cut mid-body", says: "storage unavailable", fault: spoil(func(b []byte) io.Reader { return io.MultiReader(bytes.NewReader(b[:len(b)/2]), failing{}) })},
 		{name: "wrong bytes", says: "damaged", fault: spoil(func(b []byte) io.Reader {
 			if len(b) > 0 {
 				b[len(b)/2] ^= 4

@@ -94,6 +94,9 @@ func (s *subscriber) Stop(ctx context.Context) error { return s.life.Stop(ctx) }
 func (s *shared) uploads(b *heartbeat.Beat) {
 	state := s.mirror.State()
 	b.Uploads = &heartbeat.Uploads{Bucket: state.Bucket, Pending: state.Pending, Fault: state.Fault}
+	if state.Folder != "" && b.Folder != nil && b.Folder.Fault == "" {
+		b.Folder.Fault = state.Folder
+	}
 	if !state.Since.IsZero() {
 		b.Uploads.LagSeconds = max(0, time.Since(state.Since).Seconds())
 	}

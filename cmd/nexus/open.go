@@ -149,6 +149,11 @@ func (s *shared) openStore(ctx context.Context, h *app, roles roleSet) error {
 		watch := &folderWatch{probe: d.Probe, log: s.log}
 		s.recorder.Fill(watch.fill)
 		h.add("look at the storage folder", watch)
+		// It runs from here on: the parts after it may already run when they are added.
+		h.started++
+		if err := watch.Start(ctx); err != nil {
+			return err
+		}
 	}
 	s.store, s.where = d, s.settings.storageDir()
 	if s.settings.S3Endpoint != "" {

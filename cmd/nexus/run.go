@@ -67,6 +67,9 @@ func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err erro
 		err = errors.Join(err, h.stop(stop))
 	}()
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped while it waited for something
+		}
 		return err
 	}
 	if err := h.start(ctx); err != nil {

@@ -82,11 +82,18 @@ func openBucket(ctx context.Context, s *Settings, create bool) (*s3.Store, error
 	return b, nil
 }
 
+// s3Settings are the settings behind the options of the S3 store.
+var s3Settings = map[string]string{
+	"Endpoint": "NEXUS_S3_ENDPOINT", "Bucket": "NEXUS_S3_BUCKET", "Region": "NEXUS_S3_REGION", "TLS": "NEXUS_S3_TLS",
+	"AccessKey": "NEXUS_S3_ACCESS_KEY", "SecretKey": "NEXUS_S3_SECRET_KEY",
+}
+
 // bucketOf is openBucket without speaking to the server, which may be away.
 func bucketOf(s *Settings, create bool) (*s3.Store, error) {
 	b, err := s3.Open(s3.Options{
 		Endpoint: s.S3Endpoint, Bucket: s.S3Bucket, Prefix: s.S3Prefix, Region: s.S3Region,
 		AccessKey: s.S3AccessKey, SecretKey: s.S3SecretKey, Insecure: !s.S3TLS, CreateBucket: create,
+		Setting: func(option string) string { return s3Settings[option] },
 	})
 	if err != nil {
 		return nil, &settingError{"NEXUS_S3_ENDPOINT", s.S3Endpoint, err.Error()}

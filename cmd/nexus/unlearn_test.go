@@ -94,22 +94,24 @@ func TestUnlearningOutlivesACrash(t *testing.T) {
 	p.untaught("after a crash", 4, phone)
 }
 
-// A worker that loads an older checkpoint, whoever moved the head to it, does
-// not serve what was unlearned since, nor does the one that trains.
-func TestUnlearningHoldsOnEveryWorker(t *testing.T) {
-	t.Parallel()
-	server, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("needs redis-server on PATH; .ci/run installs it")
-	}
-	dir, port := t.TempDir(), freePort(t)
-	cmd := exec.Command(server, "--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "")
+// startRedis runs a Redis until the test ends and returns its URL.
+func startRedis(t *testing.T) string {
+	t.Helper()
+	port := freePort(t)
+	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	env := []string{"NEXUS_REDIS_URL=redis://127.0.0.1:" + port}
-	shared := filepath.Join(dir, "shared")
+	return "redis://127.0.0.1:" + port
+}
+
+// A worker that loads an older checkpoint, whoever moved the head to it, does
+// not serve what was unlearned since, nor does the one that trains.
+func TestUnlearningHoldsOnEveryWorker(t *testing.T) {
+	t.Parallel()
+	env := []string{"NEXUS_REDIS_URL=" + startRedis(t)}
+	shared := filepath.Join(t.TempDir(), "shared")
 	launch(t, shared, []string{"scheduler"}, env...)
 	launch(t, shared, []string{"worker"}, env...)
 	launch(t, shared, []string{"worker"}, env...)

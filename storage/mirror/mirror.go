@@ -127,12 +127,13 @@ type Store struct {
 // New makes a store of a folder and a bucket. It speaks to neither; Start does.
 func New(local, remote storage.Store, opt Options) *Store {
 	opt.fill()
+	local = folder{local}
 	s := &Store{
 		local: local, remote: &patient{Store: remote, patience: 5 * opt.Patience}, opt: opt,
 		kick: make(chan struct{}, 1), busy: map[string]bool{}, index: map[string]storage.Info{}, doubts: map[string]doubt{},
 		state: State{Bucket: remote.String()},
 	}
-	o := storage.Options{Grace: opt.Grace, Log: opt.Log, Now: opt.Now}
+	o := storage.Options{Grace: opt.Grace, Parallel: parallel, Log: opt.Log, Now: opt.Now}
 	s.here, s.there = storage.NewCheckpoints(local, o), storage.NewCheckpoints(s.remote, o)
 	return s
 }
@@ -221,6 +222,16 @@ func (s *Store) Get(ctx context.Context, key string) (io.ReadCloser, error) {
 	r, err := s.local.Get(ctx, key)
 	if !errors.Is(err, storage.ErrNotFound) {
 		return r, err
+	}
+	if strings.HasPrefix(key, datasetsPrefix) {
+		// It is read twice, to be verified first, and learned only once here: one
+		// round trip brings it into the folder.
+		switch err := transfer(ctx, s.remote, s.local, key); {
+		case err == nil:
+			return s.local.Get(ctx, key)
+		case !isFolder(err) && !errors.Is(err, storage.ErrCorrupt):
+			return nil, err
+		}
 	}
 	return s.remote.Get(ctx, key)
 }

@@ -18,8 +18,10 @@ type State struct {
 	// Since when the first of them does.
 	Pending int
 	Since   time.Time
-	// Fault is why the last try failed; empty if it did not.
+	// Fault is why the bucket failed at the last try; empty if it did not.
 	Fault string
+	// Folder is why this host's folder failed at it, such as a full disk.
+	Folder string
 }
 
 // State returns how far the bucket is behind.
@@ -50,6 +52,9 @@ func (s *Store) away() bool {
 
 // fault notes that an exchange failed; the queue finds out when it is over.
 func (s *Store) fault(err error) {
+	if isFolder(err) {
+		return // whoever writes next is told
+	}
 	s.mu.Lock()
 	s.state.Fault = err.Error()
 	s.mu.Unlock()
@@ -66,20 +71,31 @@ func (s *Store) note(ctx context.Context, err error) {
 		if s.failed != "" {
 			s.opt.Log.Info("the bucket answers again", "bucket", s.state.Bucket, "pending", pending)
 		}
-		s.state.Fault, s.failed = "", ""
+		s.state.Fault, s.state.Folder, s.failed = "", "", ""
 		s.state.Reached = s.opt.Now()
 		return
 	}
-	s.state.Fault = err.Error()
+	if isFolder(err) {
+		s.state.Fault, s.state.Folder = "", err.Error()
+		if s.failed != inFolder {
+			s.failed = inFolder
+			s.opt.Log.Error("the storage folder of this host fails; it is not kept up to date with the bucket", "bucket", s.state.Bucket, "pending", pending, "error", err)
+		}
+		return
+	}
+	s.state.Fault, s.state.Folder = err.Error(), ""
 	if kind := kindOf(err); kind != s.failed {
 		s.failed = kind
 		s.opt.Log.Error("the bucket cannot be kept up to date; serving and training go on from the local folder", "bucket", s.state.Bucket, "pending", pending, "error", err)
 	}
 }
 
+// inFolder is the sort of a fault that is the folder's.
+const inFolder = "folder"
+
 // kindOf names the sort of a fault, so that each is said once.
 func kindOf(err error) string {
-	for _, kind := range []error{storage.ErrDenied, storage.ErrFull, storage.ErrReadOnly, storage.ErrCorrupt, storage.ErrUnavailable} {
+	for _, kind := range []error{storage.ErrMisconfigured, storage.ErrDenied, storage.ErrFull, storage.ErrReadOnly, storage.ErrCorrupt, storage.ErrUnavailable} {
 		if errors.Is(err, kind) {
 			return kind.Error()
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/nexus-continuum/nexus/storage"
 )
 
@@ -18,18 +20,64 @@ const (
 	lastSync = 5 * time.Second
 	// restMost bounds the rest between tries while the bucket is away.
 	restMost = 15 * time.Second
+	// firstEvery is how often a bucket is tried that this folder has never seen:
+	// nothing can be served before.
+	firstEvery = 500 * time.Millisecond
+	// parallel is how many exchanges with the bucket run at once. Most of them are
+	// small and wait for the network.
+	parallel = 16
 )
 
-// Start brings what the bucket has, if it answers soon, and begins to follow
-// it. That the bucket is away is no error.
+// Start brings what the bucket has and begins to follow it. A folder that has
+// followed the bucket before starts without it when it is away. A new folder
+// waits for the bucket: only there is what was taught. A bucket that refuses a new folder
+// for a setting is an error, storage.ErrMisconfigured.
 func (s *Store) Start(ctx context.Context) error {
 	return s.life.Start(ctx, func(context.Context) error {
 		first, done := context.WithTimeout(ctx, firstSync)
-		defer done()
-		s.note(ctx, s.sync(first))
+		err := s.sync(first)
+		done()
+		err, ok := s.firstContact(ctx, err)
+		if !ok {
+			return err
+		}
+		s.note(ctx, err)
 		s.life.Go(s.follow)
 		return nil
 	})
+}
+
+// firstContact tries again, as long as ctx allows, until a new folder has what
+// it needs to serve; err is how the first try went. ok is false if it never will.
+func (s *Store) firstContact(ctx context.Context, err error) (last error, ok bool) {
+	told := ""
+	for err != nil && !s.servable(ctx) {
+		if errors.Is(err, storage.ErrMisconfigured) {
+			return err, false
+		}
+		if kind := kindOf(err); kind != told {
+			told = kind
+			s.opt.Log.Warn("waiting for the bucket: this folder is new, and only the bucket holds what was taught", "bucket", s.remote.String(), "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err(), false
+		case <-time.After(firstEvery):
+		}
+		try, done := context.WithTimeout(ctx, firstSync)
+		err = s.sync(try)
+		done()
+	}
+	return err, true
+}
+
+// servable reports whether the folder can be served from without the bucket.
+func (s *Store) servable(ctx context.Context) bool {
+	if !s.follows(ctx) {
+		return false
+	}
+	_, _, err := s.local.Read(ctx, headKey)
+	return err == nil
 }
 
 // Stop uploads what is left, for some seconds, and ends. What is not uploaded
@@ -96,17 +144,23 @@ func (s *Store) sync(ctx context.Context) error {
 	if err := s.meet(ctx); err != nil {
 		return err
 	}
-	// First what others did: it may be what somebody waits for, and is small.
+	// What others did may be what somebody waits for here, and what waits here may
+	// be what others wait for: neither waits for the other.
+	group, each := errgroup.WithContext(ctx)
 	for _, key := range []string{controlKey, keysKey, keyUseKey, registryKey, headKey} {
-		if err := s.syncRecord(ctx, key); err != nil {
+		group.Go(func() error { return s.syncRecord(each, key) })
+	}
+	group.Go(func() error { return s.upload(each) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if moved, err := s.moved(ctx, headKey); err != nil || moved {
+		if err == nil {
+			err = s.syncRecord(ctx, headKey)
+		}
+		if err != nil {
 			return err
 		}
-	}
-	if err := s.upload(ctx); err != nil {
-		return err
-	}
-	if err := s.syncRecord(ctx, headKey); err != nil {
-		return err
 	}
 	if s.opt.Now().Sub(s.lastListed()) < s.opt.ListEvery {
 		return nil
@@ -158,6 +212,17 @@ func (s *Store) meet(ctx context.Context) error {
 	return s.agree(ctx, strings.TrimPrefix(bucketKey, synced), []byte(s.remote.String()))
 }
 
+// moved reports whether the folder's record is another than what folder and
+// bucket last agreed on.
+func (s *Store) moved(ctx context.Context, key string) (bool, error) {
+	here, err := read(ctx, s.local, key)
+	if err != nil {
+		return false, err
+	}
+	base, err := read(ctx, s.local, synced+key)
+	return !here.absent() && !here.same(base), err
+}
+
 // upload brings the marked objects to the bucket: datasets first, since
 // everything else can be learned from them, then checkpoints, the oldest first.
 func (s *Store) upload(ctx context.Context) error {
@@ -165,12 +230,15 @@ func (s *Store) upload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	group, each := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
 	for _, m := range marks {
 		if key := strings.TrimPrefix(m.Key, outbox); strings.HasPrefix(key, datasetsPrefix) && !s.isBusy(key) {
-			if err := s.uploadOne(ctx, key, m, s.uploadDataset); err != nil {
-				return err
-			}
+			group.Go(func() error { return s.uploadOne(each, key, m, s.uploadDataset) })
 		}
+	}
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	for _, m := range marks {
 		if key := strings.TrimPrefix(m.Key, outbox); isManifest(key) {

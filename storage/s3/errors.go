@@ -12,33 +12,41 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// fail says what was tried and gives the error of the server its meaning.
+// fail says what was tried, what the error of the server means, and which
+// setting mends it, if one does.
 func (s *Store) fail(ctx context.Context, tried, key string, err error) error {
 	where := s.String()
 	if key != "" {
 		where = s.join(key)
 	}
-	if patienceOver(err) {
-		if last := heard(ctx); last != nil {
+	if gaveUp(err) {
+		if last := lastError(ctx); last != nil {
 			err = fmt.Errorf("the last try: %w: %w", last, err)
 		}
 		return fmt.Errorf("%s %s: %w", tried, where, err)
 	}
-	return fmt.Errorf("%s %s: %w: %s%w", tried, where, kindOf(err), codeOf(err), err)
+	kind := kindOf(err)
+	if hint := s.advice(ctx, err); hint != "" {
+		if kind == storage.ErrUnavailable {
+			return fmt.Errorf("%s %s: %w: %s (%s%w)", tried, where, storage.ErrMisconfigured, hint, codeOf(ctx, err), err)
+		}
+		return fmt.Errorf("%s %s: %w, %w: %s (%s%w)", tried, where, kind, storage.ErrMisconfigured, hint, codeOf(ctx, err), err)
+	}
+	return fmt.Errorf("%s %s: %w: %s%w", tried, where, kind, codeOf(ctx, err), err)
 }
 
 // codeOf is the server's own word for what is wrong, which its sentence often
 // lacks, and which tells a busy server from an ill one and a clock from a key.
-func codeOf(err error) string {
-	answer := minio.ToErrorResponse(err)
-	if answer.Code == "" || strings.Contains(err.Error(), answer.Code) {
+func codeOf(ctx context.Context, err error) string {
+	code := code(ctx, err)
+	if code == "" || strings.Contains(err.Error(), code) {
 		return ""
 	}
-	return fmt.Sprintf("%s (%d): ", answer.Code, answer.StatusCode)
+	return fmt.Sprintf("%s (%d): ", code, minio.ToErrorResponse(err).StatusCode)
 }
 
-// patienceOver says whether the caller gave up, which says nothing of the store.
-func patienceOver(err error) bool {
+// gaveUp says whether the caller gave up, which says nothing of the store.
+func gaveUp(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 

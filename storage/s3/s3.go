@@ -1,8 +1,8 @@
 // Package s3 is a storage.Store in a bucket of an S3-compatible server. Every
 // object is written by one PUT (never multipart), so that it is whole or not
 // there, with its SHA-256 in a header that the server checks. Swap is a
-// conditional PUT (If-Match, If-None-Match), which the server must enforce:
-// AWS S3, MinIO and versitygw do.
+// conditional PUT (If-Match, If-None-Match). Prepare tries whether the server
+// enforces the condition and refuses a server that does not.
 package s3
 
 import (
@@ -40,6 +40,9 @@ type Options struct {
 	Insecure bool
 	// CreateBucket makes the bucket in Prepare if it is missing.
 	CreateBucket bool
+	// Setting returns what users call an option ("Region", "Insecure", …) in
+	// messages that tell them to change it; nil is the option's own name.
+	Setting func(option string) string
 	// Transport replaces the default one, which gives up on a server that does
 	// not answer for 30 s.
 	Transport http.RoundTripper
@@ -72,6 +75,9 @@ func Open(opt Options) (*Store, error) {
 		return nil, errors.New("S3 storage needs both an access key and a secret key, or neither for the credentials chain")
 	}
 	opt.Prefix = strings.Trim(opt.Prefix, "/")
+	if opt.Setting == nil {
+		opt.Setting = func(option string) string { return option }
+	}
 	if opt.Transport == nil {
 		t, err := minio.DefaultTransport(!opt.Insecure)
 		if err != nil {
@@ -81,7 +87,7 @@ func Open(opt Options) (*Store, error) {
 		opt.Transport = t
 	}
 	client, err := minio.New(opt.Endpoint, &minio.Options{
-		Creds: creds(opt), Secure: !opt.Insecure, Region: opt.Region, Transport: listening{opt.Transport}, MaxRetries: tries,
+		Creds: creds(opt), Secure: !opt.Insecure, Region: opt.Region, Transport: recorder{opt.Transport}, MaxRetries: tries,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("S3 endpoint %q: %w", opt.Endpoint, err)
@@ -101,20 +107,36 @@ func creds(opt Options) *credentials.Credentials {
 	})
 }
 
-// Prepare makes sure that the bucket is there and that we may use it.
+// Prepare makes sure that the bucket is there, that we may use it, and that it
+// keeps the conditions of conditional writes.
 func (s *Store) Prepare(ctx context.Context) error {
-	ctx = listen(ctx)
-	there, err := s.client.BucketExists(ctx, s.opt.Bucket)
-	if err != nil {
+	ctx = watch(ctx)
+	// A list, rather than a HEAD of the bucket: the answer to a HEAD has no body
+	// that says why it was refused.
+	var err error
+	for o := range s.client.ListObjectsIter(ctx, s.opt.Bucket, minio.ListObjectsOptions{Prefix: s.name(probeKey), MaxKeys: 1}) {
+		err = o.Err
+		break
+	}
+	if err == nil {
+		err = ctx.Err() // an iteration that was cut short looks like an empty one
+	}
+	switch {
+	case err == nil:
+	case minio.ToErrorResponse(err).Code != "NoSuchBucket":
 		return s.fail(ctx, "look for", "", err)
-	}
-	if there {
-		return nil
-	}
-	if !s.opt.CreateBucket {
+	case !s.opt.CreateBucket:
 		return fmt.Errorf("%w: bucket %q does not exist at %s: create it, or let the service do so", storage.ErrUnavailable, s.opt.Bucket, s.opt.Endpoint)
+	default:
+		if err := s.create(ctx); err != nil {
+			return err
+		}
 	}
-	err = s.client.MakeBucket(ctx, s.opt.Bucket, minio.MakeBucketOptions{Region: s.opt.Region})
+	return s.probe(ctx)
+}
+
+func (s *Store) create(ctx context.Context) error {
+	err := s.client.MakeBucket(ctx, s.opt.Bucket, minio.MakeBucketOptions{Region: s.opt.Region})
 	switch minio.ToErrorResponse(err).Code {
 	case "BucketAlreadyOwnedByYou", "BucketAlreadyExists":
 		return nil // another process was faster
@@ -163,7 +185,7 @@ func (s *Store) Swap(ctx context.Context, key string, old storage.Version, body 
 }
 
 func (s *Store) put(ctx context.Context, key string, body *io.SectionReader, condition func(*minio.PutObjectOptions)) (storage.Version, error) {
-	ctx = listen(ctx)
+	ctx = watch(ctx)
 	if err := storage.CheckKey(key); err != nil {
 		return storage.Absent, err
 	}
@@ -189,7 +211,7 @@ func (s *Store) put(ctx context.Context, key string, body *io.SectionReader, con
 
 // Get opens an object.
 func (s *Store) Get(ctx context.Context, key string) (io.ReadCloser, error) {
-	ctx = listen(ctx)
+	ctx = watch(ctx)
 	if err := storage.CheckKey(key); err != nil {
 		return nil, err
 	}
@@ -202,7 +224,7 @@ func (s *Store) Get(ctx context.Context, key string) (io.ReadCloser, error) {
 
 // Read reads a small object; its version is its ETag.
 func (s *Store) Read(ctx context.Context, key string) (b []byte, v storage.Version, err error) {
-	ctx = listen(ctx)
+	ctx = watch(ctx)
 	if err := storage.CheckKey(key); err != nil {
 		return nil, storage.Absent, err
 	}
@@ -223,7 +245,7 @@ func (s *Store) Read(ctx context.Context, key string) (b []byte, v storage.Versi
 
 // Stat describes an object.
 func (s *Store) Stat(ctx context.Context, key string) (storage.Info, error) {
-	ctx = listen(ctx)
+	ctx = watch(ctx)
 	if err := storage.CheckKey(key); err != nil {
 		return storage.Info{}, err
 	}
@@ -236,7 +258,7 @@ func (s *Store) Stat(ctx context.Context, key string) (storage.Info, error) {
 
 // List lists objects by prefix.
 func (s *Store) List(ctx context.Context, prefix string) ([]storage.Info, error) {
-	ctx = listen(ctx)
+	ctx = watch(ctx)
 	if err := storage.CheckPrefix(prefix); err != nil {
 		return nil, err
 	}
@@ -260,7 +282,7 @@ func (s *Store) List(ctx context.Context, prefix string) ([]storage.Info, error)
 
 // Delete removes an object.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	ctx = listen(ctx)
+	ctx = watch(ctx)
 	if err := storage.CheckKey(key); err != nil {
 		return err
 	}
@@ -273,7 +295,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 
 // Move copies an object within the server and removes the original.
 func (s *Store) Move(ctx context.Context, from, to string) error {
-	ctx = listen(ctx)
+	ctx = watch(ctx)
 	for _, key := range []string{from, to} {
 		if err := storage.CheckKey(key); err != nil {
 			return err

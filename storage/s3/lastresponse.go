@@ -1,0 +1,95 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/minio/minio-go/v7"
+)
+
+// lastResponse keeps how the last try of one exchange with the server was
+// refused. The client tries again until its caller's deadline and then reports
+// only the deadline, so that a failing server looks like a slow one. It also
+// leaves out the headers that name the cause.
+type lastResponse struct{ atomic.Pointer[refusal] }
+
+type lastResponseKey struct{}
+
+// refusal is an answer that says no, or the error in place of an answer.
+type refusal struct {
+	err    error
+	status int
+	header http.Header
+	body   bytes.Buffer // as far as the client has read it
+}
+
+// said is the body of the answer; zero if it has none.
+func (r *refusal) said() minio.ErrorResponse {
+	said := minio.ErrorResponse{}
+	_ = xml.Unmarshal(r.body.Bytes(), &said) // the status is all that some servers say
+	return said
+}
+
+func (r *refusal) text() string { return r.body.String() }
+
+// watch returns a context in which the server's last refusal is kept for fail.
+func watch(ctx context.Context) context.Context {
+	return context.WithValue(ctx, lastResponseKey{}, &lastResponse{})
+}
+
+// lastAnswer is the server's last refusal in the exchange of ctx; an empty one if
+// there was none.
+func lastAnswer(ctx context.Context) *refusal {
+	if kept, ok := ctx.Value(lastResponseKey{}).(*lastResponse); ok {
+		if last := kept.Load(); last != nil {
+			return last
+		}
+	}
+	return &refusal{}
+}
+
+// lastError is lastAnswer as an error, nil if there was none.
+func lastError(ctx context.Context) error {
+	last := lastAnswer(ctx)
+	switch {
+	case last.err != nil:
+		return last.err
+	case last.status == 0:
+		return nil
+	}
+	code := last.said().Code
+	if code == "" {
+		code = http.StatusText(last.status)
+	}
+	return fmt.Errorf("%s (%d)", code, last.status)
+}
+
+// recorder keeps the last refusal of each exchange.
+type recorder struct{ http.RoundTripper }
+
+func (l recorder) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := l.RoundTripper.RoundTrip(r)
+	kept, ok := r.Context().Value(lastResponseKey{}).(*lastResponse)
+	switch {
+	case !ok:
+	case err != nil:
+		if !gaveUp(err) {
+			kept.Store(&refusal{err: err})
+		}
+	case resp.StatusCode >= http.StatusMultipleChoices:
+		refused := &refusal{status: resp.StatusCode, header: resp.Header}
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.TeeReader(resp.Body, &refused.body), resp.Body}
+		kept.Store(refused)
+	default:
+		kept.Store(nil)
+	}
+	return resp, err
+}
