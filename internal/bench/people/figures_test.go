@@ -15,8 +15,16 @@ func deployment() (t trial, replies []reply) {
 		given      string
 		confidence float64
 	}{
-		{"nine", .99}, {"nine", .95}, {"ten", .90}, {"nine", .88}, {"nine", .86}, {"ten", .85},
-		{"", .7}, {"", .6}, {"", .5}, {"", .4},
+		{"nine", .99},
+		{"nine", .95},
+		{"ten", .90},
+		{"nine", .88},
+		{"nine", .86},
+		{"ten", .85},
+		{"", .7},
+		{"", .6},
+		{"", .5},
+		{"", .4},
 	} {
 		t.asked = append(t.asked, lesson{"when are you open", "nine"})
 		out := reply{Response: r.given, Responded: r.given != "", Confidence: r.confidence}
