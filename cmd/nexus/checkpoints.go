@@ -12,12 +12,12 @@ import (
 )
 
 type checkpointsCmd struct {
-	JSON bool `help:"Print JSON."`
+	remote
 }
 
 // Help is shown by nexus checkpoints --help.
 func (checkpointsCmd) Help() string {
-	return `Lists what lies in the data folder or bucket, newest first, whether a server runs or not; * marks the one that is served, ! one that was taken back since it failed in service. ` +
+	return `Lists what lies in the data folder or bucket, or with --url what a server keeps, newest first, whether a server runs or not; * marks the one that is served, ! one that was taken back since it failed in service. ` +
 		`It reads manifests only: nexus verify tells whether what they name is whole.`
 }
 
@@ -39,6 +39,13 @@ type shownCheckpoint struct {
 
 // Run lists the checkpoints.
 func (c checkpointsCmd) Run(ctx context.Context, rt *runtime) error {
+	if c.URL != "" {
+		server, err := c.connect(rt)
+		if err != nil {
+			return err
+		}
+		return remoteCheckpoints(ctx, rt, server, c.JSON)
+	}
 	store, err := openStoreView(ctx, rt.settings)
 	if err != nil {
 		return err

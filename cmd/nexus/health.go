@@ -9,10 +9,13 @@ import (
 	"time"
 )
 
-type healthCmd struct{}
+type healthCmd struct{ remote }
 
 // Run asks /readyz of the server at NEXUS_LISTEN; an unready one is an error.
-func (healthCmd) Run(ctx context.Context, rt *runtime) error {
+func (h healthCmd) Run(ctx context.Context, rt *runtime) error {
+	if h.URL != "" {
+		return h.there(ctx, rt)
+	}
 	host, port, err := net.SplitHostPort(rt.settings.Listen)
 	if err != nil {
 		return fmt.Errorf("NEXUS_LISTEN: %w", err)
@@ -58,4 +61,19 @@ func dialTLS(ctx context.Context, rt *runtime, address string) error {
 	}
 	fmt.Fprintln(rt.main.Stdout, "listening")
 	return c.Close()
+}
+
+// there asks the server of --url.
+func (h healthCmd) there(ctx context.Context, rt *runtime) error {
+	c, err := h.connect(rt)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := c.Ready(ctx); err != nil {
+		return told(err)
+	}
+	fmt.Fprintln(rt.main.Stdout, "ready")
+	return nil
 }

@@ -53,20 +53,40 @@ const (
 type cli struct {
 	Settings
 
-	Serve       serveCmd       `cmd:"" default:"1" help:"Run everything in one process: API, worker, scheduler and, if none is given, a Redis."`
-	API         apiCmd         `cmd:"" name:"api" help:"Run the HTTP front end."`
-	Worker      workerCmd      `cmd:"" help:"Run a worker: answers prompts and, one per model, trains."`
-	Scheduler   schedulerCmd   `cmd:"" help:"Run the scheduler: checkpoints, clean-up and the sweep for what was forgotten."`
-	Backup      backupCmd      `cmd:"" help:"Write a backup of what was taught and learned, also beside a running server."`
-	Restore     restoreCmd     `cmd:"" help:"Put a backup, or a tar of the storage folder, in place."`
-	Verify      verifyCmd      `cmd:"" help:"Read the whole storage, or a backup, and check every digest."`
-	Checkpoints checkpointsCmd `cmd:"" help:"List the checkpoints, whether a server runs or not."`
-	Pretrain    pretrainCmd    `cmd:"" help:"Make a base from free text, which a fresh model starts from."`
-	Config      configCmd      `cmd:"" help:"Print every setting with its value, default and source."`
-	APIKey      apikeyCmd      `cmd:"" name:"apikey" help:"Print a new random API key, for NEXUS_API_KEY; nothing is kept of it."`
-	Keys        keysCmd        `cmd:"" help:"Make, list, rotate and revoke named API keys."`
-	Health      healthCmd      `cmd:"" help:"Ask a running server whether it is ready; for container health checks."`
-	Version     versionCmd     `cmd:"" help:"Print the version."`
+	Ask      askCmd      `cmd:"" group:"people" help:"Ask a prompt."`
+	Teach    teachCmd    `cmd:"" group:"people" help:"Teach one lesson, or files of any usual format."`
+	Import   importCmd   `cmd:"" group:"people" help:"Show what a file holds and teach it."`
+	Export   exportCmd   `cmd:"" group:"people" help:"Write everything taught as NDJSON, CSV or JSON."`
+	Lessons  lessonsCmd  `cmd:"" group:"people" help:"List and search what is known."`
+	Refusals refusalsCmd `cmd:"" group:"people" help:"List what was asked in vain."`
+
+	Status    statusCmd    `cmd:"" group:"operate" help:"Say how the service is."`
+	Health    healthCmd    `cmd:"" group:"operate" help:"Ask a running server whether it is ready; for container health checks."`
+	Jobs      jobsCmd      `cmd:"" group:"operate" help:"List jobs, show one or cancel it."`
+	Train     trainCmd     `cmd:"" group:"operate" help:"Learn a topic pack, or what is known more deeply."`
+	Pause     pauseCmd     `cmd:"" group:"operate" help:"Let background learning rest; serving goes on."`
+	Resume    resumeCmd    `cmd:"" group:"operate" help:"Let background learning go on."`
+	Rollback  rollbackCmd  `cmd:"" group:"operate" help:"Serve another kept checkpoint."`
+	Logs      logsCmd      `cmd:"" group:"operate" help:"Show the log files of this machine."`
+	Dashboard dashboardCmd `cmd:"" group:"operate" help:"Open the dashboard."`
+
+	Serve     serveCmd     `cmd:"" group:"serve" help:"Run everything in one process: API, worker, scheduler and, if none is given, a Redis."`
+	API       apiCmd       `cmd:"" group:"serve" name:"api" help:"Run the HTTP front end."`
+	Worker    workerCmd    `cmd:"" group:"serve" help:"Run a worker: answers prompts and, one per model, trains."`
+	Scheduler schedulerCmd `cmd:"" group:"serve" help:"Run the scheduler: checkpoints, clean-up and the sweep for what was forgotten."`
+
+	Backup      backupCmd      `cmd:"" group:"keep" help:"Write a backup of what was taught and learned, also beside a running server."`
+	Restore     restoreCmd     `cmd:"" group:"keep" help:"Put a backup, or a tar of the storage folder, in place."`
+	Verify      verifyCmd      `cmd:"" group:"keep" help:"Read the whole storage, or a backup, and check every digest."`
+	Checkpoints checkpointsCmd `cmd:"" group:"keep" help:"List the checkpoints, whether a server runs or not."`
+
+	Config     configCmd     `cmd:"" group:"setup" help:"Print every setting with its value, default and source."`
+	APIKey     apikeyCmd     `cmd:"" group:"setup" name:"apikey" help:"Print a new random API key, for NEXUS_API_KEY; nothing is kept of it."`
+	Keys       keysCmd       `cmd:"" group:"setup" help:"Make, list, rotate and revoke named API keys."`
+	Pretrain   pretrainCmd   `cmd:"" group:"setup" help:"Make a base from free text, which a fresh model starts from."`
+	Completion completionCmd `cmd:"" group:"setup" help:"Print a script that completes commands in a shell."`
+	Help       helpCmd       `cmd:"" group:"setup" help:"Explain a command."`
+	Version    versionCmd    `cmd:"" group:"setup" help:"Print the version."`
 }
 
 // runtime is what a command gets to work with.
@@ -87,6 +107,9 @@ func (m Main) Run(ctx context.Context, args []string) int {
 		return exitFailure
 	}
 	hide := newRedaction(p, args)
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
 	kctx, err := p.parse(args)
 	if p.helpShown {
 		return exitOK
@@ -104,7 +127,14 @@ func (m Main) Run(ctx context.Context, args []string) int {
 	rt := &runtime{main: m, settings: &c.Settings, values: p.values(kctx, hide), hide: hide}
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	kctx.Bind(rt)
+	kctx.Bind(p.kong)
 	if err := kctx.Run(); err != nil {
+		if e, ok := errors.AsType[*exitError](err); ok {
+			if e.text != "" {
+				fmt.Fprintln(m.Stderr, e.text)
+			}
+			return e.code
+		}
 		fmt.Fprintln(m.Stderr, "nexus:", hide.text(err.Error()))
 		if _, ok := errors.AsType[*settingError](err); ok {
 			return exitUsage

@@ -31,6 +31,7 @@ func newParser(c *cli, m Main) (*parser, error) {
 		c, kong.Name("nexus"),
 		kong.Description("NEXUS Continuum learns from what it is taught, answers only when it is sure, and says so when it is not."),
 		kong.Writers(m.Stdout, m.Stderr),
+		kong.ExplicitGroups(commandGroups()), kong.Help(helpPrinter),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 		kong.Exit(func(int) { p.helpShown = true }),
 		kong.ValueFormatter(describe),
@@ -236,7 +237,7 @@ func text(v *kong.Value) string {
 // unknownVariables warns of variables that look like ours and are none. They do
 // not stop the start, since Kubernetes sets such names for a service called nexus.
 func (p *parser) unknownVariables() []string {
-	known := map[string]bool{}
+	known := map[string]bool{"NEXUS_URL": true} // of the commands that speak to a server
 	for _, f := range p.kong.Model.Flags {
 		for name := range strings.SplitSeq(f.Tag.Get("var"), ",") {
 			known[name] = true

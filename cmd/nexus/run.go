@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -42,6 +44,11 @@ func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err erro
 	began := time.Now()
 	if err := checkFleet(rt.settings, name, roles); err != nil {
 		return err
+	}
+	if roles.api {
+		if err := checkPort(ctx, rt.settings); err != nil {
+			return err
+		}
 	}
 	if err := checkPprof(ctx, rt.settings); err != nil {
 		return err
@@ -88,6 +95,18 @@ func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err erro
 	}
 	tell(log, daemon.SdNotifyStopping)
 	return err
+}
+
+// checkPort says that the port is in use before anything is started.
+func checkPort(ctx context.Context, s *Settings) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("NEXUS_LISTEN=%s: the port is in use, perhaps by another nexus; stop it, or choose another port with NEXUS_LISTEN or --listen", s.Listen)
+	}
+	if err != nil {
+		return fmt.Errorf("NEXUS_LISTEN=%s: %w", s.Listen, err)
+	}
+	return l.Close()
 }
 
 // makeDataDir makes the folder that all parts keep their things in.
