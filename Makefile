@@ -48,10 +48,10 @@ lint: ## vet, golangci-lint (formatting, import rules), functions that nothing r
 fmt: ## format the code
 	$(TOOL) gofumpt -w $$(git ls-files '*.go')
 
-base: build ## pretrain the bases that come with the program; NEXUS_BASE_DATA names the folder with the text, NEXUS_BASE_TEACHER the vectors of the teacher
-	@test -n "$(NEXUS_BASE_DATA)" -a -n "$(NEXUS_BASE_TEACHER)" || { echo "set NEXUS_BASE_DATA to the folder that holds the text and NEXUS_BASE_TEACHER to the vectors, see docs/architecture/base.md"; exit 2; }
-	NEXUS_MODEL_SIZE=small ./bin/nexus pretrain $(NEXUS_BASE_DATA) -o model/base/small.nxb --steps 3200 --teacher $(NEXUS_BASE_TEACHER)
-	NEXUS_MODEL_SIZE=base ./bin/nexus pretrain $(NEXUS_BASE_DATA) -o model/base/base.nxb --steps 2200 --teacher $(NEXUS_BASE_TEACHER)
+base: build ## pretrain the bases that come with the program; NEXUS_BASE_DATA names the folder with the text, NEXUS_BASE_TEACHER that with the vectors
+	@test -n "$(NEXUS_BASE_DATA)" -a -n "$(NEXUS_BASE_TEACHER)" || { echo "set NEXUS_BASE_DATA to the folder that holds the text and NEXUS_BASE_TEACHER to that with the vectors, see docs/architecture/base.md"; exit 2; }
+	NEXUS_MODEL_SIZE=small ./bin/nexus pretrain $(NEXUS_BASE_DATA) -o model/base/small.nxb --steps 3200 --teacher $(NEXUS_BASE_TEACHER)/260000/bge-small-en-v1.5.f32
+	NEXUS_MODEL_SIZE=base ./bin/nexus pretrain $(NEXUS_BASE_DATA) -o model/base/base.nxb --steps 4000 --teacher $(NEXUS_BASE_TEACHER)/416624/bge-small-en-v1.5.f32
 
 bench: build ## measure the running system and print a table
 	$(GO) run ./internal/bench
