@@ -171,7 +171,7 @@ type Progress struct {
 const (
 	PhaseAsking        = "asking"        // the teacher writes lessons
 	PhaseMemorising    = "memorising"    // lessons enter the memory
-	PhaseMemorised     = "memorised"     // they answer from now on
+	PhaseMemorised     = "memorised"     // they answer prompts now
 	PhaseConsolidating = "consolidating" // gradient steps
 	PhaseJudging       = "judging"       // new weights against the old
 	PhaseDone          = "done"

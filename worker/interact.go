@@ -17,10 +17,10 @@ var errStopped = errors.New("the worker is stopping")
 var sentences = map[string]string{
 	job.ReasonUntaught:      "I have not been taught anything about this yet.",
 	job.ReasonLowConfidence: "I am not sure enough of the answer to give it.",
-	job.ReasonAmbiguous:     "More than one answer that I know could be meant; please say it more precisely.",
+	job.ReasonAmbiguous:     "Your question matches more than one answer that I know. Please be more specific.",
 	job.ReasonUnfamiliar:    "This is unlike anything that I was taught.",
 	job.ReasonTaughtRefusal: "I was taught not to answer this.",
-	job.ReasonNotConverged:  "I could not settle on a meaning of this; please put it another way.",
+	job.ReasonNotConverged:  "I could not work out what this means. Please rephrase it.",
 }
 
 const otherwise = "I cannot answer this."

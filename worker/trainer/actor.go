@@ -280,7 +280,7 @@ func (a *actor) resume(r *request) {
 	}
 	r.end(job.Trained{
 		Dataset: r.spec.Dataset, Topic: r.spec.Topic, Skipped: r.spec.Skipped, LessonsSkipped: len(r.spec.Skipped),
-		Checkpoint: a.head, Why: "this dataset was learned before",
+		Checkpoint: a.head, Why: "This dataset was learned before.",
 	}, nil)
 }
 
@@ -300,13 +300,13 @@ func (a *actor) inMemory(e entry, r *request, why string) job.Trained {
 	t.Seconds = a.opt.Now().Sub(r.began).Seconds()
 	t.Before, t.After = a.state.Figures, a.state.Figures
 	t.Why = map[string]string{
-		"small":   "so few lessons answer from memory; gradient steps follow together with those of later lessons",
-		"forget":  "forgotten",
-		"nothing": "there is nothing to take gradient steps on; what was taught answers from memory",
-		"known":   "every lesson was known",
-		"judged":  "the refusal threshold counts it",
-		"no part": "it says nothing of the refusal threshold, which had no part in that answer",
-		"stopped": "training is stopped; the lessons answer from memory until it is started again",
+		"small":   "Saved and answering now. Training starts when more lessons arrive.",
+		"forget":  "Forgotten.",
+		"nothing": "Saved and answering now. There is too little to train on yet.",
+		"known":   "Every lesson was known already.",
+		"judged":  "Feedback saved. It is counted in the refusal threshold.",
+		"no part": "Feedback saved. It does not change the refusal threshold.",
+		"stopped": "Saved and answering now. Training is stopped; it continues after train_start.",
 	}[why]
 	return t
 }
@@ -337,7 +337,7 @@ func (a *actor) dropEnded(context.Context) {
 		}
 		a.waiting = nil
 	case a.opt.Learning.Open():
-		a.handBack(&a.waiting, "learning failed too often; its circuit breaker is open", time.Minute)
+		a.handBack(&a.waiting, "training failed too often; the circuit breaker learning is open", time.Minute)
 	}
 }
 

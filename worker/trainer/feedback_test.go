@@ -18,7 +18,7 @@ func TestComplaintsRaiseTheThreshold(t *testing.T) {
 
 	got := b.train(first, b.judge("i-0", "please tell me the prime number 3", "it is prime 3", false)).succeeds()
 	after, manifest := b.head()
-	if got.Why != "the refusal threshold counts it" || got.Checkpoint != manifest.ID || after.Info().Judged != 1 {
+	if got.Why != "Feedback saved. It is counted in the refusal threshold." || got.Checkpoint != manifest.ID || after.Info().Judged != 1 {
 		t.Fatalf("result %+v, %d judged in the head", got, after.Info().Judged)
 	}
 	var jobs []*run

@@ -335,12 +335,12 @@ func (a *actor) memorised(e entry, r *request) {
 		return
 	}
 	if e.judged {
-		a.tell(r, job.Progress{Phase: job.PhaseMemorised, Message: "the threshold is set anew"})
+		a.tell(r, job.Progress{Phase: job.PhaseMemorised, Message: "the refusal threshold is recalibrated"})
 		r.end(a.inMemory(e, r, e.why), nil)
 		return
 	}
 	total := e.Taken + e.Known + e.Removed
-	a.tell(r, job.Progress{Phase: job.PhaseMemorised, Done: total, Total: total, Message: "the lessons answer from now on"})
+	a.tell(r, job.Progress{Phase: job.PhaseMemorised, Done: total, Total: total, Message: "the lessons are answering now"})
 	switch {
 	case e.Removed > 0 || total == 0:
 		r.end(a.inMemory(e, r, "forget"), nil)
@@ -359,7 +359,7 @@ func (a *actor) unreadable(id string, jobs []*request, err error) {
 	case errors.Is(err, errUnwanted):
 		return
 	case a.opt.Late && errors.Is(err, storage.ErrNotFound):
-		a.handBack(&jobs, "the host that took these lessons has not brought them to the shared storage yet", storageFor)
+		a.handBack(&jobs, "the host that received these lessons has not uploaded them to the shared storage yet", storageFor)
 	case errors.Is(err, storage.ErrCorrupt), errors.Is(err, storage.ErrNotFound):
 		a.opt.Log.Error("a dataset cannot be learned", "dataset", id, "error", err)
 		for _, r := range jobs {

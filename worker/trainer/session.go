@@ -274,7 +274,7 @@ func (a *actor) noteRunning() {
 func (a *actor) judge() {
 	s := a.session
 	for _, r := range s.jobs {
-		a.tell(r, job.Progress{Phase: job.PhaseJudging, Done: s.learner.Done(), Total: s.learner.Total(), Message: "new weights against the old ones"})
+		a.tell(r, job.Progress{Phase: job.PhaseJudging, Done: s.learner.Done(), Total: s.learner.Total(), Message: "comparing the new weights with the old ones"})
 	}
 	onto, learner, out := a.model, s.learner, make(chan verdict, 1)
 	s.since, s.judging = nil, out
