@@ -119,7 +119,7 @@ func (c *Checkpoints) Manifest(ctx context.Context, id string) (Manifest, error)
 	}
 	m, err := c.tryManifest(ctx, key, id)
 	if errors.Is(err, ErrCorrupt) {
-		// Once more: a fault of the wire must not condemn good bytes, and a store
+		// Once more: a fault of the wire must not set good bytes aside, and a store
 		// with a second place may have them there.
 		if err = mend(ctx, c.store, key); err == nil {
 			m, err = c.tryManifest(ctx, key, id)
@@ -189,7 +189,7 @@ func (c *Checkpoints) load(ctx context.Context, id string, keep bool) (Manifest,
 	}
 	parts, bad, err := c.readParts(ctx, m.Parts, keep)
 	if errors.Is(err, ErrCorrupt) {
-		err = c.condemn(ctx, id, bad, err)
+		err = c.quarantine(ctx, id, bad, err)
 	}
 	if err != nil {
 		return Manifest{}, nil, fmt.Errorf("load checkpoint %s: %w", id, err)
@@ -225,9 +225,9 @@ func (c *Checkpoints) readParts(ctx context.Context, refs []PartRef, keep bool) 
 	return parts, "", nil
 }
 
-// condemn sets aside a checkpoint with a damaged part. If its manifest has gone
+// quarantine sets aside a checkpoint with a damaged part. If its manifest has gone
 // meanwhile, it was pruned while it was read, and nothing is wrong.
-func (c *Checkpoints) condemn(ctx context.Context, id, part string, why error) error {
+func (c *Checkpoints) quarantine(ctx context.Context, id, part string, why error) error {
 	key, err := manifestKey(id)
 	if err != nil {
 		return err
@@ -285,7 +285,7 @@ func (c *Checkpoints) baseOf(ctx context.Context, id string) (base, error) {
 	}
 	parts, bad, err := c.readParts(ctx, refs, true)
 	if errors.Is(err, ErrCorrupt) {
-		err = c.condemn(ctx, id, bad, err)
+		err = c.quarantine(ctx, id, bad, err)
 	}
 	var lineage Lineage
 	for _, p := range parts {

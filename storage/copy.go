@@ -116,7 +116,7 @@ func (c *Checkpoints) copyParts(ctx context.Context, to *Checkpoints, m Manifest
 func copyPart(ctx context.Context, from, to Store, ref StoredRef) error {
 	err := tryCopy(ctx, from, to, ref)
 	if errors.Is(err, ErrCorrupt) {
-		// Once more: a fault of the wire must not condemn good bytes.
+		// Once more: a fault of the wire must not set good bytes aside.
 		if err = mend(ctx, from, ref.Key()); err == nil {
 			err = tryCopy(ctx, from, to, ref)
 		}

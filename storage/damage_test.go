@@ -203,7 +203,7 @@ func TestUnreadableIsNotDamaged(t *testing.T) {
 }
 
 // TestWireFaultIsNotDamage: bytes that come wrong once and right the next time
-// do not condemn a checkpoint.
+// do not set a checkpoint aside.
 func TestWireFaultIsNotDamage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -161,7 +161,7 @@ func (d *Datasets) Stat(ctx context.Context, id string) (Dataset, error) {
 	}
 	ds, err := d.stat(ctx, id, key)
 	if errors.Is(err, ErrCorrupt) {
-		// Once more: a fault of the wire must not condemn good bytes, and a store
+		// Once more: a fault of the wire must not set good bytes aside, and a store
 		// with a second place may have them there.
 		if err = mend(ctx, d.store, key); err == nil {
 			ds, err = d.stat(ctx, id, key)

@@ -39,7 +39,7 @@ func (d *Datasets) Open(ctx context.Context, id string) (*DatasetReader, error) 
 	// The first pass keeps a caller from taking lessons of a damaged dataset.
 	err = d.verify(ctx, id, key)
 	if errors.Is(err, ErrCorrupt) {
-		// Once more: a fault of the wire must not condemn good bytes, and a store
+		// Once more: a fault of the wire must not set good bytes aside, and a store
 		// with a second place may have them there.
 		if err = mend(ctx, d.store, key); err == nil {
 			err = d.verify(ctx, id, key)

@@ -98,7 +98,7 @@ func compress(data []byte) ([]byte, error) {
 func readPart(ctx context.Context, store Store, ref PartRef, keep bool) ([]byte, error) {
 	data, err := tryPart(ctx, store, ref, keep)
 	if errors.Is(err, ErrCorrupt) {
-		// Once more: a fault of the wire must not condemn good bytes, and a store
+		// Once more: a fault of the wire must not set good bytes aside, and a store
 		// with a second place may have them there.
 		if err = mend(ctx, store, ref.Stored.Key()); err == nil {
 			data, err = tryPart(ctx, store, ref, keep)

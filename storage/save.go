@@ -57,7 +57,7 @@ func (c *Checkpoints) save(ctx context.Context, parent string, parts []Part, met
 		return Manifest{}, err
 	}
 	if _, err := c.moveHead(ctx, head, version, m.ID, HeadSaved, meta.Fence); err != nil {
-		if errors.Is(err, ErrConflict) {
+		if errors.Is(err, ErrConflict) || errors.Is(err, ErrFenced) {
 			c.withdraw(ctx, m.ID)
 		}
 		return Manifest{}, err

@@ -92,7 +92,7 @@ func (c *Checkpoints) scrubCheckpoint(ctx context.Context, id string, look func(
 	}
 	for _, p := range m.Parts {
 		if err := look(p.Stored.Key()); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNotFound) {
-			return c.condemn(ctx, id, p.Stored.Key(), fmt.Errorf("part %s (%s): %w: %w", p.Name, p.Stored.Key(), ErrCorrupt, err))
+			return c.quarantine(ctx, id, p.Stored.Key(), fmt.Errorf("part %s (%s): %w: %w", p.Name, p.Stored.Key(), ErrCorrupt, err))
 		} else if err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (c *Checkpoints) scrubDatasets(ctx context.Context, look func(string) error
 	return nil
 }
 
-// scrubObject reads one object, twice before it condemns it.
+// scrubObject reads one object, twice before it counts as damaged.
 func (c *Checkpoints) scrubObject(ctx context.Context, key string, done *Scrubbed) error {
 	done.Objects++
 	if r, ok := c.store.(Repairer); ok {

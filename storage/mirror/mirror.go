@@ -119,7 +119,7 @@ type Store struct {
 	busy     map[string]bool // keys that a Put is uploading
 	state    State
 	failed   string // the last fault, to say each once
-	doubts   map[string]doubt
+	suspects   map[string]suspect
 
 	life lifecycle.Life
 }
@@ -130,7 +130,7 @@ func New(local, remote storage.Store, opt Options) *Store {
 	local = folder{local}
 	s := &Store{
 		local: local, remote: &patient{Store: remote, patience: 5 * opt.Patience}, opt: opt,
-		kick: make(chan struct{}, 1), busy: map[string]bool{}, index: map[string]storage.Info{}, doubts: map[string]doubt{},
+		kick: make(chan struct{}, 1), busy: map[string]bool{}, index: map[string]storage.Info{}, suspects: map[string]suspect{},
 		state: State{Bucket: remote.String()},
 	}
 	o := storage.Options{Grace: opt.Grace, Parallel: parallel, Log: opt.Log, Now: opt.Now}
@@ -379,6 +379,11 @@ func (s *Store) Swap(ctx context.Context, key string, old storage.Version, body 
 	}
 	if !isManifest(key) && key != headKey {
 		return s.swapRecord(ctx, key, old, body)
+	}
+	if key == headKey {
+		if err := s.overtaken(ctx, body); err != nil {
+			return storage.Absent, err
+		}
 	}
 	v, err := s.local.Swap(ctx, key, old, body)
 	if err == nil && key == headKey {

@@ -86,7 +86,7 @@ func (s *Store) trySync(ctx context.Context, key string) error {
 	}
 	there, err := read(ctx, s.remote, key)
 	if err == nil {
-		err = s.believe(key, there)
+		err = s.accept(key, there)
 	}
 	if err != nil {
 		return err
@@ -145,21 +145,21 @@ func (s *Store) ownOffer(ctx context.Context, key string, base, here, there cont
 	return true, s.agree(ctx, key, there.bytes)
 }
 
-// doubt is a record of the bucket that came damaged, and since when it does so
+// suspect is a record of the bucket that came damaged, and since when it does so
 // in the same way.
-type doubt struct {
+type suspect struct {
 	sum   [sha256.Size]byte
 	since time.Time
 }
 
-// condemnAfter is how long a record must come damaged in the same way before it
+// quarantineAfter is how long a record must come damaged in the same way before it
 // counts as damaged in the bucket.
-const condemnAfter = 30 * time.Second
+const quarantineAfter = 30 * time.Second
 
-// believe keeps what was damaged on its way from the bucket from taking the
+// accept keeps what was damaged on its way from the bucket from taking the
 // place of a good record here: it is ErrCorrupt. What lies damaged in the bucket
 // is taken over in the end, to be set aside and mended like any other.
-func (s *Store) believe(key string, there content) error {
+func (s *Store) accept(key string, there content) error {
 	var err error
 	if !there.absent() {
 		err = storage.VerifyObject(key, bytes.NewReader(there.bytes))
@@ -167,14 +167,14 @@ func (s *Store) believe(key string, there content) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !errors.Is(err, storage.ErrCorrupt) {
-		delete(s.doubts, key)
+		delete(s.suspects, key)
 		return nil
 	}
 	sum, now := sha256.Sum256(there.bytes), s.opt.Now()
-	if d, ok := s.doubts[key]; !ok || d.sum != sum {
-		s.doubts[key] = doubt{sum, now}
+	if d, ok := s.suspects[key]; !ok || d.sum != sum {
+		s.suspects[key] = suspect{sum, now}
 	}
-	if now.Sub(s.doubts[key].since) >= condemnAfter {
+	if now.Sub(s.suspects[key].since) >= quarantineAfter {
 		return nil
 	}
 	return fmt.Errorf("read %s in the bucket: %w", key, err)

@@ -141,7 +141,7 @@ func (s *Store) sync(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	if err := s.meet(ctx); err != nil {
+	if err := s.reconcile(ctx); err != nil {
 		return err
 	}
 	// What others did may be what somebody waits for here, and what waits here may
@@ -184,9 +184,9 @@ func (s *Store) prepare(ctx context.Context) error {
 	return nil
 }
 
-// meet is the first contact of a folder with a bucket: everything in the folder
+// reconcile is the first contact of a folder with a bucket: everything in the folder
 // has to go there, whatever another bucket got of it.
-func (s *Store) meet(ctx context.Context) error {
+func (s *Store) reconcile(ctx context.Context) error {
 	if s.follows(ctx) {
 		return nil
 	}

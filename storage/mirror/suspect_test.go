@@ -43,7 +43,7 @@ func TestADamagedAnswerDoesNotReplaceAGoodRecord(t *testing.T) {
 		if err := h.sync(t.Context()); !errors.Is(err, storage.ErrCorrupt) {
 			t.Errorf("a sync with damaged answers: %v", err)
 		}
-		now = now.Add(condemnAfter / 4)
+		now = now.Add(quarantineAfter / 4)
 	}
 	if c, err := h.control.Read(t.Context()); err != nil || !c.Paused {
 		t.Errorf("the control record is now %+v, %v", c, err)
@@ -56,10 +56,10 @@ func TestADamagedAnswerDoesNotReplaceAGoodRecord(t *testing.T) {
 	// What stays damaged is taken for what lies there.
 	bucket.on.Store(true)
 	_ = h.sync(t.Context())
-	now = now.Add(condemnAfter)
+	now = now.Add(quarantineAfter)
 	_ = h.sync(t.Context())
 	if _, err := h.control.Read(t.Context()); !errors.Is(err, storage.ErrCorrupt) {
-		t.Errorf("after %s of the same damage the control record reads %v, want ErrCorrupt", condemnAfter, err)
+		t.Errorf("after %s of the same damage the control record reads %v, want ErrCorrupt", quarantineAfter, err)
 	}
 }
 
