@@ -137,7 +137,7 @@ func (s *served) teach(ctx context.Context, lessons []lesson) (state, error) {
 // await polls the job until it is as wanted.
 func (s *served) await(ctx context.Context, j *state, wanted func(state) bool) error {
 	for {
-		if _, err := s.call(ctx, http.MethodGet, "/api/jobs/"+j.ID, nil, j); err != nil {
+		if code, err := s.call(ctx, http.MethodGet, "/api/jobs/"+j.ID, nil, j); err != nil && code != http.StatusServiceUnavailable {
 			return err
 		}
 		switch {
@@ -160,10 +160,11 @@ func (s *served) quiet(ctx context.Context) error {
 		busy := false
 		for _, in := range []string{"queued", "running"} {
 			var page struct{ Jobs []state }
-			if _, err := s.call(ctx, http.MethodGet, "/api/jobs?kind=train&state="+in, nil, &page); err != nil {
+			code, err := s.call(ctx, http.MethodGet, "/api/jobs?kind=train&state="+in, nil, &page)
+			if err != nil && code != http.StatusServiceUnavailable {
 				return err
 			}
-			busy = busy || len(page.Jobs) > 0
+			busy = busy || err != nil || len(page.Jobs) > 0
 		}
 		if !busy {
 			return nil
