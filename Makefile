@@ -76,6 +76,7 @@ bench-torch: ## set training and one prompt beside PyTorch on one core (needs py
 
 bench-jobs: build ## measure fleets of API and worker processes, against asynq alone and a plain list
 	$(GO) run ./internal/bench -jobs
+	$(GO) run ./internal/bench -only async
 
 bench-checkpoints: ## measure save, load and upload against cp and sha256sum 
 	$(GO) test ./storage ./storage/s3 -run '^$$' -bench 'Save|Load|Upload' -benchtime 5x -timeout 30m

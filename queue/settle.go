@@ -45,7 +45,7 @@ func (s *Server) begin(ctx context.Context, t *Task) (o *outcome, stop bool) {
 func (s *Server) tryBegin(ctx context.Context, id string) (verdict string, attempt int, err error) {
 	ctx, cancel := s.q.patience(ctx)
 	defer cancel()
-	got, err := s.q.scripts.start.Run(ctx, s.q.redis, []string{s.keys.record(id), s.keys.task(id)}, s.keys.own, id, s.id).Slice()
+	got, err := s.q.pipeliner.run(ctx, s.q.scripts.start, []string{s.keys.record(id), s.keys.task(id)}, s.keys.own, id, s.id).Slice()
 	if err != nil {
 		return "", 0, err
 	}
@@ -169,7 +169,7 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 	if !began.IsZero() {
 		ran = max(0, time.Since(began))
 	}
-	return e.q.scripts.finish.Run(ctx, e.q.redis, keys,
+	return e.q.pipeliner.run(ctx, e.q.scripts.finish, keys,
 		spec.ID, e.owner, string(o.state), k.own, ran.Milliseconds(), pack(result), fault, progress, statsEnd).Text()
 }
 

@@ -89,7 +89,7 @@ func startFleet(ctx context.Context, o options, apis, workers int) (f *fleet, er
 		return f, err
 	}
 	env := append(os.Environ(), "NEXUS_DATA_DIR="+filepath.Join(f.dir, "data"), "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_RATE_LIMIT_ENABLED=false",
-		"LOG_LEVEL=WARN", "NEXUS_REDIS_URL="+url, "NEXUS_MAX_QUEUE_DELAY=10s", "NEXUS_ACTIVE_CPU_LIMIT=100")
+		"LOG_LEVEL=WARN", "NEXUS_REDIS_URL="+url, "NEXUS_MAX_QUEUE_DELAY=10s", "NEXUS_MAX_QUEUE=100000", "NEXUS_ACTIVE_CPU_LIMIT=100")
 	for range workers {
 		cmd := exec.CommandContext(ctx, o.binary, "worker")
 		cmd.Env = env
