@@ -41,6 +41,7 @@ func (s *Server) control(c echo.Context) (reply, error) {
 	if err := checkTopic(about); err != nil {
 		return reply{}, err
 	}
+	c.Set(auditKey, action)
 	done, err := s.act(c.Request().Context(), ownerOf(c), action, about, checkpoint)
 	if err != nil {
 		return reply{}, err

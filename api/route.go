@@ -45,7 +45,7 @@ func (s *Server) routes() *echo.Echo {
 	if !s.opt.Unobserved {
 		e.Use(s.logged)
 	}
-	e.Use(s.parting, secured, s.recovered, steady, s.roomy, s.ofOurs, s.bodyPatience, zipped())
+	e.Use(s.parting, secured, s.recovered, steady, s.roomy, s.ofOurs, s.audited, s.bodyPatience, zipped())
 
 	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/dashboard") })
 	e.GET("/healthz", get(s.healthz))
@@ -72,6 +72,7 @@ func (s *Server) routes() *echo.Echo {
 	g.GET("/topics", get(s.listTopics), lists...)
 	g.GET("/topics/:topic", get(s.oneTopic), lists...)
 	g.GET("/checkpoints", get(s.listCheckpoints), lists...)
+	g.GET("/audit", get(s.listAudit), s.guarded(ScopeControl, requestPatience, costList)...)
 	g.GET("/refusals", get(s.refusals), s.guarded(ScopeRead, requestPatience, costMany)...)
 	g.GET("/jobs", get(s.listJobs), s.guarded(ScopeJobs|ScopeControl, requestPatience, costList)...)
 	g.GET("/export", s.export, s.guarded(ScopeRead, exportPatience, costMany)...)

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -57,6 +58,8 @@ type Options struct {
 	// that it may be reached from elsewhere without a key.
 	AllowedHosts []string
 	Public       bool
+	// Audit takes a line of JSON for each change; nil keeps only what GET /api/audit shows.
+	Audit io.Writer
 	// MaxConnections bounds the open ones; 0 is DefaultConnections.
 	MaxConnections int
 	RateLimit      RateLimit
@@ -105,6 +108,7 @@ type Server struct {
 	past        *history
 	keys        *keyring
 	limiter     *limiter
+	audit       *audit
 	guesses     *guesses
 	hosts       *hosts
 	streams     *streams
@@ -164,6 +168,7 @@ func New(opt Options) (*Server, error) {
 		s.tally, s.metrics.off = nil, true
 	}
 	s.limiter = newLimiter(opt.RateLimit, opt.Queue.Redis(), opt.Prefix, s.keys.open, opt.Now, m.limited)
+	s.audit = &audit{client: opt.Queue.Redis(), key: opt.Prefix + "{log}:audit", file: opt.Audit}
 	s.guesses, s.streams = newGuesses(), newStreams()
 	s.hosts = newHosts(opt.AllowedHosts, opt.Listen, opt.Public)
 	s.relief = &relief{log: opt.Log}

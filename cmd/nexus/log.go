@@ -15,6 +15,8 @@ const (
 	logFileMB   = 20
 	logFiles    = 5
 	logFileDays = 30
+	// auditFiles of the same size are kept of the audit log, however old.
+	auditFiles = 20
 )
 
 // newLog writes to stderr and, if a folder is set, to a rotated file in it.

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"gopkg.in/natefinch/lumberjack.v2"
 
 	"github.com/nexus-continuum/nexus/api"
 	"github.com/nexus-continuum/nexus/model"
@@ -317,6 +319,9 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 		Tracer: s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
 		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
 		Teacher: s.settings.TeacherURL != "", DrainDelay: s.settings.drainDelay(os.Getenv), Unobserved: s.unobserved, Now: clock(), Log: s.log,
+	}
+	opt.Audit = &lumberjack.Logger{
+		Filename: filepath.Join(s.settings.DataDir, "audit.log"), MaxSize: logFileMB, MaxBackups: auditFiles,
 	}
 	if err := s.admit(ctx, &opt); err != nil {
 		return err

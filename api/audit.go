@@ -1,0 +1,135 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+const (
+	// auditKept is about how many changes GET /api/audit can show; the file holds
+	// more.
+	auditKept = 10000
+	// auditPatience is how long noting a change in Redis may take. The file has it
+	// by then.
+	auditPatience = 250 * time.Millisecond
+	// auditKey holds what a handler says of a change beyond its path.
+	auditKey = "nexus.audit"
+)
+
+// change is an entry of the audit log: who did what, when, from where.
+type change struct {
+	At        *job.Time `json:"at"`
+	Who       string    `json:"who"`  // the key's name; empty where none is needed
+	From      string    `json:"from"` // address of the caller
+	Method    string    `json:"method"`
+	Path      string    `json:"path"`
+	Action    string    `json:"action,omitempty"`
+	Job       string    `json:"job,omitempty"`
+	Status    int       `json:"status"`
+	RequestID string    `json:"request_id"`
+}
+
+// audit notes changes in a file, if there is one, and in Redis for the list.
+type audit struct {
+	client redis.UniversalClient
+	key    string
+
+	mu   sync.Mutex
+	file io.Writer
+}
+
+// audited notes what a request changed. Prompts change nothing.
+func (s *Server) audited(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		err := next(c)
+		r := c.Request()
+		if err != nil || c.Response().Status >= http.StatusBadRequest || r.Method == http.MethodGet || r.Method == http.MethodHead ||
+			r.Method == http.MethodOptions || c.Path() == "/api/interact" || !strings.HasPrefix(c.Path(), "/api") && !strings.HasPrefix(c.Path(), "/monitoring") {
+			return err
+		}
+		e := change{
+			At: job.At(s.now()), Who: ownerOf(c), From: c.RealIP(), Method: r.Method, Path: job.Clip(r.URL.RequestURI(), 300),
+			Status: c.Response().Status, RequestID: requestID(c),
+		}
+		e.Action, _ = c.Get(auditKey).(string)
+		e.Job, _ = c.Get(jobKey).(string)
+		if failed := s.audit.note(r.Context(), e); failed != nil {
+			s.log.Error("a change could not be noted in the audit log", "request_id", e.RequestID, "error", failed)
+		}
+		return nil
+	}
+}
+
+func (a *audit) note(ctx context.Context, e change) error {
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err //nolint:wrapcheck // strings and a number
+	}
+	if a.file != nil {
+		a.mu.Lock()
+		_, err = a.file.Write(append(line, '\n'))
+		a.mu.Unlock()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditPatience)
+	defer cancel()
+	added := a.client.XAdd(ctx, &redis.XAddArgs{Stream: a.key, MaxLen: auditKept, Approx: true, Values: []any{"v", line}}).Err()
+	if err == nil && a.file == nil {
+		err = added
+	}
+	return err //nolint:wrapcheck // told as it is
+}
+
+// audits is a page of the audit log, newest first.
+type audits struct {
+	Changes []json.RawMessage `json:"changes"`
+	Next    *string           `json:"next_cursor"`
+}
+
+// listAudit is GET /api/audit.
+func (s *Server) listAudit(c echo.Context) (audits, error) {
+	limit, err := limitOf(c)
+	if err != nil {
+		return audits{}, err
+	}
+	top := "+"
+	if v := c.QueryParam("cursor"); v != "" {
+		if !streamCursor(v) {
+			return audits{}, job.Errorf(job.CodeInvalid, "the cursor is not one that a list returned").On("cursor")
+		}
+		top = "(" + v
+	}
+	entries, err := s.audit.client.XRevRangeN(c.Request().Context(), s.audit.key, top, "-", int64(limit)).Result()
+	if err != nil {
+		return audits{}, job.Errorf(job.CodeUnavailable, "the audit log cannot be read just now; try again").After(time.Second).Because(err)
+	}
+	out := audits{Changes: []json.RawMessage{}}
+	for _, e := range entries {
+		if v, ok := e.Values["v"].(string); ok && json.Valid([]byte(v)) {
+			out.Changes = append(out.Changes, json.RawMessage(v))
+		}
+	}
+	if len(entries) == limit {
+		out.Next = optional(entries[len(entries)-1].ID)
+	}
+	return out, nil
+}
+
+// streamCursor reports whether v is the id of an entry, as a page ends with.
+func streamCursor(v string) bool {
+	head, tail, ok := strings.Cut(v, "-")
+	return ok && len(v) <= 41 && digitsOnly(head) && digitsOnly(tail)
+}
+
+func digitsOnly(s string) bool {
+	return s != "" && len(s) <= 19 && strings.Trim(s, "0123456789") == ""
+}
