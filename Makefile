@@ -18,7 +18,7 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build needs test race lint fmt base bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard
+.PHONY: help run build needs test race lint fmt base bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard pictures
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 dashboard: ## build api/static/dist from api/dashboard (needs Node 20 and npm)
 	cd api/dashboard && npm ci --no-audit --no-fund && npm run build
+
+pictures: ## take the pictures of the docs anew (needs chromium)
+	$(GO) test ./api -run 'TestPictures$$' -count 1 -pictures $(CURDIR)/docs
 
 generate: ## make the generated code anew
 	$(GO) generate ./...

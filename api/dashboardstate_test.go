@@ -166,7 +166,9 @@ func TestEveryIssueHasARemedy(t *testing.T) {
 	k.Breakers = map[string]heartbeat.Breaker{"storage": {State: "open"}}
 	views := []view{
 		{cluster: k, lanes: []queue.LaneState{{Name: job.LaneInteractive, OldestMS: 90_000}}},
-		{redis: http.ErrServerClosed}, {}, {cluster: heartbeat.Cluster{Beats: []heartbeat.Beat{{Roles: []string{heartbeat.RoleWorker}}}}, store: http.ErrServerClosed},
+		{redis: http.ErrServerClosed},
+		{},
+		{cluster: heartbeat.Cluster{Beats: []heartbeat.Beat{{Roles: []string{heartbeat.RoleWorker}}}}, store: http.ErrServerClosed},
 		{cluster: heartbeat.Cluster{Beats: []heartbeat.Beat{{ID: "w", Roles: []string{heartbeat.RoleWorker}, Model: &heartbeat.Model{Checkpoint: "old"}}}, Model: &heartbeat.Model{}}, at: time.Unix(1000, 0), head: storage.Head{Checkpoint: "new", MovedAt: time.Unix(1, 0)}},
 	}
 	said := 0

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -252,6 +253,7 @@ type worker0 struct {
 	lessons []model.Lesson
 	at      map[string]int // where a lesson stood when it was last placed
 	hold    chan struct{}  // while not nil, jobs wait for it to be closed
+	refuses string         // the reason of refusals; untaught if empty
 	fault   error          // while not nil, prompts end with it
 }
 
@@ -311,7 +313,7 @@ func (w *worker0) answer(ctx context.Context, t *queue.Task) (any, error) {
 		JobID: t.Spec.ID, InteractionID: t.Spec.ID, Threshold: 0.7, Response: "I do not know that.", Sources: []job.Source{},
 		Flow: job.Flow{Depth: 7, Converged: true, Residual: 0.00005}, Timing: job.Timing{QueueMS: 0.1, ComputeMS: 0.2},
 	}
-	reason, checkpoint := job.ReasonUntaught, job.NewID()
+	reason, checkpoint := cmp.Or(w.refuses, job.ReasonUntaught), job.NewID()
 	a.Reason, a.Checkpoint = &reason, &checkpoint
 	w.mu.Lock()
 	if w.fault != nil {

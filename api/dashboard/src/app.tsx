@@ -11,6 +11,7 @@ import { Notes } from './part/notes';
 import { SignIn } from './part/signin';
 import { Account } from './part/account';
 import { groups, pages, type Page } from './menu';
+import { offered } from './offers';
 import { Head } from './part/basic';
 import { Empty } from './part/state';
 
@@ -44,7 +45,7 @@ export function App(): VNode {
           {groups.map((g) => (
             <div class="group" key={g.name}>
               {g.name && <h2>{g.name}</h2>}
-              <ul>{g.pages.map((name) => <Item key={name} name={name} page={pages[name]} />)}</ul>
+              <ul>{g.pages.filter(offered).map((name) => <Item key={name} name={name} page={pages[name]} />)}</ul>
             </div>
           ))}
           <div class="group foot">
