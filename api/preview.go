@@ -111,7 +111,8 @@ func (c *comparison) hash(response *string) uint64 {
 // look counts one lesson.
 func (c *comparison) look(p *preview, l storage.Lesson, known interface {
 	Lesson(id string) (model.Lesson, bool)
-}) {
+},
+) {
 	id, hash := model.LessonID(l.Topic, l.Prompt), c.hash(l.Response)
 	if before, twice := c.seen[id]; twice {
 		if before == hash {
