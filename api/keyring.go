@@ -64,7 +64,6 @@ type bookPage struct {
 	at     time.Time
 	any    bool // a key was made once, be it revoked since
 	byHash map[[sha256.Size]byte]keptKey
-	byName map[string]*storage.Key
 }
 
 type keptKey struct {
@@ -102,7 +101,7 @@ func (k *keyring) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	page := &bookPage{at: k.now(), any: len(list) > 0, byHash: map[[sha256.Size]byte]keptKey{}, byName: map[string]*storage.Key{}}
+	page := &bookPage{at: k.now(), any: len(list) > 0, byHash: map[[sha256.Size]byte]keptKey{}}
 	for i := range list {
 		key := &list[i]
 		scopes, err := ParseScopes(key.Scopes)
@@ -110,7 +109,6 @@ func (k *keyring) read(ctx context.Context) error {
 			k.log.Warn("an API key has scopes that this version does not know; it is not heeded", "key", key.Name, "error", err)
 			continue
 		}
-		page.byName[key.Name] = key
 		for _, s := range key.Secrets {
 			kept := keptKey{key: key, secret: s, scopes: scopes}
 			if n, err := hex.Decode(kept.digest[:], []byte(s.SHA256)); err != nil || n != sha256.Size {
@@ -156,25 +154,6 @@ func (k *keyring) find(ctx context.Context, given string) (*identity, bool) {
 	}
 	k.noteUse(kept.key.Name, now)
 	return &identity{name: kept.key.Name, scopes: kept.scopes}, true
-}
-
-// named is the identity of a key that is valid now, by its name: sessions live
-// no longer than their key, and have its scopes of the moment.
-func (k *keyring) named(name string) (*identity, bool) {
-	for i := range k.fixed {
-		if k.fixed[i].name == name {
-			return &k.fixed[i].identity, true
-		}
-	}
-	key, ok := k.kept.Load().byName[name]
-	if !ok || !key.ValidAt(k.now()) {
-		return nil, false
-	}
-	scopes, err := ParseScopes(key.Scopes)
-	if err != nil {
-		return nil, false
-	}
-	return &identity{name: name, scopes: scopes}, true
 }
 
 func (k *keyring) noteUse(name string, at time.Time) {
