@@ -436,6 +436,9 @@ func roundMemory(m heartbeat.Memory) heartbeat.Memory {
 	} {
 		*v = round(*v)
 	}
+	if m.GrowthConfidence < sureGrowth {
+		m.GrowthRateMBPerHour = 0 // the interval shows what may be
+	}
 	if m.Level == "" {
 		m.Level = heartbeat.MemoryOK
 	}

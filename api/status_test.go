@@ -210,3 +210,13 @@ func BenchmarkStatusOf50(b *testing.B) {
 		}
 	}
 }
+
+// A growth that is not sure is no figure to act on.
+func TestUnsureGrowthIsNotShown(t *testing.T) {
+	t.Parallel()
+	for confidence, want := range map[float64]float64{0.5: 0, 0.949: 0, 0.95: 60} {
+		if got := roundMemory(heartbeat.Memory{GrowthRateMBPerHour: 60, GrowthConfidence: confidence}).GrowthRateMBPerHour; got != want {
+			t.Errorf("at a confidence of %g the status shows %g MB an hour, want %g", confidence, got, want)
+		}
+	}
+}
