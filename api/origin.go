@@ -11,8 +11,11 @@ import (
 // sameOrigin stops a page of another site from doing anything here through the
 // browser of someone who may: it looks at Sec-Fetch-Site and Origin on every
 // request that can change something. Programs send neither and pass.
-func sameOrigin() echo.MiddlewareFunc {
+func (s *Server) sameOrigin() echo.MiddlewareFunc {
 	guard := http.NewCrossOriginProtection()
+	for _, o := range s.opt.CORSOrigins {
+		_ = guard.AddTrustedOrigin(o) // New has checked them
+	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			if err := guard.Check(c.Request()); err != nil {

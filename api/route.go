@@ -23,13 +23,13 @@ func (s *Server) guarded(need Scope, patience time.Duration, cost ...int) []echo
 	if len(cost) > 0 {
 		price = cost[0]
 	}
-	return []echo.MiddlewareFunc{s.identify, s.limiter.read(price), s.require(need), sameOrigin(), s.queries.known, within(patience)}
+	return []echo.MiddlewareFunc{s.identify, s.limiter.read(price), s.require(need), s.sameOrigin(), s.queries.known, within(patience)}
 }
 
 // limited is what stands before a route that makes work. Every answer tells of
 // the limit.
 func (s *Server) limited(need Scope, patience time.Duration) []echo.MiddlewareFunc {
-	return []echo.MiddlewareFunc{s.identify, s.limiter.limit, s.require(need), sameOrigin(), s.queries.known, within(patience)}
+	return []echo.MiddlewareFunc{s.identify, s.limiter.limit, s.require(need), s.sameOrigin(), s.queries.known, within(patience)}
 }
 
 // routes is the one list of what there is.
@@ -45,7 +45,7 @@ func (s *Server) routes() *echo.Echo {
 	if !s.opt.Unobserved {
 		e.Use(s.logged)
 	}
-	e.Use(s.parting, secured, s.recovered, steady, s.roomy, s.ofOurs, s.audited, s.bodyPatience, zipped())
+	e.Use(s.parting, secured, s.shared, s.recovered, steady, s.roomy, s.ofOurs, s.audited, s.bodyPatience, zipped())
 
 	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/dashboard") })
 	e.GET("/healthz", get(s.healthz))
@@ -54,6 +54,7 @@ func (s *Server) routes() *echo.Echo {
 	e.GET("/dashboard/*", s.pages.dashboard)
 	e.GET("/docs", s.pages.docs)
 	e.GET("/openapi.yaml", s.pages.openapi)
+	e.GET("/widget.js", s.widget)
 
 	// A group with middleware of its own would answer 404 where 405 is right.
 	g := e.Group("/api")
@@ -105,7 +106,7 @@ func (s *Server) routes() *echo.Echo {
 	g.POST("/checkpoints/:id/promote", s.makes(s.promote), steers...)
 
 	for _, path := range []string{"/monitoring", "/monitoring/*"} {
-		e.Any(path, s.monitoring, s.identifyPage, s.limiter.read(costOne), s.require(ScopeRead|ScopeControl), sameOrigin(), withPolicy(policyMonitoring))
+		e.Any(path, s.monitoring, s.identifyPage, s.limiter.read(costOne), s.require(ScopeRead|ScopeControl), s.sameOrigin(), withPolicy(policyMonitoring))
 	}
 	return e
 }

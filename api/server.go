@@ -57,7 +57,9 @@ type Options struct {
 	// AllowedHosts are names for the service beside those of loopback; Public says
 	// that it may be reached from elsewhere without a key.
 	AllowedHosts []string
-	Public       bool
+	// CORSOrigins are the origins of pages elsewhere that may call the API.
+	CORSOrigins []string
+	Public      bool
 	// Audit takes a line of JSON for each change; nil keeps only what GET /api/audit shows.
 	Audit io.Writer
 	// MaxConnections bounds the open ones; 0 is DefaultConnections.
@@ -142,6 +144,9 @@ func New(opt Options) (*Server, error) {
 		return nil, fmt.Errorf("make the API: a rate limit of %d per minute with a burst of %d lets nobody in", opt.RateLimit.RPM, opt.RateLimit.Burst)
 	}
 	if err := checkKeys(opt.Keys); err != nil {
+		return nil, fmt.Errorf("make the API: %w", err)
+	}
+	if err := CheckOrigins(opt.CORSOrigins); err != nil {
 		return nil, fmt.Errorf("make the API: %w", err)
 	}
 	fill(&opt)

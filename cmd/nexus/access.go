@@ -40,6 +40,7 @@ func (s *shared) admit(ctx context.Context, opt *api.Options) error {
 	}
 	opt.Keys, opt.KeyBook, opt.KeyHeader = keys, book, s.settings.APIKeyHeader
 	opt.Listen, opt.AllowedHosts, opt.Public = s.settings.Listen, s.settings.AllowedHosts, public
+	opt.CORSOrigins = s.settings.CORSOrigins
 	opt.MaxConnections = s.settings.connections()
 	opt.RateLimit = api.RateLimit{
 		Enabled: s.settings.RateLimitEnabled, RPM: s.settings.RateLimitRPM, Burst: s.settings.RateLimitBurst,

@@ -33,6 +33,7 @@ type Settings struct {
 	APIKeyHeader     string   `group:"Security" name:"api-key-header" var:"NEXUS_API_KEY_HEADER" default:"X-API-Key" help:"Header that carries the key."`
 	AllowPublic      bool     `group:"Security" var:"NEXUS_ALLOW_PUBLIC" default:"false" help:"Start on an address that others can reach although there is no API key."`
 	AllowedHosts     []string `group:"Security" var:"NEXUS_ALLOWED_HOSTS" help:"Names under which the service may be called beside those of loopback, such as nexus.example.com,*.internal; checked while no key is needed, or when set. * is any."`
+	CORSOrigins      []string `group:"Security" name:"cors-origins" var:"NEXUS_CORS_ORIGINS" help:"Origins of web pages elsewhere that may call the API from a browser, such as https://www.example.com; for the chat widget."`
 	TrustProxy       bool     `group:"Security" var:"NEXUS_TRUST_PROXY" default:"false" help:"Take the caller's address from X-Forwarded-For or Forwarded where a proxy on this machine or a private network sends it."`
 	TrustedProxies   []string `group:"Security" var:"NEXUS_TRUSTED_PROXIES" help:"Networks of proxies that are believed so, such as 10.0.0.0/8,2001:db8::/32."`
 	MaxConnections   int      `group:"Advanced" var:"NEXUS_MAX_CONNECTIONS" default:"0" range:"0:1000000" help:"Connections at once; 0 is half of the files that the process may open, 10000 at the most. Probes are answered beyond it."`
@@ -227,6 +228,9 @@ func (s *Settings) check() error {
 	}
 	if err := s.checkTLS(); err != nil {
 		return err
+	}
+	if err := api.CheckOrigins(s.CORSOrigins); err != nil {
+		return &settingError{"NEXUS_CORS_ORIGINS", strings.Join(s.CORSOrigins, ","), err.Error()}
 	}
 	if err := api.CheckHeaderName(s.APIKeyHeader); err != nil {
 		return &settingError{"NEXUS_API_KEY_HEADER", s.APIKeyHeader, err.Error()}
