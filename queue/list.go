@@ -89,7 +89,8 @@ func (q *Queue) readMany(ctx context.Context, page []listed) ([]*job.Job, error)
 	}
 	found := make([]*job.Job, len(page))
 	for i, e := range page {
-		j, err := job.Job{}, error(nil)
+		var j job.Job
+		var err error
 		if cmds[i] == nil {
 			j, err = decodeEnded(e.member, e.state)
 			if err == nil && q.faded(j) {

@@ -210,7 +210,7 @@ func (l *ledger) history(id string) {
 
 // resume reads the events after those that came, until the connection ends.
 func (l *ledger) resume(ctx context.Context, id string, events *[]jobtest.Event) error {
-	req, err := http.NewRequestWithContext(ctx, "GET", l.f.url+"/api/jobs/"+id+"/events", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.f.url+"/api/jobs/"+id+"/events", nil)
 	if err != nil {
 		return err
 	}

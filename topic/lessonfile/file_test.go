@@ -150,23 +150,30 @@ func TestFormats(t *testing.T) {
 		},
 		"no header": {[]byte("How do I pay?,\"By card, or cash.\"\nOù?,À Paris\n"), lessonfile.Options{NoHeader: true}, "csv", two},
 		"quoted line ends": {
-			[]byte("question,answer\n\"How do\nI pay?\",\"By \"\"card\"\".\r\nOr cash.\"\n,,\n"), lessonfile.Options{}, "csv",
+			[]byte("question,answer\n\"How do\nI pay?\",\"By \"\"card\"\".\r\nOr cash.\"\n,,\n"),
+			lessonfile.Options{},
+			"csv",
 			[]string{"How do\nI pay? → By \"card\".\nOr cash."},
 		},
 		"a bank's FAQ": {
-			[]byte("Question,Answer,Class\nDo I need an account?,No.,accounts\nHow?,\"So, so.\",loans\n"), lessonfile.Options{}, "csv",
+			[]byte("Question,Answer,Class\nDo I need an account?,No.,accounts\nHow?,\"So, so.\",loans\n"),
+			lessonfile.Options{},
+			"csv",
 			[]string{"[accounts] Do I need an account? → No.", "[loans] How? → So, so."},
 		},
 		"utterance and intent": {
 			[]byte("utterance,intent\nwake me up,alarm\n"), lessonfile.Options{}, "csv", []string{"wake me up → alarm"},
 		},
 		"refusals and a topic for all": {
-			[]byte("prompt,response,refusal\nmay I smoke,,true\nhow,so,\n"), lessonfile.Options{Topic: "house"}, "csv",
+			[]byte("prompt,response,refusal\nmay I smoke,,true\nhow,so,\n"),
+			lessonfile.Options{Topic: "house"},
+			"csv",
 			[]string{"[house] may I smoke → refuse", "[house] how → so"},
 		},
 		"XLSX": {
 			sheet(t, []any{"FAQ of 2026"}, []any{"No", "Question", "Answer"}, []any{1, "How do I pay?", "By card, or cash."}, []any{2, "Où?", "À Paris"}),
-			lessonfile.Options{}, "xlsx", two,
+			lessonfile.Options{},
+			"xlsx", two,
 		},
 		"JSON list":   {[]byte(`[{"question":"How do I pay?","answer":"By card, or cash.","id":7},{"answer":"À Paris","question":"Où?"}]`), lessonfile.Options{}, "json", two},
 		"JSON pairs":  {[]byte(`[["How do I pay?","By card, or cash."],["Où?","À Paris"]]`), lessonfile.Options{}, "json", two},
@@ -174,31 +181,43 @@ func TestFormats(t *testing.T) {
 		"JSON map":    {[]byte("{\n\"How do I pay?\": \"By card, or cash.\",\n\"Où?\": \"À Paris\"\n}"), lessonfile.Options{}, "json", two},
 		"our own JSON": {
 			[]byte(`{"topic":"shop","lessons":[{"prompt":"may I smoke","response":null},{"prompt":"how","response":"so","topic":"other"}]}`),
-			lessonfile.Options{}, "json", []string{"[shop] may I smoke → refuse", "[other] how → so"},
+			lessonfile.Options{},
+			"json",
+			[]string{"[shop] may I smoke → refuse", "[other] how → so"},
 		},
 		"intents": {
-			[]byte(`{"intents":[{"tag":"hi","patterns":["Hello","Hi"],"responses":["Good day","Hey"]}]}`), lessonfile.Options{}, "json",
+			[]byte(`{"intents":[{"tag":"hi","patterns":["Hello","Hi"],"responses":["Good day","Hey"]}]}`),
+			lessonfile.Options{},
+			"json",
 			[]string{"Hello → Good day", "Hi → Good day"},
 		},
 		"NDJSON": {
 			[]byte("\ufeff{\"prompt\":\"How do I pay?\",\"response\":\"By card, or cash.\",\"source\":\"web\"}\r\n\r\n{\"prompt\":\"Où?\",\"response\":\"À Paris\"}\r\n"),
-			lessonfile.Options{}, "ndjson", two,
+			lessonfile.Options{},
+			"ndjson", two,
 		},
 		"chat": {
 			[]byte(`{"messages":[{"role":"system","content":"be nice"},{"role":"user","content":"How do I pay?"},{"role":"assistant","content":"By card, or cash."},{"role":"user","content":[{"type":"text","text":"Où?"}]},{"role":"assistant","content":"À Paris"}]}` + "\n"),
-			lessonfile.Options{}, "openai-chat", two,
+			lessonfile.Options{},
+			"openai-chat", two,
 		},
 		"Rasa in one file": {
-			[]byte(rasaNLU + strings.TrimPrefix(rasaDomain, "version: \"3.1\"\n")), lessonfile.Options{Name: "nlu.yml"}, "rasa",
+			[]byte(rasaNLU + strings.TrimPrefix(rasaDomain, "version: \"3.1\"\n")),
+			lessonfile.Options{Name: "nlu.yml"},
+			"rasa",
 			[]string{"when are you open → Nine to five.", "opening hours in Berlin → Nine to five.", "how do I reset my password → Open Settings.\nThen Security.\n"},
 		},
 		"Rasa in a zip": {
-			zipped(t, "data/nlu.yml", rasaNLU, "domain.yml", rasaDomain), lessonfile.Options{}, "rasa",
+			zipped(t, "data/nlu.yml", rasaNLU, "domain.yml", rasaDomain),
+			lessonfile.Options{},
+			"rasa",
 			[]string{"when are you open → Nine to five.", "opening hours in Berlin → Nine to five.", "how do I reset my password → Open Settings.\nThen Security.\n"},
 		},
 		"Rasa by a rule": {
 			[]byte("nlu:\n- intent: bye\n  examples: |\n    - goodbye\nresponses:\n  utter_end:\n  - text: See you.\nrules:\n- rule: r\n  steps:\n  - intent: bye\n  - action: utter_end\n"),
-			lessonfile.Options{}, "rasa", []string{"goodbye → See you."},
+			lessonfile.Options{},
+			"rasa",
+			[]string{"goodbye → See you."},
 		},
 		"Dialogflow": {
 			zipped(
@@ -218,16 +237,19 @@ func TestFormats(t *testing.T) {
 		"Q and A":           {[]byte("Q: How do I pay?\nA: By card, or cash.\n\nQ: Où?\nA: À Paris\n"), lessonfile.Options{}, "markdown", two},
 		"HTML headings": {
 			[]byte("<!doctype html><html><head><title>x</title><style>h2{}</style></head><body><nav><h2>Menu</h2></nav><h1>FAQ</h1><p>Hello</p><h2>How do I <b>pay</b>?</h2><p>By card,\n or cash.</p><script>x()</script><h2>Où?</h2><div>À Paris</div></body></html>"),
-			lessonfile.Options{}, "html", two,
+			lessonfile.Options{},
+			"html", two,
 		},
 		"HTML details": {
 			[]byte("<details><summary>How do I pay?</summary><p>By card, or cash.</p></details><details><summary>Où?</summary>À Paris</details>"),
-			lessonfile.Options{}, "html", two,
+			lessonfile.Options{},
+			"html", two,
 		},
 		"HTML terms": {[]byte("<dl><dt>How do I pay?</dt><dd>By card, or cash.</dd><dt>Où?</dt><dd>À Paris</dd></dl>"), lessonfile.Options{}, "html", two},
 		"HTML for search engines": {
 			[]byte(`<html><head><script type="application/ld+json">{"@type":"FAQPage","mainEntity":[{"@type":"Question","name":"How do I pay?","acceptedAnswer":{"text":"<p>By card, or cash.</p>"}},{"name":"Où?","acceptedAnswer":{"text":"À Paris"}}]}</script></head><body><h2>Other</h2><p>x</p></body></html>`),
-			lessonfile.Options{}, "html", two,
+			lessonfile.Options{},
+			"html", two,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -179,7 +179,8 @@ func (p *htmlPage) describe(body []byte) {
 		if json.Unmarshal(body, &one) != nil || json.Unmarshal(body, &graph) != nil {
 			return
 		}
-		pages = append(graph.Graph, one)
+		pages = append(pages, graph.Graph...)
+		pages = append(pages, one)
 	} else if json.Unmarshal(body, &pages) != nil {
 		return
 	}

@@ -88,7 +88,7 @@ func (s *sheets) next() (Lesson, *job.Fault, error) {
 			s.row++
 			cells, err := s.rows.Columns()
 			if err != nil {
-				return Lesson{}, fault(s.row, "the row cannot be read"), nil
+				return Lesson{}, fault(s.row, "the row cannot be read"), nil //nolint:nilerr // told as the fault of this row
 			}
 			l, f := row(cells[:min(len(cells), len(s.header))], s.header, s.choice, s.opt)
 			if f != nil {
