@@ -119,7 +119,7 @@ type Store struct {
 	busy     map[string]bool // keys that a Put is uploading
 	state    State
 	failed   string // the last fault, to say each once
-	suspects   map[string]suspect
+	suspects map[string]suspect
 
 	life lifecycle.Life
 }
