@@ -31,7 +31,7 @@ const (
 
 // mediaType returns the request's content type, which must be one of want, in
 // UTF-8.
-func mediaType(c echo.Context, want ...string) (string, error) {
+func mediaType(c echo.Context, want ...string) (string, error) { //nolint:unparam // the type that was sent, for a route that takes several
 	t, charset, err := mediaTypeIn(c, want...)
 	if err == nil && charset != "" {
 		return "", notUTF8(charset)

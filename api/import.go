@@ -47,7 +47,7 @@ func (s *Server) importFile(c echo.Context) error {
 		}
 	}
 	up := &upload{hash: sha256.New()}
-	fmt.Fprintf(up.hash, "%s\n%s\n", c.Request().Method, c.Request().URL.RequestURI())
+	_, _ = fmt.Fprintf(up.hash, "%s\n%s\n", c.Request().Method, c.Request().URL.RequestURI())
 	spooled, opt, err := s.receive(c, up.hash)
 	if err != nil {
 		return err

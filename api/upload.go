@@ -98,7 +98,7 @@ func (s *Server) openUpload(c echo.Context) (*upload, error) {
 	if err := checkTopic(up.topic); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(up.hash, "%s\n%s\n%s\n", c.Request().Method, c.Request().URL.RequestURI(), form)
+	_, _ = fmt.Fprintf(up.hash, "%s\n%s\n%s\n", c.Request().Method, c.Request().URL.RequestURI(), form)
 	if form == typeJSON {
 		body, err := readBody(c, maxLessonJSON)
 		if err != nil {
