@@ -18,7 +18,7 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build needs test race lint fmt base bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard pictures
+.PHONY: help run build needs test race lint fmt base calibration bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard pictures
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ base: build ## pretrain the bases that come with the program; NEXUS_BASE_DATA na
 	@test -n "$(NEXUS_BASE_DATA)" -a -n "$(NEXUS_BASE_TEACHER)" || { echo "set NEXUS_BASE_DATA to the folder that holds the text and NEXUS_BASE_TEACHER to that with the vectors, see docs/architecture/base.md"; exit 2; }
 	NEXUS_MODEL_SIZE=small ./bin/nexus pretrain $(NEXUS_BASE_DATA) -o model/base/small.nxb --steps 3200 --teacher $(NEXUS_BASE_TEACHER)/260000/bge-small-en-v1.5.f32
 	NEXUS_MODEL_SIZE=base ./bin/nexus pretrain $(NEXUS_BASE_DATA) -o model/base/base.nxb --steps 4000 --teacher $(NEXUS_BASE_TEACHER)/416624/bge-small-en-v1.5.f32
+
+calibration: ## learn the default calibration anew, after each new base; NEXUS_BENCH_DATA names the folder with clinc150/, hwu64/ and base/
+	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/, hwu64/ and base/"; exit 2; }
+	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model -run TestCampaign -campaign.write $(CURDIR)/model/gate/default.bin -campaign.leave -v -timeout 60m
 
 bench: build ## measure the running system and print a table
 	$(GO) run ./internal/bench

@@ -152,7 +152,7 @@ func TestTopics(t *testing.T) {
 	if len(list) != 2 || list[0].Topic != "a b/c" || list[0].Answers != 2 || list[0].Lessons != 3 || list[0].SinglePhrasing != 1 {
 		t.Errorf("topics %+v", list)
 	}
-	if one := got[book.Topic](b, b.get("/api/topics/a%20b%2Fc")); one.Lessons != 3 || one.Expected != nil || one.Collisions == nil {
+	if one := got[book.Topic](b, b.get("/api/topics/a%20b%2Fc")); one.Lessons != 3 || one.Expected == nil || one.Expected.Answered != 0.8 || one.Collisions == nil {
 		t.Errorf("topic %+v", one)
 	}
 	b.wantError(b.get("/api/topics/sport"), 404, job.CodeNotFound, "", "sport")

@@ -472,3 +472,15 @@ func (b *bundle) teach(topic, prompt, response string) {
 	}
 	b.ended(a.text(b, "id"))
 }
+
+func (k known0) Outlook(topic string) job.Outlook {
+	o := job.Outlook{Answered: 0.8, Wrong: 0.01}
+	for _, l := range k {
+		if topic == "" || l.Topic == topic {
+			o.Answers++
+		}
+	}
+	return o
+}
+
+func (k known0) Collisions(string) []model.Collision { return nil }

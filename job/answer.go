@@ -1,5 +1,7 @@
 package job
 
+import "fmt"
+
 // Answer is the result of an interact job: the 200 body of POST /api/interact.
 type Answer struct {
 	JobID         string   `json:"job_id"`
@@ -71,16 +73,44 @@ const (
 
 // Figures are measured on held-out prompts.
 type Figures struct {
+	// Prompts is how many of the judged prompts have an answer; 0 where no lesson
+	// could be held out, and then the shares of them are 0 too.
 	Prompts int `json:"prompts"`
 	// Accuracy is the share answered right if every prompt were answered.
 	Accuracy float64 `json:"accuracy"`
 	// Answered is the share of prompts at or above the threshold.
 	Answered float64 `json:"answered"`
-	// WrongAnswered is the share of all prompts that were answered wrongly.
+	// WrongAnswered is the share of these prompts that were answered wrongly: what
+	// the target bounds.
 	WrongAnswered float64 `json:"wrong_answered"`
+	// WrongOfAnswered is the share of the given answers that were wrong.
+	WrongOfAnswered float64 `json:"wrong_of_answered"`
 	// ForeignRefused is the share of foreign prompts that were refused.
 	ForeignRefused float64 `json:"foreign_refused"`
 	Threshold      float64 `json:"threshold"`
+}
+
+// Outlook is what to expect of prompts like the taught ones, in shares, and what
+// would help.
+type Outlook struct {
+	Answered float64 `json:"answered"`
+	Wrong    float64 `json:"wrong"`
+	// Answers is how many there are, SinglePhrasing how many of them have one
+	// phrasing only.
+	Answers        int `json:"answers"`
+	SinglePhrasing int `json:"single_phrasing"`
+}
+
+// String says it in a sentence.
+func (o Outlook) String() string {
+	s := fmt.Sprintf("%.0f %% of prompts like these would be answered, %.0f %% wrongly", 100*o.Answered, 100*o.Wrong)
+	switch o.SinglePhrasing {
+	case 0:
+		return s
+	case 1:
+		return s + "; 1 answer has one phrasing only"
+	}
+	return fmt.Sprintf("%s; %d answers have one phrasing only", s, o.SinglePhrasing)
 }
 
 // Trained is the result of a train job.
@@ -97,11 +127,14 @@ type Trained struct {
 	ContradictionsTotal int             `json:"contradictions_total"`
 	Steps               int             `json:"steps"`
 	Seconds             float64         `json:"seconds"`
-	Before              *Figures        `json:"before"`
-	After               *Figures        `json:"after"`
-	Checkpoint          string          `json:"checkpoint"`
-	Promoted            bool            `json:"promoted"`
-	Why                 string          `json:"why"`
+	// Outlook is what to expect now, and Summary says so in a sentence.
+	Outlook    *Outlook `json:"outlook,omitempty"`
+	Summary    string   `json:"summary,omitempty"`
+	Before     *Figures `json:"before"`
+	After      *Figures `json:"after"`
+	Checkpoint string   `json:"checkpoint"`
+	Promoted   bool     `json:"promoted"`
+	Why        string   `json:"why"`
 }
 
 // Contradiction is a prompt that was taught a second answer. Within a topic the

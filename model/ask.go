@@ -2,6 +2,7 @@ package model
 
 import (
 	"math"
+	"slices"
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model/encoder"
@@ -15,6 +16,7 @@ import (
 type Query struct {
 	Prompt string
 	Topic  string // narrows what may answer; empty for all
+	part   bool   // it is one sentence of a longer prompt
 }
 
 // Source is a taught lesson near the prompt.
@@ -69,6 +71,10 @@ type scratch struct {
 	repeats []repeat
 	found   []memory.Found
 	seen    gate.Look
+	aligner text.Aligner
+	// disputed is a prompt whose answer was called wrong.
+	disputed text.Form
+	first    []uint32 // the lessons that are named as sources whatever is near
 }
 
 // repeat is the lesson that a prompt repeats, if it does.
@@ -86,6 +92,7 @@ func newScratch(e encoder.Encoder) *scratch {
 		queries: make([]memory.Query, 0, MaxBatch),
 		repeats: make([]repeat, MaxBatch),
 		found:   make([]memory.Found, MaxBatch),
+		first:   make([]uint32, 0, maxSources),
 	}
 }
 
@@ -110,6 +117,18 @@ func (m *Model) Ask(queries []Query) []Verdict {
 // AskInto is Ask that appends the verdicts to out. It allocates nothing as long
 // as out has room.
 func (m *Model) AskInto(out []Verdict, queries []Query) []Verdict {
+	first := len(out)
+	out = m.askWhole(out, queries)
+	for i := range queries {
+		if v := &out[first+i]; !v.Responded && !queries[i].part {
+			*v = m.bySentence(queries[i], *v)
+		}
+	}
+	return out
+}
+
+// askWhole looks at each prompt as a whole.
+func (m *Model) askWhole(out []Verdict, queries []Query) []Verdict {
 	s := m.get()
 	defer m.put(s)
 	for from := 0; from < len(queries); from += MaxBatch {
@@ -150,7 +169,7 @@ func (m *Model) encodeInto(prompt string, i int, s *scratch) (h []float32) {
 func (m *Model) judge(q Query, i int, s *scratch) Verdict {
 	info, found := s.infos[i], &s.found[i]
 	v := Verdict{
-		Threshold: math.Min(m.gate.Threshold(), 1),
+		Threshold: math.Min(m.threshold(""), 1),
 		Depth:     info.Depth, Converged: info.Converged, Residual: finite(float64(info.Residual)),
 	}
 	if m.store.Len() == 0 || q.Topic != "" && m.store.Topics()[q.Topic] == 0 {
@@ -161,27 +180,50 @@ func (m *Model) judge(q Query, i int, s *scratch) Verdict {
 	}
 	if r := s.repeats[i]; r.how != memory.NoRepeat {
 		v.Confidence = repeatConfidence(r.how)
-		v.near = m.sources(&v.sources, r.lesson, s.queries[i].Vector, found, s)
-		return m.give(v, r.lesson)
+		if other, ok := m.store.Rival(&s.queries[i], r.lesson, &s.memory); ok {
+			v.near = m.sources(&v.sources, append(s.first[:0], r.lesson, other), s.queries[i].Vector, found, s)
+			return v.refuse(job.ReasonAmbiguous)
+		}
+		v.near = m.sources(&v.sources, append(s.first[:0], r.lesson), s.queries[i].Vector, found, s)
+		return m.give(v, r.lesson, i, s)
 	}
-	v.near = m.sources(&v.sources, none, nil, found, s)
-	fill(&s.seen, found, info)
-	best, confidence, evidence := m.gate.Weigh(&s.seen)
-	if best < 0 {
+	fill(&s.seen, found, info, m.gate.Profile())
+	w := m.gate.Verdict(&s.seen)
+	if w.Best < 0 || !s.forms[i].Speaks() {
+		v.near = m.sources(&v.sources, nil, s.queries[i].Vector, found, s)
 		return v.refuse(job.ReasonUnfamiliar)
 	}
-	v.Confidence = confidence
-	lesson := found.Candidates[best].Lesson
-	_, refusal := m.store.Response(found.Candidates[best].Answer)
+	v.Confidence = w.Confidence
+	best := &found.Candidates[w.Best]
+	if best.Whole && w.Evidence[gate.Margin] >= closeMargin {
+		v.Confidence = max(v.Confidence, wholeConfidence)
+	}
+	_, refusal := m.store.Response(best.Answer)
+	s.first = append(s.first[:0], best.Lesson)
+	reason := ""
+	tau := m.threshold(m.store.Topic(best.Lesson))
+	v.Threshold = math.Min(tau, 1)
 	switch {
 	case refusal:
-		return v.refuse(job.ReasonTaughtRefusal)
+		reason = job.ReasonTaughtRefusal
 	case !info.Converged:
-		return v.refuse(job.ReasonNotConverged)
-	case v.Confidence < m.gate.Threshold():
-		return v.refuse(why(&evidence, confidence))
+		reason = job.ReasonNotConverged
+	case v.Confidence < tau:
+		if reason = m.why(&w, found); reason == job.ReasonAmbiguous {
+			s.first = append(s.first, found.Candidates[w.Second].Lesson)
+		}
 	}
-	return m.give(v, lesson)
+	v.near = m.sources(&v.sources, s.first, s.queries[i].Vector, found, s)
+	if reason != "" {
+		return v.refuse(reason)
+	}
+	return m.give(v, best.Lesson, i, s)
+}
+
+// threshold is the confidence from which on answers of a topic are given. What
+// memory holds now counts, also where the gate was made of more.
+func (m *Model) threshold(topic string) float64 {
+	return max(m.gate.ThresholdIn(topic), m.profile().Floor())
 }
 
 // repeatConfidence: nothing is guessed in a repeat, and next to nothing where
@@ -193,54 +235,69 @@ func repeatConfidence(how memory.Repeat) float64 {
 	return 0.98
 }
 
-// give answers as lesson n does.
-func (m *Model) give(v Verdict, n uint32) Verdict {
+// give answers query i as lesson n does, unless people called that wrong.
+func (m *Model) give(v Verdict, n uint32, i int, s *scratch) Verdict {
 	response, refusal := m.store.Response(m.store.Answer(n))
 	if refusal {
 		return v.refuse(job.ReasonTaughtRefusal)
 	}
+	if m.disputes.hold(&s.forms[i], response, s) {
+		v.Confidence = min(v.Confidence, disputedConfidence)
+		return v.refuse(job.ReasonLowConfidence)
+	}
 	v.Responded, v.Response, v.Topic = true, response, m.store.Topic(n)
 	return v
 }
+
+// disputedConfidence is what is left of an answer that people called wrong.
+const disputedConfidence = 0.05
 
 func (v Verdict) refuse(reason string) Verdict {
 	v.Reason = reason
 	return v
 }
 
-// Below these a refusal is told as what it most looks like.
-const (
-	unfamiliarCover = 0.5 // half of what the prompt says is unknown to the answer
-	ambiguousGap    = 0.7 // log(1 + gap): the second answer is half as likely as the first
-	likely          = 0.5 // in other words, but more likely right than not
-)
+// wholeConfidence is that of a prompt which is a lesson without its wrapping:
+// "opening hours" of "what are your opening hours?".
+const wholeConfidence = 0.96
 
-// why names the reason of a refusal for lack of confidence.
-func why(e *gate.Evidence, confidence float64) string {
-	switch {
-	case confidence < likely && (e[gate.Cover] < unfamiliarCover || e[gate.Missing] > 1-unfamiliarCover):
+// closeMargin is the margin below which a second answer is nearly as likely as
+// the first: log(1 + gap), of a gap of two.
+const closeMargin = 1.1
+
+// why names the reason of a refusal for lack of confidence: what is least likely
+// of all that must hold.
+func (m *Model) why(w *gate.Verdict, found *memory.Found) string {
+	familiar, alone, meant := w.By[gate.Familiar], w.By[gate.Clear], w.By[gate.Meant]
+	if familiar <= min(alone, meant) && familiar < 0.5 {
 		return job.ReasonUnfamiliar
-	case e[gate.Gap] < ambiguousGap:
-		return job.ReasonAmbiguous
+	}
+	if w.Second >= 0 {
+		second := &found.Candidates[w.Second]
+		turned := w.Evidence[gate.Opposite]+w.Evidence[gate.Swapped]+w.Evidence[gate.Other] > 0.5
+		if w.Evidence[gate.Margin] < closeMargin || turned && second.Same >= closeWords {
+			return job.ReasonAmbiguous
+		}
 	}
 	return job.ReasonLowConfidence
 }
 
-// none is no lesson number.
-const none = ^uint32(0)
+// closeWords is the share of words in common from which on a second answer could be
+// meant too where a word of the first turns the meaning.
+const closeWords = 0.5
 
-// sources lists the repeated lesson, if any, and then the nearest ones, and
-// returns their number.
-func (m *Model) sources(out *[maxSources]Source, first uint32, h []float32, found *memory.Found, s *scratch) (count int) {
-	if first != none {
-		out[0] = m.source(first, m.store.Similarity(first, h), s)
-		count = 1
+// sources lists the lessons in first and then the nearest ones, and returns their
+// number.
+func (m *Model) sources(out *[maxSources]Source, first []uint32, h []float32, found *memory.Found, s *scratch) (count int) {
+	for _, n := range first {
+		out[count] = m.source(n, m.store.Similarity(n, h), s)
+		count++
 	}
 	for _, n := range found.Near {
 		if count == maxSources {
 			break
 		}
-		if n.Lesson != first {
+		if !slices.Contains(first, n.Lesson) {
 			out[count] = m.source(n.Lesson, n.Similarity, s)
 			count++
 		}
@@ -269,7 +326,7 @@ func (m *Model) Candidate(prompt string) (l Lesson, ok bool) {
 	if r := s.repeats[0]; r.how != memory.NoRepeat {
 		return m.store.Lesson(r.lesson), true
 	}
-	fill(&s.seen, &s.found[0], s.infos[0])
+	fill(&s.seen, &s.found[0], s.infos[0], m.gate.Profile())
 	best, _, _ := m.gate.Weigh(&s.seen)
 	if best < 0 {
 		return Lesson{}, false

@@ -16,7 +16,7 @@ func TestAnotherBase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, _ = old.Memorise(manyLessons(200))
+	old, _ = old.Memorise(fourPhrasings(50))
 	if old.Info().Base != "" {
 		t.Errorf("a model without a base names %q", old.Info().Base)
 	}

@@ -130,6 +130,7 @@ func (c clincParts) taught(b *testing.B, seed uint64) *Model {
 	}
 	lessons, fresh := c.lessons()
 	m, _ = m.Memorise(lessons)
+	m = m.Calibrated(func() {})
 	m, report := learned(b, m, LearnOptions{Fresh: fresh, Seed: seed})
 	b.Logf("seed %d: %s", seed, report.Why)
 	if *clincKeep != "" {
@@ -156,10 +157,7 @@ func reopened(b *testing.B, cfg Config, file string) (*Model, bool) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	j := m.judging()
-	for j.step() {
-	}
-	m.gate = gate.Calibrate(j.records, cfg.withDefaults().TargetError)
+	m.gate = gate.Calibrate(m.judging(fullScope).all(func() {}), cfg.withDefaults().TargetError)
 	return m, true
 }
 
@@ -360,7 +358,7 @@ func (e exam) reliability(g *gate.Gate) string {
 var featureNames = [gate.Features]string{
 	gate.Best: "best", gate.Mean: "mean", gate.Cover: "cover", gate.Missing: "missing", gate.Back: "back", gate.Core: "core",
 	gate.Sense: "sense", gate.Echo: "echo", gate.Lone: "lone", gate.Strange: "strange", gate.Instead: "instead", gate.Twin: "twin",
-	gate.Gap: "gap", gate.Contrast: "contrast", gate.Unknown: "unknown", gate.Alien: "alien", gate.Unseen: "unseen", gate.Saturation: "saturation",
+	gate.Margin: "margin", gate.Distinct: "distinct", gate.Unknown: "unknown", gate.Alien: "alien", gate.Plain: "plain", gate.Unseen: "unseen", gate.Saturation: "saturation", gate.Same: "same", gate.Negated: "negated", gate.Opposite: "opposite", gate.Other: "other", gate.Swapped: "swapped", gate.Asked: "asked", gate.Answers: "answers", gate.Phrasings: "phrasings", gate.Crowd: "crowd",
 }
 
 // without gives copies of records with one feature constant.
@@ -374,13 +372,13 @@ func without(records []gate.Record, feature int) []gate.Record {
 
 func blank(l *gate.Look, feature int) {
 	switch {
-	case feature < gate.Gap:
+	case feature < gate.Margin:
 		l.Candidates = slices.Clone(l.Candidates)
 		for j := range l.Candidates {
 			l.Candidates[j][feature] = 0.5
 		}
-	case feature >= gate.Contrast:
-		l.Rest[feature-gate.Contrast] = 0
+	case feature >= gate.Distinct:
+		l.Rest[feature-gate.Distinct] = 0
 	}
 }
 
@@ -391,7 +389,7 @@ func (e exam) ablation(g *gate.Gate) string {
 	row := func(name string, g *gate.Gate, e exam) { t.add(name, e.figures(g)[:5]) }
 	row("all", g, e)
 	for f := range gate.Features {
-		if f == gate.Gap {
+		if f == gate.Margin {
 			continue
 		}
 		less := exam{slices.Clone(e.in), slices.Clone(e.out)}
@@ -496,7 +494,7 @@ func (e exam) loosening(g *gate.Gate) string {
 			for j := range judged {
 				judged[j] = pool[rng.IntN(len(pool))]
 			}
-			t := gate.Threshold(judged, 0.05)
+			t := gate.Threshold(judged, gate.NoPrior(), 0, 0.05)
 			tau += t / draws
 			answered += share(answerable, func(c float64) bool { return c >= t }) / draws
 		}

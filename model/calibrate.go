@@ -2,6 +2,7 @@ package model
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/nexus-continuum/nexus/job"
@@ -11,40 +12,93 @@ import (
 	"github.com/nexus-continuum/nexus/model/text"
 )
 
-// maxJudged bounds the lessons that one calibration asks for, each up to three
-// times: as it is, with its answer left out, and about a made-up thing.
-const maxJudged = 600
+// scope is how much one calibration asks.
+type scope struct {
+	lessons   int // that are left out one at a time, each with its answer too
+	turned    int // prompts that differ from a lesson by what turns its meaning
+	elsewhere int // every how manieth prompt about something else
+}
 
-// Every how manieth lesson is asked as a foreign prompt too, in two ways. The
-// bound on answers to foreign prompts is as tight as there are many of them.
-const (
-	everyLeftOut = 2
-	everySwapped = 2
+// A full calibration is made with new weights and when it is asked for; a brief
+// one as soon as lessons have come that change what memory is like.
+var (
+	fullScope  = scope{lessons: 600, turned: 240, elsewhere: 1}
+	briefScope = scope{lessons: 160, turned: 80, elsewhere: 2}
 )
+
+// everySwapped: of every how manieth lesson a made-up thing is asked.
+const everySwapped = 2
 
 // judging collects records slice by slice.
 type judging struct {
 	model   *Model
+	scope   scope
+	profile gate.Profile
 	lessons []uint32
-	foreign []string // prompts about something else
-	next    int      // among the lessons, and then among foreign
+	held    map[uint32]bool // lessons that no gradient step sees
+	foreign []string        // prompts about something else
+	next    int             // among the lessons, and then among foreign
+	turned  int
+	crowd   float64 // sum of cosines to the nearest lesson of another answer
+	crowded int
 	records []gate.Record
 }
 
-// judging prepares to judge m on held-out lessons.
-func (m *Model) judging() *judging {
-	var all []uint32
-	for n := range m.store.HeldOut() {
-		all = append(all, n)
-	}
-	// By the hash of the text: a sample that is the same for old and new
-	// weights, and changes little as lessons come.
-	hashes := make(map[uint32]uint64, len(all))
-	for _, n := range all {
+// judging prepares to judge m on its own lessons. Each is left out of memory, so
+// that it is asked as if nobody had taught it; where gradient steps have seen the
+// others, only those that are held out of them can tell how well prompts are
+// answered, and the others serve as foreign ones.
+func (m *Model) judging(how scope) *judging {
+	j := &judging{model: m, scope: how, profile: m.profile(), held: m.store.HeldOut()}
+	hashes := map[uint32]uint64{}
+	m.store.Each(0, func(n, _ uint32) bool {
 		hashes[n] = text.Hash(m.store.Prompt(n)) * 0x9e3779b97f4a7c15
+		j.lessons = append(j.lessons, n)
+		return true
+	})
+	// By the hash of the text, held-out ones first: a sample that is the same for
+	// old and new weights, and changes little as lessons come.
+	last := func(n uint32) int {
+		if j.held[n] {
+			return 0
+		}
+		return 1
 	}
-	slices.SortFunc(all, func(a, b uint32) int { return cmp.Or(cmp.Compare(hashes[a], hashes[b]), cmp.Compare(a, b)) })
-	return &judging{model: m, lessons: all[:min(len(all), maxJudged)], foreign: elsewhere()}
+	slices.SortFunc(j.lessons, func(a, b uint32) int {
+		return cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(hashes[a], hashes[b]), cmp.Compare(a, b))
+	})
+	j.lessons = j.lessons[:min(len(j.lessons), how.lessons)]
+	for i, p := range elsewhere() {
+		if i%how.elsewhere == 0 {
+			j.foreign = append(j.foreign, p)
+		}
+	}
+	return j
+}
+
+// profile describes the memory of m but for how crowded it is.
+func (m *Model) profile() gate.Profile {
+	answers := float64(max(m.store.Answers(), 1))
+	phrasings := min(max(float64(m.store.Len())/answers, 1), gate.MaxPhrasings)
+	return gate.Profile{Answers: narrow(math.Log(answers)), Phrasings: narrow(math.Log(phrasings)), Crowd: m.gate.Profile().Crowd}
+}
+
+// narrow is x with the precision in which records are kept.
+func narrow(x float64) float64 { return float64(float32(x)) }
+
+// all is what judging asks, slice by slice, and gives the records.
+func (j *judging) all(yield func()) []gate.Record {
+	for j.step() {
+		yield()
+	}
+	if j.crowded > 0 {
+		j.profile.Crowd = narrow(j.crowd / float64(j.crowded))
+	}
+	for i := range j.records {
+		r := &j.records[i]
+		copy(r.Rest[gate.Answers-gate.Distinct:], []float64{j.profile.Answers, j.profile.Phrasings, j.profile.Crowd})
+	}
+	return j.records
 }
 
 // step judges judgeSlice prompts and reports whether some are left.
@@ -63,20 +117,33 @@ func (j *judging) step() bool {
 	return j.next < all
 }
 
-// lesson asks for a held-out lesson as it is, and some of them as foreign.
+// lesson asks for a lesson as if it had not been taught, and as foreign.
 func (j *judging) lesson(i int, n uint32, s *scratch) {
 	m := j.model
 	answer := m.store.Answer(n)
-	if r, ok := m.seen(m.store.Prompt(n), memory.Query{WithoutLesson: n + 1}, s); ok {
-		r.Right = slices.IndexFunc(s.found[0].Candidates, func(c memory.Candidate) bool { return c.Answer == answer })
-		j.records = append(j.records, r)
+	if (!m.trained || j.held[n]) && len(m.store.Of(answer)) > 1 {
+		if r, ok := m.seen(m.store.Prompt(n), memory.Query{WithoutLesson: n + 1}, s); ok {
+			r.Right = slices.IndexFunc(s.found[0].Candidates, func(c memory.Candidate) bool { return c.Answer == answer })
+			r.Topic, r.Held = m.store.Topic(n), j.held[n]
+			j.records = append(j.records, r)
+		}
 	}
-	if i%everyLeftOut == 0 {
+	if m.store.Answers() > 1 {
 		j.stranger(gate.LeftOut, m.store.Prompt(n), memory.Query{WithoutLesson: n + 1, WithoutAnswer: answer + 1}, s)
+		if near := s.found[0].Near; len(near) > 0 {
+			j.crowd += float64(near[0].Similarity)
+			j.crowded++
+		}
 	}
 	if i%everySwapped == 1 {
 		if swapped := m.store.Swapped(n, &s.memory); swapped != "" {
-			j.stranger(gate.Swapped, swapped, memory.Query{}, s)
+			j.stranger(gate.MadeUp, swapped, memory.Query{}, s)
+		}
+	}
+	for _, p := range m.store.Contrasts(n, &s.memory) {
+		if j.turned < j.scope.turned {
+			j.turned++
+			j.stranger(gate.Turned, p, memory.Query{}, s)
 		}
 	}
 }
@@ -115,9 +182,15 @@ func (m *Model) seen(prompt string, q memory.Query, s *scratch) (r gate.Record, 
 		return r, false
 	}
 	m.store.Search(s.queries, s.found, &s.memory)
-	fill(&r.Look, &s.found[0], s.infos[0])
+	fill(&r.Look, &s.found[0], s.infos[0], m.gate.Profile())
 	r.Right = -1
 	return r, len(r.Candidates) > 0
+}
+
+// judgedAlike are the records by which old and new weights can be compared: those
+// of held-out lessons and foreign ones.
+func judgedAlike(records []gate.Record) []gate.Record {
+	return slices.DeleteFunc(slices.Clone(records), func(r gate.Record) bool { return !r.Foreign && !r.Held })
 }
 
 // figures says how a gate would have done on records.
@@ -142,15 +215,16 @@ func figures(g *gate.Gate, records []gate.Record) job.Figures {
 			if yes {
 				answered++
 			}
-		}
-		if yes && !correct {
-			wrong++
+			if yes && !correct {
+				wrong++
+			}
 		}
 	}
-	f.Prompts = len(records)
+	f.Prompts = int(inScope)
 	f.Accuracy = right / max(inScope, 1)
 	f.Answered = answered / max(inScope, 1)
-	f.WrongAnswered = wrong / max(float64(len(records)), 1)
+	f.WrongAnswered = wrong / max(inScope, 1)
+	f.WrongOfAnswered = wrong / max(answered, 1)
 	f.ForeignRefused = refused / max(foreign, 1)
 	return f
 }

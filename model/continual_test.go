@@ -205,7 +205,7 @@ func (m *Model) bestOf(prompt string) (string, Verdict) {
 	if v.Responded {
 		return v.Response, v
 	}
-	fill(&s.seen, &s.found[0], s.infos[0])
+	fill(&s.seen, &s.found[0], s.infos[0], m.gate.Profile())
 	best, _, _ := m.gate.Weigh(&s.seen)
 	if best < 0 {
 		return "", v

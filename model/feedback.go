@@ -6,6 +6,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model/gate"
 	"github.com/nexus-continuum/nexus/model/memory"
+	"github.com/nexus-continuum/nexus/model/text"
 )
 
 // Judgement is what a person said of an answer or a refusal.
@@ -30,7 +31,8 @@ type Judged struct {
 	LeftOut int // say nothing of it
 }
 
-// Feedback returns a model whose threshold counts judgements. Each prompt is
+// Feedback returns a model whose threshold counts judgements, and that gives no
+// answer again that was called wrong to the same prompt. Each prompt is
 // looked at as if it were asked now, without the lesson that repeats it, which
 // may have been made of the judgement. Left out are prompts that were answered
 // since they repeat a lesson, refusals that were taught or did not converge, and
@@ -50,6 +52,14 @@ func (m *Model) Feedback(judgements []Judgement) (*Model, Judged) {
 		}
 	}
 	out := *m
+	for i := range judgements {
+		switch j := &judgements[i]; {
+		case j.Response != nil && !j.Correct:
+			out.disputes = out.disputes.with(j.Prompt, *j.Response)
+		case j.Response != nil:
+			out.disputes = out.disputes.without(map[string]bool{text.Normalise(j.Prompt): true}, *j.Response)
+		}
+	}
 	out.gate = m.gate.Judge(over, records)
 	return &out, Judged{Counted: len(records), LeftOut: len(judgements) - len(records)}
 }
@@ -79,7 +89,7 @@ func (m *Model) judgement(j *Judgement, s *scratch) (r gate.Record, ok bool) {
 	s.queries = append(s.queries[:0], q)
 	m.store.Search(s.queries, s.found, &s.memory)
 	r = gate.Record{Right: -1, Feedback: true, Of: j.Interaction}
-	fill(&r.Look, &s.found[0], s.infos[0])
+	fill(&r.Look, &s.found[0], s.infos[0], m.gate.Profile())
 	best, _, _ := m.gate.Weigh(&r.Look)
 	if best < 0 {
 		return r, false

@@ -22,8 +22,9 @@ func said(m *model.Model, id int, prompt string, correct bool) model.Judgement {
 	return j
 }
 
-// things is a model that was taught the first pack, with phrasings that it
-// answers by its gate and foreign prompts that it refuses.
+// things is a model that was taught one phrasing of each answer of the first pack,
+// so that only other deployments tell its threshold, with phrasings that it answers
+// by its gate and foreign prompts that it refuses.
 func things(t *testing.T) (m *model.Model, answered, refused []string) {
 	t.Helper()
 	library, err := topic.Open("")
@@ -35,7 +36,12 @@ func things(t *testing.T) (m *model.Model, answered, refused []string) {
 		t.Fatal(err)
 	}
 	var lessons []model.Lesson
+	once := map[string]bool{}
 	for _, l := range p.Lessons {
+		if once[l.Response] {
+			continue
+		}
+		once[l.Response] = true
 		lessons = append(lessons, model.Lesson{Topic: p.Name, Prompt: l.Prompt, Response: l.Response})
 	}
 	m = taught(t, lessons)
@@ -47,7 +53,7 @@ func things(t *testing.T) (m *model.Model, answered, refused []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range heldOut[:200] {
+	for _, l := range heldOut[:min(400, len(heldOut))] {
 		if v := ask(m, l.Prompt); v.Responded && v.Response == l.Response && v.Confidence < 0.98 {
 			answered = append(answered, l.Prompt)
 		}
@@ -63,19 +69,24 @@ func things(t *testing.T) (m *model.Model, answered, refused []string) {
 	return m, answered, refused
 }
 
-// A deployment's own users take the place of the stand-in: if they are content,
+// A deployment's own users take the place of other deployments: if they are content,
 // more is answered than before, and if they complain, less.
 func TestJudgementsMoveTheThreshold(t *testing.T) {
 	t.Parallel()
 	m, answered, refused := things(t)
-	standIn := m.Info()
-	if standIn.Calibrated {
+	fresh := m.Info()
+	if fresh.Calibrated {
 		t.Fatal("the model is calibrated before anything was judged")
 	}
 	content, upset := m, m
 	var happy, unhappy model.Judged
 	for i := range 250 {
-		prompt, correct := answered[i%len(answered)], true
+		// A quarter of the answers are called wrong, each time that they are judged.
+		wrong, right := answered[:len(answered)/4], answered[len(answered)/4:]
+		prompt, correct := right[i%len(right)], true
+		if i%5 == 1 {
+			prompt = wrong[i/5%len(wrong)]
+		}
 		if i%5 == 0 {
 			prompt = refused[i/5%len(refused)]
 		}
@@ -95,27 +106,27 @@ func TestJudgementsMoveTheThreshold(t *testing.T) {
 		}
 	}
 	a, b := content.Info(), upset.Info()
-	if !a.Calibrated || !b.Calibrated || a.Judged != 250 || b.Judged != 250 {
+	if !a.Calibrated || !b.Calibrated || a.Judged != fresh.Judged+250 || b.Judged != fresh.Judged+250 {
 		t.Errorf("after 250 judgements: %+v and %+v", a, b)
 	}
-	if a.Threshold >= standIn.Threshold || b.Threshold <= standIn.Threshold {
-		t.Errorf("threshold %.4f before, %.4f where users are content and %.4f where every fifth answer is wrong", standIn.Threshold, a.Threshold, b.Threshold)
+	if a.Threshold >= fresh.Threshold || b.Threshold <= fresh.Threshold {
+		t.Errorf("threshold %.4f before, %.4f where users are content and %.4f where every fifth answer is wrong", fresh.Threshold, a.Threshold, b.Threshold)
 	}
 	// Who complained is heard: such answers are refused from now on.
 	wrong, given := 0, 0
 	for i := range 250 {
 		if i%5 == 1 {
 			wrong++
-			if ask(upset, answered[i%len(answered)]).Responded {
+			if ask(upset, answered[i/5%(len(answered)/4)]).Responded {
 				given++
 			}
 		}
 	}
-	if share := float64(given) / 250; share > 0.05 {
-		t.Errorf("%d of the %d answers that were called wrong are still given, %.3f of all judged; the target is 0.05", given, wrong, share)
+	if given > 0 {
+		t.Errorf("%d of the %d answers that were called wrong are still given", given, wrong)
 	}
 	again, err := model.Open(model.Config{Seed: 3}, upset.Parts())
-	if err != nil || again.Info().Threshold != b.Threshold || again.Info().Judged != 250 {
+	if err != nil || again.Info().Threshold != b.Threshold || again.Info().Judged != b.Judged {
 		t.Errorf("opened again: %+v, %v; want threshold %v", again.Info(), err, b.Threshold)
 	}
 }
@@ -124,13 +135,13 @@ func TestJudgementsMoveTheThreshold(t *testing.T) {
 func TestTheLaterJudgementOfAnInteractionCounts(t *testing.T) {
 	t.Parallel()
 	m, answered, _ := things(t)
-	before := m.Info().Threshold
+	before, held := m.Info().Threshold, m.Info().Judged
 	once, _ := m.Feedback([]model.Judgement{said(m, 1, answered[0], false)})
 	often := once
 	for range 300 {
 		often, _ = often.Feedback([]model.Judgement{said(m, 1, answered[0], false)})
 	}
-	if a, b := once.Info(), often.Info(); a.Threshold != b.Threshold || b.Judged != 1 {
+	if a, b := once.Info(), often.Info(); a.Threshold != b.Threshold || b.Judged != held+1 {
 		t.Errorf("one complaint: %.4f; the same 300 times: %.4f with %d judged", a.Threshold, b.Threshold, b.Judged)
 	}
 	var all []model.Judgement
@@ -170,8 +181,8 @@ func TestJudgementsThatSayNothingOfTheThreshold(t *testing.T) {
 		"a prompt that is told to no model": {model.Judgement{Interaction: "1", Correct: true}, 0},
 	} {
 		next, done := m.Feedback([]model.Judgement{c.j})
-		if done.Counted != c.counted || done.Counted+done.LeftOut != 1 || next.Info().Judged != c.counted {
-			t.Errorf("%s: %+v, %d in the window; want %d counted", name, done, next.Info().Judged, c.counted)
+		if done.Counted != c.counted || done.Counted+done.LeftOut != 1 || next.Info().Judged != m.Info().Judged+c.counted {
+			t.Errorf("%s: %+v, %d more in the window; want %d counted", name, done, next.Info().Judged-m.Info().Judged, c.counted)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model/encoder"
@@ -50,8 +51,8 @@ func (l *Learner) settle(onto *Model, weights encoder.Weights) (*Model, Report, 
 	report := Report{Steps: l.trainer.Done()}
 	before := l.judge(onto)
 	old, oldGate := *onto, gate.Calibrate(before, onto.cfg.TargetError)
-	old.gate = oldGate
-	report.Before = figures(oldGate, before)
+	old.gate, old.calibratedAt = oldGate, onto.store.Len()
+	report.Before = figures(oldGate, judgedAlike(before))
 
 	if err := encoder.CheckFinite(weights); err != nil {
 		report.After, report.Why = report.Before, "the new weights are not finite"
@@ -63,15 +64,24 @@ func (l *Learner) settle(onto *Model, weights encoder.Weights) (*Model, Report, 
 	}
 	fresh = l.recode(fresh)
 	after := l.judge(fresh)
-	fresh.gate = gate.Calibrate(after, onto.cfg.TargetError)
-	report.After = figures(fresh.gate, after)
+	fresh.gate, fresh.calibratedAt = gate.Calibrate(after, onto.cfg.TargetError), fresh.store.Len()
+	report.After = figures(fresh.gate, judgedAlike(after))
 
-	report.Promoted, report.Why = promote(report.Before, report.After, refusedAt(fresh.gate, after, report.Before.Answered))
+	if l.heir == nil && !slices.ContainsFunc(after, func(r gate.Record) bool { return r.Held }) {
+		report.Why = unproven
+		return &old, report, nil
+	}
+	report.Promoted, report.Why = promote(report.Before, report.After, refusedAt(fresh.gate, judgedAlike(after), report.Before.Answered))
 	if report.Promoted {
 		return fresh, report, nil
 	}
 	return &old, report, nil
 }
+
+// unproven is why weights are not promoted where no answer has enough phrasings
+// to hold one out: with up to three they make matters worse as often as better
+// (docs/architecture/gate.md).
+const unproven = "kept out: no answer has enough phrasings to hold one out for judging; the lessons answer from memory"
 
 // carry is onto with new weights, and the shape that they have.
 func (l *Learner) carry(onto *Model, w encoder.Weights) (*Model, error) {
@@ -108,11 +118,7 @@ func (l *Learner) yield() {
 
 // judge collects the records of m, with the feedback known so far.
 func (l *Learner) judge(m *Model) []gate.Record {
-	j := m.judging()
-	for j.step() {
-		l.yield()
-	}
-	return append(j.records, m.gate.Feedback()...)
+	return append(m.judging(fullScope).all(l.yield), m.gate.Feedback()...)
 }
 
 // recode encodes the memory of m with its new weights.

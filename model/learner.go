@@ -12,7 +12,10 @@ import (
 	"github.com/nexus-continuum/nexus/model/text"
 )
 
-// ErrNothing is returned by Learner where there are no lessons to learn from.
+// ErrNothing is returned by Learner where there are no lessons to learn from, or
+// no answer has phrasings enough to hold one out: then nobody could tell whether
+// gradient steps do any good, and with up to three phrasings they make matters
+// worse as often as better.
 var ErrNothing = errors.New("nothing to learn from")
 
 // LearnOptions say what a Learner learns.
@@ -41,7 +44,7 @@ type Learner struct {
 // from, however often they come up.
 func (m *Model) Learner(opt LearnOptions) (*Learner, error) {
 	examples, answers := m.pick(opt, m.reader(), m.cfg.ReplayBuffer)
-	if len(examples) == 0 {
+	if len(examples) == 0 || len(m.store.HeldOut()) == 0 {
 		return nil, fmt.Errorf("prepare learning: %w", ErrNothing)
 	}
 	t, err := learn.New(m.weights, examples, len(answers), m.directions(answers), m.schedule(opt))

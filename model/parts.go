@@ -16,6 +16,7 @@ import (
 const (
 	partModel     = "model"
 	partGate      = "gate"
+	partDisputes  = "disputes"
 	prefixWeights = "weights-"
 )
 
@@ -46,6 +47,9 @@ func (m *Model) Parts() []Part {
 		}
 	}
 	parts = append(parts, m.store.Parts()...)
+	if len(m.disputes) > 0 {
+		parts = append(parts, Part{Name: partDisputes, Data: m.disputes.Bytes()})
+	}
 	return append(parts, Part{Name: partGate, Data: m.gate.Bytes()})
 }
 
@@ -123,13 +127,17 @@ func Open(cfg Config, parts []Part) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
+	disputes, err := openDisputes(parts)
+	if err != nil {
+		return nil, fmt.Errorf("open model: read part %s: %w", partDisputes, err)
+	}
 	if h.Architecture != cfg.Architecture || h.Size != cfg.Size || !h.trained && h.base != cfg.Base.Digest() {
 		fresh, err := New(cfg)
 		if err != nil {
 			return nil, err
 		}
 		// What people judged outlives the weights.
-		fresh.gate = gate.Calibrate(g.Feedback(), cfg.TargetError)
+		fresh.gate, fresh.disputes = gate.Calibrate(g.Feedback(), cfg.TargetError), disputes
 		return fresh.recode(store), nil
 	}
 	cfg.Seed = h.seed
@@ -137,7 +145,7 @@ func Open(cfg Config, parts []Part) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
-	m := &Model{cfg: cfg, began: h.base, store: store, gate: g}
+	m := &Model{cfg: cfg, began: h.base, store: store, gate: g, disputes: disputes}
 	return m.withWeights(w, h.trained)
 }
 

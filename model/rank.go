@@ -10,7 +10,7 @@ import (
 const densityOver = 8
 
 // fill makes l what the gate judges by, from what memory found.
-func fill(l *gate.Look, f *memory.Found, info encoder.Info) {
+func fill(l *gate.Look, f *memory.Found, info encoder.Info, p gate.Profile) {
 	l.Candidates = l.Candidates[:0]
 	for i := range f.Candidates {
 		c := &f.Candidates[i]
@@ -20,6 +20,8 @@ func fill(l *gate.Look, f *memory.Found, info encoder.Info) {
 			gate.Back: float64(c.Back), gate.Core: float64(c.Core),
 			gate.Sense: float64(c.Sense), gate.Echo: float64(c.Echo), gate.Lone: float64(c.Lone),
 			gate.Strange: float64(c.Strange), gate.Instead: float64(c.Instead), gate.Twin: float64(c.Twin),
+			gate.Same: float64(c.Same), gate.Negated: float64(c.Negated), gate.Opposite: float64(c.Opposite), gate.Other: float64(c.Other),
+			gate.Swapped: float64(c.Swapped), gate.Asked: float64(c.Asked),
 		})
 	}
 	var density, best float64
@@ -28,8 +30,9 @@ func fill(l *gate.Look, f *memory.Found, info encoder.Info) {
 		density += float64(n.Similarity) / float64(near)
 		best = max(best, float64(n.Similarity))
 	}
-	l.Rest = [gate.Features - gate.Contrast]float64{
-		min(best-density, gate.MaxContrast), float64(f.Unknown), one(f.Alien), float64(info.Unknown), float64(info.Saturation),
+	l.Rest = [gate.Features - gate.Distinct]float64{
+		float64(float32(min(best-density, gate.MaxDistinct))), float64(f.Unknown), one(f.Alien), float64(f.Plain), float64(info.Unknown), float64(info.Saturation),
+		p.Answers, p.Phrasings, p.Crowd,
 	}
 }
 

@@ -7,16 +7,28 @@ import (
 	"github.com/nexus-continuum/nexus/model/gate"
 )
 
-// Recalibrate returns a model whose threshold is set by what memory holds now:
-// lessons that came without gradient steps changed what its held-out prompts
-// find. yield is called every some milliseconds.
+// Recalibrate returns a model whose confidence and threshold are made of what
+// memory holds now. yield is called every some milliseconds.
 func (m *Model) Recalibrate(yield func()) (*Model, job.Figures) {
-	j := m.judging()
-	for j.step() {
-		yield()
-	}
-	records := slices.Concat(j.records, m.gate.Feedback())
+	records := slices.Concat(m.judging(fullScope).all(yield), m.gate.Feedback())
 	out := *m
-	out.gate = gate.Calibrate(records, m.cfg.TargetError)
+	out.gate, out.calibratedAt = gate.Calibrate(records, m.cfg.TargetError), m.store.Len()
 	return &out, figures(out.gate, records)
+}
+
+// grownBy: a memory that has changed by one part in so many is another one to the
+// gate.
+const grownBy = 8
+
+// Calibrated returns m calibrated by a sample of its lessons, where these have
+// become so many more or fewer since the last time that it matters, and else m.
+func (m *Model) Calibrated(yield func()) *Model {
+	now, then := m.store.Len(), m.calibratedAt
+	if changed := max(now-then, then-now); changed == 0 || changed*grownBy < then {
+		return m
+	}
+	records := slices.Concat(m.judging(briefScope).all(yield), m.gate.Feedback())
+	out := *m
+	out.gate, out.calibratedAt = gate.Calibrate(records, m.cfg.TargetError), now
+	return &out
 }

@@ -15,6 +15,7 @@ func taught(t testing.TB, lessons []model.Lesson) *model.Model {
 		t.Fatalf("new model: %v", err)
 	}
 	m, _ = m.Memorise(lessons)
+	m = m.Calibrated(func() {})
 	return m
 }
 
@@ -31,6 +32,17 @@ func manyLessons(n int) []model.Lesson {
 			prompt = "the name of item %d"
 		}
 		out = append(out, model.Lesson{Topic: "numbers", Prompt: fmt.Sprintf(prompt, i/2), Response: fmt.Sprintf("It is called %d.", i/2)})
+	}
+	return out
+}
+
+// fourPhrasings are n answers with four lessons each: one of them is held out of
+// gradient steps.
+func fourPhrasings(n int) (out []model.Lesson) {
+	for i := range n {
+		for _, prompt := range []string{"what is item %d called", "the name of item %d", "tell me how item %d is named", "does item %d have a name"} {
+			out = append(out, model.Lesson{Topic: "numbers", Prompt: fmt.Sprintf(prompt, i), Response: fmt.Sprintf("It is called %d.", i)})
+		}
 	}
 	return out
 }

@@ -40,7 +40,9 @@ func (m *Model) Memorise(lessons []Lesson) (*Model, Memorised) {
 			LessonID: LessonID(r.Newer.Topic, r.Newer.Prompt), Prompt: r.Newer.Prompt, Older: r.Older.Response, Newer: r.Newer.Response, OtherTopic: &r.Older.Topic,
 		})
 	}
-	return m.with(store), out
+	next := m.with(store)
+	next.disputes = m.disputes.relearned(lessons)
+	return next, out
 }
 
 // Unlearn returns a model without the lessons that match, and their number. It
@@ -49,7 +51,9 @@ func (m *Model) Unlearn(match func(Lesson) bool) (*Model, int) {
 	s := m.get()
 	defer m.put(s)
 	store, n := m.store.Remove(match, s.encode(m))
-	return m.with(store), n
+	next := m.with(store)
+	next.disputes = m.disputes.kept(store)
+	return next, n
 }
 
 // Lessons lists up to limit lessons of a topic (all topics if empty), the

@@ -273,12 +273,12 @@ func TestAPanicWhileLearning(t *testing.T) {
 			return learn(m, fresh, seed, yield)
 		}
 	})
-	id := b.teach(lessons(20)...)
+	id := b.teach(phrased(20)...)
 	b.until("the job says why it runs again", func() bool {
 		j := b.job(id)
 		return j.State == job.StateQueued && j.WaitingFor != nil && strings.Contains(*j.WaitingFor, "index out of range [512]")
 	})
-	if a := b.ask("lesson number 7"); a.Response != "answer 7" {
+	if a := b.ask("the code of room 3"); a.Response != "code 21" {
 		b.Errorf("after the panic: %+v", a)
 	}
 	poison.Store(false)

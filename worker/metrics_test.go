@@ -59,11 +59,7 @@ func wantLines(t *testing.T, text string, lines ...string) {
 func TestAWorkerTellsWhatItDoes(t *testing.T) {
 	eachRung(t, func(b *bundle) {
 		w := b.worker(nil)
-		var lessons []string
-		for i := range 20 {
-			lessons = append(lessons, fmt.Sprintf("what is the code of room %d? → code %d", i, i*7))
-		}
-		id := b.teach(lessons...)
+		id := b.teach(phrased(20)...)
 		b.until("the lessons are learned", func() bool {
 			j, err := b.queue.Job(b.ctx, id)
 			return err == nil && j.State == job.StateSucceeded

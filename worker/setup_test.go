@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os/exec"
 	"strings"
@@ -279,4 +280,14 @@ func (w *testWriter) Write(p []byte) (int, error) {
 		w.t.Logf("%s", p)
 	}
 	return len(p), nil
+}
+
+// phrased are n lessons, four phrasings an answer: one of each is held out of
+// gradient steps.
+func phrased(n int) (out []string) {
+	for i := range n {
+		form := []string{"what is the code of room %d?", "the code of room %d", "tell me the code for room %d", "which code opens room %d"}[i%4]
+		out = append(out, fmt.Sprintf(form+" → code %d", i/4, i/4*7))
+	}
+	return out
 }

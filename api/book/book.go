@@ -14,6 +14,8 @@ type Source interface {
 	Entries(yield func(model.Entry) bool)
 	Lesson(id string) (model.Lesson, bool)
 	Ask(queries []model.Query) []model.Verdict
+	Outlook(topic string) job.Outlook
+	Collisions(topic string) []model.Collision
 }
 
 // Book lists what a source knows.

@@ -15,8 +15,7 @@ type Topic struct {
 	Lessons int    `json:"lessons"`
 	// SinglePhrasing is how many answers have one phrasing only.
 	SinglePhrasing int `json:"single_phrasing"`
-	// Expected is what to expect of prompts that were not taught word for word;
-	// nil until it was measured.
+	// Expected is what to expect of prompts that were not taught word for word.
 	Expected *Expected `json:"expected"`
 	// Collisions are pairs of answers whose phrasings are alike.
 	Collisions []Collision `json:"collisions"`
@@ -42,6 +41,10 @@ func (b *Book) topics(ctx context.Context, only string) ([]Topic, error) {
 	if err != nil {
 		return nil, err
 	}
+	s, err := b.source(ctx)
+	if err != nil {
+		return nil, err
+	}
 	byName := map[string]*Topic{}
 	for key, g := range all {
 		t := byName[key.topic]
@@ -57,6 +60,8 @@ func (b *Book) topics(ctx context.Context, only string) ([]Topic, error) {
 	}
 	out := make([]Topic, 0, len(byName))
 	for _, t := range byName {
+		o := s.Outlook(t.Topic)
+		t.Expected = &Expected{Answered: o.Answered, Wrong: o.Wrong}
 		out = append(out, *t)
 	}
 	slices.SortFunc(out, func(a, b Topic) int { return strings.Compare(a.Topic, b.Topic) })
@@ -71,8 +76,35 @@ func (b *Book) Topic(ctx context.Context, name string) (Topic, error) {
 	}
 	for _, t := range found {
 		if t.Topic == name {
-			return t, nil
+			t.Collisions, err = b.collisions(ctx, name)
+			return t, err
 		}
 	}
 	return Topic{}, job.Errorf(job.CodeNotFound, "no lesson of the topic %q is known; GET /api/topics lists the topics", job.Clip(name, 80))
+}
+
+// collisions are the pairs of answers of a topic that are easily taken for each
+// other.
+func (b *Book) collisions(ctx context.Context, topic string) ([]Collision, error) {
+	s, err := b.source(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := b.groups(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	ids := map[uint32]string{}
+	for key, g := range all {
+		if _, known := ids[key.answer]; !known || key.topic == topic {
+			ids[key.answer] = g.id()
+		}
+	}
+	out := []Collision{}
+	for _, c := range s.Collisions(topic) {
+		if a, b := ids[c.Answers[0]], ids[c.Answers[1]]; a != "" && b != "" {
+			out = append(out, Collision{Answers: [2]string{a, b}, Similarity: c.Similarity})
+		}
+	}
+	return out, nil
 }

@@ -7,15 +7,15 @@ package gate
 import "math"
 
 // Candidate are the figures of one answer that may be right, by the features
-// Best to Twin.
-type Candidate [Gap]float64
+// Best to Asked.
+type Candidate [Margin]float64
 
 // Look is what was seen of one prompt.
 type Look struct {
 	Candidates []Candidate
-	// Rest are the features that belong to the prompt as a whole, from Contrast
-	// on.
-	Rest [Features - Contrast]float64
+	// Rest are the features that belong to the prompt as a whole or to the
+	// memory, from Distinct on.
+	Rest [Features - Distinct]float64
 }
 
 // Evidence is what speaks for and against the best candidate. All are numbers
@@ -34,58 +34,68 @@ const (
 	Echo              // Back by meaning, times Lone
 	Lone              // 1 for an answer of one lesson, 0 for one of many
 	Strange           // weight by itself of the most telling word that is like none of the nearest lesson, times Lone
-	Instead           // of an answer with few lessons: how far the prompt is the nearest with one telling word for another
+	Instead           // how far the prompt is the nearest with one telling word for another
 	Twin              // of an answer with few lessons: cosine of the nearest to that of another candidate
-	Gap               // log(1 + score less that of the second answer)
-	Contrast          // Best less the mean cosine of the nearest few lessons, at most MaxContrast
+	Same              // share of words that the prompt and the nearest lesson have in common
+	Negated           // one of the two is negated
+	Opposite          // a word stands for its opposite
+	Other             // both name one of a kind, and not the same
+	Swapped           // two words change their roles
+	Asked             // the question words differ
+	Margin            // log(1 + score less that of the second answer)
+	Distinct          // Best less the mean cosine of the nearest few lessons, at most MaxDistinct
 	Unknown           // weight of the words that nobody taught
 	Alien             // 1 where a word is a name that neither language nor any lesson knows
+	Plain             // high where no word of the prompt tells anything
 	Unseen            // share of features that no training step touched
 	Saturation        // mean of 1−z² over the equilibrium
+	Answers           // of the memory: logarithm of the number of answers
+	Phrasings         // of the memory: logarithm of the number of lessons an answer
+	Crowd             // of the memory: mean cosine of a lesson to the nearest one of another answer
 	Features
 )
 
-// MaxContrast is as far as a lesson can stand out of its neighbours: where a
+// MaxDistinct is as far as a lesson can stand out of its neighbours: where a
 // memory is small the neighbours are far whatever is asked.
-const MaxContrast = 0.2
+const MaxDistinct = 0.2
 
 // direction tells which way a feature may speak: 1 for, −1 against the
 // candidate, 0 either way. A model that found otherwise in a few hundred
 // prompts would be wrong about all that are unlike them: gibberish is.
 var direction = [Features]float64{
 	Best: 1, Mean: 1, Cover: 1, Missing: -1, Back: 1, Core: 1, Sense: 1, Echo: 1, Strange: -1, Instead: -1, Twin: -1,
-	Gap: 1, Contrast: 1, Unknown: -1, Alien: -1, Unseen: -1,
+	Same: 1, Negated: -1, Opposite: -1, Other: -1, Swapped: -1, Asked: -1,
+	Margin: 1, Distinct: 1, Unknown: -1, Alien: -1, Plain: -1, Unseen: -1,
 }
 
-// nobody is the second answer where no better one is taught: what a prompt in
-// like words about something else would look like. Without it the only lesson
-// of a small memory would be beyond doubt.
-var nobody = Candidate{Best: 0.7, Mean: 0.7, Cover: 0.6, Missing: 0.3, Back: 0.5, Core: 0.5, Sense: 0.7, Echo: 0.7, Strange: 0.5}
+// alone is the margin of the only candidate, in scores.
+const alone = 6
 
 // Evidence ranks the candidates of a look and collects what speaks for the
-// best; best is −1 if there is none.
-func (r *Ranker) Evidence(l *Look) (best int, e Evidence) {
-	best = -1
-	var first, second float64
+// best and, as far as it goes, which is the second; both are −1 where there is
+// none.
+func (r *Ranker) Evidence(l *Look) (best, second int, e Evidence) {
+	best, second = -1, -1
+	var first, next float64
 	for i := range l.Candidates {
 		switch s := r.Score(&l.Candidates[i]); {
 		case best < 0 || s > first:
-			second = first
+			second, next = best, first
 			best, first = i, s
-		case i == 1 || s > second:
-			second = s
+		case second < 0 || s > next:
+			second, next = i, s
 		}
 	}
 	if best < 0 {
-		return best, e
-	}
-	if nobody := r.Score(&nobody); len(l.Candidates) < 2 || second < nobody {
-		second = nobody
+		return best, second, e
 	}
 	copy(e[:], l.Candidates[best][:])
-	e[Gap] = math.Log1p(max(first-second, 0))
-	copy(e[Contrast:], l.Rest[:])
-	return best, e
+	if second < 0 {
+		next = first - alone
+	}
+	e[Margin] = math.Log1p(max(first-next, 0))
+	copy(e[Distinct:], l.Rest[:])
+	return best, second, e
 }
 
 // Record is one judged prompt.
@@ -98,6 +108,10 @@ type Record struct {
 	Foreign bool
 	// Sort tells of a foreign prompt that was made up how it was made.
 	Sort Sort
+	// Held says that its lesson is held out of gradient steps. It is not kept.
+	Held bool
+	// Topic is that of the lesson that was left out.
+	Topic string
 	// Feedback says that a person judged it; such records outlive the weights
 	// they were made with.
 	Feedback bool
@@ -112,8 +126,9 @@ type Sort uint8
 // The sorts of foreign prompts that calibration makes up.
 const (
 	LeftOut   Sort = iota // a lesson whose whole answer was left out of memory: near what is known
-	Swapped               // a lesson about a made-up thing: the frame of a known question
+	MadeUp                // a lesson about a made-up thing: the frame of a known question
 	Elsewhere             // a prompt about something else altogether, the same for all deployments
+	Turned                // a lesson changed by what turns its meaning
 	sorts
 )
 
@@ -133,7 +148,7 @@ type seen struct {
 func (r *Ranker) see(records []Record) []seen {
 	out := make([]seen, 0, len(records))
 	for i := range records {
-		best, e := r.Evidence(&records[i].Look)
+		best, _, e := r.Evidence(&records[i].Look)
 		out = append(out, seen{
 			evidence: e, right: best >= 0 && best == records[i].Right,
 			foreign: records[i].Foreign, sort: records[i].Sort, complaint: records[i].complaint(),

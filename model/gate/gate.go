@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -8,70 +9,130 @@ import (
 // Window is how many judged prompts are kept; older ones give way.
 const Window = 2560
 
-// Enough is how many prompts of a deployment's own must have been judged
-// before its threshold comes from them. Until then the stand-in counts, at
-// half the target; where the prompts are those that people judged, the stand-in
-// goes on to count beside them, since they say little of what nobody answers.
-const Enough = 200
+// PriorWorth is how many judged prompts the default calibration is worth beside
+// none of the deployment's own. It is worth less the more there are: half of that
+// beside priorHalved.
+const (
+	PriorWorth  = 100
+	priorHalved = 50
+)
+
+// priorWeight is what the default is worth beside n judged prompts.
+func priorWeight(n int) float64 { return PriorWorth * priorHalved / float64(priorHalved+n) }
 
 // MaxFeedback is how much of the window people's judgements may take up.
 const MaxFeedback = Window * 3 / 8
+
+// Enough is how many judged prompts make a calibration the deployment's own: from
+// then on they count for more than the default.
+const Enough = PriorWorth
 
 // Gate holds what calibration made of the judged prompts. It is immutable.
 type Gate struct {
 	alpha     float64
 	records   []Record // those that people judged come last
 	heldOut   int      // how many of the records are not feedback
+	profile   Profile
 	ranker    Ranker
-	model     Logistic
+	model     Confidence
+	stretch   Stretch
 	base      []Judged // what sets the threshold beside feedback
+	wrong     Prior    // of deployments like this one
+	right     Prior
 	threshold float64
+	topics    map[string]float64 // thresholds of topics that need a higher one
 }
 
 // New makes a gate that knows of no judged prompts yet.
 func New(alpha float64) *Gate { return Calibrate(nil, alpha) }
 
-// Calibrate makes a gate from judged prompts, the oldest first. Every second
-// held-out one shapes which prompt has more confidence than another, the others
-// set the threshold: conformal risk control wants prompts that had no part in
-// that order. How high the confidence is where the order is given, all of them
-// tell. What people judged only sets the threshold.
+// Calibrate makes a gate from judged prompts, the oldest first, and the default
+// calibration. Two folds of the held-out ones each shape the confidence by which
+// the other is judged (cross-conformal prediction: Vovk, 2015), so that none is
+// judged by a confidence that it shaped; the one that answers is shaped by all.
+// What people judged only sets the threshold.
 func Calibrate(records []Record, alpha float64) *Gate {
+	return shipped.Calibrate(records, alpha)
+}
+
+// Calibrate is Calibrate from d instead of the default that ships.
+func (d *Default) Calibrate(records []Record, alpha float64) *Gate {
 	heldOut, feedback := window(records)
 	g := &Gate{alpha: alpha, heldOut: len(heldOut), records: slices.Concat(heldOut, feedback)}
-	standIn := readStandIn(standInTable)
-	if g.lessons() >= Enough {
-		shaping, checking := halves(heldOut)
-		g.ranker = fitRanker(shaping, priorRanker)
-		g.model = shape(g.ranker, shaping, heldOut, priorModel)
-		g.base = g.model.judge(g.ranker.see(checking))
-	} else {
-		g.ranker, g.model, g.base = standInRanker, standIn.model, standIn.judged
+	g.profile = d.typical()
+	if len(g.records) > 0 {
+		g.profile = g.records[max(len(heldOut), 1)-1].profile()
 	}
-	g.threshold = g.bound()
+	g.wrong, g.right = d.Risk(g.profile)
+	g.shape(d, heldOut)
+	for fold, part := range folds(heldOut) {
+		other := Gate{}
+		other.shape(d, folds(heldOut)[1-fold])
+		g.base = append(g.base, other.judge(part)...)
+	}
+	for i := range g.base {
+		g.base[i].Counts = d.LeftOut[leftBand(g.profile.Phrasings)]
+	}
+	g.setThresholds()
 	return g
 }
 
-// shape makes the confidence: its order from some of the records, its height
-// from all. Swapped prompts are all made to be Alien: a fit that saw it would lay
-// everything on it and learn nothing from them for names that are known to
-// language and not to memory. How much it tells, the others say: where people
-// ask about names all day, as in CLINC150, it is little.
-func shape(r Ranker, shaping, all []Record, prior Logistic) Logistic {
-	order := r.see(shaping)
-	for i := range order {
-		if order[i].foreign && order[i].sort == Swapped {
-			order[i].evidence[Alien] = 0
+// shape makes ranker and confidence of the default and the records.
+func (g *Gate) shape(d *Default, records []Record) {
+	g.ranker, g.model, g.stretch = d.Ranker, d.Confidence, d.Stretch
+	own := 0
+	for i := range records {
+		if !records[i].Foreign {
+			own++
 		}
 	}
-	return fit(order, prior, ForeignShare).stretched(r.see(all))
+	if own < leastShaping {
+		return
+	}
+	g.ranker = fitRanker(records, d.Ranker)
+	all := g.ranker.see(records)
+	// Made-up words are all Alien: a fit that saw nothing else would lay everything
+	// on it and learn nothing for names that are known to language and not to memory.
+	order, known := slices.Clone(all), false
+	for i := range order {
+		if order[i].foreign && order[i].sort == MadeUp {
+			if known = !known; known {
+				order[i].evidence[Alien] = 0
+			}
+		}
+	}
+	g.model = fit(order, d.Confidence, shapingShare)
+	g.stretch = fitStretch(&g.model, all, d.Stretch, stretchRidge)
 }
 
-// lessons is how many of the judged prompts come from this deployment's lessons.
+// leastShaping is how many prompts that have an answer say anything about the
+// confidence. Foreign ones alone would say that nothing is right.
+const leastShaping = 20
+
+// folds deals the records out in turn, right, wrong and foreign ones each by
+// themselves, so that both parts are alike.
+func folds(records []Record) (out [2][]Record) {
+	var seen [2 + sorts]int
+	for i := range records {
+		kind := 0
+		switch {
+		case records[i].Foreign:
+			kind = 2 + int(records[i].Sort)
+		case records[i].Right < 0:
+			kind = 1
+		}
+		seen[kind]++
+		out[seen[kind]%2] = append(out[seen[kind]%2], records[i])
+	}
+	return out
+}
+
+// lessons is how many of the judged prompts come from this deployment's lessons
+// and have an answer.
 func (g *Gate) lessons() int {
 	n := 0
 	for i := range g.records[:g.heldOut] {
-		if r := &g.records[i]; !r.Foreign || r.Sort != Elsewhere {
+		if !g.records[i].Foreign {
 			n++
 		}
 	}
@@ -113,124 +174,121 @@ func (g *Gate) Judge(over []string, more []Record) *Gate {
 	}
 	out := *g
 	out.records = slices.Concat(heldOut, feedback)
-	out.threshold = out.bound()
+	out.setThresholds()
 	return &out
 }
 
-// halves deals the records out in turn, right, wrong and foreign ones each by
-// themselves, so that both halves are alike.
-func halves(records []Record) (fit, check []Record) {
-	var seen [2 + sorts]int
-	for i := range records {
-		kind := 0
-		switch {
-		case records[i].Foreign:
-			kind = 2 + int(records[i].Sort)
-		case records[i].Right < 0:
-			kind = 1
-		}
-		if seen[kind]++; seen[kind]%2 == 1 {
-			fit = append(fit, records[i])
-		} else {
-			check = append(check, records[i])
-		}
-	}
-	return fit, check
-}
-
-// foreignFactor: of foreign prompts alone, at most this multiple of the target
-// may be answered. How many of them come is for the world to decide.
-const foreignFactor = 2
+// foreignFactor: of prompts about something else altogether, at most this
+// multiple of the target may be answered; nearFactor is that of all foreign ones,
+// of which most are made to be as near as can be.
+const (
+	foreignFactor = 3
+	nearFactor    = 4
+)
 
 // judge gives each record its confidence.
-func (l *Logistic) judge(records []seen) []Judged {
+func (g *Gate) judge(records []Record) []Judged {
 	out := make([]Judged, len(records))
 	for i := range records {
-		out[i] = Judged{Confidence: l.Confidence(&records[i].evidence), Wrong: !records[i].right, Foreign: records[i].foreign, Sort: records[i].sort, Complaint: records[i].complaint}
+		r := &records[i]
+		best, c, _ := g.Weigh(&r.Look)
+		out[i] = Judged{Confidence: c, Wrong: best < 0 || best != r.Right, Foreign: r.Foreign, Sort: r.Sort, Complaint: r.complaint(), Topic: r.Topic}
 	}
 	return out
 }
 
-// floor is the least threshold: an answer that is sooner wrong than right is
-// not given, however few of its kind were among the judged prompts.
-const floor = 0.5
-
-// bound is the threshold that keeps three promises: of all prompts, of which
-// ForeignShare are foreign, wrong answers stay below the target; of foreign
-// ones alone, answers stay below foreignFactor times that; and of what people
-// judged alone, wrong answers stay below the target too, where prompts that
-// nobody has judged yet are taken for right up to Enough. What people judge is
-// no fair sample of foreign prompts, since nonsense is easily refused; so it
-// has no part in the second.
+// bound is the threshold that keeps three promises: of the prompts that have an
+// answer, wrong answers stay below the target, by the deployment's own judged
+// prompts and, as long as they are few, by what deployments like this one made of
+// theirs; of foreign prompts, answers stay below multiples of it; and of what
+// people judged alone, wrong answers stay below the target too, where prompts that
+// nobody has judged yet are taken for right up to fewJudged. What people judge is no fair
+// sample of foreign prompts, since nonsense is easily refused; so it has no part
+// in the second.
 func (g *Gate) bound() float64 {
-	feedback := g.model.judge(g.ranker.see(g.records[g.heldOut:]))
-	alpha := g.alpha
-	if !g.Own() {
-		alpha /= 2
+	feedback := g.judge(g.records[g.heldOut:])
+	own := make([]Judged, 0, len(g.base)+len(feedback))
+	for _, j := range slices.Concat(g.base, feedback) {
+		if !j.Foreign {
+			own = append(own, j)
+		}
 	}
-	mixed, foreign := mix(g.base)
-	tau := Threshold(append(mixed, feedback...), alpha)
-	if len(foreign) > 0 {
-		tau = max(tau, Threshold(foreign, min(foreignFactor*alpha, 1)))
+	tau := Threshold(own, &g.wrong, priorWeight(len(own)), g.alpha)
+	tau = max(tau, foreignBound(g.base, min(foreignFactor*g.alpha, 1), min(nearFactor*g.alpha, 1)))
+	n := 0
+	for i := range feedback {
+		if !feedback[i].Complaint {
+			n++
+		}
 	}
-	return max(floor, tau, lowest(feedback, max(0, allowed(max(prompts(feedback), Enough), g.alpha))))
+	return max(tau, g.profile.Floor(), heard(feedback, max(0, allowed(max(n, fewJudged), g.alpha))))
 }
 
-// mix thins the foreign prompts out: foreign are those that stand for all kinds
-// in the shares of sortShare, and mixed has ForeignShare of them among all.
-func mix(judged []Judged) (mixed, foreign []Judged) {
-	var n [sorts]float64
-	others := 0
-	for _, j := range judged {
-		if j.Foreign {
-			n[j.Sort]++
-		} else {
-			others++
-			mixed = append(mixed, j)
-		}
-	}
-	// The sort that has the fewest for its share sets the number.
-	whole, shares := math.Inf(1), 0.0
-	for s := range n {
-		if n[s] > 0 {
-			whole = min(whole, n[s]/sortShare[s])
-			shares += sortShare[s]
-		}
-	}
-	var seen [sorts]float64
-	every := max(1, int(math.Round(whole*shares/max(ForeignShare/(1-ForeignShare)*float64(others), 1))))
-	for _, j := range judged {
-		if !j.Foreign {
-			continue
-		}
-		// Evenly over those of the sort.
-		keep := whole * sortShare[j.Sort] / n[j.Sort]
-		before := math.Floor(seen[j.Sort] * keep)
-		seen[j.Sort]++
-		if math.Floor(seen[j.Sort]*keep) == before {
-			continue
-		}
-		foreign = append(foreign, j)
-		if len(foreign)%every == 0 {
-			mixed = append(mixed, j)
-		}
-	}
-	return mixed, foreign
+// Floors of the threshold: an answer that is hardly likelier right than wrong is not
+// given, and where hardly anything is known, all that comes is compared with it.
+const (
+	leastThreshold = 0.55
+	tinyThreshold  = 0.42 // more for the only lesson
+	tinyAnswers    = 12
+	tinyPhrasings  = 4
+)
+
+// Floor is the least threshold of a memory.
+func (p Profile) Floor() float64 {
+	few := max(0, 1-p.Answers/math.Log(tinyAnswers)) * max(0, 1-p.Phrasings/math.Log(tinyPhrasings))
+	return leastThreshold + tinyThreshold*few
 }
+
+// fewJudged is the number of people's judgements up to which those that are
+// missing are taken for content.
+const fewJudged = 200
 
 // WithTarget is the gate with another bound.
 func (g *Gate) WithTarget(alpha float64) *Gate { return Calibrate(g.records, alpha) }
 
-// Own reports whether the threshold comes from the deployment's own prompts.
-// Complaints do not count: the target is then twice that of the stand-in, and
-// no complaint may loosen anything.
-func (g *Gate) Own() bool {
-	if g.lessons() >= Enough {
-		return true
+// Expected are the shares of prompts that have an answer which are to be expected
+// to be answered, and to be answered wrongly: by the deployment's own judged
+// prompts and, as long as they are few, by deployments like it. The bound on wrong
+// answers is kept over the same.
+func (g *Gate) Expected() (answered, wrong float64) { return g.expected("") }
+
+// ExpectedIn is Expected of the prompts of one topic.
+func (g *Gate) ExpectedIn(topic string) (answered, wrong float64) { return g.expected(topic) }
+
+func (g *Gate) expected(topic string) (answered, wrong float64) {
+	tau := g.ThresholdIn(topic)
+	n := 0.0
+	for i := range g.base {
+		j := &g.base[i]
+		if j.Foreign || topic != "" && j.Topic != topic {
+			continue
+		}
+		n++
+		if j.Confidence >= tau {
+			answered++
+			if j.Wrong {
+				wrong += cmp.Or(j.Counts, 1)
+			}
+		}
 	}
-	n := 0
+	weight := priorWeight(int(n))
+	at := levels - 1
+	for at > 0 && level(at-1) >= tau {
+		at--
+	}
+	if tau < Never {
+		answered += weight * (g.wrong[at] + g.right[at])
+		wrong += weight * g.wrong[at]
+	}
+	return answered / (n + weight), wrong / (n + weight)
+}
+
+// Own reports whether the deployment's own judged prompts count for more than the
+// default calibration.
+func (g *Gate) Own() bool {
+	n := g.lessons()
 	for i := range g.records[g.heldOut:] {
-		if !g.records[g.heldOut+i].complaint() {
+		if r := &g.records[g.heldOut+i]; !r.complaint() && !r.Foreign {
 			n++
 		}
 	}
@@ -247,17 +305,74 @@ func (g *Gate) Records() []Record { return g.records }
 // first. They must not be changed.
 func (g *Gate) Feedback() []Record { return g.records[g.heldOut:] }
 
+// Profile describes the memory that the gate was calibrated on.
+func (g *Gate) Profile() Profile { return g.profile }
+
 // Threshold is the confidence from which on prompts are answered.
 func (g *Gate) Threshold() float64 { return g.threshold }
+
+// ThresholdIn is the threshold for answers of a topic. It is higher than Threshold
+// where the topic's own judged prompts show that it must be.
+func (g *Gate) ThresholdIn(topic string) float64 { return max(g.threshold, g.topics[topic]) }
+
+// enoughInTopic is how many judged prompts of a topic make a bound of its own.
+const enoughInTopic = 60
+
+// setThresholds sets the threshold, and those of topics that break the promise under it.
+func (g *Gate) setThresholds() {
+	g.threshold, g.topics = g.bound(), map[string]float64{}
+	byTopic := map[string][]Judged{}
+	for _, j := range g.base {
+		if !j.Foreign && j.Topic != "" {
+			byTopic[j.Topic] = append(byTopic[j.Topic], j)
+		}
+	}
+	if len(byTopic) < 2 {
+		return
+	}
+	for topic, judged := range byTopic {
+		if len(judged) < enoughInTopic {
+			continue
+		}
+		if tau := Threshold(judged, &g.wrong, priorWeight(len(judged)), g.alpha); tau > g.threshold {
+			g.topics[topic] = tau
+		}
+	}
+}
+
+// Verdict is what a gate makes of a look.
+type Verdict struct {
+	Best, Second int     // candidates, −1 where there is none
+	Confidence   float64 // calibrated probability that Best is right
+	// By is the probability of each cause: Familiar, Clear, Meant.
+	By       [causes]float64
+	Evidence Evidence
+}
 
 // Weigh picks the best candidate of a look, −1 if there is none, and gives the
 // calibrated probability that it is right, with the evidence for it.
 func (g *Gate) Weigh(l *Look) (best int, confidence float64, e Evidence) {
-	if best, e = g.ranker.Evidence(l); best < 0 {
-		return best, 0, e
-	}
-	return best, g.model.Confidence(&e), e
+	v := g.Verdict(l)
+	return v.Best, v.Confidence, v.Evidence
 }
 
-// Model is the model of confidence, and of which candidate is right.
-func (g *Gate) Model() (Ranker, Logistic) { return g.ranker, g.model }
+// Verdict is Weigh with all that it found.
+func (g *Gate) Verdict(l *Look) (v Verdict) {
+	if v.Best, v.Second, v.Evidence = g.ranker.Evidence(l); v.Best < 0 {
+		return v
+	}
+	p, by := g.model.Of(&v.Evidence)
+	v.By = by
+	if p > 0 {
+		v.Confidence = g.stretch.Of(p)
+	}
+	return v
+}
+
+// Ranker is the model of which candidate is right.
+func (g *Gate) Ranker() Ranker { return g.ranker }
+
+// profile is that of the memory which the record was judged on.
+func (r *Record) profile() Profile {
+	return Profile{r.Rest[Answers-Distinct], r.Rest[Phrasings-Distinct], r.Rest[Crowd-Distinct]}
+}

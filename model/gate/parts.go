@@ -7,8 +7,9 @@ import (
 	"github.com/nexus-continuum/nexus/model/wire"
 )
 
-// formatVersion 2 added what a judgement is of, 3 the sort of a foreign prompt.
-const formatVersion = 3
+// formatVersion 2 added what a judgement is of, 3 the sort of a foreign prompt;
+// in 4 figures take four bytes.
+const formatVersion = 4
 
 // maxCandidates bounds the candidates of one record.
 const maxCandidates = 64
@@ -34,15 +35,12 @@ func (g *Gate) Bytes() []byte {
 			w.String(r.Of)
 		}
 		w.Uint(uint64(r.Right + 1))
+		w.String(r.Topic)
 		w.Uint(uint64(len(r.Candidates)))
 		for j := range r.Candidates {
-			for _, x := range r.Candidates[j] {
-				w.Double(x)
-			}
+			putFigures(&w, r.Candidates[j][:])
 		}
-		for _, x := range r.Rest {
-			w.Double(x)
-		}
+		putFigures(&w, r.Rest[:])
 	}
 	return w.Bytes
 }
@@ -59,7 +57,7 @@ func Open(alpha float64, data []byte) (*Gate, error) {
 	if n > Window {
 		r.Fail("%d records, the window holds %d", n, Window)
 	}
-	if r.Err() == nil && features != Features {
+	if r.Err() == nil && (features != Features || version < formatVersion) {
 		// Judged by other features than this program has: calibration starts
 		// from the stand-in again, and the next consolidation judges anew.
 		return New(alpha), nil
@@ -68,20 +66,17 @@ func Open(alpha float64, data []byte) (*Gate, error) {
 	for range n {
 		kind := r.Uint(4*uint64(sorts) - 1)
 		rec := Record{Foreign: kind&1 > 0, Feedback: kind&2 > 0, Sort: Sort(kind >> 2)}
-		if rec.Feedback && version > 1 {
+		if rec.Feedback {
 			rec.Of = r.String()
 		}
 		rec.Right = int(r.Uint(maxCandidates)) - 1
+		rec.Topic = r.String()
 		for range r.Uint(maxCandidates) {
 			var c Candidate
-			for i := range c {
-				c[i] = figure(r)
-			}
+			figures(r, c[:])
 			rec.Candidates = append(rec.Candidates, c)
 		}
-		for i := range rec.Rest {
-			rec.Rest[i] = figure(r)
-		}
+		figures(r, rec.Rest[:])
 		if rec.Right >= len(rec.Candidates) {
 			r.Fail("candidate %d of %d is right", rec.Right, len(rec.Candidates))
 		}
@@ -96,12 +91,20 @@ func Open(alpha float64, data []byte) (*Gate, error) {
 	return Calibrate(records, alpha), nil
 }
 
-// figure reads one feature; all of them are small.
-func figure(r *wire.Reader) float64 {
-	x := r.Double()
-	if math.Abs(x) > 1e3 {
-		r.Fail("a figure of %g", x)
-		return 0
+func putFigures(w *wire.Writer, figures []float64) {
+	var narrow [Features]float32
+	for i, x := range figures {
+		narrow[i] = float32(x)
 	}
-	return x
+	w.Floats(narrow[:len(figures)])
+}
+
+// figures reads features; all of them are small.
+func figures(r *wire.Reader, out []float64) {
+	for i, x := range r.Floats(len(out)) {
+		if out[i] = float64(x); math.IsNaN(out[i]) || math.Abs(out[i]) > 1e3 {
+			r.Fail("a figure of %g", x)
+			return
+		}
+	}
 }

@@ -5,22 +5,12 @@ import "math"
 // Ranker weighs the figures of a candidate: a conditional logit model of which
 // candidate is the right one (McFadden, 1974). How much words tell beside the
 // equilibrium differs: much in a book of facts, little in a help desk.
-type Ranker [Gap]float64
-
-// priorRanker is where a deployment's own ranker starts from: likeness decides,
-// until its lessons say that words do. What little is said by lonely lessons is
-// believed in part.
-var priorRanker = Ranker{Best: 10, Mean: 10, Cover: 2, Missing: -1, Core: 1, Sense: 3, Echo: 3}
-
-// standInRanker counts until there are enough lessons: rounded from fits to
-// memories with one phrasing of an answer, with two and with many, of facts and
-// of help desks.
-var standInRanker = Ranker{Best: 2, Mean: 8, Cover: 2, Missing: -3, Back: 0.5, Core: 2, Sense: 7, Echo: 6, Lone: -1, Strange: -2}
+type Ranker [Margin]float64
 
 // Score is a log-odds, up to a constant.
 func (r *Ranker) Score(c *Candidate) float64 {
 	s := 0.0
-	for i, w := range r {
+	for i, w := range *r {
 		s += w * c[i]
 	}
 	return s
@@ -33,6 +23,10 @@ const rankerRidge = 0.5
 // were right, pulled towards prior. Records without a right candidate among
 // others tell it nothing.
 func fitRanker(records []Record, prior Ranker) Ranker {
+	return fitRankerWith(records, prior, rankerRidge)
+}
+
+func fitRankerWith(records []Record, prior Ranker, ridge float64) Ranker {
 	var telling []*Record
 	for i := range records {
 		if r := &records[i]; r.Right >= 0 && r.Right < len(r.Candidates) && len(r.Candidates) > 1 {
@@ -43,7 +37,7 @@ func fitRanker(records []Record, prior Ranker) Ranker {
 	for range maxSweeps {
 		far := 0.0
 		for i := range w {
-			far = max(far, w.improve(i, telling, &prior))
+			far = max(far, w.improve(i, telling, &prior, ridge))
 		}
 		if far < rankerStep {
 			break
@@ -62,22 +56,19 @@ const rankerStep = 1e-2
 
 // improve takes a Newton step along weight i, cut at its bound, and returns its
 // length.
-func (r *Ranker) improve(i int, records []*Record, prior *Ranker) float64 {
-	gradient, curve := rankerRidge*(r[i]-prior[i]), rankerRidge
+func (r *Ranker) improve(i int, records []*Record, prior *Ranker, ridge float64) float64 {
+	gradient, curve := ridge*(r[i]-prior[i]), ridge
 	for _, rec := range records {
 		mean, square, _ := r.moments(i, rec)
 		gradient += mean - rec.Candidates[rec.Right][i]
 		curve += square - mean*mean
 	}
-	to := r[i] - gradient/curve
-	if to*direction[i] < 0 {
-		to = 0
-	}
+	to := turning(i, r[i]-gradient/curve)
 	from := r[i]
-	before := r.loss(i, records, prior)
+	before := r.loss(i, records, prior, ridge)
 	for step := to - from; math.Abs(step) > rankerStep/10; step /= 2 {
 		r[i] = from + step
-		if r.loss(i, records, prior) < before {
+		if r.loss(i, records, prior, ridge) < before {
 			return math.Abs(step)
 		}
 	}
@@ -105,11 +96,27 @@ func (r *Ranker) moments(i int, rec *Record) (mean, square, logSum float64) {
 
 // loss is the penalised negative log-likelihood, as far as weight i counts in
 // the penalty.
-func (r *Ranker) loss(i int, records []*Record, prior *Ranker) float64 {
-	sum := rankerRidge / 2 * (r[i] - prior[i]) * (r[i] - prior[i])
+func (r *Ranker) loss(i int, records []*Record, prior *Ranker, ridge float64) float64 {
+	sum := ridge / 2 * (r[i] - prior[i]) * (r[i] - prior[i])
 	for _, rec := range records {
 		_, _, logSum := r.moments(i, rec)
 		sum += logSum - r.Score(&rec.Candidates[rec.Right])
 	}
 	return sum
+}
+
+// leastTurning is how much at least speaks against a candidate from which the
+// prompt differs by what turns the meaning, whatever the lessons at hand say of
+// it: most deployments hold no such pair to learn it from.
+const leastTurning = -2
+
+// turning keeps a weight to the direction of its feature.
+func turning(i int, w float64) float64 {
+	switch {
+	case i == Negated || i == Opposite || i == Other || i == Swapped:
+		return min(w, leastTurning)
+	case w*direction[i] < 0:
+		return 0
+	}
+	return w
 }

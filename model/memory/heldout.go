@@ -8,12 +8,25 @@ import (
 )
 
 // Lessons held out for judging: of answers with enough phrasings a tenth, at
-// least one and not more than a few.
+// least one and not more than a few; where there are few answers a sixth, and so
+// many that some two hundred come together.
 const (
-	heldFrom  = 4
-	heldShare = 10
-	heldMost  = 4
+	heldFrom   = 4
+	heldShare  = 10
+	heldLarger = 6
+	fewAnswers = 60
+	heldMost   = 4
+	heldInAll  = 240
 )
+
+// held is how many of n lessons of an answer are held out.
+func (s *Store) held(n int) int {
+	share := heldShare
+	if s.known < fewAnswers {
+		share = heldLarger
+	}
+	return min(max(n/share, 1), max(heldMost, heldInAll/max(s.known, 1)))
+}
 
 // HeldOut tells which lessons are for judging only: gradient steps never see
 // them. They answer from memory as all others do. Which they are follows from
@@ -34,7 +47,7 @@ func (s *Store) HeldOut() map[uint32]bool {
 			lessons = append(lessons, ordered{n, text.Hash(s.prompt(n))})
 		}
 		slices.SortFunc(lessons, func(a, b ordered) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.number, b.number)) })
-		for _, l := range lessons[:min(max(len(lessons)/heldShare, 1), heldMost)] {
+		for _, l := range lessons[:s.held(len(lessons))] {
 			out[l.number] = true
 		}
 	}

@@ -118,3 +118,33 @@ func (s *Store) corrected(q *Query, t int, key uint64, sc *Scratch) (lesson uint
 	})
 	return lesson, how
 }
+
+// Rival finds a lesson with the same words as lesson n and another answer, which
+// may have been taught in another topic. Where q names its topic there is none.
+func (s *Store) Rival(q *Query, n uint32, sc *Scratch) (lesson uint32, ok bool) {
+	if q.Topic != "" {
+		return 0, false
+	}
+	sc.other.Read(s.prompt(n))
+	s.index.newest(keyed(kindPrompt, sc.other.Hash()), func(other uint32) bool {
+		if !s.visible(q, other) || s.answerOf(other) == s.answerOf(n) {
+			return true
+		}
+		sc.rival.Read(s.prompt(other))
+		if ok = sc.rival.SameWords(&sc.other); ok {
+			lesson = other
+		}
+		return !ok
+	})
+	return lesson, ok
+}
+
+// Says reports whether a lesson gives that response.
+func (s *Store) Says(response string) (yes bool) {
+	s.index.newest(keyed(kindAnswer, answerKey(response, false)), func(n uint32) bool {
+		a := s.answers[n]
+		yes = a != nil && !a.refusal && a.response == response
+		return !yes
+	})
+	return yes
+}

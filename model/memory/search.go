@@ -69,6 +69,19 @@ type Candidate struct {
 	// high where many things are asked for in one frame. It is 0 for answers
 	// with more than fewLessons.
 	Twin float32
+	// Same is the share of words that the prompt and the nearest lesson have in
+	// common, each for one (Dice, 1945).
+	Same float32
+	// What turns the meaning between the prompt and the nearest lesson, each
+	// times the share of the answer's lessons of which it is so: Negated where
+	// one of the two is negated, Opposite where a word stands for its opposite,
+	// Other where both name one of a kind and not the same, Swapped where two
+	// words change their roles, Asked where the question words differ.
+	Negated, Opposite, Other, Swapped, Asked float32
+
+	// Whole says that the prompt and the nearest lesson share every word that tells
+	// anything: one of the two is the other without its wrapping.
+	Whole bool
 
 	guessed bool // Best is the most that it may be, and Lesson not known yet
 }
@@ -86,6 +99,9 @@ type Found struct {
 	// Unknown is the weight of the words that no lesson knows, in shares of
 	// all words of the prompt.
 	Unknown float32
+	// Plain is high where no word of the prompt tells anything, as in "what do we
+	// do": then all that is like it is like it by chance.
+	Plain float32
 	// Alien says that the prompt, otherwise in words of common language, names
 	// something that neither language nor any lesson knows, and that is no slip.
 	Alien bool
@@ -98,12 +114,14 @@ type Scratch struct {
 	hits     [][]kernel.Hit
 	bitmaps  []kernel.Bitmap
 	other    text.Form
+	rival    text.Form
 	slips    []uint64
 	words    []wordWeight
 	answers  []uint32
 	mean     []float32
 	bytes    []byte
 	compared comparison
+	aligner  text.Aligner
 }
 
 // Search fills found[i] for queries[i]; the vectors are scanned together.
@@ -270,7 +288,7 @@ func (s *Store) detail(q *Query, f *Found, sc *Scratch) {
 	if total == 0 {
 		total = 1
 	}
-	f.Unknown, f.Alien = unknown/total, alien(q, sc)
+	f.Unknown, f.Alien, f.Plain = unknown/total, alien(q, sc), plain(q, sc)
 	for i := range f.Candidates {
 		c := &f.Candidates[i]
 		c.Mean = s.mean(q, c, sc)
@@ -286,8 +304,22 @@ func (s *Store) detail(q *Query, f *Found, sc *Scratch) {
 		c.Core = s.core(q, c.Answer, sc)
 		c.Lone = s.lone(c.Answer)
 		s.sense(q, c, total, sc)
+		s.contrast(q, c, sc)
 	}
 	s.twins(f)
+}
+
+// leastSaying is the weight by itself from which on a word says what is meant.
+const leastSaying = 0.3
+
+// plain is 1 where no word of the prompt has any weight by itself, and 0 where one
+// says what is meant.
+func plain(q *Query, sc *Scratch) float32 {
+	most := float32(0)
+	for i := range sc.words {
+		most = max(most, q.Form.Says(sc.words[i].at))
+	}
+	return max(0, 1-most/leastSaying)
 }
 
 // scanError is more than the scan's 8-bit forms may be wrong by where they decide

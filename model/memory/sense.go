@@ -34,27 +34,21 @@ func (s *Store) sense(q *Query, c *Candidate, total float32, sc *Scratch) {
 		s.senseWord(q, t, sc)
 	}
 	var got, telling, odd float32
-	same := 0
 	for i := range sc.words[:lesson.height] {
 		w := &sc.words[i]
 		meant, spelt := lesson.nearest(i, n)
 		got += w.weight * meant
 		telling = max(telling, w.own)
 		c.Strange = max(c.Strange, w.own*(1-max(meant, spelt)))
-		switch spelt {
-		case 1:
-			same++
-		case 0:
-			odd = max(odd, w.own)
+		if spelt == 0 {
+			odd = max(odd, w.own*(1-max(meant, 0)))
 		}
 	}
 	told := min(telling/enoughTelling, 1)
 	c.Strange = c.Lone * max(c.Strange, 1-told)
 	echo, oddThere := lesson.echoed(n)
 	c.Sense, c.Echo = c.Lone*told*got/total, c.Lone*told*echo
-	if s.lessonsOf(c.Answer) <= fewLessons {
-		c.Instead = min(odd, oddThere) * float32(same) / float32(max(q.Form.Words(), len(lesson.places), 1))
-	}
+	c.Instead = min(odd, oddThere)
 }
 
 // nearest is how near the nearest of the first n words of the lesson at hand
@@ -81,7 +75,7 @@ func (c *comparison) echoed(n int) (echo, odd float32) {
 		}
 		got += w.weight * w.echo
 		if w.letters == 0 {
-			odd = max(odd, w.own)
+			odd = max(odd, w.own*(1-max(w.echo, 0)))
 		}
 	}
 	if total == 0 {

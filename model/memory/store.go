@@ -170,6 +170,10 @@ func (s *Store) Of(a uint32) []uint32 {
 	return s.answers[a].lessons
 }
 
+// Vector returns the vector of lesson n, nil if it is no exemplar. It must not be
+// changed.
+func (s *Store) Vector(n uint32) []float32 { return s.vector(n) }
+
 // vector returns the vector of lesson n, nil if it is no exemplar.
 func (s *Store) vector(n uint32) []float32 {
 	if row := s.rowOf[n]; row > 0 {

@@ -28,6 +28,18 @@ func Normalise(s string) string {
 // Words returns the number of words; unlike Prompt it keeps all of them.
 func (f *Form) Words() int { return len(f.ends) }
 
+// Speaks reports whether a word of f holds a letter or a digit.
+func (f *Form) Speaks() bool {
+	for i := 0; i < len(f.text); {
+		r, size := utf8.DecodeRune(f.text[i:])
+		if unicode.IsLetter(r) || unicode.IsNumber(r) {
+			return true
+		}
+		i += size
+	}
+	return false
+}
+
 // Word returns word t, valid until the next Read.
 func (f *Form) Word(t int) []byte {
 	var from int32

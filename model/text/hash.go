@@ -52,3 +52,6 @@ func Hash(s string) uint64 {
 	}
 	return mix(h)
 }
+
+// WordKey is the key that Form gives a word in its canonical form.
+func WordKey(w string) uint64 { return hashWord([]byte(w)) }

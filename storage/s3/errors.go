@@ -27,7 +27,7 @@ func (s *Store) fail(ctx context.Context, tried, key string, err error) error {
 	}
 	kind := kindOf(err)
 	if hint := s.advice(ctx, err); hint != "" {
-		if kind == storage.ErrUnavailable {
+		if errors.Is(kind, storage.ErrUnavailable) {
 			return fmt.Errorf("%s %s: %w: %s (%s%w)", tried, where, storage.ErrMisconfigured, hint, codeOf(ctx, err), err)
 		}
 		return fmt.Errorf("%s %s: %w, %w: %s (%s%w)", tried, where, kind, storage.ErrMisconfigured, hint, codeOf(ctx, err), err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -76,7 +77,7 @@ func (s *Store) writeProbe(ctx context.Context, condition func(*minio.PutObjectO
 	switch {
 	case err == nil:
 		return info.ETag, true, nil
-	case kindOf(err) == storage.ErrConflict, minio.ToErrorResponse(err).Code == "NoSuchKey":
+	case errors.Is(kindOf(err), storage.ErrConflict), minio.ToErrorResponse(err).Code == "NoSuchKey":
 		return "", false, nil
 	}
 	return "", false, err

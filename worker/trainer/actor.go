@@ -297,6 +297,7 @@ func (a *actor) queue(r *request) {
 func (a *actor) inMemory(e entry, r *request, why string) job.Trained {
 	t := e.result(r.spec)
 	t.Checkpoint = a.head
+	outlook(&t, a.model)
 	t.Seconds = a.opt.Now().Sub(r.began).Seconds()
 	t.Before, t.After = a.state.Figures, a.state.Figures
 	t.Why = map[string]string{
@@ -428,4 +429,10 @@ func (a *actor) tell(r *request, p job.Progress) {
 	if err := r.progress(r.ctx, p); err != nil && r.ctx.Err() == nil {
 		a.opt.Log.Warn("progress could not be reported", "job", r.spec.ID, "phase", p.Phase, "error", err)
 	}
+}
+
+// outlook tells what to expect of m.
+func outlook(t *job.Trained, m *model.Model) {
+	o := m.Outlook("")
+	t.Outlook, t.Summary = &o, o.String()
 }

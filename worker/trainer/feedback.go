@@ -42,8 +42,9 @@ func (a *actor) recalibrateIfAsked(ctx context.Context) {
 		a.calibrated = a.head // not again before the model changes
 		return
 	}
-	before, after := a.model.Info().Threshold, m.Info().Threshold
-	if before != after {
+	was, is := a.model.Info(), m.Info()
+	before, after := was.Threshold, is.Threshold
+	if before != after || was.Judged != is.Judged {
 		st := a.state
 		st.Figures = &figures
 		if a.save(ctx, m, st, nil, "recalibrated") != nil {

@@ -18,7 +18,7 @@ func TestComplaintsRaiseTheThreshold(t *testing.T) {
 
 	got := b.train(first, b.judge("i-0", "please tell me the prime number 3", "it is prime 3", false)).succeeds()
 	after, manifest := b.head()
-	if got.Why != "Feedback saved. It is counted in the refusal threshold." || got.Checkpoint != manifest.ID || after.Info().Judged != 1 {
+	if got.Why != "Feedback saved. It is counted in the refusal threshold." || got.Checkpoint != manifest.ID || after.Info().Judged != before.Info().Judged+1 {
 		t.Fatalf("result %+v, %d judged in the head", got, after.Info().Judged)
 	}
 	var jobs []*run
@@ -30,16 +30,16 @@ func TestComplaintsRaiseTheThreshold(t *testing.T) {
 	}
 	after, _ = b.head()
 	was, is := before.Info(), after.Info()
-	if is.Judged != 40 || is.Threshold <= was.Threshold {
-		t.Errorf("threshold %.3f with %d judged prompts, want 40 and more than %.3f", is.Threshold, is.Judged, was.Threshold)
+	if is.Judged != was.Judged+40 || is.Threshold <= was.Threshold {
+		t.Errorf("threshold %.3f with %d judged prompts, want 40 more and more than %.3f", is.Threshold, is.Judged, was.Threshold)
 	}
 	b.stop(first)
 
 	second := b.start()
 	b.train(second, b.judge("i-40", "is there any cheese on the moon", "", true)).succeeds()
 	later, _ := b.head()
-	if later.Info().Judged != 41 || later.Info().Threshold > is.Threshold {
-		t.Errorf("after a restart: threshold %.3f with %d judged prompts, want at most %.3f with 41", later.Info().Threshold, later.Info().Judged, is.Threshold)
+	if later.Info().Judged != was.Judged+41 || later.Info().Threshold > is.Threshold {
+		t.Errorf("after a restart: threshold %.3f with %d judged prompts, want at most %.3f with 41 more", later.Info().Threshold, later.Info().Judged, is.Threshold)
 	}
 }
 
@@ -51,11 +51,12 @@ func TestFeedbackWhileNewWeightsAreJudged(t *testing.T) {
 	tr := b.start()
 	big := b.train(tr, b.teach("", many(12, "prime")...))
 	<-b.begun().onto
+	before, _ := b.head()
 	b.train(tr, b.judge("i-1", "please tell me the prime number 3", "it is prime 3", false)).succeeds()
 	p.judge <- nil
 	big.succeeds()
-	if m, _ := b.head(); m.Info().Judged != 1 {
-		t.Errorf("%d judged prompts after new weights were promoted, want 1", m.Info().Judged)
+	if m, _ := b.head(); m.Info().Judged != before.Info().Judged+1 {
+		t.Errorf("%d judged prompts after new weights were promoted, %d before the complaint", m.Info().Judged, before.Info().Judged)
 	}
 }
 
@@ -65,6 +66,7 @@ func TestTheRightAnswerDoesNotHideTheComplaint(t *testing.T) {
 	b := setup(t)
 	tr := b.start()
 	b.train(tr, b.teach("", many(12, "prime")...)).succeeds()
+	before, _ := b.head()
 	const prompt = "please tell me the prime number 3"
 	lesson := b.teach("", prompt+" → seven")
 	judgement := b.judge("i-1", prompt, "it is prime 3", false)
@@ -74,8 +76,8 @@ func TestTheRightAnswerDoesNotHideTheComplaint(t *testing.T) {
 		r.succeeds()
 	}
 	m, manifest := b.head()
-	if m.Info().Judged != 1 {
-		t.Errorf("%d judged prompts, want the complaint", m.Info().Judged)
+	if m.Info().Judged != before.Info().Judged+1 {
+		t.Errorf("%d judged prompts, %d before the complaint", m.Info().Judged, before.Info().Judged)
 	}
 	lineage, err := b.checkpoints.Lineage(b.Context(), manifest.ID)
 	if err != nil || !slices.Contains([]string(lineage), judgement) {

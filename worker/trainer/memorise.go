@@ -92,6 +92,7 @@ func (a *actor) memorise(ctx context.Context, todo []*request) {
 	if len(entries) == 0 {
 		return
 	}
+	a.charge(func() { next = next.Calibrated(func() {}) })
 	fresh := a.state.with(slices.DeleteFunc(slices.Clone(entries), func(e entry) bool { return e.Taken == 0 }))
 	ids := make([]string, len(entries))
 	for i, e := range entries {

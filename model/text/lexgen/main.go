@@ -4,6 +4,10 @@
 //
 //	go run ./model/text/lexgen -out model/text/lexicon.bin -words wn.syn.tsv.gz,wn.gloss.tsv.gz -text cv.para.txt.gz,docs.para.txt.gz
 //
+// With -wordnet it makes relations.bin, the opposites and synonyms of WordNet:
+//
+//	go run ./model/text/lexgen -out model/text/relations.bin -wordnet /usr/share/wordnet
+//
 // Every first column of the files under -words is a word; so is every word that
 // the files under -text hold often enough. Each file under -text counts the
 // same, so that talk weighs as much as prose.
@@ -34,7 +38,15 @@ func main() {
 	out := flag.String("out", "lexicon.bin", "file to write")
 	lists := flag.String("words", "", "files whose first column are words, separated by commas")
 	texts := flag.String("text", "", "files of running text, separated by commas")
+	wordnet := flag.String("wordnet", "", "folder of WordNet's data files; makes the relations of words instead of the lexicon")
 	flag.Parse()
+	if *wordnet != "" {
+		if err := relate(*out, *wordnet); err != nil {
+			fmt.Fprintln(os.Stderr, "lexgen:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(*out, *lists, *texts); err != nil {
 		fmt.Fprintln(os.Stderr, "lexgen:", err)
 		os.Exit(1)
