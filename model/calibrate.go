@@ -24,6 +24,7 @@ type scope struct {
 var (
 	fullScope  = scope{lessons: 600, turned: 240, elsewhere: 1}
 	briefScope = scope{lessons: 160, turned: 80, elsewhere: 2}
+	tinyScope  = scope{lessons: 64, turned: 40, elsewhere: 6}
 )
 
 // everySwapped: of every how manieth lesson a made-up thing is asked.

@@ -112,8 +112,8 @@ type Info struct {
 	Certificate *flow.Certificate
 	Threshold   float64
 	TargetError float64
-	// Calibrated says that the threshold comes from this deployment's own
-	// prompts; until there are enough, one made from the packs stands in.
+	// Calibrated says that this deployment's own judged prompts count for more than
+	// the default calibration.
 	Calibrated bool
 	Judged     int // calibration prompts in the window
 	Lessons    int

@@ -16,6 +16,10 @@ func (m *Model) Recalibrate(yield func()) (*Model, job.Figures) {
 	return &out, figures(out.gate, records)
 }
 
+// smallMemory is the number of lessons below which the prompts about something else
+// would cost more than all others.
+const smallMemory = 64
+
 // grownBy: a memory that has changed by one part in so many is another one to the
 // gate.
 const grownBy = 8
@@ -27,7 +31,11 @@ func (m *Model) Calibrated(yield func()) *Model {
 	if changed := max(now-then, then-now); changed == 0 || changed*grownBy < then {
 		return m
 	}
-	records := slices.Concat(m.judging(briefScope).all(yield), m.gate.Feedback())
+	how := briefScope
+	if now < smallMemory {
+		how = tinyScope // whoever teaches a lesson waits for it
+	}
+	records := slices.Concat(m.judging(how).all(yield), m.gate.Feedback())
 	out := *m
 	out.gate, out.calibratedAt = gate.Calibrate(records, m.cfg.TargetError), now
 	return &out

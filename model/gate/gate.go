@@ -183,7 +183,7 @@ func (g *Gate) Judge(over []string, more []Record) *Gate {
 // of which most are made to be as near as can be.
 const (
 	foreignFactor = 3
-	nearFactor    = 4
+	nearFactor    = 5
 )
 
 // judge gives each record its confidence.

@@ -59,7 +59,7 @@ func Open(alpha float64, data []byte) (*Gate, error) {
 	}
 	if r.Err() == nil && (features != Features || version < formatVersion) {
 		// Judged by other features than this program has: calibration starts
-		// from the stand-in again, and the next consolidation judges anew.
+		// from the default again, and the next lessons or steps judge anew.
 		return New(alpha), nil
 	}
 	records := make([]Record, 0, min(n, Window))
