@@ -227,8 +227,8 @@ func (g *Gate) bound() float64 {
 // Floors of the threshold: an answer that is hardly likelier right than wrong is not
 // given, and where hardly anything is known, all that comes is compared with it.
 const (
-	leastThreshold = 0.55
-	tinyThreshold  = 0.42 // more for the only lesson
+	leastThreshold = 0.65
+	tinyThreshold  = 0.32 // more for the only lesson
 	tinyAnswers    = 12
 	tinyPhrasings  = 4
 )
