@@ -190,7 +190,9 @@ func drive(f *fleet) {
 		"Austria Vienna Hungary Budapest Poland Warsaw Greece Athens Ireland Dublin Belgium Brussels Latvia Riga Estonia Tallinn Japan Tokyo Kenya Nairobi Peru Lima Cuba Havana")
 	var lessons []map[string]string
 	for pair := range slices.Chunk(capitals, 2) {
-		lessons = append(lessons, map[string]string{"prompt": "What is the capital of " + pair[0] + "?", "response": pair[1]})
+		for _, form := range []string{"What is the capital of %s?", "%s capital", "Which city is the capital of %s?", "name the capital of %s"} {
+			lessons = append(lessons, map[string]string{"prompt": fmt.Sprintf(form, pair[0]), "response": pair[1]})
+		}
 	}
 	body, err := json.Marshal(map[string]any{"topic": "capitals", "lessons": lessons})
 	if err != nil {
