@@ -139,7 +139,8 @@ func (q *Queue) Check(ctx context.Context) error {
 	w := &q.watch
 	w.probing.Lock()
 	defer w.probing.Unlock()
-	if !w.probed.IsZero() && time.Since(w.probed) < stateAge/4 {
+	// That it took writes a moment ago does not say that it is still there.
+	if !w.probed.IsZero() && time.Since(w.probed) < stateAge/4 && (w.fault != nil || q.Ping(ctx) == nil) {
 		return w.fault
 	}
 	w.fault = q.probe(ctx)
