@@ -11,10 +11,7 @@ import (
 // Outlook is what to expect of prompts that were not taught word for word, of one
 // topic or of all.
 func (m *Model) Outlook(topic string) job.Outlook {
-	answered, wrong := m.gate.ExpectedIn(topic)
-	if topic == "" {
-		answered, wrong = m.gate.Expected()
-	}
+	answered, wrong := m.gate.Expected(topic)
 	out := job.Outlook{Answered: answered, Wrong: wrong}
 	phrasings := map[uint32]int{}
 	m.store.Each(0, func(n, a uint32) bool {

@@ -63,12 +63,6 @@ func bit(b bool) uint64 {
 // Shape is the architecture and size that parts were written by.
 type Shape struct{ Architecture, Size string }
 
-// ShapeOf reads the shape of stored parts.
-func ShapeOf(parts []Part) (Shape, error) {
-	h, err := readHead(parts)
-	return Shape{h.Architecture, h.Size}, err
-}
-
 // head is the part "model".
 type head struct {
 	Shape

@@ -65,9 +65,10 @@ func (d *Default) Calibrate(records []Record, alpha float64) *Gate {
 	}
 	g.wrong, g.right = d.Risk(g.profile)
 	g.shape(d, heldOut)
-	for fold, part := range folds(heldOut) {
+	parts := folds(heldOut)
+	for i, part := range parts {
 		other := Gate{}
-		other.shape(d, folds(heldOut)[1-fold])
+		other.shape(d, parts[1-i])
 		g.base = append(g.base, other.judge(part)...)
 	}
 	for i := range g.base {
@@ -246,16 +247,10 @@ const fewJudged = 200
 // WithTarget is the gate with another bound.
 func (g *Gate) WithTarget(alpha float64) *Gate { return Calibrate(g.records, alpha) }
 
-// Expected are the shares of prompts that have an answer which are to be expected
-// to be answered, and to be answered wrongly: by the deployment's own judged
-// prompts and, as long as they are few, by deployments like it. The bound on wrong
-// answers is kept over the same.
-func (g *Gate) Expected() (answered, wrong float64) { return g.expected("") }
-
-// ExpectedIn is Expected of the prompts of one topic.
-func (g *Gate) ExpectedIn(topic string) (answered, wrong float64) { return g.expected(topic) }
-
-func (g *Gate) expected(topic string) (answered, wrong float64) {
+// Expected is the share of prompts that would be answered, and the share that would
+// be answered wrongly; of one topic, or of all where topic is empty. It counts the
+// deployment's own judged prompts and, while they are few, deployments like it.
+func (g *Gate) Expected(topic string) (answered, wrong float64) {
 	tau := g.ThresholdIn(topic)
 	n := 0.0
 	for i := range g.base {

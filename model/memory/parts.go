@@ -108,11 +108,6 @@ func (s *Store) vectorsPart(from, to int) []byte {
 	return w.Bytes
 }
 
-// IsPart reports whether a part of that name is one of a store.
-func IsPart(name string) bool {
-	return name == partMemory || strings.HasPrefix(name, prefixLessons) || strings.HasPrefix(name, prefixVectors)
-}
-
 // Open reads a store of vectors of dim numbers from the parts that Parts wrote,
 // in their order; parts of other names are left alone. Any fault is an error.
 func Open(dim int, parts []wire.Part) (*Store, error) {
