@@ -20,7 +20,8 @@ type Event struct {
 // Check returns what is wrong with the whole history of a job, from its making
 // to its end: it begins queued, takes only steps that the machine allows, ends
 // with one result in a final state, and counts its attempts. A follower that came
-// after the end is told that alone: the final state and the result.
+// later is told what the record knew then: a job that waits again has spent attempts,
+// and of one that has ended there is the final state and the result alone.
 func Check(events []Event) error {
 	var at job.State
 	attempts, results := 0, 0
@@ -65,10 +66,10 @@ type step struct {
 
 func (s step) follows(at job.State, attempts int) error {
 	switch {
-	case at == "" && s.State.Final():
-	case at == "" && s.State != job.StateQueued:
+	case at == "" && (s.State.Final() || s.State == job.StateQueued):
+	case at == "":
 		return fmt.Errorf("it begins %s", s.State)
-	case at != "" && !at.Allows(s.State):
+	case !at.Allows(s.State):
 		return fmt.Errorf("%s to %s is not allowed", at, s.State)
 	case s.State == job.StateRunning && s.Attempts != attempts+1:
 		return fmt.Errorf("it runs as attempt %d after %d", s.Attempts, attempts)

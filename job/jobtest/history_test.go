@@ -29,6 +29,8 @@ func TestCheck(t *testing.T) {
 		"queued:0 canceled:0 result":                     "",
 		"queued:0 failed:0 result":                       "",
 		"succeeded:2 result":                             "",
+		"queued:1 running:2 succeeded:2 result":          "",
+		"queued:1 running:3 succeeded:3 result":          "attempt 3 after 1",
 		"succeeded:2":                                    "0 results",
 		"queued:0 running:1 queued:0 running:1 queued:1 running:2 failed:2 result": "",
 		"running:1 succeeded:1 result":                                             "begins running",

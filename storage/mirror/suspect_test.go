@@ -63,6 +63,54 @@ func TestADamagedAnswerDoesNotReplaceAGoodRecord(t *testing.T) {
 	}
 }
 
+// slowBeside answers reads of one record at once, with damage, and all others after
+// a while.
+type slowBeside struct {
+	storage.Store
+	damaged string
+}
+
+func (b *slowBeside) Read(ctx context.Context, key string) ([]byte, storage.Version, error) {
+	if key != b.damaged {
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	body, v, err := b.Store.Read(ctx, key)
+	if key == b.damaged && len(body) > 0 {
+		body[len(body)/2] ^= 4
+	}
+	return body, v, err
+}
+
+// A record that comes damaged keeps none of the others from being followed.
+func TestADamagedRecordKeepsNoOtherBack(t *testing.T) {
+	t.Parallel()
+	inner := newMemory()
+	other := newHost(t, newMemory(), inner, nil)
+	other.save("", 1, "a")
+	pause := func(paused bool) {
+		if _, err := other.control.Update(t.Context(), func(c *storage.Control) { c.Paused = paused }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pause(false)
+	other.must()
+	bucket := &slowBeside{Store: inner}
+	h := newHost(t, newMemory(), bucket, nil)
+	h.must()
+	pause(true)
+	other.must()
+	bucket.damaged = headKey
+	if err := h.sync(t.Context()); !errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("a sync with a damaged head: %v", err)
+	}
+	if c, err := h.control.Read(t.Context()); err != nil || !c.Paused {
+		t.Errorf("the control record here is %+v, %v; elsewhere learning was paused", c, err)
+	}
+}
+
 // lostAnswer writes records and then is away, as a server that is killed
 // between its write and its answer.
 type lostAnswer struct {

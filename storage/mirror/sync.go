@@ -145,12 +145,13 @@ func (s *Store) sync(ctx context.Context) error {
 		return err
 	}
 	// What others did may be what somebody waits for here, and what waits here may
-	// be what others wait for: neither waits for the other.
-	group, each := errgroup.WithContext(ctx)
+	// be what others wait for: neither waits for the other, and neither ends when the
+	// other fails.
+	var group errgroup.Group
 	for _, key := range []string{controlKey, keysKey, keyUseKey, registryKey, headKey} {
-		group.Go(func() error { return s.syncRecord(each, key) })
+		group.Go(func() error { return s.syncRecord(ctx, key) })
 	}
-	group.Go(func() error { return s.upload(each) })
+	group.Go(func() error { return s.upload(ctx) })
 	if err := group.Wait(); err != nil {
 		return err
 	}
