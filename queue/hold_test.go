@@ -2,6 +2,7 @@ package queue
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nexus-continuum/nexus/job"
 )
@@ -40,6 +41,32 @@ func TestAHeldServerTakesNothingAndSaysWhy(t *testing.T) {
 		t.untilState(waits, job.StateSucceeded)
 		if lane := t.lane(job.LaneBatch); lane.PausedWhy != "" {
 			t.Errorf("lane %+v", lane)
+		}
+	})
+}
+
+func TestJobsThatRestForAReasonRunWhenItIsGone(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		const why = "learning is paused"
+		g := newGate()
+		t.serve(t.open(Options{}), job.LaneBatch, 4, g.handle)
+		id := t.submit(interact("hand me back")).ID
+		<-g.started
+		g.let <- HandBack(why, time.Hour)
+		t.until("the job rests", func() bool { return t.lane(job.LaneBatch).Delayed == 1 })
+		if err := t.q.EndRest(t.ctx, job.LaneBatch, "another reason"); err != nil {
+			t.Fatal(err)
+		}
+		if lane := t.lane(job.LaneBatch); lane.Delayed != 1 {
+			t.Errorf("the end of another reason ended its rest: %+v", lane)
+		}
+		if err := t.q.EndRest(t.ctx, job.LaneBatch, why); err != nil {
+			t.Fatal(err)
+		}
+		<-g.started
+		g.let <- job.Answer{}
+		if j := t.untilState(id, job.StateSucceeded); j.Attempts != 1 {
+			t.Errorf("the rest cost %d attempts", j.Attempts-1)
 		}
 	})
 }

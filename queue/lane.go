@@ -147,3 +147,24 @@ func (q *Queue) PauseLane(ctx context.Context, lane job.Lane, paused bool, reaso
 	}
 	return nil
 }
+
+// endRestMost bounds the jobs that one call of EndRest looks at.
+const endRestMost = 1000
+
+// EndRest lets the jobs of a lane that were handed back for a reason, and rest, run
+// at once: the reason is gone.
+func (q *Queue) EndRest(ctx context.Context, lane job.Lane, why string) error {
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	for _, place := range q.shards.of(lane) {
+		k := q.keys(place)
+		n, err := q.scripts.endRest.Run(ctx, q.redis, []string{k.retry(), k.pending()}, k.tasks(), k.own, why, endRestMost).Int()
+		if err != nil {
+			return unavailable("end the rest of jobs in lane "+string(place), err)
+		}
+		if n > 0 {
+			q.wakes.ring(place)
+		}
+	}
+	return nil
+}

@@ -23,7 +23,7 @@ type scripts struct {
 	probe                                    *redis.Script
 	follow                                   *redis.Script
 	turn, sweep, orphans, mine, expire       *redis.Script
-	overdue, waiters, forward                *redis.Script
+	overdue, waiters, forward, endRest       *redis.Script
 	lane, pause, shards                      *redis.Script
 	acquire, renew, release                  *redis.Script
 	claim, keep, drop                        *redis.Script
@@ -45,7 +45,7 @@ func loadScripts(eventHistory int, clock string) *scripts {
 		answer: plain("answer"), finish: record("finish"), requeue: record("requeue"), outlive: record("outlive"),
 		abandon: plain("abandon"), cancel: record("cancel"), read: record("read"),
 		progress: record("progress"), turn: plain("turn"), sweep: record("sweep"), orphans: record("orphans"), hands: record("hands"), mine: plain("mine"),
-		expire: record("expire"), follow: record("follow"), overdue: record("overdue"), waiters: timed("waiters"), forward: timed("forward"),
+		expire: record("expire"), follow: record("follow"), overdue: record("overdue"), waiters: timed("waiters"), forward: timed("forward"), endRest: timed("endrest"),
 		lane: timed("lane"), pause: plain("pause"), shards: plain("shards"),
 		acquire: plain("acquire"), renew: plain("renew"), release: plain("release"),
 		claim: timed("claim"), keep: plain("keep"), drop: plain("drop"),

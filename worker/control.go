@@ -79,4 +79,11 @@ func (w *Worker) readControl(ctx context.Context) {
 	if t := w.trainer.Load(); t != nil {
 		t.Nudge()
 	}
+	if before != nil && before.Paused && !next.Paused {
+		// What was handed back for the pause would rest for some seconds more.
+		err := w.opt.Queue.EndRest(ctx, job.LaneTrain, job.WhyPaused)
+		if err != nil && ctx.Err() == nil {
+			w.opt.Log.Debug("jobs that rest because of the pause run a little later", "error", err)
+		}
+	}
 }

@@ -34,6 +34,7 @@ type Queue interface {
 	Publish(ctx context.Context, channel, msg string) error
 	Subscribe(ctx context.Context, channel string) <-chan string
 	LogInteractions(ctx context.Context, batch []job.Interaction) error
+	EndRest(ctx context.Context, lane job.Lane, why string) error
 }
 
 // Checkpoints is where models are kept; *storage.Checkpoints is one.

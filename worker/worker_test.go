@@ -379,9 +379,13 @@ func TestControlIsFollowed(t *testing.T) {
 	id := b.teach("wait → for it")
 	b.until("the job says why it waits", func() bool {
 		j := b.job(id)
-		return j.State == job.StateQueued && j.WaitingFor != nil && *j.WaitingFor == "learning is paused"
+		return j.State == job.StateQueued && j.WaitingFor != nil && *j.WaitingFor == job.WhyPaused
 	})
 	if _, err := b.control.Update(b.ctx, func(c *storage.Control) { c.Paused = false }); err != nil {
+		b.Fatal(err)
+	}
+	// The job rests since it was handed back; the end of the pause ends its rest too.
+	if err := b.queue.Publish(b.ctx, job.ChannelControl, job.MessageChanged); err != nil {
 		b.Fatal(err)
 	}
 	b.ends(id)

@@ -46,7 +46,8 @@ const (
 	// lookEvery is how often the head is compared when nothing says it moved.
 	lookEvery = 2 * time.Second
 	// pausedFor is how soon a job that was handed back because learning is
-	// paused is tried again, if the pause of the lane has not held it.
+	// paused is tried again, if neither the pause of the lane holds it nor the end of
+	// the pause has it run at once (see worker/control.go).
 	pausedFor = 2 * time.Second
 	// storageFor is the same for a storage that fails.
 	storageFor = 5 * time.Second
@@ -248,7 +249,7 @@ func (a *actor) admit(ctx context.Context) {
 // hindrance says why nothing may be learned now, not even into memory.
 func (a *actor) hindrance() (why string, after time.Duration) {
 	if a.opt.Control().Paused {
-		return "learning is paused", pausedFor
+		return job.WhyPaused, pausedFor
 	}
 	if p := a.opt.Governor.Permit(); p.HandBack && p.Full {
 		return p.Reason, p.RetryAfter
@@ -330,7 +331,7 @@ func (a *actor) dropEnded(context.Context) {
 	c := a.opt.Control()
 	switch {
 	case c.Paused:
-		a.handBack(&a.waiting, "learning is paused", pausedFor)
+		a.handBack(&a.waiting, job.WhyPaused, pausedFor)
 	case !c.Training:
 		for _, r := range a.waiting {
 			e, _ := a.state.find(r.spec.Dataset)

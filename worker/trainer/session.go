@@ -164,7 +164,7 @@ func (a *actor) slice(ctx context.Context) {
 	}
 	if c.Paused {
 		// Nothing is lost but the steps: they begin anew after the pause.
-		a.requeueSession("learning is paused", pausedFor)
+		a.requeueSession(job.WhyPaused, pausedFor)
 		return
 	}
 	if !c.Training {

@@ -193,8 +193,8 @@ func TestPauseHandsBackAndGoesOn(t *testing.T) {
 	b.begun()
 	b.control.Store(&storage.Control{Training: true, Paused: true})
 	p.step <- nil
-	r.isHandedBack("learning is paused")
-	b.train(tr, b.teach("", "new → lesson")).isHandedBack("learning is paused")
+	r.isHandedBack(job.WhyPaused)
+	b.train(tr, b.teach("", "new → lesson")).isHandedBack(job.WhyPaused)
 
 	b.control.Store(&storage.Control{Training: true})
 	close(p.step)
