@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 
 	"github.com/labstack/echo/v4"
@@ -46,51 +45,22 @@ func (s *Server) reviseAnswer(c echo.Context) (reply, error) {
 		return reply{}, job.Errorf(job.CodeInvalid, `say what is to change: {"response": "…"}, {"topic": "…"} or both`)
 	}
 	ctx := c.Request().Context()
-	a, err := s.book.Answer(ctx, c.Param("id"))
+	old, err := s.book.Answer(ctx, c.Param("id"))
 	if err != nil {
 		return reply{}, err
 	}
-	meta := storage.DatasetMeta{Op: storage.OpRevise, Topic: a.Topic}
+	to := revision{response: old.Response, topic: old.Topic, prompts: promptsOf(old)}
 	if hasResponse {
-		a.Response = nil
-		if !bytes.Equal(response, []byte("null")) { // null: its prompts are to be refused
-			var text string
-			if err := decodeValue("response", response, &text); err != nil {
-				return reply{}, err
-			}
-			if err := checkResponse(text); err != nil {
-				return reply{}, err
-			}
-			a.Response = &text
+		if to.response, err = responseIn(response); err != nil {
+			return reply{}, err
 		}
 	}
 	if hasTopic {
-		if bytes.Equal(topic, []byte("null")) {
-			return reply{}, job.Errorf(job.CodeInvalid, `"topic" must be a string, not null`).On("topic")
-		}
-		var to string
-		if err := decodeValue("topic", topic, &to); err != nil {
+		if to.topic, err = topicIn(topic); err != nil {
 			return reply{}, err
 		}
-		if err := checkTopic(to); err != nil {
-			return reply{}, err
-		}
-		if to != a.Topic {
-			meta.From, meta.Topic = &a.Topic, to
-		}
 	}
-	meta.Owner = ownerOf(c)
-	w, err := s.datasets.Create(ctx, meta)
-	if err != nil {
-		return reply{}, stored("store the answer", err)
-	}
-	defer w.Abort()
-	for _, l := range a.Lessons {
-		if err := w.Add(storage.Lesson{Prompt: l.Prompt, Response: a.Response, Topic: meta.Topic}); err != nil {
-			return reply{}, stored("store the answer", err)
-		}
-	}
-	return s.learn(ctx, c, w, hook{})
+	return s.revise(ctx, c, old, to)
 }
 
 // forgetAnswer is DELETE /api/answers/{id}: all its phrasings are unlearned.

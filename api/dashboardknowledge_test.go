@@ -40,6 +40,14 @@ func TestAnswersAndLessonsInTheDashboard(t *testing.T) {
 	p.keys("u") // and back
 	b.until("the change is undone", func() bool { return b.ask("forgot my password").text(t, "response") == "Open Setings." })
 
+	eval[any](p, `document.querySelector("#history summary").click()`) // a message may lie over it
+	p.says("#history", "Changed, 2 phrasings", "Open Settings.", "Taught, 1 phrasing")
+	p.fair("a history")
+	eval[any](p, `[...document.querySelectorAll('#history li')].find((e) => e.innerText.includes('Open Settings.')).querySelector('button').click()`)
+	p.says(".toast", "as it was then")
+	b.until("the answer is as it was", func() bool { return b.ask("forgot my password").text(t, "response") == "Open Settings." })
+	p.says(".cards", "Open Settings.")
+
 	p.open("lessons?topic=billing")
 	p.says("#lessontable", "Where is my invoice?")
 	p.click("#lessontable tbody input[type=checkbox]")

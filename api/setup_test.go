@@ -364,6 +364,10 @@ func (w *worker0) train(ctx context.Context, t *queue.Task) (any, error) {
 		w.lessons = slices.DeleteFunc(w.lessons, func(l model.Lesson) bool {
 			return named[l.ID] || len(named) == 0 && l.Topic == ds.Topic
 		})
+		clear(w.at)
+		for i, l := range w.lessons {
+			w.at[l.ID] = i
+		}
 		out.LessonsRemoved = before - len(w.lessons)
 		return out, nil
 	}

@@ -56,6 +56,10 @@ export interface Answer {
   id: string; response: string | null; topic: string; lessons: { id: string; prompt: string }[]; updated_at: string | null;
   phrasings?: number; hits?: number; last_hit_at?: string | null;
 }
+export interface Change {
+  id: string; at: string | null; who: string; what: 'taught' | 'revised' | 'moved' | 'unlearned'; response: string | null; refusal: boolean;
+  topic: string; phrasings: number; prompts: string[];
+}
 export interface Source { lesson_id: string; prompt: string; similarity: number }
 export interface Asked {
   job_id: string; interaction_id: string; response: string; responded: boolean; reason: string | null; confidence: number;

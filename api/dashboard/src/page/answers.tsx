@@ -8,6 +8,7 @@ import { path, useList } from '../list';
 import { topicNames } from '../topics';
 import { attempt, later, tell } from '../undo';
 import { ago, many } from '../words';
+import { Changes } from '../part/changes';
 import { Card, Field, Head, More, Search, TopicPick } from '../part/basic';
 import { Await, Empty } from '../part/state';
 
@@ -40,7 +41,7 @@ export function Answers(): VNode {
         <Search label="Search answers and phrasings" value={q} onInput={setQ} />
         <TopicPick value={topic} topics={topicNames()} onPick={(t) => view({ topic: t })} />
       </div>
-      <Await load={list} what="the answers" empty={() => (list.items.length ? null
+      <Await load={list} what="the answers" empty={() => (list.items.length || open ? null
         : q || topic ? <Empty title="Nothing matches">Try fewer words, or all topics.</Empty>
           : <Empty title="Nothing has been taught yet"><a href={href('ask')}>Teach the first answer</a> or <a href={href('import')}>import a file</a>.</Empty>)}>
         {() => (
@@ -74,7 +75,9 @@ function One({ id, known, onGone, onBack, onChanged }: OneProps): VNode {
   return (
     <Card class="pane" title="Answer" aside={<a class="button plain" href={href('answers', { topic: param('topic'), q: param('q') })}>Close</a>}>
       {a ? <Edit key={a.id + a.updated_at} a={a} at={at} onGone={onGone} onBack={onBack} onChanged={() => { load.again(); onChanged(); }} />
-        : <Await load={load} what="this answer">{() => null}</Await>}
+        : load.fault?.status === 404 ? <Empty title="This answer was deleted">It can be put back from its history.</Empty>
+          : <Await load={load} what="this answer">{() => null}</Await>}
+      <Changes at={at} version={load.data?.updated_at ?? ''} open={load.fault?.status === 404} onBack={(to) => { view({ id: to }); load.again(); onChanged(); }} id={id} />
     </Card>
   );
 }

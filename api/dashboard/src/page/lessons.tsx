@@ -1,8 +1,8 @@
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { href, param, view } from '../place';
-import { del, post } from '../server';
-import type { Lesson } from '../types';
+import { call, del, get } from '../server';
+import type { Job, Lesson } from '../types';
 import { useKeys, useLater } from '../load';
 import { path, useList } from '../list';
 import { topicNames } from '../topics';
@@ -33,22 +33,25 @@ export function Lessons(): VNode {
     later(these.length === 1 ? `Deleted “${cut(these[0].prompt, 60)}”.` : `Deleted ${many(these.length, 'lesson')}.`,
       async () => { for (const l of these) await del('/api/lessons/' + encodeURIComponent(l.id)); }, list.again);
   };
-  // A lesson moves, or is put in other words, by teaching the new one before the old one is deleted.
-  const replace = async (these: Lesson[], change: Partial<Lesson>, done: string): Promise<void> => {
-    const teach = (ls: Partial<Lesson>[]): Promise<unknown> => post('/api/lessons', { lessons: ls.map((l) => ({ prompt: l.prompt, response: l.response, ...(l.topic && { topic: l.topic }) })) });
-    const ok = await attempt(async () => {
-      await teach(these.map((l) => ({ ...l, ...change })));
-      for (const l of these) await del('/api/lessons/' + encodeURIComponent(l.id));
-      return true;
-    });
-    if (ok) tell(done, 'good');
+  const revise = async (these: Lesson[], change: Partial<Lesson>, done: string): Promise<void> => {
+    const back = (l: Lesson): Partial<Lesson> => Object.fromEntries(Object.keys(change).map((k) => [k, l[k as keyof Lesson]]));
+    const send = (id: string, json: Partial<Lesson>): Promise<Job> => call<Job>('/api/lessons/' + encodeURIComponent(id), { method: 'PATCH', json });
+    const ok = await attempt(async () => { for (const l of these) await send(l.id, change); return true; });
+    const undo = (): void => void attempt(async () => {
+      for (const l of these) {
+        const now = await get<{ lessons: Lesson[] }>(path('/api/lessons', { q: change.prompt ?? l.prompt, topic: change.topic ?? l.topic }));
+        const it = now.lessons.find((x) => x.prompt === (change.prompt ?? l.prompt));
+        if (it) await send(it.id, back(l));
+      }
+    }, 'Put back as it was.').then(list.again);
+    if (ok) tell(done, 'good', 8000, undo);
     setPicked(new Set());
     setEditing('');
     list.again();
   };
   const move = (): void => {
     const to = (document.getElementById('moveto') as HTMLInputElement).value.trim();
-    if (to) void replace(chosen, { topic: to }, `Moved ${many(chosen.length, 'lesson')} to ${to}.`);
+    if (to) void revise(chosen, { topic: to }, `Moved ${many(chosen.length, 'lesson')} to ${to}.`);
   };
 
   return (
@@ -85,7 +88,7 @@ export function Lessons(): VNode {
                         const on = e.currentTarget.checked;
                         setPicked((old) => { const s = new Set(old); if (on) s.add(l.id); else s.delete(l.id); return s; });
                       }} /></td>
-                      <td class="text">{editing === l.id ? <EditPrompt l={l} onCancel={() => setEditing('')} onSave={(prompt) => void replace([l], { prompt }, 'The question is put in other words.')} /> : l.prompt}</td>
+                      <td class="text">{editing === l.id ? <EditPrompt l={l} onCancel={() => setEditing('')} onSave={(prompt) => void revise([l], { prompt }, 'The question is put in other words.')} /> : l.prompt}</td>
                       <td class="text"><a href={href('answers', { q: l.response ?? l.prompt })}>{l.response === null ? <em>refuses on purpose</em> : cut(l.response, 140)}</a></td>
                       <td>{l.topic ? <a href={href('lessons', { topic: l.topic })}>{l.topic}</a> : '–'}</td>
                       <td class="acts">
