@@ -55,9 +55,9 @@ func (s *Server) control(c echo.Context) (reply, error) {
 func (s *Server) act(ctx context.Context, owner, action, about, checkpoint string) (controlled, error) {
 	switch action {
 	case "pause":
-		return controlled{Status: "paused"}, s.steer(ctx, func(k *storage.Control) { k.Paused = true })
+		return controlled{Status: "paused"}, s.steer(ctx, func(k *storage.Control) { k.Paused, k.PausedBy = true, "" })
 	case "resume":
-		return controlled{Status: "resumed"}, s.steer(ctx, func(k *storage.Control) { k.Paused = false })
+		return controlled{Status: "resumed"}, s.steer(ctx, func(k *storage.Control) { k.Paused, k.PausedBy = false, "" })
 	case "train_start":
 		return s.trainStart(ctx, about, owner)
 	case "train_stop":

@@ -31,6 +31,7 @@ const (
 	maxAge         = 30 * time.Second // of the oldest waiting interact
 	maxBehind      = 30 * time.Second // between a new head and the workers serving it
 	maxUploadLag   = 60.0             // s that something waits for the bucket
+	maxAbsent      = time.Minute      // that acknowledged lessons are on the host only that took them
 
 	// fewest requests before a share of them is judged.
 	fewest = 20
@@ -39,7 +40,7 @@ const (
 // judge finds what is wrong.
 func judge(v view) health {
 	grave := graveIssues(v)
-	issues := slices.Concat(grave, requestIssues(v.cluster), resourceIssues(v.cluster), queueIssues(v), redisIssues(v), headIssues(v), folderIssues(v.cluster), uploadIssues(v.cluster))
+	issues := slices.Concat(grave, requestIssues(v.cluster), resourceIssues(v.cluster), queueIssues(v), redisIssues(v), headIssues(v), folderIssues(v.cluster), uploadIssues(v.cluster), absentIssues(v))
 	h := health{Healthy: len(issues) == 0, Status: "healthy", Issues: some(issues)}
 	switch {
 	case len(grave) > 0:
@@ -221,6 +222,21 @@ func uploadIssues(k heartbeat.Cluster) []string {
 		return []string{fmt.Sprintf("the bucket %s is %.0f s behind, %d objects wait: it is slow", u.Bucket, u.LagSeconds, u.Pending)}
 	}
 	return []string{fmt.Sprintf("the bucket %s is %.0f s behind, %d objects wait: %s", u.Bucket, u.LagSeconds, u.Pending, u.Fault)}
+}
+
+// absentIssues name lessons that were acknowledged and that only their host has.
+func absentIssues(v view) []string {
+	var out []string
+	for i := range v.cluster.Beats {
+		for _, a := range v.cluster.Beats[i].Absent {
+			if v.at.Sub(a.Since) < maxAbsent {
+				continue
+			}
+			out = append(out, fmt.Sprintf("the lessons of job %s have been missing from the shared storage since %s: only the host that received them has them. "+
+				"Start that host again with its data folder. If the folder is gone, cancel the job and teach them again", a.Dataset, a.Since.UTC().Format(time.RFC3339)))
+		}
+	}
+	return out
 }
 
 // behind tells whether a worker should have loaded a newer checkpoint by now.

@@ -145,6 +145,10 @@ func TestHealthIssues(t *testing.T) {
 		"bucket refuses": {
 			func(v *view) { v.cluster.Beats[0].Uploads = &heartbeat.Uploads{Bucket: "b", Fault: "access denied"} }, "degraded", "the bucket b cannot be used, 0 objects wait: access denied",
 		},
+		"lessons that only a lost host has": {func(v *view) {
+			v.cluster.Beats[0].Absent = []heartbeat.Absent{{Dataset: "0197-lost", Since: now.Add(-2 * time.Minute)}, {Dataset: "0198-young", Since: now}}
+		}, "degraded", "the lessons of job 0197-lost have been missing from the shared storage"},
+		"lessons on their way": {func(v *view) { v.cluster.Beats[0].Absent = []heartbeat.Absent{{Dataset: "0198-young", Since: now}} }, "healthy", ""},
 		"storage gone": {func(v *view) { v.store = storage.ErrUnavailable }, "degraded", "storage"},
 	} {
 		v := well()

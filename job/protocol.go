@@ -32,3 +32,12 @@ const (
 
 // WhyPaused is what paused jobs and processes show as the reason.
 const WhyPaused = "learning is paused by an operator"
+
+// WhyPausedBy is the reason for learning that was paused; role is that of the
+// process whose setting did it, and empty where an operator did.
+func WhyPausedBy(role string) string {
+	if role == "" {
+		return WhyPaused
+	}
+	return "learning is paused by NEXUS_PAUSED of nexus " + role + "; start it without that setting, or resume"
+}

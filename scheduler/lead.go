@@ -134,7 +134,7 @@ func (s *Scheduler) control(ctx context.Context) error {
 		}
 		reason := ""
 		if c.Paused {
-			reason = job.WhyPaused
+			reason = job.WhyPausedBy(c.PausedBy)
 		}
 		if err := s.opt.Queue.PauseLane(ctx, job.LaneTrain, c.Paused, reason); err != nil {
 			return err

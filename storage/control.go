@@ -15,6 +15,9 @@ type Control struct {
 	Version int64 `json:"version"`
 	// Paused holds back every train job; serving goes on.
 	Paused bool `json:"paused"`
+	// PausedBy is the role of the process whose setting paused it, and empty
+	// where an operator did.
+	PausedBy string `json:"paused_by,omitempty"`
 	// Training is false after train_stop: lessons are memorised, and no gradient
 	// steps are taken until train_start.
 	Training bool `json:"training"`

@@ -65,7 +65,7 @@ func (w *Worker) readControl(ctx context.Context) {
 	}
 	reason := ""
 	if next.Paused {
-		reason = job.WhyPaused
+		reason = job.WhyPausedBy(next.PausedBy)
 	}
 	w.opt.Governor.Pause(reason)
 	if before != nil {

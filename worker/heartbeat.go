@@ -18,6 +18,9 @@ func (w *Worker) fill(b *heartbeat.Beat) {
 		if s := t.Replacement(); s != nil {
 			b.Successor = (*heartbeat.Successor)(s)
 		}
+		for _, s := range t.Absent() {
+			b.Absent = append(b.Absent, heartbeat.Absent{Dataset: s.Dataset, Since: s.Since})
+		}
 		for _, s := range t.SetAside() {
 			b.SetAside = append(b.SetAside, heartbeat.SetAside{
 				Dataset: s.Dataset, Answers: s.Phase == job.PhaseConsolidating, Why: s.Why, At: job.At(s.At),

@@ -134,7 +134,7 @@ func TestWrongSettings(t *testing.T) {
 		"bool":     {"NEXUS_TRUST_PROXY=maybe", `NEXUS_TRUST_PROXY="maybe": must be true or false`},
 		"period":   {"NEXUS_CHECKPOINT_INTERVAL=soon", `NEXUS_CHECKPOINT_INTERVAL="soon": must be a positive duration`},
 		"together": {"NEXUS_GPU_THERMAL_WARNING=90", `must be below NEXUS_GPU_THERMAL_CRITICAL, which is 85`},
-		"level":    {"LOG_LEVEL=LOUD", `LOG_LEVEL="LOUD": must be one of DEBUG, INFO, WARN, ERROR`},
+		"level":    {"LOG_LEVEL=LOUD", `LOG_LEVEL="LOUD": must be one of DEBUG, INFO, WARN, WARNING, ERROR, CRITICAL`},
 		"redis":    {"NEXUS_REDIS_URL=localhost:6379", `NEXUS_REDIS_URL`},
 		"listen":   {"NEXUS_LISTEN=8000", `NEXUS_LISTEN="8000": must be host:port`},
 		"data":     {"NEXUS_DATA_DIR=/dev/null", `NEXUS_DATA_DIR="/dev/null": must be a folder`},

@@ -71,10 +71,8 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 		return h, err
 	}
 	h.add("queue", s.queue)
-	if rt.settings.Paused {
-		if _, err := s.control.Update(ctx, func(c *storage.Control) { c.Paused = true }); err != nil {
-			return h, fmt.Errorf("NEXUS_PAUSED: write the control record: %w", err)
-		}
+	if err := s.safeMode(ctx, name); err != nil {
+		return h, err
 	}
 	if s.memory, err = footprint.New(footprint.Options{
 		WarningMB: float64(rt.settings.MemoryWarningMB), CriticalMB: float64(rt.settings.MemoryCriticalMB), Now: time.Now, Log: log,

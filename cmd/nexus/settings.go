@@ -62,7 +62,7 @@ type Settings struct {
 	TeacherAPIKey        string  `group:"Model" name:"teacher-api-key" var:"NEXUS_TEACHER_API_KEY" secret:"" help:"API key for the teacher."`
 	TeacherAnswers       int     `group:"Advanced" var:"NEXUS_TEACHER_ANSWERS" default:"20" range:"1:500" help:"Number of answers that the teacher writes for a topic, each with five questions."`
 	TeacherTimeout       Period  `group:"Advanced" var:"NEXUS_TEACHER_TIMEOUT" default:"2m" help:"Timeout of one request to the teacher."`
-	Paused               bool    `group:"Model" var:"NEXUS_PAUSED" default:"false" help:"Safe mode: start with learning paused."`
+	Paused               bool    `group:"Model" var:"NEXUS_PAUSED" default:"false" help:"Safe mode: learning is paused while this is set, until an operator resumes it. Health says so, and the next start without it lets learning go on."`
 
 	RedisURL        string `group:"Queue" name:"redis-url" var:"NEXUS_REDIS_URL" secret:"url" help:"Redis to use: redis://, rediss:// (TLS), unix://, redis-sentinel:// or redis-cluster://. If empty, nexus starts redis-server from PATH, or else a Redis inside the process."`
 	Redis           string `group:"Queue" var:"NEXUS_REDIS" default:"auto" choice:"auto,external,child,embedded" help:"Kind of Redis: auto, external (NEXUS_REDIS_URL), child (start redis-server) or embedded (inside the process)."`
@@ -109,7 +109,7 @@ type Settings struct {
 	S3Strict           bool   `group:"Storage" name:"s3-strict" var:"NEXUS_S3_STRICT" default:"false" help:"Acknowledge lessons only once they are in S3, and answer 503 while it is unreachable. With false, lessons are acknowledged once they are on the local disk."`
 	CacheMB            int    `group:"Advanced" name:"cache-mb" var:"NEXUS_CACHE_MB" default:"4096" range:"0:16777216" help:"Maximum size of the local copies of what is in S3 (MB); 0 keeps everything."`
 
-	LogLevel      string `group:"Logs" var:"LOG_LEVEL,NEXUS_LOG_LEVEL" default:"INFO" choice:"DEBUG,INFO,WARN,ERROR" help:"Log level: DEBUG, INFO, WARN or ERROR."`
+	LogLevel      string `group:"Logs" var:"LOG_LEVEL,NEXUS_LOG_LEVEL" default:"INFO" choice:"DEBUG,INFO,WARN,WARNING,ERROR,CRITICAL" help:"Log level: DEBUG, INFO, WARN (also WARNING) or ERROR (also CRITICAL)."`
 	LogFormat     string `group:"Logs" var:"NEXUS_LOG_FORMAT" default:"text" choice:"text,json" help:"Log format: text or json."`
 	LogDir        string `group:"Logs" var:"NEXUS_LOG_DIR" help:"Folder for rotated log files. If empty, logs go to standard error only."`
 	MetricsListen string `group:"Logs" var:"NEXUS_METRICS_LISTEN" help:"Separate address for /metrics and /healthz, for processes without the API. Empty turns it off."`
@@ -301,7 +301,15 @@ func (s *Settings) storageDir() string { return filepath.Join(s.DataDir, storage
 
 func (s *Settings) level() slog.Level {
 	var l slog.Level
+	name := s.LogLevel
+	// The words of Python, which the original service took.
+	switch name {
+	case "WARNING":
+		name = "WARN"
+	case "CRITICAL":
+		name = "ERROR"
+	}
 	// The choice tag has let only known names through.
-	_ = l.UnmarshalText([]byte(s.LogLevel))
+	_ = l.UnmarshalText([]byte(name))
 	return l
 }

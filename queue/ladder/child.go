@@ -189,7 +189,10 @@ func (c *child) run(lock *os.File) (err error) {
 		"--dir", c.dir, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
 		// It wakes itself so often a second to look after what nobody asks for;
 		// a handful of clients gives it little to look after.
-		"--hz", "2", "--maxmemory-policy", "noeviction", "--daemonize", "no", "--logfile", "")
+		"--hz", "2", "--maxmemory-policy", "noeviction", "--daemonize", "no", "--logfile", "",
+		// By default the title shows the socket's path; with that in a folder called nexus,
+		// `top -p $(pgrep -f nexus)` would get two processes.
+		"--proc-title-template", "{title} child")
 	cmd.SysProcAttr = procAttr()
 	cmd.ExtraFiles = []*os.File{lock}
 	out, w := io.Pipe()

@@ -50,6 +50,7 @@ type Beat struct {
 	Shadow     *Shadow            `json:"shadow,omitempty"`
 	Successor  *Successor         `json:"successor,omitempty"`
 	SetAside   []SetAside         `json:"set_aside,omitempty"`
+	Absent     []Absent           `json:"absent,omitempty"`
 	Breakers   map[string]Breaker `json:"breakers,omitempty"`
 	Hardware   *Hardware          `json:"hardware,omitempty"`
 
@@ -171,6 +172,13 @@ type Successor struct {
 	Done         int    `json:"done"`  // gradient steps
 	Total        int    `json:"total"`
 	Why          string `json:"why,omitempty"` // it was kept out
+}
+
+// Absent is a dataset that a job waits for: the host that received its lessons
+// has not uploaded them.
+type Absent struct {
+	Dataset string    `json:"dataset"`
+	Since   time.Time `json:"since"`
 }
 
 // SetAside is a dataset that a trainer gave up after it had caused too many

@@ -172,6 +172,7 @@ func (a *actor) apply(ctx context.Context, m *model.Model, id string, jobs []*re
 	if err != nil {
 		return nil, entry{}, change{}, err
 	}
+	a.noteAbsent(id, true)
 	e := entry{
 		Dataset: id, At: a.opt.Now(), Skipped: len(ds.Faults),
 		Faults: ds.Faults[:min(len(ds.Faults), maxNoted)],
@@ -360,6 +361,7 @@ func (a *actor) unreadable(id string, jobs []*request, err error) {
 	case errors.Is(err, errUnwanted):
 		return
 	case a.opt.Late && errors.Is(err, storage.ErrNotFound):
+		a.noteAbsent(id, false)
 		a.handBack(&jobs, "the host that received these lessons has not uploaded them to the shared storage yet", storageFor)
 	case errors.Is(err, storage.ErrCorrupt), errors.Is(err, storage.ErrNotFound):
 		a.opt.Log.Error("a dataset cannot be learned", "dataset", id, "error", err)

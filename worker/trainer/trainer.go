@@ -168,6 +168,7 @@ type Trainer struct {
 
 	replacement atomic.Pointer[Replacement]
 	aside       atomic.Pointer[[]SetAside]
+	absent      atomic.Pointer[[]Absent]
 
 	life  lifecycle.Life
 	ended chan struct{} // closed when the actor has gone
