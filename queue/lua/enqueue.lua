@@ -22,11 +22,11 @@ else
   if within ~= 0 and within < left then left = within end
   if left > 0 and wait > left then return {-2, n, wait} end
   -- What the workers hold stands in line too; as many may wait behind them in any
-  -- case: on a slow machine those alone may be more than `most`.
+  -- case, and LEAST in all: on a slow machine those alone may be more than `most`.
   local now = clock()
   if most > 0 and apart > 0 and (now - tonumber(f[3] or '0') > BURST or now - tonumber(f[4] or '0') < CALM) then
     local held = redis.call('LLEN', KEYS[3])
-    if (n + held) * apart > most and n > held then
+    if (n + held) * apart > most and n > held and n + held > LEAST then
       redis.call('HSET', p .. 'flow', 'refused', string.format('%.3f', now))
       return {-3, n, wait}
     end
