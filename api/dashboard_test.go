@@ -1,13 +1,19 @@
 package api
 
 import (
+	"context"
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/model"
 )
 
 // ask asks a prompt as a client does.
@@ -76,7 +82,7 @@ func TestTheDashboardInABrowser(t *testing.T) {
 
 // pageNames are all pages, with what their title says.
 var pageNames = map[string]string{
-	"": "", "ask": "Ask and teach", "refusals": "Refusals", "answers": "Answers", "lessons": "Lessons", "topics": "Topics", "import": "Import and export",
+	"": "", "ask": "Ask and teach", "refusals": "Inbox", "answers": "Answers", "lessons": "Lessons", "topics": "Topics", "import": "Import and export",
 	"learning": "Learning", "checkpoints": "Checkpoints", "risk": "Risk and coverage", "jobs": "Jobs", "workers": "Queues and workers", "audit": "Audit log", "access": "Sessions and keys",
 }
 
@@ -166,6 +172,131 @@ func TestTheRefusalInboxByKeyboard(t *testing.T) {
 	b.until("the prompt is taught to be refused", func() bool {
 		return strings.Contains(string(b.get("/api/lessons").body), `"prompt":"Who won the 1998 world cup?","response":null`)
 	})
+}
+
+// A hundred groups, no more than three keys each, and every decision counts.
+func TestAHundredRefusalsAreTriagedByKeyboard(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := openTab(t, b.url)
+	if p == nil {
+		return
+	}
+	b.teach("billing", "Where is my invoice?", "It is in your mail.")
+	const all = 100
+	for i := range all {
+		word := func(n int) string { return strconv.FormatInt(int64((i+1)*n%1_679_616), 36) } // so that no two are alike
+		b.ask(fmt.Sprintf([]string{"%s invoice %s %s", "%s poem %s %s", "%s weather %s %s"}[i%3], word(791_933), word(1_047_291), word(1_299_709)))
+	}
+	p.open("refusals")
+	p.says("#left", "50 groups to settle, and more")
+	began, keys := time.Now(), 0
+	press := func(key string) {
+		keys++
+		p.keys(key)
+	}
+	for range all {
+		switch now := eval[string](p, `document.querySelector('#group').innerText`); {
+		case strings.Contains(now, "invoice"):
+			p.says(".candidates", "It is in your mail.")
+			press("1")
+		case strings.Contains(now, "poem"):
+			press("r")
+		default:
+			press("d")
+		}
+	}
+	p.says("main", "Nothing to settle")
+	if took := time.Since(began); keys > 3*all || took > 5*time.Minute {
+		t.Errorf("%d keys, %s", keys, took)
+	}
+	p.do("leave the page", chromedp.Navigate("about:blank"))
+	b.until("every decision is done", func() bool {
+		lessons := got[lessonPage](b, b.get("/api/lessons?limit=500")).Lessons
+		taught, refused := 0, 0
+		for _, l := range lessons {
+			if l.Response == nil {
+				refused++
+			} else if *l.Response == "It is in your mail." {
+				taught++
+			}
+		}
+		return taught == 1+34 && refused == 33 && len(got[refusalPage](b, b.get("/api/refusals")).Refusals) == 0
+	})
+}
+
+func TestWrongAndUnsureAnswersInTheInbox(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := openTab(t, b.url)
+	if p == nil {
+		return
+	}
+	b.teach("shop", "when do you open", "At nine.")
+	b.teach("shop", "when do you close", "At five.")
+	b.ask("perhaps when do you open")
+	id := b.ask("when do you close").text(t, "interaction_id")
+	b.post("/api/interactions/"+id+"/feedback", `{"correct":false}`)
+
+	p.open("refusals?kind=wrong")
+	p.says("#group", "when do you close")
+	p.says("#given", "At five.", "was called wrong")
+	p.fair("a wrong answer")
+	p.keys("\r")
+	p.write("#groupanswer", "At six.")
+	p.click("#teachnow")
+	p.says("main", "No answer was called wrong")
+	p.keys("u")
+	p.says("#group", "when do you close")
+	p.keys("\r")
+	p.write("#groupanswer", "At seven.")
+	p.click("#teachnow")
+	p.press("Little confidence")
+	p.holds("the kind is in the address", `location.search.includes('kind=unsure')`)
+	p.says("#group", "perhaps when do you open")
+	p.says("#given", "At nine.", "0.720")
+	p.fair("an unsure answer")
+	p.keys("y")
+	p.says("main", "sure enough")
+	p.do("leave the page", chromedp.Navigate("about:blank"))
+	b.until("the right answer is given", func() bool { return b.ask("when do you close").text(t, "response") == "At seven." })
+	b.until("it is sure now", func() bool { return b.ask("perhaps when do you open").text(t, "confidence") == "0.97" })
+	if wrong, unsure := b.reviewed("wrong"), b.reviewed("unsure"); len(wrong)+len(unsure) > 0 {
+		t.Errorf("left: %+v %+v", wrong, unsure)
+	}
+}
+
+func TestSuggestionsAreAcceptedTogether(t *testing.T) {
+	t.Parallel()
+	known, err := model.New(model.Config{Size: "small"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, _ = known.Memorise([]model.Lesson{
+		{ID: model.LessonID("shop", "how do I pay by bank transfer"), Topic: "shop", Prompt: "how do I pay by bank transfer", Response: "Under Payments."},
+		{ID: model.LessonID("shop", "where is the nearest shop"), Topic: "shop", Prompt: "where is the nearest shop", Response: "In the high street."},
+		{ID: model.LessonID("shop", "how long does a bank transfer take"), Topic: "shop", Prompt: "how long does a bank transfer take", Response: "Two days."},
+	})
+	b := setup(t, func(o *Options) { o.Known = func(context.Context) (book.Source, error) { return known, nil } })
+	for _, prompt := range []string{"my bank wants an IBAN for a transfer", "bank transfer from abroad", "is there a fee for bank transfers", "sing me a song"} {
+		b.ask(prompt)
+	}
+	list := got[suggestionList](b, b.get("/api/suggestions")).Suggestions
+	if len(list) != 1 || len(list[0].Groups) < 2 || list[0].Topic != "shop" || strings.Contains(fmt.Sprint(list), "sing") {
+		t.Fatalf("suggested: %+v", list)
+	}
+	prompt, response := list[0].Groups[0].Prompt, list[0].Response
+	p := openTab(t, b.url)
+	if p == nil {
+		return
+	}
+	p.open("refusals?kind=suggested")
+	p.says("#suggestions", response, prompt)
+	p.fair("suggestions")
+	p.press("Accept all")
+	p.says("main", "No suggestion")
+	p.do("leave the page", chromedp.Navigate("about:blank"))
+	b.until("it is a phrasing", func() bool { return b.ask(prompt).text(t, "response") == response })
 }
 
 func TestJobsInTheDashboard(t *testing.T) {

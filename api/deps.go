@@ -34,7 +34,11 @@ type Queue interface {
 	Interaction(ctx context.Context, id string) (job.Interaction, error)
 	Refusals(ctx context.Context, owner *string, cursor string, keep func(*queue.Refusal) bool) (page []queue.Refusal, next string, err error)
 	DropRefusals(ctx context.Context, owner *string, ids ...string) (groups int, err error)
-	SettleRefusal(ctx context.Context, owner *string, it job.Interaction) error
+	Grouped(ctx context.Context, list queue.List, owner *string, cursor string, keep func(*queue.Refusal) bool) (page []queue.Refusal, next string, err error)
+	DropGroups(ctx context.Context, list queue.List, owner *string, ids ...string) (groups int, err error)
+	Settle(ctx context.Context, owner *string, it job.Interaction) error
+	MarkWrong(ctx context.Context, it job.Interaction) error
+	Hits(ctx context.Context) (map[string]queue.Hits, error)
 	Publish(ctx context.Context, channel, msg string) error
 	Ping(ctx context.Context) error
 	// Check tries what jobs need of Redis: its error says what Redis refuses.

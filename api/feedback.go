@@ -70,10 +70,14 @@ func (s *Server) feedback(c echo.Context) (reply, error) {
 			return reply{}, err
 		}
 		out.Recalibrates = true
-		if correct && !it.Responded {
-			if err := s.queue.SettleRefusal(ctx, onlyOwner(c), it); err != nil {
-				return reply{}, err
-			}
+		switch {
+		case correct:
+			err = s.queue.Settle(ctx, onlyOwner(c), it)
+		case it.Responded && response == nil: // else the right answer is on its way
+			err = s.queue.MarkWrong(ctx, it)
+		}
+		if err != nil {
+			return reply{}, err
 		}
 	}
 	r.body = out

@@ -75,7 +75,10 @@ func (s *Server) routes() *echo.Echo {
 	g.GET("/topics/:topic", get(s.oneTopic), lists...)
 	g.GET("/checkpoints", get(s.listCheckpoints), lists...)
 	g.GET("/audit", get(s.listAudit), s.guarded(ScopeControl, requestPatience, costList)...)
-	g.GET("/refusals", get(s.refusals), s.guarded(ScopeRead, requestPatience, costMany)...)
+	many := s.guarded(ScopeRead, requestPatience, costMany)
+	g.GET("/refusals", get(s.refusals), many...)
+	g.GET("/reviews", get(s.reviews), many...)
+	g.GET("/suggestions", get(s.suggestions), many...)
 	g.GET("/jobs", get(s.listJobs), s.guarded(ScopeJobs|ScopeControl, requestPatience, costList)...)
 	g.GET("/export", s.export, s.guarded(ScopeRead, exportPatience, costMany)...)
 	// Who made a job may follow it and end it, whatever his key is for.
@@ -87,6 +90,7 @@ func (s *Server) routes() *echo.Echo {
 	g.DELETE("/lessons", s.makes(s.forgetTopic), unlearns...)
 	g.DELETE("/lessons/:id", s.makes(s.forgetLesson), unlearns...)
 	g.DELETE("/refusals/:id", get(s.dropRefusal), unlearns...)
+	g.DELETE("/reviews/:id", get(s.dropReview), unlearns...)
 	g.DELETE("/answers/:id", s.makes(s.forgetAnswer), unlearns...)
 
 	// What makes work is limited.

@@ -321,14 +321,20 @@ func (w *worker0) answer(ctx context.Context, t *queue.Task) (any, error) {
 		return nil, w.fault
 	}
 	for _, l := range w.lessons {
-		if !l.Refusal && l.Prompt == t.Spec.Prompt && (t.Spec.Topic == "" || t.Spec.Topic == l.Topic) {
-			a.Responded, a.Response, a.Reason, a.Confidence, a.Topic = true, l.Response, nil, 0.97, &l.Topic
+		if confidence := sureOf(l, t.Spec.Prompt, t.Spec.Topic); !l.Refusal && confidence > a.Confidence {
+			a.Responded, a.Response, a.Reason, a.Confidence, a.Topic = true, l.Response, nil, confidence, &l.Topic
 			a.Sources = []job.Source{{LessonID: l.ID, Prompt: l.Prompt, Similarity: 1}}
 		}
 	}
 	w.mu.Unlock()
 	w.recorder.Answer(&a)
-	it := job.Interaction{ID: t.Spec.ID, Owner: t.Spec.Owner, Prompt: t.Spec.Prompt, Topic: t.Spec.Topic, Response: a.Response, Responded: a.Responded, At: job.At(time.Now())}
+	it := job.Interaction{ID: t.Spec.ID, Owner: t.Spec.Owner, Prompt: t.Spec.Prompt, Topic: t.Spec.Topic, Response: a.Response, Responded: a.Responded, At: job.At(time.Now()), Confidence: a.Confidence, Threshold: a.Threshold}
+	if a.Topic != nil {
+		it.Topic = *a.Topic
+	}
+	for _, src := range a.Sources {
+		it.Lessons = append(it.Lessons, src.LessonID)
+	}
 	if a.Reason != nil {
 		it.Reason = *a.Reason
 	}
@@ -384,6 +390,21 @@ func (w *worker0) train(ctx context.Context, t *queue.Task) (any, error) {
 	}
 	out.LessonsTaken = len(lessons)
 	return out, t.Progress(ctx, job.Progress{Phase: job.PhaseMemorised, Done: len(lessons), Total: len(lessons)})
+}
+
+// sureOf is how sure the stub is that a lesson answers a prompt: it knows prompts
+// word for word, and with "perhaps" before them it is hardly sure.
+func sureOf(l model.Lesson, prompt, topic string) float64 {
+	if topic != "" && topic != l.Topic {
+		return 0
+	}
+	switch prompt {
+	case l.Prompt:
+		return 0.97
+	case "perhaps " + l.Prompt:
+		return 0.72
+	}
+	return 0
 }
 
 // fill is what the worker says of itself.
@@ -454,8 +475,8 @@ func (k known0) Ask(queries []model.Query) []model.Verdict {
 	for i, q := range queries {
 		out[i].Reason = job.ReasonUnfamiliar
 		for _, l := range k {
-			if l.Prompt == q.Prompt && (q.Topic == "" || q.Topic == l.Topic) {
-				out[i].Responded, out[i].Response, out[i].Reason = !l.Refusal, l.Response, ""
+			if confidence := sureOf(l, q.Prompt, q.Topic); confidence > out[i].Confidence {
+				out[i].Responded, out[i].Response, out[i].Reason, out[i].Confidence, out[i].Threshold = !l.Refusal, l.Response, "", confidence, 0.7
 				if l.Refusal {
 					out[i].Reason = job.ReasonTaughtRefusal
 				}

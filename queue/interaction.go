@@ -24,11 +24,10 @@ const (
 )
 
 func (q *Queue) logKey() string     { return q.shared("log", "interactions") }
-func (q *Queue) refusalKey() string { return q.shared("log", "refusals") }
 func (q *Queue) logDropped() string { return q.shared("log", "dropped") }
 
-// LogInteractions appends to the bounded log, in one exchange. Refusals whose
-// text was kept also go to a list of their own.
+// LogInteractions appends to the bounded log, in one exchange. Refusals and
+// unsure answers whose text was kept also go to lists of their own.
 func (q *Queue) LogInteractions(ctx context.Context, batch []job.Interaction) error {
 	if len(batch) == 0 {
 		return nil
@@ -37,18 +36,21 @@ func (q *Queue) LogInteractions(ctx context.Context, batch []job.Interaction) er
 	defer cancel()
 	pipe := q.redis.Pipeline()
 	oldest := strconv.FormatInt(q.now().Add(-q.opt.LogRetention).UnixMilli(), 10)
+	bounds := map[string]int64{q.logKey(): q.opt.LogLength}
 	for _, it := range batch {
 		b, err := encodeLine(&it)
 		if err != nil {
 			return err
 		}
 		q.append(ctx, pipe, q.logKey(), it.ID, b)
-		if !it.Responded && it.Prompt != "" {
-			q.append(ctx, pipe, q.refusalKey(), it.ID, b)
+		if list := inboxOf(&it); list != "" {
+			q.append(ctx, pipe, q.listKey(list), it.ID, b)
+			bounds[q.listKey(list)] = max(q.opt.LogLength/5, 1)
 		}
 	}
+	q.countHits(ctx, pipe, batch)
 	var trimmed []*redis.IntCmd
-	for key, most := range map[string]int64{q.logKey(): q.opt.LogLength, q.refusalKey(): max(q.opt.LogLength/5, 1)} {
+	for key, most := range bounds {
 		trimmed = append(trimmed, pipe.XTrimMaxLenApprox(ctx, key, most, 0), pipe.XTrimMinIDApprox(ctx, key, oldest, 0))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {

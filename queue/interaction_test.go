@@ -56,7 +56,7 @@ func TestInteractionLogIsBounded(t *testing.T) {
 		if n := q.redis.XLen(t.ctx, q.logKey()).Val(); n > 700 {
 			t.Errorf("%d entries are kept of 500", n)
 		}
-		if n := q.redis.XLen(t.ctx, q.refusalKey()).Val(); n > 300 {
+		if n := q.redis.XLen(t.ctx, q.listKey(ListRefused)).Val(); n > 300 {
 			t.Errorf("%d refusals are kept of 100", n)
 		}
 	})

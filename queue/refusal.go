@@ -22,6 +22,9 @@ type Refusal struct {
 	Interactions []string  `json:"interactions"` // the most recent, up to ten
 	Variants     []string  `json:"variants"`     // other wordings, up to ten
 
+	// Last is the most recent interaction of the group.
+	Last job.Interaction `json:"-"`
+
 	joined []string // ids of the wordings that were joined to it
 }
 
@@ -40,16 +43,21 @@ const (
 // not want are left out; nil wants all. next continues the list and is empty at
 // its end.
 func (q *Queue) Refusals(ctx context.Context, owner *string, cursor string, keep func(*Refusal) bool) (page []Refusal, next string, err error) {
+	return q.Grouped(ctx, ListRefused, owner, cursor, keep)
+}
+
+// Grouped is Refusals for any list of the log.
+func (q *Queue) Grouped(ctx context.Context, list List, owner *string, cursor string, keep func(*Refusal) bool) (page []Refusal, next string, err error) {
 	after, err := parseRefusalPlace(cursor)
 	if err != nil {
 		return nil, "", err
 	}
-	all, err := q.refused(ctx, owner)
+	all, err := q.unsettled(ctx, list, owner)
 	if err != nil {
 		return nil, "", err
 	}
 	page = []Refusal{}
-	for _, g := range groupRefusals(all) {
+	for _, g := range groupList(all) {
 		if cursor != "" && g.place().compare(after) <= 0 || ctx.Err() != nil {
 			continue
 		}
@@ -64,21 +72,20 @@ func (q *Queue) Refusals(ctx context.Context, owner *string, cursor string, keep
 	return page, "", ctx.Err()
 }
 
-// refused reads the refusals of the log, newest first, less those that are
-// settled.
-func (q *Queue) refused(ctx context.Context, owner *string) ([]job.Interaction, error) {
+// unsettled reads a list of the log, newest first, less what is settled.
+func (q *Queue) unsettled(ctx context.Context, list List, owner *string) ([]job.Interaction, error) {
 	rctx, cancel := q.patience(ctx)
-	list, err := q.redis.ZRange(rctx, q.settledKey(), 0, -1).Result()
+	done, err := q.redis.ZRange(rctx, q.settledKey(), 0, -1).Result()
 	cancel()
 	if err != nil {
 		return nil, unavailable("read settled refusals", err)
 	}
-	settled := make(map[string]bool, len(list))
-	for _, key := range list {
+	settled := make(map[string]bool, len(done))
+	for _, key := range done {
 		settled[key] = true
 	}
 	var all []job.Interaction
-	err = q.eachRefusal(ctx, func(_ string, it job.Interaction) {
+	err = q.each(ctx, list, func(_ string, it job.Interaction) {
 		if (owner == nil || it.Owner == *owner) && it.Reason != job.ReasonTaughtRefusal && !settled[refusalID(it)] {
 			all = append(all, it)
 		}
@@ -86,12 +93,12 @@ func (q *Queue) refused(ctx context.Context, owner *string) ([]job.Interaction, 
 	return all, err
 }
 
-// eachRefusal goes over the log of refusals, newest first.
-func (q *Queue) eachRefusal(ctx context.Context, yield func(entry string, it job.Interaction)) error {
+// each goes over a list of the log, newest first.
+func (q *Queue) each(ctx context.Context, list List, yield func(entry string, it job.Interaction)) error {
 	// In pages, so that no single exchange outlasts its patience.
 	for top := "+"; ; {
 		rctx, cancel := q.patience(ctx)
-		entries, err := q.redis.XRevRangeN(rctx, q.refusalKey(), top, "-", 2000).Result()
+		entries, err := q.redis.XRevRangeN(rctx, q.listKey(list), top, "-", 2000).Result()
 		cancel()
 		if err != nil {
 			return unavailable("read refusals", err)
@@ -112,6 +119,35 @@ func (q *Queue) eachRefusal(ctx context.Context, yield func(entry string, it job
 	}
 }
 
+// groupList groups a list of the log by falling count. Prompts that were answered
+// differently by the most recent answers are never one group, however alike.
+func groupList(all []job.Interaction) []Refusal {
+	given := map[string]string{} // by wording: the most recent response
+	var order []string
+	by := map[string][]job.Interaction{}
+	for _, it := range all { // newest first
+		response, ok := given[refusalGroup(it)]
+		if !ok {
+			if it.Responded {
+				response = "=" + it.Response
+			}
+			given[refusalGroup(it)] = response
+		}
+		if by[response] == nil {
+			order = append(order, response)
+		}
+		by[response] = append(by[response], it)
+	}
+	var out []Refusal
+	for _, response := range order {
+		out = append(out, groupRefusals(by[response])...)
+	}
+	if len(order) > 1 {
+		slices.SortFunc(out, func(a, b Refusal) int { return a.place().compare(b.place()) })
+	}
+	return out
+}
+
 // groupRefusals takes refusals newest first and returns groups by falling
 // count. Same words in the same order are one group; then smaller groups join
 // a larger one that they share enough trigrams with.
@@ -123,7 +159,7 @@ func groupRefusals(all []job.Interaction) []Refusal {
 		key := refusalGroup(it)
 		g := exact[key]
 		if g == nil {
-			g = &Refusal{ID: refusalID(it), Prompt: it.Prompt, Topic: it.Topic, Reason: it.Reason, LastAt: it.At, Variants: []string{}}
+			g = &Refusal{ID: refusalID(it), Prompt: it.Prompt, Topic: it.Topic, Reason: it.Reason, LastAt: it.At, Variants: []string{}, Last: it}
 			exact[key] = g
 			keys[g] = key
 			order = append(order, g)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,21 +72,33 @@ func parseRefusalPlace(s string) (p refusalPlace, err error) {
 // DropRefusals takes groups out of the list, with all their wordings. They come
 // back when they are asked and refused again. It tells how many were there.
 func (q *Queue) DropRefusals(ctx context.Context, owner *string, ids ...string) (int, error) {
-	wordings, n, err := q.wordings(ctx, owner, ids)
+	return q.DropGroups(ctx, ListRefused, owner, ids...)
+}
+
+// DropGroups is DropRefusals for any list of the log.
+func (q *Queue) DropGroups(ctx context.Context, list List, owner *string, ids ...string) (int, error) {
+	wordings, n, err := q.wordings(ctx, list, owner, ids)
 	if err != nil || n == 0 {
 		return n, err
 	}
-	return n, q.deleteRefusals(ctx, owner, wordings)
+	return n, q.deleteFrom(ctx, list, owner, wordings)
 }
 
-// SettleRefusal takes the group of a refused interaction out of the list for
-// good: refusing was right.
-func (q *Queue) SettleRefusal(ctx context.Context, owner *string, it job.Interaction) error {
-	wordings, _, err := q.wordings(ctx, owner, []string{refusalID(it)})
-	if err != nil {
-		return err
+// Settle takes the group of an interaction out of every list for good: the
+// refusal, or the answer, was right.
+func (q *Queue) Settle(ctx context.Context, owner *string, it job.Interaction) error {
+	lists := []List{ListRefused}
+	if it.Responded {
+		lists = []List{ListWrong, ListUnsure}
 	}
-	wordings[refusalID(it)] = true
+	wordings := map[string]bool{refusalID(it): true}
+	for _, list := range lists {
+		more, _, err := q.wordings(ctx, list, owner, []string{refusalID(it)})
+		if err != nil {
+			return err
+		}
+		maps.Copy(wordings, more)
+	}
 	rctx, cancel := q.patience(ctx)
 	defer cancel()
 	pipe := q.redis.Pipeline()
@@ -96,20 +109,25 @@ func (q *Queue) SettleRefusal(ctx context.Context, owner *string, it job.Interac
 	pipe.ZRemRangeByRank(rctx, q.settledKey(), 0, -settledMost-1)
 	pipe.Expire(rctx, q.settledKey(), 2*max(q.opt.LogRetention, time.Hour))
 	if _, err := pipe.Exec(rctx); err != nil {
-		return unavailable("settle a refusal", err)
+		return unavailable("settle a group", err)
 	}
-	return q.deleteRefusals(ctx, owner, wordings)
+	for _, list := range lists {
+		if err := q.deleteFrom(ctx, list, owner, wordings); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wordings finds the groups that have any of ids among their wordings, and gives
 // all of these.
-func (q *Queue) wordings(ctx context.Context, owner *string, ids []string) (all map[string]bool, groups int, err error) {
-	refused, err := q.refused(ctx, owner)
+func (q *Queue) wordings(ctx context.Context, list List, owner *string, ids []string) (all map[string]bool, groups int, err error) {
+	open, err := q.unsettled(ctx, list, owner)
 	if err != nil {
 		return nil, 0, err
 	}
 	all = map[string]bool{}
-	for _, g := range groupRefusals(refused) {
+	for _, g := range groupList(open) {
 		has := func(id string) bool { return g.ID == id || slices.Contains(g.joined, id) }
 		if !slices.ContainsFunc(ids, has) {
 			continue
@@ -123,9 +141,9 @@ func (q *Queue) wordings(ctx context.Context, owner *string, ids []string) (all 
 	return all, groups, nil
 }
 
-func (q *Queue) deleteRefusals(ctx context.Context, owner *string, wordings map[string]bool) error {
+func (q *Queue) deleteFrom(ctx context.Context, list List, owner *string, wordings map[string]bool) error {
 	var entries []string
-	err := q.eachRefusal(ctx, func(entry string, it job.Interaction) {
+	err := q.each(ctx, list, func(entry string, it job.Interaction) {
 		if wordings[refusalID(it)] && (owner == nil || it.Owner == *owner) {
 			entries = append(entries, entry)
 		}
@@ -135,10 +153,10 @@ func (q *Queue) deleteRefusals(ctx context.Context, owner *string, wordings map[
 	}
 	for chunk := range slices.Chunk(entries, 1000) {
 		rctx, cancel := q.patience(ctx)
-		err := q.redis.XDel(rctx, q.refusalKey(), chunk...).Err()
+		err := q.redis.XDel(rctx, q.listKey(list), chunk...).Err()
 		cancel()
 		if err != nil {
-			return unavailable("drop refusals", err)
+			return unavailable("drop groups", err)
 		}
 	}
 	return nil

@@ -51,7 +51,11 @@ func (q *Queue) CleanUp(ctx context.Context) (int64, error) {
 	defer cancel()
 	oldest := millis(q.now().Add(-q.opt.LogRetention))
 	var n int64
-	for _, key := range []string{q.logKey(), q.refusalKey()} {
+	keys := []string{q.logKey()}
+	for _, l := range lists {
+		keys = append(keys, q.listKey(l))
+	}
+	for _, key := range keys {
 		cut, err := q.redis.XTrimMinID(ctx, key, oldest).Result()
 		if err != nil {
 			return n, unavailable("cut the log of interactions", err)

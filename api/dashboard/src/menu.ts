@@ -22,7 +22,7 @@ export interface Page { title: string; view: FunctionComponent; badge?: () => nu
 export const pages: Record<string, Page> = {
   overview: { title: 'Overview', view: Overview },
   ask: { title: 'Ask and teach', view: Ask },
-  refusals: { title: 'Refusals', view: Refusals, badge: () => openRefusals.value },
+  refusals: { title: 'Inbox', view: Refusals, badge: () => openRefusals.value },
   answers: { title: 'Answers', view: Answers },
   lessons: { title: 'Lessons', view: Lessons },
   topics: { title: 'Topics', view: Topics },

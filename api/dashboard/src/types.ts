@@ -68,8 +68,14 @@ export interface Asked {
 }
 
 export interface Refusal {
-  id?: string; prompt: string; topic?: string; reason: string; count: number; last_at: string | null;
+  id?: string; kind?: 'wrong' | 'unsure'; response?: string; confidence?: number; threshold?: number;
+  prompt: string; topic?: string; reason: string; count: number; last_at: string | null;
   interactions: string[]; variants: string[]; nearest?: { answer_id?: string; lesson_id?: string; prompt?: string; response?: string | null; topic?: string; similarity?: number }[];
+}
+
+export interface Suggestion {
+  answer_id: string; response: string; topic: string; count: number;
+  groups: { id: string; prompt: string; variants: string[]; count: number; similarity: number }[];
 }
 
 export interface Topic {

@@ -1,34 +1,59 @@
 import type { VNode } from 'preact';
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { countRefusals, openRefusals } from '../inbox';
 import { status } from '../live';
 import { href, param, view } from '../place';
-import { del, post } from '../server';
-import type { Answer, Lesson, Refusal } from '../types';
-import { useKeys, useLater, useLoad } from '../load';
+import { del, Fault, post } from '../server';
+import type { Refusal } from '../types';
+import { useKeys } from '../load';
 import { path, useList } from '../list';
 import { topicNames } from '../topics';
 import { later } from '../undo';
 import { ago, count, cut, many, reasonOf } from '../words';
 import { Card, Field, Head, KeyHelp, More, Tag, TopicPick } from '../part/basic';
+import { idOf, Near, useNear, type Candidate } from '../part/near';
 import { Await, Empty } from '../part/state';
+import { Suggestions } from '../part/suggestions';
 
-const idOf = (r: Refusal): string => r.id ?? r.interactions[0] ?? r.prompt;
+type Kind = '' | 'wrong' | 'unsure' | 'suggested';
 
-// A candidate is an answer that may have been meant.
-interface Candidate { id: string; response: string | null; topic: string; because: string }
+const kinds: { kind: Kind; name: string; lead: string; what: string }[] = [
+  { kind: '', name: 'Refused', lead: 'What people asked and did not get, most asked first. Each group goes once it is settled.', what: 'the refused prompts' },
+  { kind: 'suggested', name: 'Suggestions', lead: 'Refused questions gathered by the answer that was most likely meant. Accept them all at once, or leave some out.', what: 'the suggestions' },
+  { kind: 'wrong', name: 'Called wrong', lead: 'Answers that people marked as wrong. Such an answer is withheld from that question until you teach the right one.', what: 'the answers that were called wrong' },
+  { kind: 'unsure', name: 'Little confidence', lead: 'Answers that were given, but only just. Confirm them, and similar questions are answered surely.', what: 'the unsure answers' },
+];
 
+// Refusals is the inbox: one list for each kind of thing to look at.
 export function Refusals(): VNode {
+  const kind = (param('kind') as Kind) || '';
+  const now = kinds.find((k) => k.kind === kind) ?? kinds[0];
+  const [help, setHelp] = useState(false);
+  useKeys((key) => { if (key !== '?') return false; setHelp(true); return true; });
+  return (
+    <>
+      <Head title="Inbox" lead={now.lead}>
+        <button type="button" onClick={() => setHelp(true)} aria-label="Show the keys"><kbd>?</kbd> Keys</button>
+      </Head>
+      <nav class="tabs" aria-label="What to look at">
+        {kinds.map((k) => <a key={k.kind} href={href('refusals', { kind: k.kind })} aria-current={k.kind === now.kind ? 'page' : undefined}>{k.name}</a>)}
+      </nav>
+      {now.kind === 'suggested' ? <Suggestions /> : <Groups key={now.kind} kind={now.kind} what={now.what} />}
+      {help && <KeyHelp onClose={() => setHelp(false)} keys={[['J', 'the next group'], ['K', 'the one before'], ['Enter', 'teach the answer'], ['1 … 9', 'this is that answer'], ['Y', 'the answer that was given is right'], ['R', 'refuse always'], ['D', 'dismiss'], ['U', 'undo the last one'], ['Esc', 'close'], ['?', 'show the keys']]} />}
+    </>
+  );
+}
+
+function Groups({ kind, what }: { kind: Kind; what: string }): VNode {
   const topic = param('topic'), reason = param('reason');
-  const list = useList<Refusal>('/api/refusals', 'refusals');
+  const list = useList<Refusal>(kind ? path('/api/reviews', { kind }) : '/api/refusals', kind ? 'reviews' : 'refusals');
   const [done, setDone] = useState<Set<string>>(new Set());
   const [teaching, setTeaching] = useState(false);
-  const [help, setHelp] = useState(false);
   const open = list.items.filter((r) => !done.has(idOf(r)) && (!topic || r.topic === topic) && (!reason || r.reason === reason));
   const at = Math.max(0, open.findIndex((r) => idOf(r) === param('at')));
   const now = open[at];
   useEffect(() => setTeaching(false), [now && idOf(now)]);
-  useEffect(() => { if (list.data) openRefusals.value = list.items.filter((r) => !done.has(idOf(r))).length; }, [list.data, done]);
+  useEffect(() => { if (list.data && !kind) openRefusals.value = list.items.filter((r) => !done.has(idOf(r))).length; }, [list.data, done]);
 
   // Near the end of what is loaded, the next part comes by itself.
   useEffect(() => { if (list.next && open.length - at < 10) list.more(); }, [at, open.length, list.next]);
@@ -48,15 +73,20 @@ export function Refusals(): VNode {
       view({ at: id });
     });
   };
-  const gone = (r: Refusal): Promise<unknown> => (r.id ? del('/api/refusals/' + encodeURIComponent(r.id)) : post(`/api/interactions/${encodeURIComponent(r.interactions[0])}/feedback`, { correct: true }));
+  const gone = (r: Refusal): Promise<unknown> => (kind ? del(path('/api/reviews/' + encodeURIComponent(r.id ?? ''), { kind })).catch(unlessGone)
+    : r.id ? del('/api/refusals/' + encodeURIComponent(r.id)) : post(`/api/interactions/${encodeURIComponent(r.interactions[0])}/feedback`, { correct: true }));
   const prompts = (r: Refusal): string[] => [...new Set([r.prompt, ...r.variants])];
-  const teach = (r: Refusal, response: string | null, about: string): Promise<unknown> =>
-    post('/api/lessons', { lessons: prompts(r).map((prompt) => ({ prompt, response, ...(about && { topic: about }) })) });
+  const teach = async (r: Refusal, response: string | null, about: string): Promise<unknown> => {
+    await post('/api/lessons', { lessons: prompts(r).map((prompt) => ({ prompt, response, ...(about && { topic: about }) })) });
+    return kind ? gone(r) : undefined; // a refused group goes by itself when it is answered
+  };
 
   const acts = {
     dismiss: (r: Refusal) => settle(r, `Dismissed “${cut(r.prompt, 50)}”.`, () => gone(r)),
     refuse: (r: Refusal) => settle(r, `“${cut(r.prompt, 50)}” is refused always.`, () => teach(r, null, r.topic ?? '')),
     same: (r: Refusal, c: Candidate) => settle(r, `“${cut(r.prompt, 40)}” gets “${cut(c.response ?? '', 40)}”.`, () => teach(r, c.response, c.topic)),
+    right: (r: Refusal) => settle(r, `“${cut(r.response ?? '', 50)}” is right.`, () => (kind === 'unsure' ? teach(r, r.response ?? '', r.topic ?? '')
+      : post(`/api/interactions/${encodeURIComponent(r.interactions[0])}/feedback`, { correct: true }))),
     teach: (r: Refusal, response: string, about: string) => settle(r, `“${cut(r.prompt, 50)}” is taught.`, () => teach(r, response, about)),
   };
 
@@ -65,12 +95,12 @@ export function Refusals(): VNode {
     switch (key) {
       case 'j': case 'ArrowDown': move(1); return true;
       case 'k': case 'ArrowUp': move(-1); return true;
-      case '?': setHelp(true); return true;
       case 'Escape': if (teaching) { setTeaching(false); return true; } return false;
     }
     if (!now) return false;
     if (key === 'Enter' && !/^(BUTTON|A|SUMMARY)$/.test(document.activeElement?.tagName ?? '')) { setTeaching(true); return true; }
     if (key === 'd' || key === 'x') { acts.dismiss(now); return true; }
+    if (key === 'y' && kind) { acts.right(now); return true; }
     if (key === 'r') { acts.refuse(now); return true; }
     const c = near.found[Number(key) - 1];
     if (/^[1-9]$/.test(key) && c) { acts.same(now, c); return true; }
@@ -80,28 +110,27 @@ export function Refusals(): VNode {
   const reasons = useMemo(() => [...new Set(list.items.map((r) => r.reason).filter(Boolean))].sort(), [list.items.length]);
   return (
     <>
-      <Head title="Refusals" lead="What people asked and did not get, most asked first. Each group goes once it is settled.">
-        <button type="button" onClick={() => setHelp(true)} aria-label="Show the keys"><kbd>?</kbd> Keys</button>
-      </Head>
       <div class="filters">
         <TopicPick value={topic} topics={topicNames()} onPick={(t) => view({ topic: t, at: null })} />
-        <select aria-label="Reason" value={reason} onChange={(e) => view({ reason: e.currentTarget.value, at: null })}>
-          <option value="">Any reason</option>
-          {reasons.map((r) => <option key={r} value={r}>{reasonOf(r)}</option>)}
-        </select>
+        {!kind && (
+          <select aria-label="Reason" value={reason} onChange={(e) => view({ reason: e.currentTarget.value, at: null })}>
+            <option value="">Any reason</option>
+            {reasons.map((r) => <option key={r} value={r}>{reasonOf(r)}</option>)}
+          </select>
+        )}
         <span class="gap" />
         <span class="soft" role="status" id="left">{list.data ? `${many(open.length, 'group')} to settle${list.next ? ', and more' : ''}` : ''}</span>
       </div>
-      <Await load={list} what="the refused prompts" empty={() => (open.length ? null : <AllDone filtered={Boolean(topic || reason)} />)}>
+      <Await load={list} what={what} empty={() => (open.length ? null : <AllDone kind={kind} filtered={Boolean(topic || reason)} />)}>
         {() => (
           <div class="split opened inbox">
-            <ol class="cards" id="groups" aria-label="Refused prompts">
+            <ol class="cards" id="groups" aria-label="What to settle">
               {open.map((r, i) => (
                 <li key={idOf(r)}>
-                  <a class="pickable" href={href('refusals', { topic, reason, at: idOf(r) })} aria-current={i === at ? 'true' : undefined} ref={(el) => { if (i === at) el?.scrollIntoView?.({ block: 'nearest' }); }}>
+                  <a class="pickable" href={href('refusals', { kind, topic, reason, at: idOf(r) })} aria-current={i === at ? 'true' : undefined} ref={(el) => { if (i === at) el?.scrollIntoView?.({ block: 'nearest' }); }}>
                     <span class="times" aria-label={`asked ${many(r.count, 'time')}`}>{count(r.count)}×</span>
                     <b>{r.prompt}</b>
-                    <small>{reasonOf(r.reason)}{r.topic && ` · ${r.topic}`}</small>
+                    <small>{kind ? cut(r.response ?? '', 90) : reasonOf(r.reason)}{r.topic && ` · ${r.topic}`}</small>
                   </a>
                 </li>
               ))}
@@ -109,12 +138,20 @@ export function Refusals(): VNode {
             </ol>
             {now && (
               <Card class="pane" key={idOf(now)}>
-                <p class="soft">Asked {many(now.count, 'time')}, last {ago(now.last_at)} <Tag kind="warn">{reasonOf(now.reason)}</Tag></p>
+                <p class="soft">Asked {many(now.count, 'time')}, last {ago(now.last_at)} {!kind && <Tag kind="warn">{reasonOf(now.reason)}</Tag>}</p>
                 <h2 class="prompt" id="group">{now.prompt}</h2>
                 {now.variants.length > 0 && <details open={now.variants.length < 4}><summary>{many(now.variants.length, 'other wording')}</summary><ul class="rows">{now.variants.map((v) => <li key={v}><span>{v}</span></li>)}</ul></details>}
+                {kind && (
+                  <div class="given" id="given">
+                    <p>{now.response}</p>
+                    <small>{kind === 'wrong' ? 'was called wrong' : 'was given'} with confidence {(now.confidence ?? 0).toFixed(3)}, threshold {(now.threshold ?? 0).toFixed(3)}</small>
+                  </div>
+                )}
                 <div class="line">
-                  <button type="button" class="main" id="teachgroup" aria-expanded={teaching} onClick={() => setTeaching(!teaching)}>Teach the answer <kbd>Enter</kbd></button>
+                  {kind === 'unsure' && <button type="button" class="main" id="rightgroup" onClick={() => acts.right(now)}>That is right <kbd>Y</kbd></button>}
+                  <button type="button" class={kind === 'unsure' ? '' : 'main'} id="teachgroup" aria-expanded={teaching} onClick={() => setTeaching(!teaching)}>Teach the answer <kbd>Enter</kbd></button>
                   <button type="button" id="refusegroup" onClick={() => acts.refuse(now)}>Refuse always <kbd>R</kbd></button>
+                  {kind === 'wrong' && <button type="button" id="rightgroup" onClick={() => acts.right(now)}>It was right <kbd>Y</kbd></button>}
                   <button type="button" id="dismissgroup" onClick={() => acts.dismiss(now)}>Dismiss <kbd>D</kbd></button>
                 </div>
                 {teaching && <TeachForm r={now} onTeach={(text, about) => acts.teach(now, text, about)} onCancel={() => setTeaching(false)} />}
@@ -124,13 +161,19 @@ export function Refusals(): VNode {
           </div>
         )}
       </Await>
-      {help && <KeyHelp onClose={() => setHelp(false)} keys={[['J', 'the next group'], ['K', 'the one before'], ['Enter', 'teach the answer'], ['1 … 9', 'this is that answer'], ['R', 'refuse always'], ['D', 'dismiss'], ['U', 'undo the last one'], ['Esc', 'close'], ['?', 'show the keys']]} />}
     </>
   );
 }
 
-function AllDone({ filtered }: { filtered: boolean }): VNode {
+// What somebody else settled meanwhile is settled.
+function unlessGone(e: unknown): void {
+  if (!(e instanceof Fault && e.status === 404)) throw e;
+}
+
+function AllDone({ kind, filtered }: { kind: Kind; filtered: boolean }): VNode {
   if (filtered) return <Empty title="No group matches">Choose another topic or reason.</Empty>;
+  if (kind === 'wrong') return <Empty title="Nothing to settle">No answer was called wrong, or all of them are settled.</Empty>;
+  if (kind === 'unsure') return <Empty title="Nothing to settle">Every answer that was given lately was sure enough.</Empty>;
   const asked = status.value?.metrics.requests;
   return <Empty title="Nothing to settle">{asked && asked.answered + asked.refused ? 'Everything that was asked is answered, taught or dismissed.' : <>Nobody has asked yet. <a href={href('ask')}>Ask something</a></>}</Empty>;
 }
@@ -153,56 +196,5 @@ function TeachForm({ r, onTeach, onCancel }: { r: Refusal; onTeach: (text: strin
         <button type="submit" class="main" id="teachnow" disabled={!text.trim()}>Teach <kbd>Ctrl</kbd> <kbd>Enter</kbd></button>
       </div>
     </form>
-  );
-}
-
-interface Found { found: Candidate[]; loading: boolean; search: string; setSearch: (s: string) => void }
-
-// useNear finds the answers that may have been meant: those that the server
-// names, else those whose phrasings share words with the prompt.
-function useNear(r: Refusal | undefined): Found {
-  const [search, setSearch] = useState('');
-  const id = r ? idOf(r) : '';
-  const late = useLater(search, 150);
-  useEffect(() => setSearch(''), [id]);
-  const words = useMemo(() => (r ? telling(r.prompt) : ''), [id]);
-  const named = r?.nearest;
-  const q = late || (named?.length ? '' : words);
-  const answers = useLoad<{ answers: Answer[] }>(r && q ? path('/api/answers', { q, limit: 9 }) : null);
-  const lessons = useLoad<{ lessons: Lesson[] }>(r && q && answers.fault ? path('/api/lessons', { q, limit: 9 }) : null);
-  let found: Candidate[] = [];
-  if (!late && named?.length) found = named.map((n, i) => ({ id: n.answer_id ?? n.lesson_id ?? String(i), response: n.response ?? null, topic: n.topic ?? '', because: n.prompt ?? '' }));
-  else if (answers.data) found = answers.data.answers.map((a) => ({ id: a.id, response: a.response, topic: a.topic, because: a.lessons[0]?.prompt ?? '' }));
-  else if (lessons.data) found = lessons.data.lessons.map((l) => ({ id: l.id, response: l.response, topic: l.topic, because: l.prompt }));
-  const seen = new Set<string>();
-  found = found.filter((c) => c.response !== null && !seen.has(c.topic + '\0' + c.response) && seen.add(c.topic + '\0' + c.response)).slice(0, 9);
-  return { found, loading: answers.loading && q !== '' && !answers.fault, search, setSearch };
-}
-
-// telling picks the longest word of a prompt: the search wants every word that it
-// is given, and the longest is most likely to tell what is meant.
-function telling(prompt: string): string {
-  const words = prompt.toLowerCase().match(/[\p{L}\p{N}]{4,}/gu) ?? [];
-  return words.sort((a, b) => b.length - a.length)[0] ?? prompt;
-}
-
-function Near({ near, onPick }: { near: Found; onPick: (c: Candidate) => void }): VNode {
-  const box = useRef<HTMLInputElement>(null);
-  return (
-    <div class="near">
-      <div class="cardhead"><h3>Or is it one of these answers?</h3></div>
-      <input ref={box} class="search" type="search" aria-label="Search an answer that was meant" placeholder="Search another answer" value={near.search} onInput={(e) => near.setSearch(e.currentTarget.value)}
-        onKeyDown={(e) => { if (e.key === 'Enter' && near.found[0]) { e.preventDefault(); onPick(near.found[0]); } if (e.key === 'Escape') box.current?.blur(); }} />
-      <ol class="candidates">
-        {near.found.map((c, i) => (
-          <li key={c.id}>
-            <button type="button" onClick={() => onPick(c)}>
-              <kbd>{i + 1}</kbd><span><b>{cut(c.response ?? '', 180)}</b><small>{c.because && `“${cut(c.because, 80)}”`}{c.topic && ` · ${c.topic}`}</small></span>
-            </button>
-          </li>
-        ))}
-      </ol>
-      {!near.found.length && <p class="hint">{near.loading ? 'Looking…' : 'No answer is near.'}</p>}
-    </div>
   );
 }

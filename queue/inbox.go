@@ -1,0 +1,116 @@
+package queue
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+// List is a part of the log of interactions that a person may look through.
+type List string
+
+// The lists.
+const (
+	ListRefused List = "refusals"
+	ListWrong   List = "wrong"  // answers that people marked as wrong
+	ListUnsure  List = "unsure" // answers given with little confidence
+)
+
+func (q *Queue) listKey(l List) string { return q.shared("log", string(l)) }
+
+// lists are all of them.
+var lists = []List{ListRefused, ListWrong, ListUnsure}
+
+// Unsure reports whether an answer was given with little confidence: nearer to
+// the threshold than to certainty, by two to one.
+func Unsure(confidence, threshold float64) bool {
+	return confidence < threshold+(1-threshold)/3
+}
+
+// inboxOf is the list that an interaction belongs to when it is logged; empty: none.
+func inboxOf(it *job.Interaction) List {
+	switch {
+	case it.Prompt == "":
+		return ""
+	case !it.Responded:
+		return ListRefused
+	case Unsure(it.Confidence, it.Threshold):
+		return ListUnsure
+	}
+	return ""
+}
+
+// MarkWrong notes that a person called the answer of an interaction wrong.
+func (q *Queue) MarkWrong(ctx context.Context, it job.Interaction) error {
+	b, err := encodeLine(&it)
+	if err != nil {
+		return err
+	}
+	rctx, cancel := q.patience(ctx)
+	defer cancel()
+	pipe := q.redis.Pipeline()
+	q.append(rctx, pipe, q.listKey(ListWrong), it.ID, b)
+	pipe.XTrimMaxLenApprox(rctx, q.listKey(ListWrong), max(q.opt.LogLength/5, 1), 0)
+	pipe.ZRem(rctx, q.settledKey(), refusalID(it)) // who called it right before was mistaken
+	if _, err := pipe.Exec(rctx); err != nil {
+		return unavailable("note a wrong answer", err)
+	}
+	return nil
+}
+
+// Hits is how often lessons answered, and when last.
+type Hits struct {
+	Count  int64
+	LastAt int64 // Unix ms
+}
+
+func (q *Queue) hitsKey() string    { return q.shared("log", "hits") }
+func (q *Queue) lastHitKey() string { return q.shared("log", "lasthit") }
+
+// countHits adds the answers of a batch to the lessons that gave them.
+func (q *Queue) countHits(ctx context.Context, pipe redis.Pipeliner, batch []job.Interaction) {
+	hits := map[string]*Hits{}
+	for i := range batch {
+		it := &batch[i]
+		if !it.Responded || len(it.Lessons) == 0 {
+			continue
+		}
+		h := hits[it.Lessons[0]]
+		if h == nil {
+			h = &Hits{}
+			hits[it.Lessons[0]] = h
+		}
+		h.Count++
+		if it.At != nil {
+			h.LastAt = max(h.LastAt, it.At.UnixMilli())
+		}
+	}
+	for lesson, h := range hits {
+		pipe.HIncrBy(ctx, q.hitsKey(), lesson, h.Count)
+		if h.LastAt > 0 {
+			pipe.HSet(ctx, q.lastHitKey(), lesson, h.LastAt)
+		}
+	}
+}
+
+// Hits tells how often each lesson answered, by its id.
+func (q *Queue) Hits(ctx context.Context) (map[string]Hits, error) {
+	rctx, cancel := q.patience(ctx)
+	defer cancel()
+	pipe := q.redis.Pipeline()
+	counts, last := pipe.HGetAll(rctx, q.hitsKey()), pipe.HGetAll(rctx, q.lastHitKey())
+	if _, err := pipe.Exec(rctx); err != nil {
+		return nil, unavailable("read how often lessons answered", err)
+	}
+	out := make(map[string]Hits, len(counts.Val()))
+	for lesson, n := range counts.Val() {
+		var h Hits
+		h.Count, _ = strconv.ParseInt(n, 10, 64)
+		h.LastAt, _ = strconv.ParseInt(last.Val()[lesson], 10, 64)
+		out[lesson] = h
+	}
+	return out, nil
+}
