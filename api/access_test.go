@@ -1,8 +1,6 @@
 package api
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
@@ -199,10 +197,6 @@ func TestKeptKeys(t *testing.T) {
 	b := setup(t, func(o *Options) {})
 	_ = b
 	book = storage.NewKeys(b.store, storage.KeyOptions{})
-	digest := func(key string) string {
-		sum := sha256.Sum256([]byte(key))
-		return hex.EncodeToString(sum[:])
-	}
 	c := setup(t, func(o *Options) { o.KeyBook = book })
 	if a := c.get("/api/status"); a.status != http.StatusOK {
 		t.Fatalf("before the first key: %d", a.status)
@@ -211,14 +205,14 @@ func TestKeptKeys(t *testing.T) {
 	c.must(err)
 	second, err := NewKey(nil)
 	c.must(err)
-	c.must(book.Create(t.Context(), storage.Key{Name: "bob", Scopes: []string{"read"}}, digest(first)))
+	c.must(book.Create(t.Context(), storage.Key{Name: "bob", Scopes: []string{"read"}}, digestText(first)))
 	// From then on nobody comes in without one, and the new one works at once or
 	// within the time that the book is looked at.
 	c.until("the service is closed", func() bool { return c.get("/api/status").status == http.StatusUnauthorized })
 	if a := c.get("/api/status", "X-API-Key", first); a.status != http.StatusOK {
 		t.Errorf("the new key: %d", a.status)
 	}
-	c.must(book.Rotate(t.Context(), "bob", digest(second), time.Hour))
+	c.must(book.Rotate(t.Context(), "bob", digestText(second), time.Hour))
 	c.until("the rotated key works", func() bool { return c.get("/api/status", "X-API-Key", second).status == http.StatusOK })
 	if a := c.get("/api/status", "X-API-Key", first); a.status != http.StatusOK {
 		t.Errorf("the older key within its overlap: %d", a.status)

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/storage"
 )
 
 const (
@@ -87,6 +89,26 @@ func (a *audit) note(ctx context.Context, e change) error {
 		err = added
 	}
 	return err //nolint:wrapcheck // told as it is
+}
+
+// noteKeys notes what commands did to keys, each once over all processes.
+func (a *audit) noteKeys(ctx context.Context, changes []storage.KeyChange) error {
+	for _, c := range changes {
+		id := fmt.Sprintf("%d.%d", c.Number, c.At.UnixMilli())
+		first, err := a.client.HSetNX(ctx, a.key+":keys", id, "1").Result()
+		if err != nil {
+			return err //nolint:wrapcheck // told as it is
+		}
+		if !first {
+			continue
+		}
+		err = a.note(ctx, change{At: job.At(c.At), Who: c.By, From: "command line", Method: "CLI", Path: "nexus keys " + strings.TrimPrefix(c.Action, "key_") + " " + c.Name, Action: c.Action})
+		if err != nil {
+			a.client.HDel(ctx, a.key+":keys", id)
+			return err
+		}
+	}
+	return nil
 }
 
 // audits is a page of the audit log, newest first.

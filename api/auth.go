@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	identityKey  = "nexus.identity"  // who asks; absent where no key is needed or none was good
-	keyFault     = "nexus.key-fault" // why a request may not pass, if it may not
-	challengeKey = "nexus.challenge" // what it should have been authorised with
+	identityKey = "nexus.identity"  // who asks; absent where no key is needed or none was good
+	keyFault    = "nexus.key-fault" // why a request may not pass, if it may not
 )
 
 // identify finds out who asks. Whether they may is for require to say.
@@ -23,13 +22,16 @@ func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// identifyPage does so for pages that a browser opens by itself: it takes the
-// key as the password of HTTP Basic too. What other sites could do with that is
-// stopped by sameOrigin.
+// identifyPage does so for pages that a browser opens by itself: who is not
+// signed in is led to where he can. Programs may give the key as the password of
+// HTTP Basic too; nobody is asked for it that way, since a browser would send it
+// for ever.
 func (s *Server) identifyPage(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		c.Set(challengeKey, `Basic realm="NEXUS: the API key is the password", charset="UTF-8"`)
 		s.check(c, true)
+		if fault, ok := c.Get(keyFault).(*job.Error); ok && fault.Code == job.CodeUnauthorized && isPerson(c.Request()) {
+			return toSignIn(c)
+		}
 		return next(c)
 	}
 }
@@ -40,19 +42,32 @@ func (s *Server) check(c echo.Context, basic bool) {
 	}
 	given, ok := s.keys.given(c.Request(), basic)
 	if !ok {
+		if token, ok := s.sessionOf(c.Request()); ok {
+			s.checkSession(c, token)
+			return
+		}
 		c.Set(keyFault, job.Errorf(job.CodeUnauthorized, "an API key is needed; send it in the header %s or as Authorization: Bearer", s.keys.header))
 		return
 	}
+	who, fault := s.admit(c, given)
+	if fault != nil {
+		c.Set(keyFault, fault)
+		return
+	}
+	c.Set(identityKey, who)
+}
+
+// admit finds whose key was given. Wrong ones are counted.
+func (s *Server) admit(c echo.Context, given string) (*identity, *job.Error) {
 	who, ok := s.keys.find(c.Request().Context(), given)
 	name := ""
 	if ok {
 		name = who.name
 	}
 	if fault := s.guesses.heed(household(c.RealIP()), given, name, s.now()); fault != nil {
-		c.Set(keyFault, fault)
-		return
+		return nil, fault
 	}
-	c.Set(identityKey, who)
+	return who, nil
 }
 
 // require lets only those through whose key has one of the scopes, if there are
@@ -92,12 +107,8 @@ func (k *keyring) given(r *http.Request, basic bool) (string, bool) {
 	return "", false
 }
 
-func challenge(c echo.Context) string {
-	if v, ok := c.Get(challengeKey).(string); ok {
-		return v
-	}
-	return `Bearer realm="NEXUS"`
-}
+// challenge is what a request that lacks a key is asked for.
+const challenge = `Bearer realm="NEXUS"`
 
 // whoAsks is the key that a request carried; nil where none is needed.
 func whoAsks(c echo.Context) *identity {

@@ -29,6 +29,13 @@ import (
 // says so in words, which is what tests look at.
 func browser(t *testing.T) context.Context {
 	t.Helper()
+	return openBrowser(t, true)
+}
+
+// openBrowser is browser with flags of Chromium; the console of pages of others
+// may complain.
+func openBrowser(t *testing.T, ours bool, flags ...chromedp.ExecAllocatorOption) context.Context {
+	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Log("no chromium on PATH: the dashboard is not tried in a browser here")
@@ -36,6 +43,7 @@ func browser(t *testing.T) context.Context {
 	}
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WindowSize(1280, 960), chromedp.UserDataDir(t.TempDir()))
+	opts = append(opts, flags...)
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -67,6 +75,9 @@ func browser(t *testing.T) context.Context {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, s := range said {
+			if !ours {
+				continue
+			}
 			t.Errorf("the browser's console says: %s", s)
 		}
 	})
@@ -119,7 +130,7 @@ func (p *tab) holds(what, expression string) {
 	ctx, cancel := context.WithTimeout(p.ctx, 60*time.Second)
 	defer cancel()
 	_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(40*time.Second)))
-	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "context") { // the page is being left for another
+	for err != nil && ctx.Err() == nil && (strings.Contains(err.Error(), "context") || strings.Contains(err.Error(), "navigated")) { // the page is being left for another
 		_, err = chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(40*time.Second)))
 	}
 	if err != nil {

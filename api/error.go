@@ -129,7 +129,7 @@ func (s *Server) renderError(err error, c echo.Context) {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set(echo.HeaderRetryAfter, retryAfter(e.RetryAfter))
 	case http.StatusUnauthorized:
-		h.Set(echo.HeaderWWWAuthenticate, challenge(c))
+		h.Set(echo.HeaderWWWAuthenticate, challenge)
 	case http.StatusRequestEntityTooLarge:
 		// The rest of the body will not be read.
 		h.Set(echo.HeaderConnection, "close")

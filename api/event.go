@@ -63,6 +63,9 @@ func (s *Server) stream(c echo.Context, control *http.ResponseController, events
 			}
 			text = fmt.Sprintf("id: %s\nevent: %s\ndata: %s\n\n", e.ID, e.Type, e.Data)
 		case <-alive.C:
+			if !s.present(c) {
+				return nil // the client asks again and is told why not
+			}
 		case <-s.draining:
 			// The client resumes elsewhere with Last-Event-ID.
 			return nil

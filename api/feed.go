@@ -191,6 +191,9 @@ func (s *Server) follow(c echo.Context) error {
 			case <-more:
 				continue
 			case <-alive.C:
+				if !s.present(c) {
+					return nil // the client asks again and is told why not
+				}
 				text = ": still here\n\n"
 			case <-s.draining:
 				return nil

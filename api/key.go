@@ -34,16 +34,25 @@ const (
 
 // NewKey makes an API key from random; nil is the system's source.
 func NewKey(random io.Reader) (string, error) {
+	text, err := randomText(random)
+	if err != nil {
+		return "", fmt.Errorf("make an API key: %w", err)
+	}
+	return keyPrefix + text, nil
+}
+
+// randomText holds 256 bits from random; nil is the system's source.
+func randomText(random io.Reader) (string, error) {
 	if random == nil {
 		random = rand.Reader
 	}
-	out := []byte(keyPrefix)
-	for range keyChars {
+	out := make([]byte, keyChars)
+	for i := range out {
 		n, err := rand.Int(random, big.NewInt(int64(len(base62))))
 		if err != nil {
-			return "", fmt.Errorf("make an API key: %w", err)
+			return "", fmt.Errorf("draw a random text: %w", err)
 		}
-		out = append(out, base62[n.Int64()])
+		out[i] = base62[n.Int64()]
 	}
 	return string(out), nil
 }

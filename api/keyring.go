@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +20,9 @@ import (
 // service runs; *storage.Keys is one.
 type KeyBook interface {
 	List(ctx context.Context) ([]storage.Key, error)
+	Changes(ctx context.Context) ([]storage.KeyChange, error)
 	Used(ctx context.Context, at map[string]time.Time) error
+	LastUse(ctx context.Context) (map[string]time.Time, error)
 }
 
 const (
@@ -36,19 +40,26 @@ const (
 type identity struct {
 	name   string
 	scopes Scope
+	proof  string // of the secret that was given, for a session by it
+
+	session *session // nil: the key itself was given
+	token   string   // of the session
 }
 
 // keyring knows the keys by their digests, so that comparing takes the same
 // time whatever the length of what was given.
 type keyring struct {
 	header string
-	fixed  []digestedKey
-	book   KeyBook // nil: only fixed keys
-	log    *slog.Logger
-	now    func() time.Time
+	// told takes what was done to keys; it may be called again with the same.
+	told  func(context.Context, []storage.KeyChange) error
+	fixed []digestedKey
+	book  KeyBook // nil: only fixed keys
+	log   *slog.Logger
+	now   func() time.Time
 
-	kept atomic.Pointer[bookPage]
-	turn sync.Mutex // of reading the book
+	kept  atomic.Pointer[bookPage]
+	noted []storage.Key // the keys as they were when their changes were told; under turn
+	turn  sync.Mutex    // of reading the book
 
 	mu   sync.Mutex
 	used map[string]time.Time // not noted yet
@@ -61,9 +72,11 @@ type digestedKey struct {
 
 // bookPage is the book as it was last read.
 type bookPage struct {
-	at     time.Time
-	any    bool // a key was made once, be it revoked since
-	byHash map[[sha256.Size]byte]keptKey
+	at      time.Time
+	list    []storage.Key
+	any     bool // a key was made once, be it revoked since
+	byHash  map[[sha256.Size]byte]keptKey
+	byProof map[string]keptKey
 }
 
 type keptKey struct {
@@ -83,7 +96,7 @@ func newKeyring(header string, keys []Key, book KeyBook, log *slog.Logger, now f
 		if key.Scopes == 0 {
 			key.Scopes = ScopeAll
 		}
-		k.fixed = append(k.fixed, digestedKey{identity: identity{name: key.Name, scopes: key.Scopes}, digest: sha256.Sum256([]byte(key.Key))})
+		k.fixed = append(k.fixed, digestedKey{digest: sha256.Sum256([]byte(key.Key)), identity: identity{name: key.Name, scopes: key.Scopes, proof: keyProof(sha256.Sum256([]byte(key.Key)))}})
 	}
 	return k
 }
@@ -101,7 +114,7 @@ func (k *keyring) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	page := &bookPage{at: k.now(), any: len(list) > 0, byHash: map[[sha256.Size]byte]keptKey{}}
+	page := &bookPage{at: k.now(), list: list, any: len(list) > 0, byHash: map[[sha256.Size]byte]keptKey{}, byProof: map[string]keptKey{}}
 	for i := range list {
 		key := &list[i]
 		scopes, err := ParseScopes(key.Scopes)
@@ -114,7 +127,7 @@ func (k *keyring) read(ctx context.Context) error {
 			if n, err := hex.Decode(kept.digest[:], []byte(s.SHA256)); err != nil || n != sha256.Size {
 				continue
 			}
-			page.byHash[kept.digest] = kept
+			page.byHash[kept.digest], page.byProof[keyProof(kept.digest)] = kept, kept
 		}
 	}
 	k.kept.Store(page)
@@ -133,7 +146,8 @@ func (k *keyring) find(ctx context.Context, given string) (*identity, bool) {
 		}
 	}
 	if found >= 0 {
-		return &k.fixed[found].identity, true
+		who := k.fixed[found].identity
+		return &who, true
 	}
 	page := k.kept.Load()
 	kept, ok := page.byHash[digest]
@@ -148,12 +162,52 @@ func (k *keyring) find(ctx context.Context, given string) (*identity, bool) {
 	if !ok || subtle.ConstantTimeCompare(digest[:], kept.digest[:]) != 1 {
 		return nil, false
 	}
+	return k.valid(&kept)
+}
+
+// valid says whose key it is, if it may be used now, and notes the use.
+func (k *keyring) valid(kept *keptKey) (*identity, bool) {
 	now := k.now()
 	if !kept.key.ValidAt(now) || !kept.secret.ValidAt(now) {
 		return nil, false
 	}
 	k.noteUse(kept.key.Name, now)
-	return &identity{name: kept.key.Name, scopes: kept.scopes}, true
+	return &identity{name: kept.key.Name, scopes: kept.scopes, proof: keyProof(kept.digest)}, true
+}
+
+// holder finds a key by its name and the proof that somebody gave it before. It
+// is gone when the key was revoked, has expired or has another secret by now.
+func (k *keyring) holder(name, proof string) (*identity, bool) {
+	for i := range k.fixed {
+		if who := k.fixed[i].identity; who.name == name && sameText(who.proof, proof) {
+			return &who, true
+		}
+	}
+	kept, ok := k.kept.Load().byProof[proof]
+	if !ok || kept.key.Name != name {
+		return nil, false
+	}
+	return k.valid(&kept)
+}
+
+// lastUse is when kept keys were last used, as far as anybody has noted.
+func (k *keyring) lastUse(ctx context.Context) (map[string]time.Time, error) {
+	used, err := k.book.LastUse(ctx)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // told as it is
+	}
+	out := maps.Clone(used)
+	if out == nil {
+		out = map[string]time.Time{}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for name, at := range k.used {
+		if at.After(out[name]) {
+			out[name] = at
+		}
+	}
+	return out, nil
 }
 
 func (k *keyring) noteUse(name string, at time.Time) {
@@ -173,6 +227,7 @@ func (k *keyring) follow(ctx context.Context) {
 	defer note.Stop()
 	failing := false
 	for {
+		k.tell(ctx)
 		select {
 		case <-look.C:
 			k.turn.Lock()
@@ -191,6 +246,25 @@ func (k *keyring) follow(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// tell passes on what was done to keys, if they are others than before.
+func (k *keyring) tell(ctx context.Context) {
+	k.turn.Lock()
+	defer k.turn.Unlock()
+	list := k.kept.Load().list
+	if k.told == nil || len(list) == 0 || reflect.DeepEqual(list, k.noted) {
+		return
+	}
+	changes, err := k.book.Changes(ctx)
+	if err == nil {
+		err = k.told(ctx, changes)
+	}
+	if err != nil {
+		k.log.Debug("changes of keys are not in the audit log yet", "error", err)
+		return
+	}
+	k.noted = list
 }
 
 // flush notes when keys were used.

@@ -160,12 +160,8 @@ func (s *Server) recovered(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// Policies of what a page may load: nothing, unless the page says more.
-const (
-	policyNone       = "default-src 'none'; frame-ancestors 'none'"
-	policyMonitoring = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline' https://fonts.googleapis.com; " +
-		"font-src 'self' data: https://fonts.gstatic.com; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-)
+// policyNone is what a page may load unless it says more.
+const policyNone = "default-src 'none'; frame-ancestors 'none'"
 
 // securing are the headers that keep browsers from doing more than they should,
 // in canonical form.
@@ -183,15 +179,6 @@ func secured(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		maps.Copy(c.Response().Header(), securing)
 		return next(c)
-	}
-}
-
-func withPolicy(policy string) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			c.Response().Header().Set(echo.HeaderContentSecurityPolicy, policy)
-			return next(c)
-		}
 	}
 }
 

@@ -41,8 +41,14 @@ func (s *Server) monitoring(c echo.Context) error {
 	if h == nil {
 		return job.Errorf(job.CodeUnavailable, "stopping").After(time.Second)
 	}
-	h.ServeHTTP(c.Response(), r)
-	return nil
+	nonce, err := randomText(nil)
+	if err != nil {
+		return err
+	}
+	w := &pageWriter{ResponseWriter: c.Response(), nonce: nonce}
+	w.Header().Set(echo.HeaderContentSecurityPolicy, monitorPolicy(nonce))
+	h.ServeHTTP(w, r)
+	return w.send()
 }
 
 // hidden stands in place of a payload.

@@ -81,6 +81,7 @@ func (s *Server) routes() *echo.Echo {
 	g.GET("/suggestions", get(s.suggestions), many...)
 	g.GET("/jobs", get(s.listJobs), s.guarded(ScopeJobs|ScopeControl, requestPatience, costList)...)
 	g.GET("/export", s.export, s.guarded(ScopeRead, exportPatience, costMany)...)
+	s.routesOfAccess(g)
 	// Who made a job may follow it and end it, whatever his key is for.
 	own := s.guarded(scopeOwn, requestPatience)
 	g.GET("/jobs/:id", get(s.oneJob), own...)
@@ -116,7 +117,18 @@ func (s *Server) routes() *echo.Echo {
 	g.POST("/checkpoints/:id/promote", s.makes(s.promote), steers...)
 
 	for _, path := range []string{"/monitoring", "/monitoring/*"} {
-		e.Any(path, s.monitoring, s.identifyPage, s.limiter.read(costOne), s.require(ScopeRead|ScopeControl), s.sameOrigin(), withPolicy(policyMonitoring))
+		e.Any(path, s.monitoring, s.identifyPage, s.limiter.read(costOne), s.require(ScopeRead|ScopeControl), s.sameOrigin())
 	}
 	return e
+}
+
+// routesOfAccess are those of sessions and keys.
+func (s *Server) routesOfAccess(g *echo.Group) {
+	own := s.guarded(scopeOwn, requestPatience)
+	g.POST("/session", get(s.signIn), s.limiter.read(costList), s.sameOrigin(), s.queries.known, within(requestPatience))
+	g.GET("/session", get(s.whoIsIt), own...)
+	g.DELETE("/session", get(s.signOut), own...)
+	g.GET("/sessions", get(s.listSessions), s.guarded(scopeOwn, requestPatience, costList)...)
+	g.DELETE("/sessions/:id", get(s.endSession), own...)
+	g.GET("/keys", get(s.listKeys), s.guarded(ScopeControl, requestPatience, costList)...)
 }

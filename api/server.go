@@ -114,6 +114,8 @@ type Server struct {
 	guesses     *guesses
 	hosts       *hosts
 	streams     *streams
+	sessions    *sessions
+	secure      func(*http.Request) bool
 	relief      *relief
 	lines       *lines
 	monitor     *monitor
@@ -174,7 +176,9 @@ func New(opt Options) (*Server, error) {
 	}
 	s.limiter = newLimiter(opt.RateLimit, opt.Queue.Redis(), opt.Prefix, s.keys.open, opt.Now, m.limited)
 	s.audit = &audit{client: opt.Queue.Redis(), key: opt.Prefix + "{log}:audit", file: opt.Audit}
+	s.keys.told = s.audit.noteKeys
 	s.guesses, s.streams = newGuesses(), newStreams()
+	s.sessions, s.secure = newSessions(opt.Queue.Redis(), opt.Prefix, opt.Now), secureCaller(opt.TrustedProxies)
 	s.hosts = newHosts(opt.AllowedHosts, opt.Listen, opt.Public)
 	s.relief = &relief{log: opt.Log}
 	s.lines = newLines(opt.Log.Handler())

@@ -85,7 +85,7 @@ func TestKeysAreAsked(t *testing.T) {
 			t.Errorf("%s is not open: %d", path, a.status)
 		}
 	}
-	// A browser asks for the monitor's key by itself; for the API it may not.
+	// Programs may give the monitor's key by Basic; no browser is asked for it.
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+"/monitoring", nil)
 	b.must(err)
 	req.SetBasicAuth("anyone", key)
@@ -93,8 +93,8 @@ func TestKeysAreAsked(t *testing.T) {
 	if a := b.get("/monitoring", "Authorization", basic); a.status != http.StatusOK {
 		t.Errorf("/monitoring with Basic: %d", a.status)
 	}
-	if !strings.HasPrefix(b.get("/monitoring").header.Get("WWW-Authenticate"), "Basic ") {
-		t.Error("/monitoring does not ask for Basic")
+	if !strings.HasPrefix(b.get("/monitoring").header.Get("WWW-Authenticate"), "Bearer ") {
+		t.Error("/monitoring asks for something else than Bearer")
 	}
 	b.wantError(b.get("/api/status", "Authorization", basic), 401, job.CodeUnauthorized, "")
 }

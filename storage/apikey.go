@@ -42,10 +42,31 @@ func (s *Secret) ValidAt(now time.Time) bool { return s.Until.IsZero() || now.Be
 // keyRecord is all keys that were ever made. Revoked ones stay, so that nobody
 // gets the jobs of another by taking the name.
 type keyRecord struct {
-	Version   int64     `json:"version"`
-	Keys      []Key     `json:"keys"`
-	UpdatedAt time.Time `json:"updated_at"`
+	Version   int64       `json:"version"`
+	Keys      []Key       `json:"keys"`
+	Changes   []KeyChange `json:"changes,omitempty"` // the last maxKeyChanges
+	UpdatedAt time.Time   `json:"updated_at"`
 }
+
+// KeyChange says what was done to a key, for the audit log. The record of the
+// keys holds it, so that a key cannot change without it.
+type KeyChange struct {
+	Number int64     `json:"number"` // rises by one with each
+	At     time.Time `json:"at"`
+	Action string    `json:"action"` // key_create, key_rotate or key_revoke
+	Name   string    `json:"name"`
+	By     string    `json:"by"`
+}
+
+// What is done to keys.
+const (
+	KeyCreated = "key_create"
+	KeyRotated = "key_rotate"
+	KeyRevoked = "key_revoke"
+)
+
+// maxKeyChanges bounds what waits for an API to note it.
+const maxKeyChanges = 500
 
 // keyUse is when each key was last used. It is a record of its own, since it
 // changes often and its loss does no harm.
@@ -69,6 +90,7 @@ func CheckKeyName(name string) error {
 
 // KeyOptions fit Keys to its surroundings.
 type KeyOptions struct {
+	By  string // who changes keys, for the audit log
 	Log *slog.Logger
 	Now func() time.Time
 }
@@ -114,6 +136,21 @@ func (k *Keys) read(ctx context.Context) (keyRecord, Version, error) {
 		return keyRecord{}, version, fmt.Errorf("read the API keys (%s in the storage folder): %w", KeysKey, err)
 	}
 	return r, version, nil
+}
+
+// Changes returns what was done to keys last, the oldest first.
+func (k *Keys) Changes(ctx context.Context) ([]KeyChange, error) {
+	r, _, err := k.read(ctx)
+	return r.Changes, err
+}
+
+func (k *Keys) changed(r *keyRecord, action, name string, at time.Time) {
+	c := KeyChange{Number: 1, At: at, Action: action, Name: name, By: k.opt.By}
+	if n := len(r.Changes); n > 0 {
+		c.Number = r.Changes[n-1].Number + 1
+	}
+	r.Changes = append(r.Changes, c)
+	r.Changes = r.Changes[max(0, len(r.Changes)-maxKeyChanges):]
 }
 
 // update changes the record by change, which is called again on what another
@@ -164,6 +201,7 @@ func (k *Keys) Create(ctx context.Context, key Key, sha256 string) error {
 		key.CreatedAt = k.now()
 		key.Secrets = []Secret{{SHA256: sha256, CreatedAt: key.CreatedAt}}
 		r.Keys = append(r.Keys, key)
+		k.changed(r, KeyCreated, key.Name, key.CreatedAt)
 		return nil
 	})
 }
@@ -174,7 +212,7 @@ func (k *Keys) Rotate(ctx context.Context, name, sha256 string, overlap time.Dur
 	if err := checkDigest(sha256); err != nil {
 		return err
 	}
-	return k.change(ctx, name, func(key *Key, now time.Time) {
+	return k.change(ctx, name, KeyRotated, func(key *Key, now time.Time) {
 		until := now.Add(overlap)
 		kept := []Secret{{SHA256: sha256, CreatedAt: now}}
 		for _, s := range key.Secrets {
@@ -192,16 +230,18 @@ func (k *Keys) Rotate(ctx context.Context, name, sha256 string, overlap time.Dur
 // Revoke ends a key at once. ErrNotFound if there is no such key, or it was
 // revoked before.
 func (k *Keys) Revoke(ctx context.Context, name string) error {
-	return k.change(ctx, name, func(key *Key, now time.Time) { key.RevokedAt, key.Secrets = now, nil })
+	return k.change(ctx, name, KeyRevoked, func(key *Key, now time.Time) { key.RevokedAt, key.Secrets = now, nil })
 }
 
-func (k *Keys) change(ctx context.Context, name string, change func(*Key, time.Time)) error {
+func (k *Keys) change(ctx context.Context, name, action string, change func(*Key, time.Time)) error {
 	return k.update(ctx, func(r *keyRecord) error {
 		i := slices.IndexFunc(r.Keys, func(o Key) bool { return o.Name == name && o.RevokedAt.IsZero() })
 		if i < 0 {
 			return fmt.Errorf("API key %s: %w", name, ErrNotFound)
 		}
-		change(&r.Keys[i], k.now())
+		now := k.now()
+		change(&r.Keys[i], now)
+		k.changed(r, action, name, now)
 		return nil
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"os/user"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -34,7 +36,7 @@ func (keysCmd) Help() string {
 // and it answers, else in the folder.
 func openKeys(ctx context.Context, rt *runtime) (*storage.Keys, error) {
 	s := rt.settings
-	opt := storage.KeyOptions{Now: clock()}
+	opt := storage.KeyOptions{By: operator(), Now: clock()}
 	if s.S3Endpoint != "" {
 		b, err := openBucket(ctx, s, true)
 		if err == nil {
@@ -58,6 +60,18 @@ func openKeys(ctx context.Context, rt *runtime) (*storage.Keys, error) {
 		return nil, fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
 	}
 	return storage.NewKeys(d, opt), nil
+}
+
+// operator names who runs a command, as far as this machine knows.
+func operator() string {
+	name := "somebody"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	return name
 }
 
 type keysCreateCmd struct {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,9 +80,41 @@ func TestKeysBesideARunningServer(t *testing.T) {
 		t.Fatal("revoke failed")
 	}
 	until("both secrets are refused", func() bool { return status(again) == http.StatusUnauthorized && status(key) == http.StatusUnauthorized })
+	// All of it is in the audit log, once, also after a restart: as an API and in the file.
+	var root string
+	until("the changes are noted", func() bool {
+		file, err := os.ReadFile(filepath.Join(dir, "audit.log"))
+		return err == nil && bytes.Contains(file, []byte("nexus keys revoke bob"))
+	})
+	p.stop()
+	p = start(t, dir, []string{"serve"}, "NEXUS_DATA_DIR="+dir)
+	root, _, _ = inProcess(t, dir, []string{"keys", "create", "root", "--scopes", "control"})
+	root = strings.TrimSpace(root)
+	var did []string
+	until("the new key is noted too", func() bool {
+		var page struct{ Changes []struct{ Who, From, Method, Path, Action string } }
+		if code, err := p.call("GET", "/api/audit", nil, &page, "X-API-Key", root); code != http.StatusOK {
+			t.Logf("%d %v", code, err)
+			return false
+		}
+		did = nil
+		for _, c := range page.Changes {
+			if c.Who != operator() || c.From != "command line" {
+				t.Errorf("%+v", c)
+			}
+			did = append(did, c.Path)
+		}
+		return len(did) > 0 && did[0] == "nexus keys create root"
+	})
+	if want := []string{"nexus keys create root", "nexus keys revoke bob", "nexus keys rotate bob", "nexus keys create bob"}; !slices.Equal(did, want) {
+		t.Errorf("the audit log has %q, want %q", did, want)
+	}
+	if code, _ := p.call("POST", "/api/session", map[string]string{"key": key}, nil); code != http.StatusUnauthorized {
+		t.Errorf("a revoked key signs in: %d", code)
+	}
 	var listed []listedKey
 	out, _, _ := inProcess(t, dir, []string{"keys", "list", "--json"})
-	if err := json.Unmarshal([]byte(out), &listed); err != nil || len(listed) != 1 || listed[0].State != "revoked" || listed[0].Note != "for the kiosk" {
+	if err := json.Unmarshal([]byte(out), &listed); err != nil || len(listed) != 2 || listed[0].State != "revoked" || listed[0].Note != "for the kiosk" {
 		t.Errorf("%s, %v", out, err)
 	}
 	if out, _, _ := inProcess(t, dir, []string{"keys", "list"}); !strings.Contains(out, "revoked") || !strings.Contains(out, "ask+read") {

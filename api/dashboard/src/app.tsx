@@ -10,8 +10,8 @@ import { count } from './words';
 import { Notes } from './part/notes';
 import { SignIn } from './part/signin';
 import { Account } from './part/account';
+import { Login } from './page/login';
 import { groups, pages, type Page } from './menu';
-import { offered } from './offers';
 import { Head } from './part/basic';
 import { Empty } from './part/state';
 
@@ -45,7 +45,7 @@ export function App(): VNode {
           {groups.map((g) => (
             <div class="group" key={g.name}>
               {g.name && <h2>{g.name}</h2>}
-              <ul>{g.pages.filter(offered).map((name) => <Item key={name} name={name} page={pages[name]} />)}</ul>
+              <ul>{g.pages.map((name) => <Item key={name} name={name} page={pages[name]} />)}</ul>
             </div>
           ))}
           <div class="group foot">
@@ -59,7 +59,7 @@ export function App(): VNode {
       </nav>
       <main id="main" tabIndex={-1}>
         <Banner />
-        {locked.value ? <SignIn /> : page ? <Shown view={page.view} name={place.value.page} /> : <Nowhere />}
+        {place.value.page === 'login' ? <Login /> : locked.value ? <SignIn /> : page ? <Shown view={page.view} name={place.value.page} /> : <Nowhere />}
       </main>
       <Notes />
     </div>

@@ -1,8 +1,6 @@
 // Talking to the server: one function for requests, one for event streams.
 import { signal } from '@preact/signals';
 
-const KEY = 'nexus.key';
-
 // locked says that the server wants to know who is there.
 export const locked = signal(false);
 
@@ -20,17 +18,14 @@ export class Fault extends Error {
   }
 }
 
-export const hasKey = (): boolean => sessionStorage.getItem(KEY) !== null;
-export function useKey(key: string): void {
-  sessionStorage.setItem(KEY, key);
-  locked.value = false;
-}
-export function forgetKey(): void { sessionStorage.removeItem(KEY); }
+// token is what the server wants to see with a change; the session itself is in
+// a cookie that no script can read.
+export const token = (): string => /(?:^|; )XSRF-TOKEN=([^;]*)/.exec(document.cookie)?.[1] ?? '';
 
 function headers(more: Record<string, string>): Record<string, string> {
   const h: Record<string, string> = { Accept: 'application/json', ...more };
-  const key = sessionStorage.getItem(KEY);
-  if (key) h.Authorization = 'Bearer ' + key;
+  const t = token();
+  if (t) h['X-CSRF-Token'] = t;
   return h;
 }
 

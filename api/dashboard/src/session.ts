@@ -1,23 +1,25 @@
 // Signing in and out.
 import { reconnect } from './live';
-import { Fault, forgetKey, hasKey, useKey } from './server';
+import { del, Fault, locked, post, token } from './server';
+import { attempt } from './undo';
 
-// signIn tries a key before it is used.
+// signIn trades a key for a session, which the browser holds in a cookie.
 export async function signIn(key: string): Promise<void> {
-  let res: Response;
   try {
-    res = await fetch('/api/packs', { headers: { Accept: 'application/json', Authorization: 'Bearer ' + key }, cache: 'no-store' });
-  } catch {
-    throw new Fault(0, { code: 'unreachable' });
+    await post('/api/session', { key });
+  } catch (e) {
+    if (e instanceof Fault && e.status === 401) throw new Fault(401, { detail: 'This key is not known here.' });
+    throw e;
   }
-  if (res.status === 401) throw new Fault(401, { detail: 'This key is not known here.' });
-  useKey(key);
+  locked.value = false;
   reconnect();
 }
 
-export function signOut(): void {
-  forgetKey();
-  location.reload();
+export async function signOut(): Promise<void> {
+  const done = await attempt(() => del('/api/session').catch((e: unknown) => {
+    if (!(e instanceof Fault && e.status === 401)) throw e; // it has ended already
+  }).then(() => true));
+  if (done) location.reload();
 }
 
-export const signedIn = hasKey;
+export const signedIn = (): boolean => token() !== '';

@@ -3,18 +3,36 @@ import { useEffect, useState } from 'preact/hooks';
 import { param, view } from '../place';
 import { useLater } from '../load';
 import { path, useList } from '../list';
-import { moment, plain } from '../words';
+import { moment } from '../words';
 import { Head, More, Scroll, Search } from '../part/basic';
 import { Await, Empty } from '../part/state';
 
-interface Entry { at: string; who?: string; action?: string; what?: string; from?: string; [more: string]: unknown }
+interface Change { at: string; who: string; from: string; method: string; path: string; action?: string; job?: string; status: number; request_id: string }
+
+const acts: Record<string, string> = {
+  sign_in: 'Signed in', sign_out: 'Signed out', end_session: 'Ended a session', pause: 'Paused learning', resume: 'Resumed learning', train_start: 'Started training',
+  train_stop: 'Stopped training', checkpoint: 'Saved a checkpoint', rollback: 'Went back to an older checkpoint', key_create: 'Made a key', key_rotate: 'Renewed a key', key_revoke: 'Revoked a key',
+};
+const routes: [RegExp, string][] = [
+  [/^POST .*\/feedback/, 'Judged an answer'], [/^POST \/api\/(lessons|import)/, 'Taught lessons'], [/^DELETE \/api\/lessons/, 'Unlearned lessons'],
+  [/^PATCH \/api\/answers/, 'Changed an answer'], [/^DELETE \/api\/answers/, 'Unlearned an answer'], [/^DELETE \/api\/refusals/, 'Dismissed a refusal'],
+  [/^POST \/api\/jobs/, 'Made a job'], [/^DELETE \/api\/jobs/, 'Canceled a job'], [/^POST .*queues\/[^/]+[/:]pause/, 'Paused a queue'],
+  [/^POST .*queues\/[^/]+[/:]resume/, 'Resumed a queue'], [/\/promote$/, 'Promoted a checkpoint'], [/\/challenge(r)?$/, 'Chose a challenger'],
+  [/^\w+ \/monitoring/, 'Changed tasks in the queue monitor'],
+];
+
+// did says what a change was.
+function did(c: Change): string {
+  const route = c.method + ' ' + c.path.split('?')[0];
+  return (c.action && acts[c.action]) || (routes.find(([r]) => r.test(route))?.[1] ?? route);
+}
 
 export function Audit(): VNode {
-  const list = useList<Entry>(path('/api/audit', {}), 'entries');
+  const list = useList<Change>(path('/api/audit', {}), 'changes');
   const [q, setQ] = useState(param('q'));
   const late = useLater(q);
   useEffect(() => view({ q: late }), [late]);
-  const shown = list.items.filter((e) => JSON.stringify(e).toLowerCase().includes(late.toLowerCase()));
+  const shown = list.items.filter((c) => (did(c) + JSON.stringify(c)).toLowerCase().includes(late.toLowerCase()));
   return (
     <>
       <Head title="Audit log" lead="Who changed what, when, and from where." />
@@ -25,7 +43,14 @@ export function Audit(): VNode {
             <Scroll label="Audit log">
               <table class="wide" id="audit">
                 <thead><tr><th>When</th><th>Who</th><th>Did</th><th>What</th><th>From</th></tr></thead>
-                <tbody>{shown.map((e, i) => <tr key={i}><td>{moment(e.at)}</td><td>{e.who ?? '–'}</td><td>{plain(e.action ?? '')}</td><td class="text">{e.what ?? ''}</td><td>{e.from ?? ''}</td></tr>)}</tbody>
+                <tbody>
+                  {shown.map((c) => (
+                    <tr key={c.request_id + c.at}>
+                      <td>{moment(c.at)}</td><td>{c.who || 'anyone (no key is needed)'}</td><td>{did(c)}</td>
+                      <td class="text">{c.job ? <a href={'/dashboard/jobs?id=' + c.job}>job {c.job.slice(-8)}</a> : c.path}</td><td>{c.from}</td>
+                    </tr>
+                  ))}
+                </tbody>
               </table>
             </Scroll>
             <More next={list.next} onMore={list.more} />

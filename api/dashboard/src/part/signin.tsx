@@ -5,7 +5,7 @@ import { signIn } from '../session';
 import { say } from '../words';
 import { Head } from './basic';
 
-export function SignIn(): VNode {
+export function SignIn({ after }: { after?: () => void }): VNode {
   const key = useRef<HTMLInputElement>(null);
   const [fault, setFault] = useState('');
   const [busy, setBusy] = useState(false);
@@ -17,6 +17,7 @@ export function SignIn(): VNode {
     setFault('');
     try {
       await signIn(given);
+      after?.();
     } catch (e) {
       setFault(say(e));
     }
