@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -15,19 +17,72 @@ type answerPage struct {
 	Next    *string       `json:"next_cursor"`
 }
 
+// What a list of answers may be narrowed to.
+const (
+	showSinglePhrasing = "single_phrasing"
+	showNeverHit       = "never_hit"
+)
+
 // listAnswers is GET /api/answers.
 func (s *Server) listAnswers(c echo.Context) (answerPage, error) {
-	q, err := browsed(c)
+	q, err := browsed(c, "show")
 	if err != nil {
 		return answerPage{}, err
 	}
-	answers, next, err := s.book.Answers(c.Request().Context(), q)
-	return answerPage{Answers: some(answers), Next: optional(next)}, err
+	ctx := c.Request().Context()
+	switch show := c.QueryParam("show"); show {
+	case "":
+	case showSinglePhrasing:
+		q.SinglePhrasing = true
+	case showNeverHit:
+		if q.NeverHit, err = s.hitsOfLessons(ctx); err != nil {
+			return answerPage{}, err
+		}
+	default:
+		return answerPage{}, job.Errorf(job.CodeInvalid, "show is %q; it may be %s or %s", job.Clip(show, 40), showSinglePhrasing, showNeverHit).On("show")
+	}
+	answers, next, err := s.book.Answers(ctx, q)
+	if err != nil {
+		return answerPage{}, err
+	}
+	return answerPage{Answers: some(answers), Next: optional(next)}, s.countHits(ctx, answers)
 }
 
 // oneAnswer is GET /api/answers/{id}.
 func (s *Server) oneAnswer(c echo.Context) (book.Answer, error) {
-	return s.book.Answer(c.Request().Context(), c.Param("id"))
+	ctx := c.Request().Context()
+	a, err := s.book.Answer(ctx, c.Param("id"))
+	if err != nil {
+		return a, err
+	}
+	one := []book.Answer{a}
+	err = s.countHits(ctx, one)
+	return one[0], err
+}
+
+// hitsOfLessons tells how often each lesson answered.
+func (s *Server) hitsOfLessons(ctx context.Context) (func(lesson string) int64, error) {
+	hits, err := s.queue.Hits(ctx)
+	return func(lesson string) int64 { return hits[lesson].Count }, err
+}
+
+// countHits says of each answer how often it was given.
+func (s *Server) countHits(ctx context.Context, answers []book.Answer) error {
+	lessons := make([][]string, len(answers))
+	for i := range answers {
+		lessons[i] = answers[i].PhrasingIDs()
+	}
+	hits, err := s.queue.HitsOf(ctx, lessons...)
+	if err != nil {
+		return err
+	}
+	for i, h := range hits {
+		answers[i].Hits = h.Count
+		if h.LastAt > 0 {
+			answers[i].LastHitAt = job.At(time.UnixMilli(h.LastAt))
+		}
+	}
+	return nil
 }
 
 // reviseAnswer is PATCH /api/answers/{id}: every phrasing gets the new response,

@@ -39,6 +39,7 @@ type Queue interface {
 	Settle(ctx context.Context, owner *string, it job.Interaction) error
 	MarkWrong(ctx context.Context, it job.Interaction) error
 	Hits(ctx context.Context) (map[string]queue.Hits, error)
+	HitsOf(ctx context.Context, lessons ...[]string) ([]queue.Hits, error)
 	Publish(ctx context.Context, channel, msg string) error
 	Ping(ctx context.Context) error
 	// Check tries what jobs need of Redis: its error says what Redis refuses.

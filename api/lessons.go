@@ -54,8 +54,8 @@ type lessonPage struct {
 }
 
 // browsed reads the query of a list of lessons or answers.
-func browsed(c echo.Context) (book.Query, error) {
-	if err := onlyQuery(c, "topic", "q", "cursor", "limit"); err != nil {
+func browsed(c echo.Context, more ...string) (book.Query, error) {
+	if err := onlyQuery(c, append([]string{"topic", "q", "cursor", "limit"}, more...)...); err != nil {
 		return book.Query{}, err
 	}
 	limit, err := limitOf(c)

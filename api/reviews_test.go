@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -78,4 +79,37 @@ func TestAnswersGivenWithLittleConfidenceWaitForReview(t *testing.T) {
 	if list := got[suggestionList](b, b.get("/api/suggestions")).Suggestions; len(list) != 0 {
 		t.Errorf("suggested: %+v", list)
 	}
+}
+
+func TestAnswersTellHowOftenTheyWereGiven(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.teach("shop", "when do you open", "At nine.")
+	b.teach("shop", "opening hours", "At nine.")
+	b.teach("shop", "when do you close", "At five.")
+	for range 3 {
+		b.ask("when do you open")
+	}
+	b.ask("opening hours")
+	answers := func(query string) []book.Answer {
+		t.Helper()
+		return got[answerPage](b, b.get("/api/answers"+query)).Answers
+	}
+	open := answers("?q=nine")[0]
+	if open.Hits != 4 || open.LastHitAt == nil {
+		t.Errorf("given: %+v", open)
+	}
+	if a := got[book.Answer](b, b.get("/api/answers/"+open.Lessons[1].ID)); a.Hits != 4 {
+		t.Errorf("given: %+v", a)
+	}
+	if never := answers("?show=never_hit"); len(never) != 1 || *never[0].Response != "At five." || never[0].Hits != 0 || never[0].LastHitAt != nil {
+		t.Errorf("never given: %+v", never)
+	}
+	if single := answers("?show=single_phrasing"); len(single) != 1 || *single[0].Response != "At five." {
+		t.Errorf("with one phrasing: %+v", single)
+	}
+	if list := got[topicList](b, b.get("/api/topics")).Topics; list[0].NeverHit != 1 {
+		t.Errorf("topics: %+v", list)
+	}
+	b.wantError(b.get("/api/answers?show=odd"), 400, job.CodeInvalid, "show", "never_hit")
 }

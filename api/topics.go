@@ -18,7 +18,11 @@ func (s *Server) listTopics(c echo.Context) (topicList, error) {
 	if err := onlyQuery(c); err != nil {
 		return topicList{}, err
 	}
-	topics, err := s.book.Topics(c.Request().Context())
+	hits, err := s.hitsOfLessons(c.Request().Context())
+	if err != nil {
+		return topicList{}, err
+	}
+	topics, err := s.book.Topics(c.Request().Context(), hits)
 	return topicList{Topics: some(topics)}, err
 }
 
@@ -28,5 +32,9 @@ func (s *Server) oneTopic(c echo.Context) (book.Topic, error) {
 	if err != nil {
 		return book.Topic{}, job.Errorf(job.CodeInvalid, "the topic in the address is not escaped well").On("topic")
 	}
-	return s.book.Topic(c.Request().Context(), name)
+	hits, err := s.hitsOfLessons(c.Request().Context())
+	if err != nil {
+		return book.Topic{}, err
+	}
+	return s.book.Topic(c.Request().Context(), name, hits)
 }

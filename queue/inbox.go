@@ -100,17 +100,48 @@ func (q *Queue) countHits(ctx context.Context, pipe redis.Pipeliner, batch []job
 func (q *Queue) Hits(ctx context.Context) (map[string]Hits, error) {
 	rctx, cancel := q.patience(ctx)
 	defer cancel()
+	counts, err := q.redis.HGetAll(rctx, q.hitsKey()).Result()
+	if err != nil {
+		return nil, unavailable("read how often lessons answered", err)
+	}
+	out := make(map[string]Hits, len(counts))
+	for lesson, n := range counts {
+		count, _ := strconv.ParseInt(n, 10, 64)
+		out[lesson] = Hits{Count: count}
+	}
+	return out, nil
+}
+
+// HitsOf tells how often the lessons of each list answered together, and when
+// last.
+func (q *Queue) HitsOf(ctx context.Context, lessons ...[]string) ([]Hits, error) {
+	var ids []string
+	for _, l := range lessons {
+		ids = append(ids, l...)
+	}
+	if len(ids) == 0 {
+		return make([]Hits, len(lessons)), nil
+	}
+	rctx, cancel := q.patience(ctx)
+	defer cancel()
 	pipe := q.redis.Pipeline()
-	counts, last := pipe.HGetAll(rctx, q.hitsKey()), pipe.HGetAll(rctx, q.lastHitKey())
+	counts, last := pipe.HMGet(rctx, q.hitsKey(), ids...), pipe.HMGet(rctx, q.lastHitKey(), ids...)
 	if _, err := pipe.Exec(rctx); err != nil {
 		return nil, unavailable("read how often lessons answered", err)
 	}
-	out := make(map[string]Hits, len(counts.Val()))
-	for lesson, n := range counts.Val() {
-		var h Hits
-		h.Count, _ = strconv.ParseInt(n, 10, 64)
-		h.LastAt, _ = strconv.ParseInt(last.Val()[lesson], 10, 64)
-		out[lesson] = h
+	number := func(v any) int64 {
+		s, _ := v.(string)
+		n, _ := strconv.ParseInt(s, 10, 64)
+		return n
+	}
+	out := make([]Hits, len(lessons))
+	n := 0
+	for i, l := range lessons {
+		for range l {
+			out[i].Count += number(counts.Val()[n])
+			out[i].LastAt = max(out[i].LastAt, number(last.Val()[n]))
+			n++
+		}
 	}
 	return out, nil
 }

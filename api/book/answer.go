@@ -2,6 +2,7 @@ package book
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/nexus-continuum/nexus/job"
@@ -20,6 +21,11 @@ type Answer struct {
 	Phrasings int        `json:"phrasings"`
 	Lessons   []Phrasing `json:"lessons"`
 	UpdatedAt *job.Time  `json:"updated_at"`
+	// Hits is how often it was given, LastHitAt when last.
+	Hits      int64     `json:"hits"`
+	LastHitAt *job.Time `json:"last_hit_at"`
+
+	all []string // ids of its phrasings
 }
 
 // Phrasing is a prompt of an answer.
@@ -44,6 +50,9 @@ func (g *group) shown(most int) Answer {
 	a := Answer{ID: g.id(), Topic: g.topic, Phrasings: len(g.prompts)}
 	if !g.refusal {
 		a.Response = &g.response
+	}
+	for _, p := range g.prompts {
+		a.all = append(a.all, model.LessonID(g.topic, p))
 	}
 	for _, p := range g.prompts[:min(len(g.prompts), most)] {
 		a.Lessons = append(a.Lessons, Phrasing{ID: model.LessonID(g.topic, p), Prompt: p})
@@ -88,7 +97,7 @@ func (b *Book) Answers(ctx context.Context, q Query) (answers []Answer, next str
 	}
 	words := newWords(q.Q)
 	for _, g := range all {
-		if words.any() && !g.holds(words) {
+		if words.any() && !g.holds(words) || q.SinglePhrasing && len(g.prompts) != 1 || q.NeverHit != nil && (g.refusal || g.hit(q.NeverHit)) {
 			continue
 		}
 		p.offer(g.topic, g.response, g.id, g)
@@ -101,6 +110,14 @@ func (b *Book) Answers(ctx context.Context, q Query) (answers []Answer, next str
 	b.times.stamp(ctx, answers)
 	return answers, next, nil
 }
+
+// hit reports whether any phrasing answered.
+func (g *group) hit(hits func(lesson string) int64) bool {
+	return hits != nil && slices.ContainsFunc(g.prompts, func(p string) bool { return hits(model.LessonID(g.topic, p)) > 0 })
+}
+
+// PhrasingIDs are the ids of all phrasings, also of those that a list leaves out.
+func (a *Answer) PhrasingIDs() []string { return a.all }
 
 func (g *group) holds(words *words) bool {
 	words.reset()

@@ -36,6 +36,10 @@ type Query struct {
 	Q      string // words that must all occur
 	Cursor string // of the page before
 	Limit  int
+	// SinglePhrasing shows only answers with one phrasing; NeverHit, which tells how
+	// often a lesson answered, only those that were never given.
+	SinglePhrasing bool
+	NeverHit       func(lesson string) int64
 }
 
 // Lesson is one taught phrasing.

@@ -15,6 +15,8 @@ type Topic struct {
 	Lessons int    `json:"lessons"`
 	// SinglePhrasing is how many answers have one phrasing only.
 	SinglePhrasing int `json:"single_phrasing"`
+	// NeverHit is how many answers were never given.
+	NeverHit int `json:"never_hit"`
 	// Expected is what to expect of prompts that were not taught word for word.
 	Expected *Expected `json:"expected"`
 	// Collisions are pairs of answers whose phrasings are alike.
@@ -33,10 +35,41 @@ type Collision struct {
 	Similarity float64   `json:"similarity"`
 }
 
-// Topics lists all topics by name.
-func (b *Book) Topics(ctx context.Context) ([]Topic, error) { return b.topics(ctx, "") }
+// collidingMost is how many lessons are compared topic by topic in a list. Of
+// more, the list names those that collide anywhere.
+const collidingMost = 2000
 
-func (b *Book) topics(ctx context.Context, only string) ([]Topic, error) {
+// Topics lists all topics by name; hits tells how often a lesson answered.
+func (b *Book) Topics(ctx context.Context, hits func(lesson string) int64) ([]Topic, error) {
+	out, err := b.topics(ctx, "", hits)
+	if err != nil {
+		return nil, err
+	}
+	lessons := 0
+	for _, t := range out {
+		lessons += t.Lessons
+	}
+	all, err := b.groups(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.source(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		of := out[i].Topic
+		if lessons > collidingMost {
+			of = ""
+		}
+		if of != "" || i == 0 {
+			out[i].Collisions = collisions(s, all, of)
+		}
+	}
+	return out, ctx.Err()
+}
+
+func (b *Book) topics(ctx context.Context, only string, hits func(lesson string) int64) ([]Topic, error) {
 	all, err := b.groups(ctx, only)
 	if err != nil {
 		return nil, err
@@ -57,6 +90,9 @@ func (b *Book) topics(ctx context.Context, only string) ([]Topic, error) {
 		if len(g.prompts) == 1 {
 			t.SinglePhrasing++
 		}
+		if !g.refusal && !g.hit(hits) {
+			t.NeverHit++
+		}
 	}
 	out := make([]Topic, 0, len(byName))
 	for _, t := range byName {
@@ -69,8 +105,8 @@ func (b *Book) topics(ctx context.Context, only string) ([]Topic, error) {
 }
 
 // Topic tells of one topic; job.CodeNotFound.
-func (b *Book) Topic(ctx context.Context, name string) (Topic, error) {
-	found, err := b.topics(ctx, name)
+func (b *Book) Topic(ctx context.Context, name string, hits func(lesson string) int64) (Topic, error) {
+	found, err := b.topics(ctx, name, hits)
 	if err != nil {
 		return Topic{}, err
 	}
@@ -83,8 +119,6 @@ func (b *Book) Topic(ctx context.Context, name string) (Topic, error) {
 	return Topic{}, job.Errorf(job.CodeNotFound, "no lesson of the topic %q is known; GET /api/topics lists the topics", job.Clip(name, 80))
 }
 
-// collisions are the pairs of answers of a topic that are easily taken for each
-// other.
 func (b *Book) collisions(ctx context.Context, topic string) ([]Collision, error) {
 	s, err := b.source(ctx)
 	if err != nil {
@@ -94,6 +128,12 @@ func (b *Book) collisions(ctx context.Context, topic string) ([]Collision, error
 	if err != nil {
 		return nil, err
 	}
+	return collisions(s, all, topic), nil
+}
+
+// collisions are the pairs of answers of a topic that are easily taken for each
+// other.
+func collisions(s Source, all map[groupKey]*group, topic string) []Collision {
 	ids := map[uint32]string{}
 	for key, g := range all {
 		if _, known := ids[key.answer]; !known || key.topic == topic {
@@ -106,5 +146,5 @@ func (b *Book) collisions(ctx context.Context, topic string) ([]Collision, error
 			out = append(out, Collision{Answers: [2]string{a, b}, Similarity: c.Similarity})
 		}
 	}
-	return out, nil
+	return out
 }

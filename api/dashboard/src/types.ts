@@ -79,7 +79,7 @@ export interface Suggestion {
 }
 
 export interface Topic {
-  topic: string; answers: number; lessons: number; single_phrasing: number;
+  topic: string; answers: number; lessons: number; single_phrasing: number; never_hit: number;
   expected: { answered: number; wrong: number } | null; collisions?: { answers: [string, string]; similarity: number }[];
 }
 

@@ -13,11 +13,11 @@ import { Card, Field, Head, More, Search, TopicPick } from '../part/basic';
 import { Await, Empty } from '../part/state';
 
 export function Answers(): VNode {
-  const topic = param('topic'), open = param('id');
+  const topic = param('topic'), open = param('id'), show = param('show');
   const [q, setQ] = useState(param('q'));
   const late = useLater(q);
   useEffect(() => view({ q: late }), [late]);
-  const list = useList<Answer>(path('/api/answers', { topic, q: late }), 'answers');
+  const list = useList<Answer>(path('/api/answers', { topic, q: late, show }), 'answers');
   const hide = (id: string): void => list.change((all) => all.filter((a) => a.id !== id));
 
   useKeys((key) => {
@@ -40,18 +40,23 @@ export function Answers(): VNode {
       <div class="filters">
         <Search label="Search answers and phrasings" value={q} onInput={setQ} />
         <TopicPick value={topic} topics={topicNames()} onPick={(t) => view({ topic: t })} />
+        <select aria-label="Which answers" id="show" value={show} onChange={(e) => view({ show: e.currentTarget.value, id: null })}>
+          <option value="">All answers</option>
+          <option value="single_phrasing">With one phrasing only</option>
+          <option value="never_hit">Never given</option>
+        </select>
       </div>
       <Await load={list} what="the answers" empty={() => (list.items.length || open ? null
-        : q || topic ? <Empty title="Nothing matches">Try fewer words, or all topics.</Empty>
+        : q || topic || show ? <Empty title="Nothing matches">Try fewer words, or all topics.</Empty>
           : <Empty title="Nothing has been taught yet"><a href={href('ask')}>Teach the first answer</a> or <a href={href('import')}>import a file</a>.</Empty>)}>
         {() => (
           <div class={'split' + (open ? ' opened' : '')}>
             <ul class="cards" aria-label="Answers">
               {list.items.map((a) => (
                 <li key={a.id}>
-                  <a class="pickable" href={href('answers', { topic, q, id: a.id })} aria-current={a.id === open ? 'true' : undefined}>
+                  <a class="pickable" href={href('answers', { topic, q, show, id: a.id })} aria-current={a.id === open ? 'true' : undefined}>
                     <b>{a.response ?? 'Refuses on purpose'}</b>
-                    <small>{a.topic || 'no topic'} · {many(a.phrasings ?? a.lessons.length, 'phrasing')}{a.lessons.length === 1 && <em class="warn"> · add more</em>}</small>
+                    <small>{a.topic || 'no topic'} · {many(a.phrasings ?? a.lessons.length, 'phrasing')}{a.lessons.length === 1 && <em class="warn"> · add more</em>} · {a.hits ? `given ${many(a.hits, 'time')}` : 'never given'}</small>
                   </a>
                 </li>
               ))}
@@ -73,7 +78,7 @@ function One({ id, known, onGone, onBack, onChanged }: OneProps): VNode {
   const load = useLoad<Answer>(at);
   const a = load.data ?? known;
   return (
-    <Card class="pane" title="Answer" aside={<a class="button plain" href={href('answers', { topic: param('topic'), q: param('q') })}>Close</a>}>
+    <Card class="pane" title="Answer" aside={<a class="button plain" href={href('answers', { topic: param('topic'), q: param('q'), show: param('show') })}>Close</a>}>
       {a ? <Edit key={a.id + a.updated_at} a={a} at={at} onGone={onGone} onBack={onBack} onChanged={() => { load.again(); onChanged(); }} />
         : load.fault?.status === 404 ? <Empty title="This answer was deleted">It can be put back from its history.</Empty>
           : <Await load={load} what="this answer">{() => null}</Await>}
@@ -140,7 +145,7 @@ function Edit({ a, at, onGone, onBack, onChanged }: { a: Answer; at: string; onG
         <button type="submit" disabled={!phrasing.trim()}>Add</button>
       </form>
       <div class="line foot">
-        <small>{a.updated_at ? `Changed ${ago(a.updated_at)}` : ''}{a.hits !== undefined && ` · given ${many(a.hits, 'time')}`}</small>
+        <small>{a.updated_at ? `Changed ${ago(a.updated_at)}` : ''}{a.hits ? ` · given ${many(a.hits, 'time')}, last ${ago(a.last_hit_at)}` : ' · never given'}</small>
         <span class="gap" />
         <button type="button" class="bad" id="deleteanswer" onClick={remove}>Delete the answer</button>
       </div>

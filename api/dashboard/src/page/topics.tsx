@@ -22,7 +22,7 @@ export function Topics(): VNode {
             <Card>
               <Scroll label="Topics">
                 <table class="wide" id="topictable">
-                  <thead><tr><th>Topic</th><th class="num">Answers</th><th class="num">Lessons</th><th>Expected</th><th class="num">One phrasing only</th><th class="num">Collisions</th></tr></thead>
+                  <thead><tr><th>Topic</th><th class="num">Answers</th><th class="num">Lessons</th><th>Expected</th><th class="num">One phrasing only</th><th class="num">Never given</th><th class="num">Collisions</th></tr></thead>
                   <tbody>
                     {d.topics.map((t) => (
                       <tr key={t.topic} aria-current={t.topic === open ? 'true' : undefined}>
@@ -30,8 +30,9 @@ export function Topics(): VNode {
                         <td class="num">{count(t.answers)}</td>
                         <td class="num"><a href={href('lessons', { topic: t.topic })}>{count(t.lessons)}</a></td>
                         <td>{t.expected ? <><Bar share={t.expected.answered} kind="good" label={`${percent(t.expected.answered)} answered`} /><small>{percent(t.expected.answered)} answered, {percent(t.expected.wrong)} wrong</small></> : <small>not measured yet</small>}</td>
-                        <td class="num">{t.single_phrasing ? <a class="warn" href={href('answers', { topic: t.topic })}>{count(t.single_phrasing)}</a> : '0'}</td>
-                        <td class="num">{count(t.collisions?.length ?? 0)}</td>
+                        <td class="num">{t.single_phrasing ? <a class="warn" href={href('answers', { topic: t.topic, show: 'single_phrasing' })}>{count(t.single_phrasing)}</a> : '0'}</td>
+                        <td class="num">{t.never_hit ? <a href={href('answers', { topic: t.topic, show: 'never_hit' })}>{count(t.never_hit)}</a> : '0'}</td>
+                        <td class="num">{t.collisions?.length ? <a class="warn" href={href('topics', { topic: t.topic })}>{count(t.collisions.length)}</a> : '0'}</td>
                       </tr>
                     ))}
                   </tbody>
@@ -54,7 +55,9 @@ function Next({ topics }: { topics: Topic[] }): VNode | null {
   for (const t of topics) {
     if (t.expected && t.expected.wrong > target) advice.push({ key: t.topic + 'w', text: <><b>{t.topic}</b>: {percent(t.expected.wrong)} of the answers may be wrong. Tell its answers apart with more phrasings.</> });
     if (t.expected && t.expected.answered < 0.5) advice.push({ key: t.topic + 'c', text: <><b>{t.topic}</b>: only {percent(t.expected.answered)} of the questions would be answered. <a href={href('answers', { topic: t.topic })}>Add phrasings</a>.</> });
-    if (t.single_phrasing) advice.push({ key: t.topic + 's', text: <><b>{t.topic || 'no topic'}</b>: {many(t.single_phrasing, 'answer')} with one phrasing. <a href={href('answers', { topic: t.topic })}>Two more each</a> make them far more likely to be found.</> });
+    if (t.collisions?.length) advice.push({ key: t.topic + 'k', text: <><b>{t.topic || 'no topic'}</b>: {many(t.collisions.length, 'pair')} of answers are easily taken for each other. <a href={href('topics', { topic: t.topic })}>Look at them</a>, and say in their phrasings what tells them apart.</> });
+    if (t.single_phrasing) advice.push({ key: t.topic + 's', text: <><b>{t.topic || 'no topic'}</b>: {many(t.single_phrasing, 'answer')} with one phrasing. <a href={href('answers', { topic: t.topic, show: 'single_phrasing' })}>Two more each</a> make them far more likely to be found.</> });
+    if (t.never_hit && t.never_hit < t.answers) advice.push({ key: t.topic + 'n', text: <><b>{t.topic || 'no topic'}</b>: {many(t.never_hit, 'answer')} never given. <a href={href('answers', { topic: t.topic, show: 'never_hit' })}>See</a> whether people ask for them in other words, or not at all.</> });
   }
   if (!advice.length) return null;
   return <Card title="What to improve next"><ul class="advice">{advice.slice(0, 8).map((a) => <li key={a.key}>{a.text}</li>)}</ul></Card>;
