@@ -18,16 +18,24 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build needs test race lint fmt base calibration bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard pictures
+.PHONY: help run build static stripped needs test race lint fmt base calibration bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard pictures
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: build ## build and start everything in one process
+run: ## build and start everything in one process
+	@test -x bin/nexus || echo "Building bin/nexus. The first time this downloads modules and compiles everything: some minutes."
+	@$(MAKE) --no-print-directory build
 	@exec ./bin/nexus serve
 
 build: ## build bin/nexus
 	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/nexus ./cmd/nexus
+
+static: ## build bin/nexus without cgo and symbols: one file that runs anywhere, but cannot read NVIDIA GPUs
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w $(LDFLAGS)' -o bin/nexus ./cmd/nexus
+
+stripped: ## build bin/nexus with cgo (NVML) and without symbols
+	@CGO_ENABLED=1 $(GO) build -trimpath -ldflags '-s -w $(LDFLAGS)' -o bin/nexus ./cmd/nexus
 
 test: needs ## run every test
 	NEXUS_TEST_VERSITYGW="$$($(S3_SERVER))" $(GO) test -timeout 30m ./...
@@ -126,7 +134,7 @@ vuln: ## look for known vulnerabilities (needs their database)
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
 
 image: ## build the container image
-	docker build -t nexus-continuum:latest -f deploy/Dockerfile .
+	docker build -t nexus-continuum:latest --build-arg VERSION="$(VERSION)" .
 
 clean: ## remove what was built
 	rm -rf bin dist coverage.out

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the secrets that docker-compose.yml asks for, once: a second run keeps them. Run it before the first
+# Makes the secrets that docker-compose.yml and deploy/compose/ ask for, once: a second run keeps them. Run it before the first
 # `docker-compose up`, and after an update of deploy/prometheus/prometheus.yml.
 #   deploy/secrets.sh [FOLDER]     FOLDER is the one with docker-compose.yml
 set -euo pipefail
@@ -21,6 +21,7 @@ value() { sed -n "s/^$1=//p" "$env" | tail -n 1; }
 
 keep NEXUS_API_KEY "nexus_$(random)"
 keep NEXUS_PROMETHEUS_KEY "nexus_$(random)"
+keep NEXUS_API_KEYS "prometheus[read]=$(value NEXUS_PROMETHEUS_KEY)"
 keep NEXUS_REDIS_PASSWORD "$(random)"
 keep NEXUS_S3_ACCESS_KEY "nexus-$(random | cut -c 1-12)"
 keep NEXUS_S3_SECRET_KEY "$(random)"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -319,7 +320,8 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 		Teacher: s.settings.TeacherURL != "", DrainDelay: s.settings.drainDelay(os.Getenv), Unobserved: s.unobserved, Now: clock(), Log: s.log,
 	}
 	opt.Audit = &lumberjack.Logger{
-		Filename: filepath.Join(s.settings.DataDir, "audit.log"), MaxSize: logFileMB, MaxBackups: auditFiles,
+		// With the other log files, where there are any: a container keeps those.
+		Filename: filepath.Join(cmp.Or(s.settings.LogDir, s.settings.DataDir), "audit.log"), MaxSize: logFileMB, MaxBackups: auditFiles,
 	}
 	if err := s.admit(ctx, &opt); err != nil {
 		return err

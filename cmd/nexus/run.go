@@ -87,12 +87,7 @@ func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err erro
 	}
 	h.announce(rt.main.Stdout, time.Since(began))
 	tell(log, daemon.SdNotifyReady)
-	select {
-	case <-ctx.Done():
-		log.Info("stopping: no new work is taken, what runs is finished or handed back")
-	case err = <-h.failed:
-		log.Error("a part failed; stopping", "error", err)
-	}
+	err = h.live(ctx, log)
 	tell(log, daemon.SdNotifyStopping)
 	return err
 }
