@@ -338,7 +338,8 @@ func (w *worker0) answer(ctx context.Context, t *queue.Task) (any, error) {
 	if a.Reason != nil {
 		it.Reason = *a.Reason
 	}
-	return a, w.queue.LogInteractions(ctx, []job.Interaction{it})
+	t.Log(it)
+	return a, nil
 }
 
 func (w *worker0) train(ctx context.Context, t *queue.Task) (any, error) {

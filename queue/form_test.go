@@ -53,7 +53,7 @@ func everything(t *bundle) {
 	far := t.open(Options{}) // another process, as it were
 	hold := newGate()
 	for _, lane := range []job.Lane{job.LaneInteractive, job.LaneBatch} {
-		t.serve(far, lane, 4, echo)
+		t.serve(far, lane, 4, logged)
 	}
 	train := t.serve(far, job.LaneTrain, 1, hold.handle)
 
@@ -62,6 +62,9 @@ func everything(t *bundle) {
 		a, _, err := t.q.Ask(t.ctx, interact(prompt), time.Minute)
 		if err != nil || a == nil || a.Response != prompt {
 			t.Fatalf("asked %s: %+v, %v", prompt, a, err)
+		}
+		if it, err := t.q.Interaction(t.ctx, a.InteractionID); err != nil || it.Prompt != prompt {
+			t.Fatalf("the interaction of an answer that was given is %+v, %v", it, err)
 		}
 	}
 	spec := interact("later")

@@ -52,7 +52,7 @@ func (q *Queue) MarkWrong(ctx context.Context, it job.Interaction) error {
 	rctx, cancel := q.patience(ctx)
 	defer cancel()
 	pipe := q.redis.Pipeline()
-	q.append(rctx, pipe, q.listKey(ListWrong), it.ID, b)
+	pipe.XAdd(rctx, lineOf(q.listKey(ListWrong), it.ID, b))
 	pipe.XTrimMaxLenApprox(rctx, q.listKey(ListWrong), max(q.opt.LogLength/5, 1), 0)
 	pipe.ZRem(rctx, q.settledKey(), refusalID(it)) // who called it right before was mistaken
 	if _, err := pipe.Exec(rctx); err != nil {

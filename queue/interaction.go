@@ -27,34 +27,67 @@ func (q *Queue) logKey() string     { return q.shared("log", "interactions") }
 func (q *Queue) logDropped() string { return q.shared("log", "dropped") }
 
 // LogInteractions appends to the bounded log, in one exchange. Refusals and
-// unsure answers whose text was kept also go to lists of their own.
+// unsure answers whose text was kept also go to lists of their own. A handler logs
+// with Task.Log.
 func (q *Queue) LogInteractions(ctx context.Context, batch []job.Interaction) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	ctx, cancel := q.patience(ctx)
+	rctx, cancel := q.patience(ctx)
 	defer cancel()
 	pipe := q.redis.Pipeline()
-	oldest := strconv.FormatInt(q.now().Add(-q.opt.LogRetention).UnixMilli(), 10)
-	bounds := map[string]int64{q.logKey(): q.opt.LogLength}
 	for _, it := range batch {
-		b, err := encodeLine(&it)
+		lines, err := q.linesOf(&it)
 		if err != nil {
 			return err
 		}
-		q.append(ctx, pipe, q.logKey(), it.ID, b)
-		if list := inboxOf(&it); list != "" {
-			q.append(ctx, pipe, q.listKey(list), it.ID, b)
-			bounds[q.listKey(list)] = max(q.opt.LogLength/5, 1)
+		for _, l := range lines {
+			pipe.XAdd(rctx, l)
 		}
 	}
-	q.countHits(ctx, pipe, batch)
+	q.countHits(rctx, pipe, batch)
+	if _, err := pipe.Exec(rctx); err != nil {
+		return unavailable("log interactions", err)
+	}
+	return q.trimLog(ctx)
+}
+
+// linesOf are the lines that remember an interaction: in the log, and in the list of
+// the inbox that it belongs to.
+func (q *Queue) linesOf(it *job.Interaction) ([]*redis.XAddArgs, error) {
+	b, err := encodeLine(it)
+	if err != nil {
+		return nil, err
+	}
+	lines := []*redis.XAddArgs{lineOf(q.logKey(), it.ID, b)}
+	if list := inboxOf(it); list != "" {
+		lines = append(lines, lineOf(q.listKey(list), it.ID, b))
+	}
+	return lines, nil
+}
+
+func lineOf(key, id string, body []byte) *redis.XAddArgs {
+	// The order of the fields is what find.lua reads.
+	return &redis.XAddArgs{Stream: key, Values: []any{"id", id, "v", body}}
+}
+
+// trimLog cuts the log and the lists of the inbox to their bounds, and counts what
+// that dropped.
+func (q *Queue) trimLog(ctx context.Context) error {
+	ctx, cancel := q.patience(ctx)
+	defer cancel()
+	pipe := q.redis.Pipeline()
+	oldest := millis(q.now().Add(-q.opt.LogRetention))
+	bounds := map[string]int64{q.logKey(): q.opt.LogLength}
+	for _, l := range lists {
+		bounds[q.listKey(l)] = max(q.opt.LogLength/5, 1)
+	}
 	var trimmed []*redis.IntCmd
 	for key, most := range bounds {
 		trimmed = append(trimmed, pipe.XTrimMaxLenApprox(ctx, key, most, 0), pipe.XTrimMinIDApprox(ctx, key, oldest, 0))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return unavailable("log interactions", err)
+		return unavailable("cut the log of interactions", err)
 	}
 	var n int64
 	for _, cmd := range trimmed {
@@ -67,11 +100,6 @@ func (q *Queue) LogInteractions(ctx context.Context, batch []job.Interaction) er
 		q.opt.Log.Warn("what left the log of interactions could not be counted", "entries", n, "error", err)
 	}
 	return nil
-}
-
-func (q *Queue) append(ctx context.Context, pipe redis.Pipeliner, key, id string, body []byte) {
-	// The order of the fields is what find.lua reads.
-	pipe.XAdd(ctx, &redis.XAddArgs{Stream: key, Values: []any{"id", id, "v", body}})
 }
 
 // Interaction finds an interaction in the log. Errors: CodeNotFound,

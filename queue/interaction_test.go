@@ -1,7 +1,9 @@
 package queue
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +42,43 @@ func TestInteractionsAreFound(t *testing.T) {
 	})
 }
 
+// An answer that was given is in the log, whatever becomes of its worker: the line is
+// written ahead of it.
+func TestAnAnswerIsLoggedBeforeItIsGiven(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		t.serve(t.q, job.LaneInteractive, 8, logged)
+		t.serve(t.q, job.LaneBatch, 8, logged)
+		var wg sync.WaitGroup
+		for range 40 {
+			wg.Go(func() {
+				a, _, err := t.q.Ask(t.ctx, interact("x"), 20*time.Second)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if it, err := t.q.Interaction(t.ctx, a.InteractionID); err != nil || it.Response != a.Response {
+					t.Errorf("the interaction of an answer is %+v, %v", it, err)
+				}
+			})
+		}
+		wg.Wait()
+		id := t.submit(interact("x")).ID
+		t.untilState(id, job.StateSucceeded)
+		if it, err := t.q.Interaction(t.ctx, id); err != nil || it.Prompt != "x" {
+			t.Errorf("the interaction of a job that nobody waited for is %+v, %v", it, err)
+		}
+		if n := t.q.redis.XLen(t.ctx, t.q.logKey()).Val(); n != 41 {
+			t.Errorf("%d lines for 41 answers", n)
+		}
+	})
+}
+
+// logged is echo with a line in the log.
+func logged(ctx context.Context, t *Task) (any, error) {
+	t.Log(job.Interaction{ID: t.Spec.ID, Prompt: t.Spec.Prompt, Response: t.Spec.Prompt, Responded: true, At: job.At(time.Now())})
+	return echo(ctx, t)
+}
+
 func TestInteractionLogIsBounded(t *testing.T) {
 	eachRung(t, func(t *bundle) {
 		q := t.open(Options{LogLength: 500})
@@ -49,6 +88,13 @@ func TestInteractionLogIsBounded(t *testing.T) {
 				batch[i] = job.Interaction{ID: job.NewID(), Prompt: "x", Reason: job.ReasonUnfamiliar}
 			}
 			if err := q.LogInteractions(t.ctx, batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		q2 := t.open(Options{LogLength: 500})
+		t.serve(q2, job.LaneInteractive, 8, logged)
+		for range 60 {
+			if _, _, err := q2.Ask(t.ctx, interact("x"), 20*time.Second); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -2,7 +2,9 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -27,8 +29,47 @@ const (
 	longestPipe = 32
 )
 
+// ahead are lines of streams that are written before a script runs: on one server in
+// the same pipeline, so that they cost no exchange of their own and are there when
+// the script has run.
+type ahead struct {
+	lines   []*redis.XAddArgs
+	written func(error) // is told what became of them; not called when nobody knows
+	done    atomic.Bool // they are written: a script that is tried again goes alone
+}
+
+// put adds the lines to a pipeline.
+func (a *ahead) put(ctx context.Context, pipe redis.Pipeliner) (cmds []*redis.StringCmd) {
+	if a == nil || a.done.Load() {
+		return nil
+	}
+	for _, l := range a.lines {
+		cmds = append(cmds, pipe.XAdd(ctx, l))
+	}
+	return cmds
+}
+
+// note looks at what became of the lines that put added.
+func (a *ahead) note(cmds []*redis.StringCmd) {
+	for _, cmd := range cmds {
+		err := cmd.Err()
+		if _, refused := errors.AsType[redis.Error](err); err != nil && !refused {
+			return // it may have arrived or not: the script has the same fate
+		}
+		if err != nil {
+			a.written(err)
+			return
+		}
+	}
+	if len(cmds) > 0 {
+		a.done.Store(true)
+		a.written(nil)
+	}
+}
+
 // pipelined is a call that waits for its pipeline.
 type pipelined struct {
+	ahead    *ahead // nil if nothing goes ahead
 	script   *redis.Script
 	keys     []string
 	args     []any
@@ -40,15 +81,24 @@ type pipelined struct {
 
 // run is script.Run, in company. Each call keeps to its own context.
 func (p *pipeliner) run(ctx context.Context, script *redis.Script, keys []string, args ...any) *redis.Cmd {
+	return p.runAfter(ctx, nil, script, keys, args...)
+}
+
+// runAfter is run, with lines that are written before the script runs.
+func (p *pipeliner) runAfter(ctx context.Context, a *ahead, script *redis.Script, keys []string, args ...any) *redis.Cmd {
+	c := &pipelined{ahead: a, script: script, keys: keys, args: args, done: make(chan struct{})}
 	p.mu.Lock()
 	if p.busy < pipelines {
 		p.busy++
 		p.mu.Unlock()
-		cmd := script.Run(ctx, p.client, keys, args...)
+		if a == nil {
+			c.cmd = script.Run(ctx, p.client, keys, args...)
+		} else {
+			p.exchange(ctx, []*pipelined{c})
+		}
 		p.next(ctx)
-		return cmd
+		return c.cmd
 	}
-	c := &pipelined{script: script, keys: keys, args: args, done: make(chan struct{})}
 	c.deadline, _ = ctx.Deadline()
 	p.waiting = append(p.waiting, c)
 	p.mu.Unlock()
@@ -91,15 +141,31 @@ func (p *pipeliner) send(ctx context.Context, batch []*pipelined) {
 		ctx, cancel = context.WithDeadline(ctx, latest)
 		defer cancel()
 	}
+	p.exchange(ctx, batch)
+	for _, c := range batch {
+		close(c.done)
+	}
+}
+
+// exchange sends calls with what goes ahead of them. On a Cluster the lines live on
+// another node than the jobs, so they are sent, and answered, first.
+func (p *pipeliner) exchange(ctx context.Context, batch []*pipelined) {
 	pipe := p.client.Pipeline()
+	lines := make([][]*redis.StringCmd, len(batch))
+	for i, c := range batch {
+		lines[i] = c.ahead.put(ctx, pipe)
+	}
+	if _, cluster := p.client.(*redis.ClusterClient); cluster && pipe.Len() > 0 {
+		_, _ = pipe.Exec(ctx) // each command has its own error
+	}
 	for _, c := range batch {
 		c.cmd = c.script.EvalSha(ctx, pipe, c.keys, c.args...)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	for _, c := range batch {
+	for i, c := range batch {
+		c.ahead.note(lines[i])
 		if redis.HasErrorPrefix(c.cmd.Err(), "NOSCRIPT") {
 			c.cmd = c.script.Run(ctx, p.client, c.keys, c.args...)
 		}
-		close(c.done)
 	}
 }

@@ -119,6 +119,7 @@ type Queue struct {
 	wakes     *wakes
 	shed      shed
 	watch     redisWatch
+	tally     tally
 
 	mu      sync.Mutex
 	state   lifecycle

@@ -241,7 +241,7 @@ func (r *reconciler) giveUp(ctx context.Context, id string) {
 		spec.ReplyTo = list[len(r.keys.reply("")):]
 	}
 	e := ending{q: r.q, keys: r.keys, owner: r.me}
-	_, err := e.finish(ctx, spec, time.Time{}, nil, outcome{state: job.StateFailed, err: job.Errorf(job.CodeInternal,
+	_, err := e.finish(ctx, spec, time.Time{}, nil, nil, outcome{state: job.StateFailed, err: job.Errorf(job.CodeInternal,
 		"the job was given up: its worker was lost %d times", r.q.opt.MaxLost)})
 	if err != nil {
 		r.q.opt.Log.Error("a job could not be given up", "job", id, "error", err)

@@ -85,10 +85,11 @@ func (s *Server) settle(ctx context.Context, t *Task, began time.Time, o outcome
 	ctx = context.WithoutCancel(ctx)
 	t.became(o)
 	progress := t.end()
+	lines := s.linesOf(t, o)
 	var giveUp <-chan time.Time
 	quit := s.quit.Done()
 	for rest := 20 * time.Millisecond; ; rest = min(2*rest, time.Second) {
-		verdict, err := s.write(ctx, t, began, progress, o)
+		verdict, err := s.write(ctx, t, began, progress, lines, o)
 		if err == nil {
 			switch verdict {
 			case "canceled":
@@ -113,14 +114,36 @@ func (s *Server) settle(ctx context.Context, t *Task, began time.Time, o outcome
 	}
 }
 
-func (s *Server) write(ctx context.Context, t *Task, began time.Time, progress []byte, o outcome) (string, error) {
+// linesOf are the lines of the log that go with the end of a job.
+func (s *Server) linesOf(t *Task, o outcome) *ahead {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.line == nil || o.state != job.StateSucceeded {
+		return nil
+	}
+	it := t.line
+	lines, err := s.q.linesOf(it)
+	if err != nil {
+		s.q.opt.Log.Error("an interaction cannot be encoded", "job", t.Spec.ID, "error", err)
+		return nil
+	}
+	return &ahead{lines: lines, written: func(err error) {
+		if err != nil {
+			s.q.opt.Log.Warn("an answer is given that the log of interactions does not have", "job", t.Spec.ID, "error", err)
+			return
+		}
+		s.q.logged(it)
+	}}
+}
+
+func (s *Server) write(ctx context.Context, t *Task, began time.Time, progress []byte, lines *ahead, o outcome) (string, error) {
 	ctx, cancel := s.q.patience(ctx)
 	defer cancel()
 	if o.state == job.StateQueued {
 		return s.writeRequeue(ctx, t.Spec.ID, progress, o)
 	}
 	e := ending{q: s.q, keys: s.keys, owner: s.id}
-	return e.finish(ctx, t.Spec, began, progress, o)
+	return e.finish(ctx, t.Spec, began, progress, lines, o)
 }
 
 // ending writes the end of a job in the name of who has it.
@@ -131,7 +154,8 @@ type ending struct {
 }
 
 // finish returns what the scripts say: "ok", or "lost" when it is another's job.
-func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, progress []byte, o outcome) (string, error) {
+// lines, if any, are written ahead.
+func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, progress []byte, lines *ahead, o outcome) (string, error) {
 	var result, fault []byte
 	if o.state == job.StateSucceeded && o.result != nil {
 		b, err := json.Marshal(o.result)
@@ -159,7 +183,7 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 		if fault != nil {
 			said = encodeReply(spec.ID, replyError, fault)
 		}
-		verdict, err := e.q.pipeliner.run(ctx, e.q.scripts.answer, keys,
+		verdict, err := e.q.pipeliner.runAfter(ctx, lines, e.q.scripts.answer, keys,
 			spec.ID, e.owner, string(o.state), k.reply(spec.ReplyTo), said, statsEnd).Text()
 		if err != nil || verdict != "record" {
 			return verdict, err
@@ -169,7 +193,7 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 	if !began.IsZero() {
 		ran = max(0, time.Since(began))
 	}
-	return e.q.pipeliner.run(ctx, e.q.scripts.finish, keys,
+	return e.q.pipeliner.runAfter(ctx, lines, e.q.scripts.finish, keys,
 		spec.ID, e.owner, string(o.state), k.own, ran.Milliseconds(), pack(result), fault, progress, statsEnd).Text()
 }
 

@@ -470,7 +470,7 @@ func (s *simulation) end(w *simWorker, t *simTask, o outcome) error {
 		t.server.unhold(t.task.Spec.ID)
 	}
 	for {
-		verdict, err := t.server.write(s.ctx, t.task, time.Time{}, t.task.end(), o)
+		verdict, err := t.server.write(s.ctx, t.task, time.Time{}, t.task.end(), nil, o)
 		if err != nil {
 			return err
 		}

@@ -32,6 +32,7 @@ type Task struct {
 	written time.Time
 	flush   *time.Timer // writes what was held back
 	over    bool
+	line    *job.Interaction // to be logged with the answer
 }
 
 // Progress tells how far the job is. Writes are throttled; the last one is
@@ -62,6 +63,15 @@ func (t *Task) Progress(ctx context.Context, p job.Progress) error {
 		t.write(ctx, b)
 	}
 	return endedBy(ctx)
+}
+
+// Log has the interaction written to the log right ahead of the answer: an answer
+// that was given can be judged, whatever becomes of this process. A job that ends
+// without an answer logs nothing.
+func (t *Task) Log(it job.Interaction) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.line = &it
 }
 
 func (t *Task) writeHeldBack() {

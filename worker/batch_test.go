@@ -196,34 +196,3 @@ func TestBreaker(t *testing.T) {
 		}
 	})
 }
-
-func TestJournalDropsRatherThanWaits(t *testing.T) {
-	t.Parallel()
-	begun, proceed := make(chan int, 100), make(chan error, 100)
-	j := newJournal(func(_ context.Context, batch []job.Interaction) error {
-		begun <- len(batch)
-		return <-proceed
-	}, testLog(t))
-	j.start()
-	j.add(job.Interaction{ID: "first"})
-	if n := <-begun; n != 1 {
-		t.Errorf("the first batch has %d lines", n)
-	}
-	for range journalRoom + 7 {
-		j.add(job.Interaction{}) // nobody waits although nothing is written
-	}
-	if n := j.dropped.Load(); n != 7 {
-		t.Errorf("%d lines were dropped, want 7", n)
-	}
-	for range 50 {
-		proceed <- nil
-	}
-	j.close()
-	written := 0
-	for len(begun) > 0 {
-		written += <-begun
-	}
-	if written != journalRoom {
-		t.Errorf("%d lines were written at the end, want %d", written, journalRoom)
-	}
-}

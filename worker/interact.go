@@ -51,7 +51,7 @@ func (w *Worker) interact(ctx context.Context, t *queue.Task) (any, error) {
 	if !w.opt.Unobserved {
 		w.metrics.answered(&a)
 	}
-	w.journal.add(interaction(spec, &a, w.opt.LogPrompts, w.opt.Now()))
+	t.Log(interaction(spec, &a, w.opt.LogPrompts, w.opt.Now()))
 	return a, nil
 }
 

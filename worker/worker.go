@@ -33,7 +33,6 @@ type Queue interface {
 	Job(ctx context.Context, id string) (job.Job, error)
 	Publish(ctx context.Context, channel, msg string) error
 	Subscribe(ctx context.Context, channel string) <-chan string
-	LogInteractions(ctx context.Context, batch []job.Interaction) error
 	EndRest(ctx context.Context, lane job.Lane, why string) error
 }
 
@@ -103,7 +102,6 @@ type Options struct {
 type Worker struct {
 	opt      Options
 	batcher  *batcher
-	journal  *journal
 	breakers breakers
 	metrics  *metrics
 	control  control
@@ -147,9 +145,6 @@ func New(opt Options) (*Worker, error) {
 	w := &Worker{opt: opt, metrics: newMetrics(), started: time.Now(), wake: make(chan struct{}, 1), shadow: newShadow(opt.Shadow)}
 	w.breakers = newBreakers(opt.Log, opt.Now)
 	w.batcher = newBatcher(opt.Slots, opt.Slots*handlersPerSlot, w.ask)
-	w.journal = newJournal(func(ctx context.Context, batch []job.Interaction) error {
-		return w.breakers.redis.Do(func() error { return opt.Queue.LogInteractions(ctx, batch) })
-	}, opt.Log)
 	if opt.Recorder != nil {
 		opt.Recorder.Fill(w.fill)
 	}
@@ -190,7 +185,6 @@ func (w *Worker) start(ctx context.Context) error {
 		}
 	}
 	w.batcher.start()
-	w.journal.start()
 	w.life.Go(w.follow)
 	w.life.Go(w.followControl)
 	if w.opt.Shadow > 0 && w.opt.Challengers != nil {
@@ -231,7 +225,6 @@ func (w *Worker) stopServing(ctx context.Context) error {
 		failed = errors.Join(failed, <-errs)
 	}
 	w.batcher.close()
-	w.journal.close()
 	return failed
 }
 

@@ -24,6 +24,7 @@ type ledger struct {
 	lessons map[string]string // response by prompt
 	follows sync.WaitGroup    // followers of jobs, from their making
 	asked   atomic.Int64
+	given   []string // the most recent answers that were given
 	refused atomic.Int64
 }
 
@@ -105,13 +106,21 @@ const followEach = 8
 // ask must be answered: with the answer, a job, or a refusal that says when to
 // come again.
 func (l *ledger) ask(ctx context.Context) {
-	code, err := l.f.call(ctx, "POST", "/api/interact", map[string]string{"prompt": "where is the invoice archive"}, nil, "Prefer", "wait=10")
+	var a struct {
+		Interaction string `json:"interaction_id"`
+	}
+	code, err := l.f.call(ctx, "POST", "/api/interact", map[string]string{"prompt": "where is the invoice archive"}, &a, "Prefer", "wait=10")
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
 		l.f.Errorf("an ask: %v", err)
 	case code == http.StatusOK || code == http.StatusAccepted:
 		l.asked.Add(1)
+		if code == http.StatusOK {
+			l.mu.Lock()
+			l.given = append(l.given, a.Interaction)
+			l.mu.Unlock()
+		}
 	case code == http.StatusServiceUnavailable:
 		l.refused.Add(1)
 		pause(ctx, 20*time.Millisecond)
@@ -164,6 +173,7 @@ func (l *ledger) check(before footprint) {
 		l.history(id) // of most the end alone
 	}
 	l.countJobs(mine)
+	l.canBeJudged()
 	for prompt, response := range l.lessons {
 		f.eventually(90*time.Second, fmt.Sprintf("%q answers", prompt), func() bool {
 			var a struct {
@@ -265,6 +275,30 @@ func (l *ledger) countJobs(mine map[string]bool) {
 			}
 			cursor = *page.Next
 		}
+	}
+}
+
+// judgedMost is how many answers are looked up: the log is bounded.
+const judgedMost = 2000
+
+// canBeJudged looks up the answers that were given: feedback finds each in the log,
+// whoever was killed when.
+func (l *ledger) canBeJudged() {
+	l.f.Helper()
+	lost := 0
+	for _, id := range l.given[max(0, len(l.given)-judgedMost):] {
+		var code int
+		l.f.eventually(30*time.Second, "an interaction is looked up", func() (ok bool) {
+			var err error
+			code, err = l.f.call(context.Background(), "GET", "/api/jobs/"+id, nil, nil)
+			return err == nil && code < 500
+		})
+		if code != http.StatusOK {
+			lost++
+		}
+	}
+	if lost > 0 {
+		l.f.Errorf("%d of the last %d answers that were given cannot be judged", lost, min(len(l.given), judgedMost))
 	}
 }
 

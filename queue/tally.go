@@ -1,0 +1,66 @@
+package queue
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/job"
+)
+
+const (
+	// tallyEvery bounds how old a count of what was answered becomes before Redis has
+	// it. Counts may be lost with a process; lines of the log are not.
+	tallyEvery = 50 * time.Millisecond
+	// trimEvery is after how many lines of this process the log is cut to its bounds.
+	trimEvery = 256
+)
+
+// tally is what goes with the lines of the log, and is written off the way of the
+// answers, many at a time.
+type tally struct {
+	mu    sync.Mutex
+	batch []job.Interaction // logged, and not counted yet
+	lines int64             // since the log was cut
+	due   bool              // a goroutine will write it
+}
+
+// logged notes an interaction whose lines were written.
+func (q *Queue) logged(it *job.Interaction) {
+	t := &q.tally
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.batch = append(t.batch, job.Interaction{Responded: it.Responded, Lessons: it.Lessons, At: it.At})
+	t.lines++
+	if !t.due {
+		t.due = q.spawn(q.writeTally)
+	}
+}
+
+// writeTally waits for company, until the queue stops, and writes.
+func (q *Queue) writeTally(ctx context.Context) {
+	pause(ctx, tallyEvery)
+	ctx = context.WithoutCancel(ctx)
+	t := &q.tally
+	t.mu.Lock()
+	batch, cut := t.batch, t.lines >= min(trimEvery, max(q.opt.LogLength/10, 1))
+	if cut {
+		t.lines = 0
+	}
+	t.batch, t.due = nil, false
+	t.mu.Unlock()
+	rctx, cancel := q.patience(ctx)
+	defer cancel()
+	_, err := q.redis.Pipelined(rctx, func(pipe redis.Pipeliner) error {
+		q.countHits(rctx, pipe, batch)
+		return nil
+	})
+	if err == nil && cut {
+		err = q.trimLog(ctx)
+	}
+	if err != nil {
+		q.opt.Log.Debug("what was answered could not be counted", "answers", len(batch), "error", err)
+	}
+}
