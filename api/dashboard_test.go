@@ -82,7 +82,7 @@ func TestTheDashboardInABrowser(t *testing.T) {
 
 // pageNames are all pages, with what their title says.
 var pageNames = map[string]string{
-	"": "", "ask": "Ask and teach", "refusals": "Inbox", "answers": "Answers", "lessons": "Lessons", "topics": "Topics", "import": "Import and export",
+	"": "", "ask": "Ask and teach", "refusals": "Inbox", "answers": "Answers", "lessons": "Lessons", "topics": "Topics", "checks": "Test prompts", "import": "Import and export",
 	"learning": "Learning", "checkpoints": "Checkpoints", "risk": "Risk and coverage", "jobs": "Jobs", "workers": "Queues and workers", "audit": "Audit log", "access": "Sessions and keys",
 }
 

@@ -72,6 +72,37 @@ func TestAnswersAndLessonsInTheDashboard(t *testing.T) {
 	b.until("the lesson is unlearned", func() bool { return !strings.Contains(string(b.get("/api/lessons").body), "invoice") })
 }
 
+func TestChecksInTheDashboard(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := openTab(t, b.url)
+	if p == nil {
+		return
+	}
+	b.teach("shop", "when do you open", "At nine.")
+	p.open("checks")
+	p.says("main", "No run yet", "No test prompt yet")
+	p.write("#checkprompt", "when do you open")
+	p.write("#checkexpected", "At nine.")
+	p.press("Add the test")
+	p.says("#changes", "1 of 1 test passed")
+	p.write("#checkprompt", "sing me a song")
+	p.click("#checkrefuse")
+	p.press("Add the test")
+	p.says("#checktable", "sing me a song", "a refusal")
+	b.teach("shop", "when do you open", "At ten.")
+	p.click("#runchecks")
+	p.says("#changes", "1 of 2 tests passed", "2 of 2 before", "1 test changed", "At ten.", "broken")
+	p.fair("what changed")
+	eval[any](p, `document.querySelectorAll('#runs button')[1].click()`)
+	p.says("#changes", "2 of 2 tests passed", "sing me a song")
+	p.holds("the run is in the address", `location.search.includes('run=')`)
+	p.press("Delete")
+	p.says(".toast", "Deleted the test")
+	p.do("leave the page", chromedp.Navigate("about:blank"))
+	b.until("the test is deleted", func() bool { return len(got[checkList](b, b.get("/api/checks")).Checks) == 1 })
+}
+
 func TestImportAndExportInTheDashboard(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

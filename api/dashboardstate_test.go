@@ -60,7 +60,7 @@ func TestPagesWhileTheyLoadAndWhenTheyMayNot(t *testing.T) {
 	p.says("#lessontable", "How do I reset my password?")
 
 	for page, path := range map[string]string{
-		"lessons": "/api/lessons", "answers": "/api/answers", "refusals": "/api/refusals", "topics": "/api/topics", "learning": "/api/jobs", "jobs": "/api/jobs",
+		"lessons": "/api/lessons", "answers": "/api/answers", "refusals": "/api/refusals", "topics": "/api/topics", "checks": "/api/checks", "learning": "/api/jobs", "jobs": "/api/jobs",
 		"checkpoints": "/api/checkpoints", "audit": "/api/audit", "": "/api/history",
 	} {
 		w.answer(path, http.StatusForbidden)

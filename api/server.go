@@ -32,7 +32,7 @@ import (
 const DefaultListen = "127.0.0.1:8000"
 
 // Options are what a Server is made of. Queue, Datasets, Checkpoints, Control,
-// Known and Topics are needed; the rest has defaults.
+// Known, Topics and Checks are needed; the rest has defaults.
 type Options struct {
 	Queue       Queue
 	Datasets    Datasets
@@ -41,6 +41,8 @@ type Options struct {
 	// Known is what the model knows now; job.CodeUnavailable while there is none.
 	Known  func(context.Context) (book.Source, error)
 	Topics Topics
+	// Checks are the prompts that are asked after each change.
+	Checks Checks
 	// CheckWebhook refuses URLs that webhooks may not lead to; nil lets every
 	// https URL pass.
 	CheckWebhook func(url string) error
@@ -139,8 +141,8 @@ type Server struct {
 
 // New checks the options and makes a server; Start opens its port.
 func New(opt Options) (*Server, error) {
-	if opt.Queue == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Known == nil || opt.Topics == nil {
-		return nil, errors.New("make the API: queue, datasets, checkpoints, control, what is known and topics are all needed")
+	if opt.Queue == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Known == nil || opt.Topics == nil || opt.Checks == nil {
+		return nil, errors.New("make the API: queue, datasets, checkpoints, control, what is known, topics and checks are all needed")
 	}
 	if opt.RateLimit.Enabled && (opt.RateLimit.RPM < 1 || opt.RateLimit.Burst < 1) {
 		return nil, fmt.Errorf("make the API: a rate limit of %d per minute with a burst of %d lets nobody in", opt.RateLimit.RPM, opt.RateLimit.Burst)
@@ -251,6 +253,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.life.Go(s.keys.follow)
 	s.life.Go(s.keepHistory)
+	s.life.Go(s.followChecks)
 	s.life.Go(func(context.Context) {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			s.life.Fail(fmt.Errorf("it no longer listens: %w", err))

@@ -23,6 +23,7 @@ const (
 	RegistryKey    = "registry.json"
 	KeysKey        = "keys.json"
 	KeyUseKey      = "keyuse.json"
+	ChecksKey      = "checks.json"
 
 	// Corrupted is the folder that takes what was found damaged.
 	Corrupted = "corrupted/"

@@ -42,6 +42,7 @@ const (
 	kindRegistry = "registry"
 	kindKeys     = "keys"
 	kindKeyUse   = "keyuse"
+	kindChecks   = "checks"
 )
 
 // seal wraps body into an envelope, ended by a newline.

@@ -44,6 +44,8 @@ func VerifyObject(key string, r io.Reader) error {
 		return unseal(b, kindKeys, &keyRecord{})
 	case KeyUseKey:
 		return unseal(b, kindKeyUse, &keyUse{})
+	case ChecksKey:
+		return unseal(b, kindChecks, &checkRecord{})
 	case RegistryKey:
 		return unseal(b, kindRegistry, &Registry{})
 	}

@@ -315,6 +315,7 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 	}
 	opt := api.Options{
 		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
+		Checks: storage.NewChecks(s.store, clock()),
 		Tracer: s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
 		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
 		Teacher: s.settings.TeacherURL != "", DrainDelay: s.settings.drainDelay(os.Getenv), Unobserved: s.unobserved, Now: clock(), Log: s.log,

@@ -44,9 +44,22 @@ func TestPeopleAtATerminal(t *testing.T) {
 	if out := run(exitRefused, "ask", "where", "is", "my", "parcel"); !strings.Contains(out, "untaught") {
 		t.Errorf("a refusal: %s", out)
 	}
+	check := map[string]any{"checks": []map[string]any{{"prompt": "How do I reset my password?", "expected": "Open Settings."}}}
+	p.call("POST", "/api/checks", check, nil)
 	says(run(exitOK, "teach", "--topic", "support", "-q", "How do I reset my password?", "-a", "Open Settings."), "lessons taken: 1")
 	if out := run(exitOK, "ask", "How do I reset my password?"); out != "Open Settings.\n" {
 		t.Errorf("asked: %q", out)
+	}
+
+	p.eventually(30*time.Second, "the test prompt was asked before the lesson and after it", func() bool {
+		var table struct{ Changes []struct{ Change string } }
+		p.call("GET", "/api/checks/changes", nil, &table)
+		return len(table.Changes) == 1 && table.Changes[0].Change == "fixed"
+	})
+	var known struct{ Answers []struct{ Hits int } }
+	p.call("GET", "/api/answers", nil, &known)
+	if len(known.Answers) != 1 || known.Answers[0].Hits != 1 {
+		t.Errorf("an answer that was given once: %+v", known)
 	}
 
 	file := filepath.Join(t.TempDir(), "faq.csv")

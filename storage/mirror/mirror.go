@@ -39,6 +39,7 @@ const (
 	controlKey     = storage.ControlKey
 	registryKey    = storage.RegistryKey
 	keysKey        = storage.KeysKey
+	checksKey      = storage.ChecksKey
 	keyUseKey      = storage.KeyUseKey
 )
 

@@ -8,6 +8,7 @@ import { Answers } from './page/answers';
 import { Lessons } from './page/lessons';
 import { Import } from './page/import';
 import { Refusals } from './page/refusals';
+import { Checks } from './page/checks';
 import { Topics } from './page/topics';
 import { Learning } from './page/learning';
 import { Checkpoints } from './page/checkpoints';
@@ -26,6 +27,7 @@ export const pages: Record<string, Page> = {
   answers: { title: 'Answers', view: Answers },
   lessons: { title: 'Lessons', view: Lessons },
   topics: { title: 'Topics', view: Topics },
+  checks: { title: 'Test prompts', view: Checks },
   import: { title: 'Import and export', view: Import },
   learning: { title: 'Learning', view: Learning },
   checkpoints: { title: 'Checkpoints', view: Checkpoints },
@@ -38,7 +40,7 @@ export const pages: Record<string, Page> = {
 
 export const groups = [
   { name: '', pages: ['overview', 'ask', 'refusals'] },
-  { name: 'Knowledge', pages: ['answers', 'lessons', 'topics', 'import'] },
+  { name: 'Knowledge', pages: ['answers', 'lessons', 'topics', 'checks', 'import'] },
   { name: 'Model', pages: ['learning', 'checkpoints', 'risk'] },
   { name: 'Operation', pages: ['jobs', 'workers', 'audit', 'access'] },
 ];

@@ -78,6 +78,15 @@ export interface Suggestion {
   groups: { id: string; prompt: string; variants: string[]; count: number; similarity: number }[];
 }
 
+export interface Check { id: string; topic: string; prompt: string; expected: string | null; created_at: string | null }
+export interface CheckResult {
+  check_id: string; topic: string; prompt: string; expected: string | null; response: string | null; reason: string | null; confidence: number; passed: boolean;
+}
+export interface CheckRun { id: string; at: string | null; checkpoint: string; why: 'asked' | 'edited' | 'checkpoint'; total: number; passed: number }
+export interface CheckChanges {
+  before: CheckRun | null; after: CheckRun | null; changes: (CheckResult & { before: CheckResult | null; change: 'fixed' | 'broken' | 'changed' | 'new' | 'same' })[];
+}
+
 export interface Topic {
   topic: string; answers: number; lessons: number; single_phrasing: number; never_hit: number;
   expected: { answered: number; wrong: number } | null; collisions?: { answers: [string, string]; similarity: number }[];

@@ -3,13 +3,14 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { learning, status } from '../live';
 import { href, param, view } from '../place';
 import { control, del, Fault, post, stream, type Told } from '../server';
-import type { Asked, Job, Trained } from '../types';
+import type { Asked, CheckChanges, Job, Trained } from '../types';
 import { useKeys, useLoad } from '../load';
 import { path, useList } from '../list';
 import { ended } from '../follow';
 import { attempt, tell } from '../undo';
 import { ago, count, many, moment, percent, phaseOf, plain, short, span } from '../words';
 import { Bar, Card, Head, More, Tag } from '../part/basic';
+import { Changed } from '../part/changed';
 import { Await, Empty } from '../part/state';
 
 const kinds = [['', 'All kinds'], ['train', 'Training'], ['interact', 'Questions']] as const;
@@ -116,6 +117,7 @@ function One({ id, onChanged }: { id: string; onChanged: () => void }): VNode {
               {(job.state === 'failed' || job.state === 'canceled') && <button type="button" class="main" id="retry" onClick={() => void retry()}>Try it again</button>}
             </div>
             {job.kind === 'train' && job.state === 'succeeded' && <Result t={job.result as Trained} />}
+            {job.kind === 'train' && job.state === 'succeeded' && <Tested id={id} />}
             {job.kind === 'interact' && job.state === 'succeeded' && <Said a={job.result as Asked} />}
             <Events key={job.state} id={id} live={!ended(job)} onEvent={load.again} />
             <p class="meta"><span>Number {job.id}</span></p>
@@ -175,6 +177,13 @@ export function Result({ t }: { t: Trained }): VNode | null {
       {t.skipped && t.skipped.length > 0 && <details><summary>{many(t.skipped.length, 'line')} left out</summary><ul class="rows">{t.skipped.map((f) => <li key={f.line}><span>Line {f.line}: {f.detail}</span></li>)}</ul></details>}
     </>
   );
+}
+
+// Tested is what the job changed for the test prompts.
+function Tested({ id }: { id: string }): VNode | null {
+  const load = useLoad<CheckChanges>(path('/api/checks/changes', { job: id }));
+  if (!load.data?.after) return null;
+  return <div id="tested"><h3>Test prompts</h3><Changed c={load.data} /></div>;
 }
 
 function Said({ a }: { a: Asked }): VNode | null {

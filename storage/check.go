@@ -1,0 +1,92 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Check is a prompt that is asked after each change of what is known, with the
+// answer that it should get.
+type Check struct {
+	ID     string `json:"id"`
+	Topic  string `json:"topic,omitempty"`
+	Prompt string `json:"prompt"`
+	// Expected is the response; nil: it should be refused.
+	Expected  *string   `json:"expected"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// checkRecord is all of them.
+type checkRecord struct {
+	Version   int64     `json:"version"`
+	Checks    []Check   `json:"checks"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// Checks keeps the checks of a store in one record.
+type Checks struct {
+	store Store
+	now   func() time.Time
+}
+
+// NewChecks returns the checks of a store; now may be nil.
+func NewChecks(store Store, now func() time.Time) *Checks {
+	if now == nil {
+		now = time.Now
+	}
+	return &Checks{store: store, now: now}
+}
+
+// List returns all checks, by one small read. ErrCorrupt: the record is damaged.
+func (c *Checks) List(ctx context.Context) ([]Check, error) {
+	r, _, err := c.read(ctx)
+	return r.Checks, err
+}
+
+func (c *Checks) read(ctx context.Context) (checkRecord, Version, error) {
+	b, version, err := c.store.Read(ctx, ChecksKey)
+	if errors.Is(err, ErrNotFound) {
+		return checkRecord{}, Absent, nil
+	}
+	if err != nil {
+		return checkRecord{}, Absent, fmt.Errorf("read the checks: %w", err)
+	}
+	var r checkRecord
+	if err := unseal(b, kindChecks, &r); err != nil {
+		return checkRecord{}, version, fmt.Errorf("read the checks (%s in the storage folder): %w", ChecksKey, err)
+	}
+	return r, version, nil
+}
+
+// Update changes the checks by change, which is called again on what another
+// process wrote if that was faster. ErrTooLarge: there is no room for so many.
+func (c *Checks) Update(ctx context.Context, change func([]Check) ([]Check, error)) ([]Check, error) {
+	for range maxSwaps {
+		r, version, err := c.read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if r.Checks, err = change(r.Checks); err != nil {
+			return nil, err
+		}
+		r.Version++
+		r.UpdatedAt = c.now().UTC().Round(0)
+		b, err := seal(kindChecks, r)
+		if err != nil {
+			return nil, err
+		}
+		if len(b) > MaxRecord {
+			return nil, fmt.Errorf("update the checks: %w", ErrTooLarge)
+		}
+		_, err = c.store.Swap(ctx, ChecksKey, version, b)
+		if err == nil {
+			return r.Checks, nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return nil, fmt.Errorf("update the checks: %w", err)
+		}
+	}
+	return nil, fmt.Errorf("update the checks: %d times %w", maxSwaps, ErrConflict)
+}
