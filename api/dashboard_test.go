@@ -326,6 +326,33 @@ func TestJobsInTheDashboard(t *testing.T) {
 	p.holds("the job is closed", `!location.search.includes('id=')`)
 }
 
+func TestACanceledTrainingIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	resume := b.worker.pause()
+	id := b.post("/api/lessons", `{"topic":"shop","lessons":[{"prompt":"when do you open","response":"At nine."}]}`, "Prefer", "respond-async").text(t, "id")
+	b.wantError(b.post("/api/jobs/"+id+"/retry", ""), 409, job.CodeConflict, "", "only a failed or canceled one")
+	b.do(http.MethodDelete, "/api/jobs/"+id, nil)
+	b.until("it is canceled", func() bool { return b.get("/api/jobs/"+id).text(t, "state") == string(job.StateCanceled) })
+	asked := b.post("/api/jobs", `{"kind":"interact","prompt":"when do you open"}`).text(t, "id")
+	b.do(http.MethodDelete, "/api/jobs/"+asked, nil)
+	b.until("it is canceled", func() bool { return b.get("/api/jobs/"+asked).text(t, "state") == string(job.StateCanceled) })
+	b.wantError(b.post("/api/jobs/"+asked+"/retry", ""), 409, job.CodeConflict, "", "not kept")
+	resume()
+	if p := openTab(t, b.url); p != nil {
+		p.open("jobs?id=" + id)
+		p.click("#retry")
+		p.says(".toast", "runs again")
+		p.holds("the new job is shown", `!location.search.includes('`+id+`')`)
+		p.says("#job", "Succeeded")
+	} else {
+		b.ended(b.post("/api/jobs/"+id+"/retry", "").text(t, "id"))
+	}
+	if a := b.ask("when do you open"); a.text(t, "response") != "At nine." {
+		t.Errorf("after the retry: %s", a.body)
+	}
+}
+
 func TestAnUnknownAddressSaysSo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -112,6 +112,7 @@ func (s *Server) routes() *echo.Echo {
 	g.PATCH("/answers/:id", s.makes(s.reviseAnswer), revises...)
 	g.POST("/answers/:id/restore", s.makes(s.restoreAnswer), revises...)
 	g.POST("/jobs", s.makes(s.submit), s.limited(ScopeJobs, storePatience)...)
+	g.POST("/jobs/:id/retry", s.makes(s.retryJob), s.limited(ScopeJobs, storePatience)...)
 	g.POST("/jobs\\:batch", s.batch, s.limited(ScopeJobs, storePatience)...)
 	g.POST("/interactions/:id/feedback", s.makes(s.feedback), s.limited(ScopeTeach, storePatience)...)
 	steers := s.limited(ScopeControl, storePatience)

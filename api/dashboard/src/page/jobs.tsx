@@ -2,12 +2,12 @@ import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { learning, status } from '../live';
 import { href, param, view } from '../place';
-import { control, del, Fault, post, stream, type Told } from '../server';
+import { del, post, stream, type Told } from '../server';
 import type { Asked, CheckChanges, Job, Trained } from '../types';
 import { useKeys, useLoad } from '../load';
 import { path, useList } from '../list';
 import { ended } from '../follow';
-import { attempt, tell } from '../undo';
+import { attempt } from '../undo';
 import { ago, count, many, moment, percent, phaseOf, plain, short, span } from '../words';
 import { Bar, Card, Head, More, Tag } from '../part/basic';
 import { Changed } from '../part/changed';
@@ -89,18 +89,10 @@ function summary(j: Job): string {
 
 function One({ id, onChanged }: { id: string; onChanged: () => void }): VNode {
   const load = useLoad<Job>('/api/jobs/' + encodeURIComponent(id));
-  const j = load.data;
   const cancel = async (): Promise<void> => { if (await attempt(() => del('/api/jobs/' + encodeURIComponent(id)), 'Canceled.')) { load.again(); onChanged(); } };
   const retry = async (): Promise<void> => {
-    try {
-      const made = await again(j!);
-      tell('It runs again.', 'good');
-      view({ id: made ?? id });
-      load.again();
-      onChanged();
-    } catch (e) {
-      tell(e instanceof Fault && e.status === 404 ? 'This job cannot be repeated: what it was made of is not kept.' : (e as Error).message, 'bad');
-    }
+    const made = await attempt(() => post<Job>(`/api/jobs/${encodeURIComponent(id)}/retry`, undefined), 'It runs again, as a new job.');
+    if (made) { view({ id: made.id }); onChanged(); }
   };
   return (
     <Card class="pane" title="Job" aside={<a class="button plain" href={href('jobs', { kind: param('kind'), state: param('state') })}>Close</a>}>
@@ -114,7 +106,7 @@ function One({ id, onChanged }: { id: string; onChanged: () => void }): VNode {
             <Timeline j={job} />
             <div class="line">
               {!ended(job) && <button type="button" class="bad" id="cancel" onClick={() => void cancel()}>Cancel</button>}
-              {(job.state === 'failed' || job.state === 'canceled') && <button type="button" class="main" id="retry" onClick={() => void retry()}>Try it again</button>}
+              {job.kind === 'train' && (job.state === 'failed' || job.state === 'canceled') && <button type="button" class="main" id="retry" onClick={() => void retry()}>Try it again</button>}
             </div>
             {job.kind === 'train' && job.state === 'succeeded' && <Result t={job.result as Trained} />}
             {job.kind === 'train' && job.state === 'succeeded' && <Tested id={id} />}
@@ -126,16 +118,6 @@ function One({ id, onChanged }: { id: string; onChanged: () => void }): VNode {
       </Await>
     </Card>
   );
-}
-
-// again repeats a job and returns the id of the new one, if it is another.
-async function again(j: Job): Promise<string | null> {
-  try {
-    return (await post<Job>(`/api/jobs/${encodeURIComponent(j.id)}/retry`, undefined)).id;
-  } catch (e) {
-    if (!(e instanceof Fault) || (e.status !== 404 && e.status !== 405) || j.kind !== 'train') throw e;
-    return (await control<{ job_id: string }>('train_start', j.topic ? { topic: j.topic } : {})).job_id;
-  }
 }
 
 function Running({ j }: { j: Job }): VNode {
