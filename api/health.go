@@ -129,6 +129,9 @@ func processIssues(b *heartbeat.Beat) []string {
 		}
 		out = append(out, fmt.Sprintf("dataset %s was set aside, because learning it kept failing (%s): %s", s.Dataset, job.Clip(s.Why, 200), what))
 	}
+	if e := b.Embeddings; e != nil && e.Issue != "" {
+		out = append(out, fmt.Sprintf("worker %s on %s answers without the embedding server: %s", b.ID, b.Host, e.Issue))
+	}
 	if b.Mode == heartbeat.ModeCooling {
 		out = append(out, fmt.Sprintf("worker %s on %s has stopped training to cool: %s", b.ID, b.Host, b.ModeReason))
 	}

@@ -144,7 +144,9 @@ type worker struct {
 	Checkpoint *string `json:"checkpoint"`
 	// Unloaded is the head if this worker cannot serve it.
 	Unloaded *heartbeat.Unloaded `json:"unloaded"`
-	SeenAt   *job.Time           `json:"seen_at"`
+	// Embeddings is how it stands with its embedding server; nil without one.
+	Embeddings *heartbeat.Embeddings `json:"embeddings"`
+	SeenAt     *job.Time             `json:"seen_at"`
 }
 
 type process struct {
@@ -343,7 +345,7 @@ func workersOf(k heartbeat.Cluster) []worker {
 		}
 		w := worker{
 			ID: b.ID, Host: b.Host, Device: b.Device, Mode: b.Mode, ModeReason: optional(b.ModeReason), Busy: b.Busy, Slots: b.Slots,
-			Trainer: b.Trainer, Training: optional(b.Training), Unloaded: b.Unloaded, SeenAt: b.At,
+			Trainer: b.Trainer, Training: optional(b.Training), Unloaded: b.Unloaded, Embeddings: b.Embeddings, SeenAt: b.At,
 		}
 		if b.Model != nil {
 			w.Checkpoint = optional(b.Model.Checkpoint)

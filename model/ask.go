@@ -40,6 +40,7 @@ type Verdict struct {
 	Confidence float64
 	Threshold  float64
 	Topic      string // of the lesson that answered
+	Repeat     bool   // the prompt repeats a lesson: nothing was guessed
 	Depth      int
 	Converged  bool
 	Residual   float64
@@ -83,11 +84,11 @@ type repeat struct {
 	how    memory.Repeat
 }
 
-func newScratch(e encoder.Encoder) *scratch {
+func newScratch(e encoder.Encoder, width int) *scratch {
 	return &scratch{
 		encoder: e.NewScratch(),
 		forms:   make([]text.Form, MaxBatch),
-		vectors: make([]float32, MaxBatch*e.Dim()),
+		vectors: make([]float32, MaxBatch*width),
 		infos:   make([]encoder.Info, MaxBatch),
 		queries: make([]memory.Query, 0, MaxBatch),
 		repeats: make([]repeat, MaxBatch),
@@ -158,10 +159,14 @@ func (m *Model) look(queries []Query, s *scratch) {
 
 // encodeInto brings a prompt to its equilibrium, into place i of the batch.
 func (m *Model) encodeInto(prompt string, i int, s *scratch) (h []float32) {
-	h = s.vectors[i*m.encoder.Dim() : (i+1)*m.encoder.Dim()]
+	d, w := m.encoder.Dim(), m.store.Dim()
+	h = s.vectors[i*w : (i+1)*w]
 	s.forms[i].Read(prompt)
 	m.reader().Read(&s.prompt, prompt)
-	s.infos[i] = m.encoder.Encode(&s.prompt, h, s.encoder)
+	s.infos[i] = m.encoder.Encode(&s.prompt, h[:d], s.encoder)
+	if m.blend != nil {
+		m.blend.add(h, d, prompt)
+	}
 	return h
 }
 
@@ -179,7 +184,7 @@ func (m *Model) judge(q Query, i int, s *scratch) Verdict {
 		return v.refuse(job.ReasonUnfamiliar)
 	}
 	if r := s.repeats[i]; r.how != memory.NoRepeat {
-		v.Confidence = repeatConfidence(r.how)
+		v.Confidence, v.Repeat = repeatConfidence(r.how), true
 		if other, ok := m.store.Rival(&s.queries[i], r.lesson, &s.memory); ok {
 			v.near = m.sources(&v.sources, append(s.first[:0], r.lesson, other), s.queries[i].Vector, found, s)
 			return v.refuse(job.ReasonAmbiguous)

@@ -175,9 +175,12 @@ func (j *judging) elsewhere(prompt string, s *scratch) {
 // seen asks one prompt; ok is false where the gate has no part in the answer.
 func (m *Model) seen(prompt string, q memory.Query, s *scratch) (r gate.Record, ok bool) {
 	learn.GiveWay()
-	m.encodeInto(prompt, 0, s)
+	if m.blend != nil && m.blend.see(prompt) == nil {
+		return r, false
+	}
+	h := m.encodeInto(prompt, 0, s)
 	learn.GiveWay()
-	q.Vector, q.Form, q.Words = s.vectors[:m.encoder.Dim()], &s.forms[0], m.words
+	q.Vector, q.Form, q.Words = h, &s.forms[0], m.words
 	s.queries = append(s.queries[:0], q)
 	if _, how := m.store.Repeated(&s.queries[0], &s.memory); how != memory.NoRepeat {
 		return r, false

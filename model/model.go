@@ -42,6 +42,8 @@ type Model struct {
 	store       *memory.Store
 	gate        *gate.Gate
 	disputes    disputes
+	view        *view  // of another encoder; nil without one
+	blend       *blend // with which this model sees; nil for the own encoder alone
 	// calibratedAt is how many lessons memory held when the gate was made; 0 where
 	// that is not known any more.
 	calibratedAt int
@@ -89,7 +91,8 @@ func (m *Model) withWeights(w encoder.Weights, trained bool) (*Model, error) {
 		c := flows.Certify()
 		out.certificate = &c
 	}
-	out.scratch = &sync.Pool{New: func() any { return newScratch(e) }}
+	out.scratch = &sync.Pool{New: func() any { return newScratch(e, e.Dim()) }}
+	out.view = m.view.unfitted()
 	return &out, nil
 }
 
@@ -145,6 +148,7 @@ func (m *Model) WithTargetError(alpha float64) (*Model, error) {
 		return nil, err
 	}
 	out.gate = m.gate.WithTarget(alpha)
+	out.view = m.view.withTarget(alpha)
 	return &out, nil
 }
 

@@ -50,7 +50,8 @@ func (m *Model) Parts() []Part {
 	if len(m.disputes) > 0 {
 		parts = append(parts, Part{Name: partDisputes, Data: m.disputes.Bytes()})
 	}
-	return append(parts, Part{Name: partGate, Data: m.gate.Bytes()})
+	parts = append(parts, Part{Name: partGate, Data: m.gate.Bytes()})
+	return append(parts, m.view.parts(m.store)...)
 }
 
 func bit(b bool) uint64 {
@@ -125,13 +126,17 @@ func Open(cfg Config, parts []Part) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open model: read part %s: %w", partDisputes, err)
 	}
+	v, err := openView(cfg.TargetError, store, parts)
+	if err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
+	}
 	if h.Architecture != cfg.Architecture || h.Size != cfg.Size || !h.trained && h.base != cfg.Base.Digest() {
 		fresh, err := New(cfg)
 		if err != nil {
 			return nil, err
 		}
 		// What people judged outlives the weights.
-		fresh.gate, fresh.disputes = gate.Calibrate(g.Feedback(), cfg.TargetError), disputes
+		fresh.gate, fresh.disputes, fresh.view = gate.Calibrate(g.Feedback(), cfg.TargetError), disputes, v.unfitted()
 		return fresh.recode(store), nil
 	}
 	cfg.Seed = h.seed
@@ -140,7 +145,11 @@ func Open(cfg Config, parts []Part) (*Model, error) {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
 	m := &Model{cfg: cfg, began: h.base, store: store, gate: g, disputes: disputes}
-	return m.withWeights(w, h.trained)
+	if m, err = m.withWeights(w, h.trained); err != nil {
+		return nil, err
+	}
+	m.view = v
+	return m, nil
 }
 
 func openGate(alpha float64, parts []Part) (*gate.Gate, error) {

@@ -35,7 +35,7 @@ func (m *Model) Successor(cfg Config, opt LearnOptions) (*Learner, error) {
 func (l *Learner) heirOf(onto *Model, w encoder.Weights) (*Model, error) {
 	fresh := *l.heir
 	fresh.cfg.TargetError = onto.cfg.TargetError
-	fresh.store, fresh.disputes = onto.store, onto.disputes
+	fresh.store, fresh.disputes, fresh.view = onto.store, onto.disputes, onto.view
 	fresh.gate = gate.Calibrate(onto.gate.Feedback(), onto.cfg.TargetError)
 	return fresh.withWeights(w, true)
 }

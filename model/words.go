@@ -38,6 +38,9 @@ func newWords(e encoder.Encoder) *words {
 	return &words{encoder: e, readers: sync.Pool{New: func() any { return &wordReader{scratch: e.NewScratch()} }}}
 }
 
+// Dim implements memory.Words.
+func (w *words) Dim() int { return w.encoder.Dim() }
+
 // Vector implements memory.Words. In the steady state it allocates nothing.
 func (w *words) Vector(dst []float32, key uint64, word []byte) {
 	w.start.Do(func() {

@@ -34,7 +34,14 @@ type batcher struct {
 type ask struct {
 	ctx   context.Context
 	query model.Query
+	sight *sight        // nil asks the model that serves
 	reply chan answered // holds one
+}
+
+// sight is a model that sees through both encoders, and what the other one sees.
+type sight struct {
+	by  *model.Both
+	see model.See
 }
 
 // answered is what came back for one prompt.
@@ -68,7 +75,12 @@ func (b *batcher) close() {
 // do has one prompt computed. It returns early if ctx ends; a slot that has
 // begun by then still finishes.
 func (b *batcher) do(ctx context.Context, q model.Query, urgent bool) answered {
-	a := &ask{ctx: ctx, query: q, reply: make(chan answered, 1)}
+	return b.look(ctx, q, nil, urgent)
+}
+
+// look is do with the sight of both encoders.
+func (b *batcher) look(ctx context.Context, q model.Query, s *sight, urgent bool) answered {
+	a := &ask{ctx: ctx, query: q, sight: s, reply: make(chan answered, 1)}
 	to := b.later
 	if urgent {
 		to = b.urgent
@@ -146,7 +158,11 @@ func (b *batcher) compute(batch []*ask, began time.Time) {
 	queries := make([]model.Query, 0, len(batch))
 	wanted := batch[:0]
 	for _, a := range batch {
-		if a.ctx.Err() == nil {
+		switch {
+		case a.ctx.Err() != nil:
+		case a.sight != nil:
+			a.reply <- a.sighted()
+		default:
 			queries, wanted = append(queries, a.query), append(wanted, a)
 		}
 	}
@@ -162,6 +178,17 @@ func (b *batcher) compute(batch []*ask, began time.Time) {
 		}
 		a.reply <- r
 	}
+}
+
+// sighted asks the model that sees through both encoders.
+func (a *ask) sighted() (r answered) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.err = fmt.Errorf("the model panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	r.verdict = a.sight.by.Ask([]model.Query{a.query}, a.sight.see)[0]
+	return r
 }
 
 // guarded asks m and turns a panic, which a damaged model could cause, into an

@@ -103,6 +103,7 @@ func (b *breaker) state() heartbeat.Breaker {
 type breakers struct {
 	learning, storage, redis *breaker
 	teacher                  *breaker // closed where there is no teacher
+	embeddings               *breaker // nil where there is no embedding server
 }
 
 func newBreakers(log *slog.Logger, now func() time.Time) breakers {
@@ -117,6 +118,9 @@ func newBreakers(log *slog.Logger, now func() time.Time) breakers {
 // breakerStates are those of all breakers now.
 func (w *Worker) breakerStates() map[string]heartbeat.Breaker {
 	all := []*breaker{w.breakers.learning, w.breakers.storage, w.breakers.redis, w.breakers.teacher}
+	if b := w.breakers.embeddings; b != nil {
+		all = append(all, b)
+	}
 	if s := w.served.Load(); s != nil {
 		all = append(all, s.breaker)
 	}

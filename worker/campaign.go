@@ -47,11 +47,15 @@ func (w *Worker) campaign(ctx context.Context) {
 
 // train runs the trainer and the train lane until ctx ends or the lease is lost.
 func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) error {
+	var embed trainer.Embedder
+	if w.views != nil {
+		embed = lessonEmbedder{w.views}
+	}
 	t := trainer.New(trainer.Options{
 		Checkpoints: w.opt.Checkpoints, Datasets: w.opt.Datasets, Governor: w.opt.Governor,
 		Storage: w.breakers.storage, Learning: w.breakers.learning,
 		Control: w.control.now, Live: w.live, Dropped: w.dropped, Late: w.opt.Late,
-		Model: w.opt.Model, Learn: w.metrics.watch(w.opt.Learn), Replace: w.metrics.watchReplacements(replacementOf), Adopt: w.adoptLogged, Announce: w.announce, Failed: w.metrics.failedSteps,
+		Model: w.opt.Model, Learn: w.metrics.watch(w.opt.Learn), Replace: w.metrics.watchReplacements(replacementOf), Adopt: w.adoptLogged, Announce: w.announce, Failed: w.metrics.failedSteps, Embed: embed,
 		Fence: token, CPU: w.trainingCPU, Now: w.opt.Now, Log: w.opt.Log,
 	})
 	if err := t.Start(ctx); err != nil {

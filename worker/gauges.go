@@ -11,7 +11,11 @@ import (
 
 // Register adds the worker's metrics to a registry.
 func (w *Worker) Register(r prometheus.Registerer) error {
-	for _, c := range append(w.metrics.collectors(), newGauges(w)) {
+	all := append(w.metrics.collectors(), newGauges(w))
+	if w.views != nil {
+		all = append(all, w.views.metrics.collectors()...)
+	}
+	for _, c := range all {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("register the metrics of the worker: %w", err)
 		}

@@ -32,6 +32,7 @@ func (w *Worker) fill(b *heartbeat.Beat) {
 		b.Unloaded = &heartbeat.Unloaded{Checkpoint: u.checkpoint, Why: u.why}
 	}
 	s := w.served.Load()
+	b.Embeddings = w.views.report(s)
 	if s == nil {
 		return
 	}

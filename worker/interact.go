@@ -30,6 +30,7 @@ func (w *Worker) interact(ctx context.Context, t *queue.Task) (any, error) {
 	spec := t.Spec
 	query := model.Query{Prompt: spec.Prompt, Topic: spec.Topic}
 	r := w.batcher.do(ctx, query, spec.Lane == job.LaneInteractive)
+	r = w.second(ctx, query, r, spec.Lane == job.LaneInteractive)
 	w.opt.Governor.Touch()
 	switch {
 	case r.err == nil:

@@ -24,6 +24,8 @@ type served struct {
 	breaker *breaker
 	// failed are the queries that it failed at last.
 	failed *atomic.Pointer[[]model.Query]
+	// both sees through the embedding server too; it holds nil until it is made.
+	both *atomic.Pointer[model.Both]
 	// interim says that the model may lack lessons of its checkpoint: it is loaded
 	// again as soon as the storage allows.
 	interim bool
@@ -58,7 +60,7 @@ func (w *Worker) adopt(m *model.Model, saved storage.Manifest) {
 
 // replace puts a model to work if old still serves.
 func (w *Worker) replace(old *served, m *model.Model, saved storage.Manifest) bool {
-	next := &served{model: w.tuned(m), checkpoint: saved.ID, at: w.opt.Now(), failed: new(atomic.Pointer[[]model.Query])}
+	next := &served{model: w.tuned(m), checkpoint: saved.ID, at: w.opt.Now(), failed: new(atomic.Pointer[[]model.Query]), both: new(atomic.Pointer[model.Both])}
 	next.breaker = newBreaker("inference", w.opt.Log, w.opt.Now, func() { w.rollBack(saved.ID) }) //nolint:contextcheck // it outlives every request
 	if old != nil {
 		// One step back is enough, and a longer chain would keep old models alive.
@@ -66,7 +68,16 @@ func (w *Worker) replace(old *served, m *model.Model, saved storage.Manifest) bo
 		before.former = nil
 		next.former = &before
 	}
-	return w.served.CompareAndSwap(old, next)
+	if !w.served.CompareAndSwap(old, next) {
+		return false
+	}
+	if w.views != nil {
+		select {
+		case w.views.changed <- struct{}{}:
+		default:
+		}
+	}
+	return true
 }
 
 // tuned applies the bound on errors that operators set, if they did.

@@ -68,6 +68,8 @@ type Options struct {
 	Governor    Governor
 	// Teacher writes the lessons of jobs that ask for it; nil is none.
 	Teacher Teacher
+	// Embeddings is an embedding server that sees prompts too; nil is none.
+	Embeddings *Embeddings
 	// Late is that of trainer.Options.
 	Late bool
 	// Model is what to build when nothing was learned yet.
@@ -106,6 +108,7 @@ type Worker struct {
 	metrics  *metrics
 	control  control
 	shadow   *shadow
+	views    *views // nil without an embedding server
 	started  time.Time
 
 	served   atomic.Pointer[served]
@@ -144,6 +147,10 @@ func New(opt Options) (*Worker, error) {
 	}
 	w := &Worker{opt: opt, metrics: newMetrics(), started: time.Now(), wake: make(chan struct{}, 1), shadow: newShadow(opt.Shadow)}
 	w.breakers = newBreakers(opt.Log, opt.Now)
+	if opt.Embeddings != nil {
+		w.breakers.embeddings = newBreaker("embeddings", opt.Log, opt.Now, nil)
+		w.views = newViews(*opt.Embeddings, w.breakers.embeddings)
+	}
 	w.batcher = newBatcher(opt.Slots, opt.Slots*handlersPerSlot, w.ask)
 	if opt.Recorder != nil {
 		opt.Recorder.Fill(w.fill)
@@ -187,6 +194,10 @@ func (w *Worker) start(ctx context.Context) error {
 	w.batcher.start()
 	w.life.Go(w.follow)
 	w.life.Go(w.followControl)
+	if w.views != nil {
+		w.life.Go(w.views.gatherer.Run)
+		w.life.Go(w.keepBoth)
+	}
 	if w.opt.Shadow > 0 && w.opt.Challengers != nil {
 		w.life.Go(w.runShadow)
 	}

@@ -232,8 +232,12 @@ func (s *shared) openWorker(ctx context.Context, h *app) (*worker.Worker, error)
 	if err != nil {
 		return nil, err
 	}
+	sees, err := s.openEmbeddings(ctx)
+	if err != nil {
+		return nil, err
+	}
 	w, err := worker.New(worker.Options{ //nolint:contextcheck // what it makes lives longer than the start
-		Queue: s.queue, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Governor: gov, Teacher: writes,
+		Queue: s.queue, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Governor: gov, Teacher: writes, Embeddings: sees,
 		Late: s.mirror != nil, Model: s.modelConfig(), Slots: s.settings.Concurrency, ServeOnly: s.settings.ServeOnly, Recorder: s.recorder, Hardware: hardware,
 		Shadow: s.settings.Shadow, Challengers: s.checkpoints, LogPrompts: s.settings.LogPrompts, Unobserved: s.unobserved, Now: clock(), Log: s.log,
 	})

@@ -69,7 +69,8 @@ func TestARunningServerShowsNoSecret(t *testing.T) {
 	const key, other, secret = "alpha-planted-0123456789", "beta-planted-0123456789", "gamma-planted-0123456789"
 	p := start(t, t.TempDir(), []string{"serve"}, "NEXUS_REDIS=embedded", "LOG_LEVEL=DEBUG", "NEXUS_LOG_DIR="+logs,
 		"NEXUS_API_KEY="+key, "NEXUS_API_KEYS=other[read+ask+teach+jobs]="+other,
-		"NEXUS_TEACHER_URL=http://127.0.0.1:9/v1", "NEXUS_TEACHER_MODEL=m", "NEXUS_TEACHER_API_KEY="+secret)
+		"NEXUS_TEACHER_URL=http://127.0.0.1:9/v1", "NEXUS_TEACHER_MODEL=m", "NEXUS_TEACHER_API_KEY="+secret,
+		"NEXUS_EMBEDDINGS_URL=http://127.0.0.1:9/v1", "NEXUS_EMBEDDINGS_MODEL=m", "NEXUS_EMBEDDINGS_API_KEY="+secret)
 	seen := ""
 	for _, path := range []string{"/api/status", "/api/metrics", "/openapi.yaml", "/dashboard", "/docs", "/api/jobs", "/api/checkpoints", "/healthz", "/monitoring"} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, http.NoBody)

@@ -17,6 +17,7 @@ import (
 	"github.com/nexus-continuum/nexus/queue/webhook"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/topic/teacher"
+	"github.com/nexus-continuum/nexus/worker/embedding"
 )
 
 // Settings is the one declaration of every setting: flag, variable, default and
@@ -62,6 +63,12 @@ type Settings struct {
 	TeacherAPIKey        string  `group:"Model" name:"teacher-api-key" var:"NEXUS_TEACHER_API_KEY" secret:"" help:"API key for the teacher."`
 	TeacherAnswers       int     `group:"Advanced" var:"NEXUS_TEACHER_ANSWERS" default:"20" range:"1:500" help:"Number of answers that the teacher writes for a topic, each with five questions."`
 	TeacherTimeout       Period  `group:"Advanced" var:"NEXUS_TEACHER_TIMEOUT" default:"2m" help:"Timeout of one request to the teacher."`
+	EmbeddingsURL        string  `group:"Model" name:"embeddings-url" var:"NEXUS_EMBEDDINGS_URL" secret:"url" help:"Embeddings API (OpenAI-compatible) whose vectors are used beside the built-in encoder, such as http://localhost:11434/v1. Empty means none."`
+	EmbeddingsModel      string  `group:"Model" var:"NEXUS_EMBEDDINGS_MODEL" help:"Name of the embedding model. After a change all lessons are embedded again in the background."`
+	EmbeddingsAPIKey     string  `group:"Model" name:"embeddings-api-key" var:"NEXUS_EMBEDDINGS_API_KEY" secret:"" help:"API key for the embedding server."`
+	EmbeddingsDimensions int     `group:"Advanced" var:"NEXUS_EMBEDDINGS_DIMENSIONS" default:"0" range:"0:8192" help:"Length of the vectors to ask for, for models that offer several; 0 takes what the model gives."`
+	EmbeddingsWhen       string  `group:"Model" var:"NEXUS_EMBEDDINGS_WHEN" default:"unsure" choice:"unsure,always" help:"Which prompts are sent to the embedding server: unsure (those that the built-in encoder would refuse for lack of confidence) or always."`
+	EmbeddingsTimeout    Period  `group:"Advanced" var:"NEXUS_EMBEDDINGS_TIMEOUT" default:"150ms" help:"Longest wait of a prompt for the embedding server. After it the built-in encoder answers alone."`
 	Paused               bool    `group:"Model" var:"NEXUS_PAUSED" default:"false" help:"Safe mode: learning is paused while this is set, until an operator resumes it. Health says so, and the next start without it lets learning go on."`
 
 	RedisURL        string `group:"Queue" name:"redis-url" var:"NEXUS_REDIS_URL" secret:"url" help:"Redis to use: redis://, rediss:// (TLS), unix://, redis-sentinel:// or redis-cluster://. If empty, nexus starts redis-server from PATH, or else a Redis inside the process."`
@@ -211,6 +218,14 @@ func (s *Settings) check() error {
 	}
 	if (s.TeacherURL == "") != (s.TeacherModel == "") {
 		return &settingError{"NEXUS_TEACHER_MODEL", s.TeacherModel, "must be set together with NEXUS_TEACHER_URL, or neither"}
+	}
+	if s.EmbeddingsURL != "" {
+		if _, err := embedding.CheckURL(s.EmbeddingsURL); err != nil {
+			return &settingError{"NEXUS_EMBEDDINGS_URL", s.EmbeddingsURL, err.Error()}
+		}
+	}
+	if (s.EmbeddingsURL == "") != (s.EmbeddingsModel == "") {
+		return &settingError{"NEXUS_EMBEDDINGS_MODEL", s.EmbeddingsModel, "must be set together with NEXUS_EMBEDDINGS_URL, or neither"}
 	}
 	if s.WebhookSecret != "" {
 		if err := webhook.CheckSecret(s.WebhookSecret); err != nil {

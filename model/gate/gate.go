@@ -41,6 +41,7 @@ type Gate struct {
 	right     Prior
 	threshold float64
 	topics    map[string]float64 // thresholds of topics that need a higher one
+	from      *Default
 }
 
 // New makes a gate that knows of no judged prompts yet.
@@ -58,7 +59,7 @@ func Calibrate(records []Record, alpha float64) *Gate {
 // Calibrate is Calibrate from d instead of the default that ships.
 func (d *Default) Calibrate(records []Record, alpha float64) *Gate {
 	heldOut, feedback := window(records)
-	g := &Gate{alpha: alpha, heldOut: len(heldOut), records: slices.Concat(heldOut, feedback)}
+	g := &Gate{from: d, alpha: alpha, heldOut: len(heldOut), records: slices.Concat(heldOut, feedback)}
 	g.profile = d.typical()
 	if len(g.records) > 0 {
 		g.profile = g.records[max(len(heldOut), 1)-1].profile()
@@ -171,7 +172,7 @@ func (g *Gate) Judge(over []string, more []Record) *Gate {
 	}
 	heldOut, feedback := window(records)
 	if len(heldOut) != g.heldOut {
-		return Calibrate(records, g.alpha)
+		return g.from.Calibrate(records, g.alpha)
 	}
 	out := *g
 	out.records = slices.Concat(heldOut, feedback)
@@ -245,7 +246,7 @@ func (p Profile) Floor() float64 {
 const fewJudged = 200
 
 // WithTarget is the gate with another bound.
-func (g *Gate) WithTarget(alpha float64) *Gate { return Calibrate(g.records, alpha) }
+func (g *Gate) WithTarget(alpha float64) *Gate { return g.from.Calibrate(g.records, alpha) }
 
 // Expected is the share of prompts that would be answered, and the share that would
 // be answered wrongly; of one topic, or of all where topic is empty. It counts the

@@ -46,7 +46,10 @@ func (g *Gate) Bytes() []byte {
 }
 
 // Open reads what Bytes wrote and calibrates for alpha.
-func Open(alpha float64, data []byte) (*Gate, error) {
+func Open(alpha float64, data []byte) (*Gate, error) { return shipped.Open(alpha, data) }
+
+// Open is Open with d instead of the default that ships.
+func (d *Default) Open(alpha float64, data []byte) (*Gate, error) {
 	r := wire.NewReader(data)
 	version := r.Uint(1 << 32)
 	if r.Err() == nil && (version < 1 || version > formatVersion) {
@@ -60,7 +63,7 @@ func Open(alpha float64, data []byte) (*Gate, error) {
 	if r.Err() == nil && (features != Features || version < formatVersion) {
 		// Judged by other features than this program has: calibration starts
 		// from the default again, and the next lessons or steps judge anew.
-		return New(alpha), nil
+		return d.Calibrate(nil, alpha), nil
 	}
 	records := make([]Record, 0, min(n, Window))
 	for range n {
@@ -88,7 +91,7 @@ func Open(alpha float64, data []byte) (*Gate, error) {
 	if err := r.Close(); err != nil {
 		return nil, fmt.Errorf("read judged prompts: %w", err)
 	}
-	return Calibrate(records, alpha), nil
+	return d.Calibrate(records, alpha), nil
 }
 
 func putFigures(w *wire.Writer, figures []float64) {

@@ -78,19 +78,19 @@ func extended(s []float32, n int) []float32 { return slices.Grow(s, n)[:len(s)+n
 
 // hear reads the vectors of the words of the prompt.
 func (s *Store) hear(q *Query, sc *Scratch) {
-	c := &sc.compared
-	c.ours, c.theirs = extended(c.ours[:0], c.height*s.dim), extended(c.theirs[:0], s.dim)
+	c, d := &sc.compared, q.Words.Dim()
+	c.ours, c.theirs = extended(c.ours[:0], c.height*d), extended(c.theirs[:0], d)
 	for i := range sc.words[:c.height] {
 		w := &sc.words[i]
 		word := q.Form.Word(w.at)
 		w.number = hasDigit(word)
-		q.Words.Vector(c.ours[i*s.dim:(i+1)*s.dim], w.key, word)
+		q.Words.Vector(c.ours[i*d:(i+1)*d], w.key, word)
 	}
 }
 
 // senseWord compares word t of the lesson at hand with the words of the prompt.
 func (s *Store) senseWord(q *Query, t int, sc *Scratch) {
-	c := &sc.compared
+	c, d := &sc.compared, q.Words.Dim()
 	place := c.places[t]
 	w := &c.words[place]
 	if w.sensed {
@@ -109,7 +109,7 @@ func (s *Store) senseWord(q *Query, t int, sc *Scratch) {
 		} else {
 			near, like := byLetters(q.Form.Spelling(ours.at), c.lesson.Spelling(t), ours.number || digit)
 			if near < 0 {
-				near = kernel.Dot(c.ours[i*s.dim:(i+1)*s.dim], c.theirs)
+				near = kernel.Dot(c.ours[i*d:(i+1)*d], c.theirs)
 			}
 			meant[i], spelt[i] = near, like
 		}

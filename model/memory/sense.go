@@ -8,6 +8,8 @@ import (
 
 // Words gives the vectors of words by themselves.
 type Words interface {
+	// Dim is the length of the vectors.
+	Dim() int
 	// Vector writes the unit vector of the word with that key into dst [d].
 	Vector(dst []float32, key uint64, word []byte)
 }

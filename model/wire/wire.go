@@ -42,6 +42,13 @@ func (w *Writer) Floats(v []float32) {
 	}
 }
 
+// Shorts appends 16-bit numbers; how many is not written.
+func (w *Writer) Shorts(v []int16) {
+	for _, x := range v {
+		w.Bytes = append(w.Bytes, byte(x), byte(uint16(x)>>8))
+	}
+}
+
 // Double appends one 64-bit number.
 func (w *Writer) Double(v float64) {
 	w.Bytes = binary.LittleEndian.AppendUint64(w.Bytes, math.Float64bits(v))
@@ -134,6 +141,19 @@ func (r *Reader) Floats(n int) []float32 {
 			return nil
 		}
 		out[i] = math.Float32frombits(b)
+	}
+	return out
+}
+
+// Shorts reads n 16-bit numbers.
+func (r *Reader) Shorts(n int) []int16 {
+	s := r.take(2 * n)
+	if r.err != nil {
+		return nil
+	}
+	out := make([]int16, n)
+	for i := range out {
+		out[i] = int16(uint16(s[2*i]) | uint16(s[2*i+1])<<8)
 	}
 	return out
 }

@@ -48,6 +48,7 @@ type Beat struct {
 	Model      *Model             `json:"model,omitempty"`
 	Unloaded   *Unloaded          `json:"unloaded,omitempty"`
 	Shadow     *Shadow            `json:"shadow,omitempty"`
+	Embeddings *Embeddings        `json:"embeddings,omitempty"`
 	Successor  *Successor         `json:"successor,omitempty"`
 	SetAside   []SetAside         `json:"set_aside,omitempty"`
 	Absent     []Absent           `json:"absent,omitempty"`
@@ -179,6 +180,26 @@ type Successor struct {
 type Absent struct {
 	Dataset string    `json:"dataset"`
 	Since   time.Time `json:"since"`
+}
+
+// Embeddings is how a worker stands with its embedding server.
+type Embeddings struct {
+	Model string `json:"model"` // that new vectors come from
+	// Serving says that prompts are sent there; Dimensions and Lessons are those of the
+	// vectors that serve, Weight how much they count beside the own ones, 0 to 1, and
+	// Outdated says that they are of another model than Model.
+	Serving    bool    `json:"serving"`
+	Dimensions int     `json:"dimensions"`
+	Lessons    int     `json:"lessons"`
+	Weight     float64 `json:"weight"`
+	Outdated   bool    `json:"outdated"`
+	// Prompts since the start: sent there, left out since their callers give up too
+	// soon, and those for which no vector came in time.
+	Sent   int64 `json:"sent"`
+	Late   int64 `json:"late"`
+	Failed int64 `json:"failed"`
+	// Issue is why the server refuses, if it does.
+	Issue string `json:"issue"`
 }
 
 // SetAside is a dataset that a trainer gave up after it had caused too many

@@ -40,6 +40,7 @@ type actor struct {
 	waiting   []*request // memorised; they wait for gradient steps
 	session   *session
 	replacing replacing
+	views     *viewing
 }
 
 const (
@@ -54,7 +55,7 @@ const (
 )
 
 func newActor(t *Trainer) *actor {
-	return &actor{t: t, opt: &t.opt, lineage: map[string]bool{}, undone: map[string]bool{}}
+	return &actor{t: t, opt: &t.opt, lineage: map[string]bool{}, undone: map[string]bool{}, views: newViewing(&t.opt)}
 }
 
 // run is the actor's life: first what came in, then one slice, and again.
@@ -71,7 +72,7 @@ func (a *actor) run(ctx context.Context) {
 // turn does everything once. It ends as soon as the trainer is to end: after a
 // lost lease nothing more may be begun.
 func (a *actor) turn(ctx context.Context) {
-	for _, part := range []func(context.Context){a.watchHead, a.keepClean, a.admit, a.dropEnded, a.saveIfAsked, a.recalibrateIfAsked, a.next} {
+	for _, part := range []func(context.Context){a.watchHead, a.keepClean, a.admit, a.dropEnded, a.saveIfAsked, a.recalibrateIfAsked, a.seeIfReady, a.next} {
 		if part(ctx); !a.goesOn(ctx) {
 			return
 		}
@@ -183,6 +184,8 @@ func (a *actor) wait(ctx context.Context, d time.Duration) {
 		a.judged(ctx, v)
 	case m := <-a.replacing.making:
 		a.ready(m)
+	case v := <-a.views.ready:
+		a.see(ctx, v)
 	}
 }
 

@@ -87,6 +87,7 @@ func (a *actor) load(ctx context.Context) error {
 	}
 	a.undo(ctx, former)
 	a.opt.Adopt(m, manifest)
+	a.views.follow(m)
 	return nil
 }
 
@@ -293,6 +294,7 @@ func (a *actor) save(ctx context.Context, next *model.Model, st state, learned [
 	a.model, a.head, a.state, a.dirty = next, saved.ID, st, false
 	a.checked = a.opt.Now()
 	a.opt.Adopt(next, saved)
+	a.views.follow(next)
 	a.opt.Announce(ctx, saved.ID)
 	return nil
 }

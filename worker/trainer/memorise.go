@@ -28,6 +28,7 @@ type change struct {
 	teach  []model.Lesson
 	forget func(model.Lesson) bool
 	judge  []model.Judgement
+	view   func(*model.Model) *model.Model
 }
 
 func (c change) onto(m *model.Model) *model.Model {
@@ -40,6 +41,9 @@ func (c change) onto(m *model.Model) *model.Model {
 	}
 	if c.teach != nil {
 		m, _ = m.Memorise(c.teach)
+	}
+	if c.view != nil {
+		m = c.view(m)
 	}
 	return m
 }

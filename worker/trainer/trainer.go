@@ -109,6 +109,9 @@ type Options struct {
 	Failed func()
 	// Announce tells the other processes of a checkpoint.
 	Announce func(ctx context.Context, checkpoint string)
+	// Embed gives the vectors of an embedding server, in which lessons are seen beside
+	// the own ones; nil is none.
+	Embed Embedder
 	// Fence is the lease's fencing token.
 	Fence int64
 	// CPU returns the CPU time that was used for learning and what else this
@@ -223,6 +226,9 @@ func (t *Trainer) Start(ctx context.Context) error {
 			defer close(t.ended)
 			a.run(ctx)
 		})
+		if t.opt.Embed != nil {
+			t.life.Go(a.views.run)
+		}
 		return nil
 	})
 }
