@@ -253,3 +253,42 @@ func TestRecordsFollowTheStateMachine(t *testing.T) {
 		}
 	})
 }
+
+// The lessons that are to come are those whose jobs have not ended, the older ones
+// alone.
+func TestLessonsThatAreToCome(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		train := func() string {
+			id := job.NewID()
+			t.submit(job.Spec{ID: id, Kind: job.KindTrain, Dataset: id})
+			return id
+		}
+		g := newGate()
+		done, running := train(), train()
+		t.submit(job.Spec{Kind: job.KindTrain}) // consolidates what is known: no lessons come
+		s := t.serve(t.open(Options{}), job.LaneTrain, 1, g.handle)
+		<-g.started
+		g.let <- job.Trained{}
+		t.untilState(done, job.StateSucceeded)
+		<-g.started
+		if err := s.Hold(t.ctx, "the test looks"); err != nil {
+			t.Fatal(err)
+		}
+		waits := train()
+		asking, younger := train(), train()
+		got, err := t.q.Coming(t.ctx, asking)
+		slices.Sort(got)
+		if want := []string{running, waits}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("to come are %v, %v; want %v and not %s", got, err, want, younger)
+		}
+		if err := s.Hold(t.ctx, ""); err != nil {
+			t.Fatal(err)
+		}
+		g.let <- job.Trained{}
+		for range 4 {
+			<-g.started
+			g.let <- job.Trained{}
+		}
+		t.untilState(younger, job.StateSucceeded)
+	})
+}

@@ -172,8 +172,8 @@ func FuzzLineage(f *testing.F) {
 		if err != nil || len(l) == 0 {
 			return
 		}
-		if p := l.parts(); len(p) != 1 || !bytes.Equal(p[0].Data, b) {
-			t.Errorf("a lineage is taken that would be written as %q", p)
+		if p := l.pieces(base{}); len(p) != 1 || !bytes.Equal(p[0].Data, b) {
+			t.Errorf("a lineage is taken that would be written as %q", p[0].Data)
 		}
 	})
 }

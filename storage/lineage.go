@@ -40,24 +40,68 @@ func (l Lineage) with(ids []string) (Lineage, error) {
 			return nil, fmt.Errorf("lineage: dataset %w", err)
 		}
 	}
-	return append(l[:len(l):len(l)], l.Missing(ids)...), nil
+	// The other way round than Missing: ids are few, the lineage may be long.
+	known := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		known[id] = false
+	}
+	for _, id := range l {
+		if _, ok := known[id]; ok {
+			known[id] = true
+		}
+	}
+	out := l[:len(l):len(l)]
+	for _, id := range ids {
+		if !known[id] {
+			out = append(out, id)
+			known[id] = true
+		}
+	}
+	return out, nil
 }
 
-func (l Lineage) parts() []Part {
-	var parts []Part
+// piece is a part that a save stores, or one that the parent has already: that is
+// named as its manifest does, and made again only if it is gone.
+type piece struct {
+	Part
+	known *PartRef
+	again func() []byte
+}
+
+// pieces are what a save stores of l, which goes on from that of parent: its full
+// segments are known.
+func (l Lineage) pieces(parent base) []piece {
+	known := map[string]*PartRef{}
+	for i, p := range parent.manifest.Parts {
+		if isLineage(p.Name) {
+			known[p.Name] = &parent.manifest.Parts[i]
+		}
+	}
+	var parts []piece
 	for from := 0; from < len(l); from += lineageSegment {
 		ids := l[from:min(from+lineageSegment, len(l))]
-		var b bytes.Buffer
-		for _, id := range ids {
-			b.WriteString(id)
-			b.WriteByte('\n')
+		p := piece{Part: Part{Name: fmt.Sprintf("%s%06d", lineagePrefix, from/lineageSegment)}}
+		if ref := known[p.Name]; ref != nil && from+lineageSegment <= len(parent.lineage) {
+			p.known, p.again = ref, ids.lines
+		} else {
+			p.Data = ids.lines()
 		}
-		parts = append(parts, Part{Name: fmt.Sprintf("%s%06d", lineagePrefix, from/lineageSegment), Data: b.Bytes()})
+		parts = append(parts, p)
 	}
 	return parts
 }
 
-// decodeLineage is the inverse of parts for one part; ErrCorrupt.
+// lines is l as a part holds it.
+func (l Lineage) lines() []byte {
+	var b bytes.Buffer
+	for _, id := range l {
+		b.WriteString(id)
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+// decodeLineage is the inverse of lines for one part; ErrCorrupt.
 func decodeLineage(l Lineage, data []byte) (Lineage, error) {
 	if len(data)%(idLength+1) != 0 || len(data) > lineageSegment*(idLength+1) {
 		return nil, fmt.Errorf("%w: lineage of %d bytes", ErrCorrupt, len(data))

@@ -47,12 +47,14 @@ func (c *Checkpoints) save(ctx context.Context, parent string, parts []Part, met
 	if err != nil {
 		return Manifest{}, err
 	}
-	for _, p := range parts {
+	given := make([]piece, len(parts))
+	for i, p := range parts {
 		if isLineage(p.Name) {
 			return Manifest{}, fmt.Errorf("part name %q is reserved: %w", p.Name, ErrBadKey)
 		}
+		given[i] = piece{Part: p}
 	}
-	m, err := c.write(ctx, from.manifest, parent, slices.Concat(parts, lineage.parts()), len(lineage), meta)
+	m, err := c.write(ctx, from.manifest, parent, slices.Concat(given, lineage.pieces(from)), len(lineage), meta)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -67,7 +69,7 @@ func (c *Checkpoints) save(ctx context.Context, parent string, parts []Part, met
 }
 
 // write stores parts and then the manifest that names them.
-func (c *Checkpoints) write(ctx context.Context, from Manifest, parent string, parts []Part, datasets int, meta Meta) (Manifest, error) {
+func (c *Checkpoints) write(ctx context.Context, from Manifest, parent string, parts []piece, datasets int, meta Meta) (Manifest, error) {
 	ids, err := c.ids(ctx)
 	if err != nil {
 		return Manifest{}, err
@@ -139,7 +141,7 @@ func (c *Checkpoints) present(ctx context.Context) (map[string]int64, error) {
 // storeParts writes those parts that are not among the given ones, several at
 // once. A part that is in the store but that no protecting manifest names is
 // written all the same: its age would let Prune take it away.
-func (c *Checkpoints) storeParts(ctx context.Context, have []PartRef, parts []Part) ([]PartRef, error) {
+func (c *Checkpoints) storeParts(ctx context.Context, have []PartRef, parts []piece) ([]PartRef, error) {
 	if len(parts) > MaxParts {
 		return nil, fmt.Errorf("%d parts: %w", len(parts), ErrTooLarge)
 	}
@@ -161,13 +163,20 @@ func (c *Checkpoints) storeParts(ctx context.Context, have []PartRef, parts []Pa
 			if len(p.Data) > MaxPartBytes {
 				return fmt.Errorf("part %s of %d bytes: %w", p.Name, len(p.Data), ErrTooLarge)
 			}
+			if p.known != nil {
+				if ref, ok := stored[p.known.SHA256]; ok && ref == p.known.Stored {
+					refs[i] = *p.known
+					return nil
+				}
+				p.Data = p.again()
+			}
 			refs[i] = PartRef{Name: p.Name, SHA256: digest(p.Data), Size: int64(len(p.Data))}
 			if ref, ok := stored[refs[i].SHA256]; ok {
 				refs[i].Stored = ref
 				return nil
 			}
 			var err error
-			refs[i].Stored, err = c.storePart(ctx, refs[i].SHA256, p)
+			refs[i].Stored, err = c.storePart(ctx, refs[i].SHA256, p.Part)
 			return err
 		})
 	}

@@ -54,7 +54,7 @@ func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) e
 	t := trainer.New(trainer.Options{
 		Checkpoints: w.opt.Checkpoints, Datasets: w.opt.Datasets, Governor: w.opt.Governor,
 		Storage: w.breakers.storage, Learning: w.breakers.learning,
-		Control: w.control.now, Live: w.live, Dropped: w.dropped, Late: w.opt.Late,
+		Control: w.control.now, Coming: w.opt.Queue.Coming, Dropped: w.dropped, Late: w.opt.Late,
 		Model: w.opt.Model, Learn: w.metrics.watch(w.opt.Learn), Replace: w.metrics.watchReplacements(replacementOf), Adopt: w.adoptLogged, Announce: w.announce, Failed: w.metrics.failedSteps, Embed: embed,
 		Fence: token, CPU: w.trainingCPU, Now: w.opt.Now, Log: w.opt.Log,
 	})
@@ -117,14 +117,8 @@ func (w *Worker) watchGovernor(ctx context.Context, lane *queue.Server, lost, ov
 	}
 }
 
-// live tells whether the job of a dataset is still to be done. A dataset's job
-// has the dataset's id.
-func (w *Worker) live(ctx context.Context, dataset string) bool {
-	j, err := w.opt.Queue.Job(ctx, dataset)
-	return err == nil && !j.State.Final()
-}
-
-// dropped tells whether the job of a dataset was canceled before it was done.
+// dropped tells whether the job of a dataset was canceled before it was done. A
+// dataset's job has the dataset's id.
 func (w *Worker) dropped(ctx context.Context, dataset string) bool {
 	j, err := w.opt.Queue.Job(ctx, dataset)
 	return err == nil && j.State == job.StateCanceled

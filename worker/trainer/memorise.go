@@ -126,17 +126,13 @@ func (a *actor) memorise(ctx context.Context, todo []*request) {
 // with y, whichever job comes up first.
 func (a *actor) withOlder(ctx context.Context, order []string) []string {
 	slices.Sort(order)
-	all, err := a.opt.Datasets.IDs(ctx)
+	all, err := a.opt.Coming(ctx, order[len(order)-1])
 	if err != nil {
-		a.opt.Log.Warn("datasets cannot be listed; only those asked for are memorised", "error", err)
+		a.opt.Log.Warn("the lessons that are to come cannot be listed; only those asked for are memorised", "error", err)
 		return order
 	}
-	youngest := order[len(order)-1]
 	for _, id := range all {
-		if id >= youngest {
-			break
-		}
-		if !a.lineage[id] && !a.undone[id] && !slices.Contains(order, id) && a.opt.Live(ctx, id) {
+		if !a.lineage[id] && !a.undone[id] && !slices.Contains(order, id) {
 			order = append(order, id)
 		}
 	}

@@ -104,7 +104,7 @@ func TestGradientStepsThatPanicFailTheirJobOnly(t *testing.T) {
 // its jobs go to the next one.
 func TestATrainerThatPanicsEndsAlone(t *testing.T) {
 	b := setup(t)
-	b.opt.Live = func(context.Context, string) bool { panic("a bug") }
+	b.opt.Coming = func(context.Context, string) ([]string, error) { panic("a bug") }
 	older := b.teach("", "older → 0")
 	tr := b.start()
 	r := b.train(tr, b.teach("", "one → 1"))
@@ -114,7 +114,7 @@ func TestATrainerThatPanicsEndsAlone(t *testing.T) {
 	}
 	<-tr.Lost()
 	b.stop(tr)
-	b.opt.Live = func(context.Context, string) bool { return false }
+	b.opt.Coming = nil
 	b.opt.Fence = 2
 	b.train(b.start(), older).succeeds()
 	b.answers("older", "0")

@@ -70,8 +70,16 @@ func setup(t *testing.T) *bundle {
 	b.opt = trainer.Options{
 		Checkpoints: b.checkpoints, Datasets: b.datasets, Governor: b.governor,
 		Storage: &fuse{}, Learning: b.learning,
-		Control:  func() storage.Control { return *b.control.Load() },
-		Live:     func(_ context.Context, id string) bool { _, ok := b.live.Load(id); return ok },
+		Control: func() storage.Control { return *b.control.Load() },
+		Coming: func(_ context.Context, before string) (ids []string, _ error) {
+			b.live.Range(func(id, _ any) bool {
+				if id := id.(string); id < before {
+					ids = append(ids, id)
+				}
+				return true
+			})
+			return ids, nil
+		},
 		Learn:    b.learn,
 		Replace:  b.replace,
 		Adopt:    func(m *model.Model, s storage.Manifest) { b.adopted <- saved{m, s} },

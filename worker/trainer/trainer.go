@@ -83,10 +83,10 @@ type Options struct {
 	Storage, Learning Breaker
 	// Control returns what operators told the cluster; it must be quick.
 	Control func() storage.Control
-	// Live tells whether a dataset's job is still to be done, so that older
-	// datasets may be learned before a younger one although their own jobs have
+	// Coming lists the datasets, older than the given one, whose jobs are still to be
+	// done, so that they are learned before a younger one although their own jobs have
 	// not come up yet.
-	Live func(ctx context.Context, dataset string) bool
+	Coming func(ctx context.Context, before string) ([]string, error)
 	// Dropped tells whether a dataset's job was canceled before it was done: what
 	// such a dataset unlearns is not carried out.
 	Dropped func(ctx context.Context, dataset string) bool
@@ -155,8 +155,8 @@ func (o *Options) fill() {
 	if o.CPU == nil {
 		o.CPU = func() time.Duration { d, _ := governor.CPUTime(); return d }
 	}
-	if o.Live == nil {
-		o.Live = func(context.Context, string) bool { return false }
+	if o.Coming == nil {
+		o.Coming = func(context.Context, string) ([]string, error) { return nil, nil }
 	}
 }
 
