@@ -18,7 +18,7 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build static stripped needs test race lint fmt base calibration bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard pictures
+.PHONY: help run build static stripped needs test race lint fmt base calibration bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard reference pictures
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,9 @@ fuzz: ## run each fuzz target for FUZZTIME
 	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 	  done; \
 	done
+
+reference: ## fetch the renderer of /docs into api/static/reference (needs Node 20 and npm)
+	node api/reference/build.mjs
 
 dashboard: ## build api/static/dist from api/dashboard (needs Node 20 and npm)
 	cd api/dashboard && npm ci --no-audit --no-fund && npm run build

@@ -320,14 +320,3 @@ func (w *between) hold(path string) (release func()) {
 		close(held)
 	})
 }
-
-func TestTheDocsInABrowser(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	p := openTab(t, b.url)
-	if p == nil {
-		return
-	}
-	p.do("open the docs", chromedp.Navigate(b.url+"/docs"))
-	p.says("#post-api-interact", "/api/interact")
-}

@@ -188,7 +188,8 @@ func zipped() echo.MiddlewareFunc {
 	return middleware.GzipWithConfig(middleware.GzipConfig{
 		MinLength: 1024,
 		Skipper: func(c echo.Context) bool {
-			return c.Request().Method != http.MethodGet || strings.HasSuffix(c.Path(), "/events")
+			return c.Request().Method != http.MethodGet || strings.HasSuffix(c.Path(), "/events") ||
+				c.Path() == "/docs/assets/:name" // compressed already
 		},
 	})
 }

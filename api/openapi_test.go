@@ -120,15 +120,6 @@ func TestTheFileIsServedAndReadable(t *testing.T) {
 	if _, err := openapi3.NewLoader().LoadFromData(file.body); err != nil || file.status != http.StatusOK {
 		t.Errorf("%d: %v", file.status, err)
 	}
-	page := b.get("/docs")
-	for _, want := range []string{"POST", "/api/interact", "Idempotency-Key", "general_knowledge", "<th>action</th>", "job_id"} {
-		if !strings.Contains(string(page.body), want) {
-			t.Errorf("/docs does not show %s", want)
-		}
-	}
-	if strings.Contains(string(page.body), "ZgotmplZ") {
-		t.Error("/docs holds a value that the template refused")
-	}
 	for _, operation := range newContract(t).doc.Paths.Map() {
 		for _, op := range operation.Operations() {
 			if op.OperationID == "" || op.Summary == "" || len(op.Tags) != 1 {

@@ -2,12 +2,12 @@ package api
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
-	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"html/template"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -19,7 +19,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-//go:embed static/dist static/docs.html static/docs.css openapi.yaml
+//go:embed static/dist static/reference openapi.yaml
 var assets embed.FS
 
 const (
@@ -27,19 +27,25 @@ const (
 	// inline.
 	dashboardPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	// docsPolicy lets the API reference call this server and no other. Its renderer
+	// puts its styles into the page.
+	docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data: blob:; " +
+		"font-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	typeScript = "text/javascript; charset=utf-8"
 	// dashboardAssets is where the built files lie. Their names hold a digest of
 	// their content, so a browser may keep them.
 	dashboardAssets = "/dashboard/assets/"
 )
 
 // pages are the documents for people. The dashboard is built by Vite from
-// api/dashboard; the description of the API is one page whose style is allowed
-// by its digest.
+// api/dashboard; the description of the API is shown by Scalar, one script that
+// make reference fetches.
 type pages struct {
 	dashboardPage []byte
 	dashboardFile fs.FS
 	docsPage      []byte
-	docsPolicy    string
+	docsStart     []byte
+	docsScript    []byte // compressed
 	openapiFile   []byte
 }
 
@@ -55,38 +61,16 @@ func newPages() (*pages, error) {
 	if p.openapiFile, err = assets.ReadFile("openapi.yaml"); err != nil {
 		return nil, fmt.Errorf("read the OpenAPI file: %w", err)
 	}
-	css, err := assets.ReadFile("static/docs.css")
-	if err != nil {
-		return nil, fmt.Errorf("read the page part static/docs.css: %w", err)
+	if p.docsPage, err = assets.ReadFile("static/reference/index.html"); err != nil {
+		return nil, fmt.Errorf("read the API reference: %w", err)
 	}
-	doc, err := describe(p.openapiFile)
-	if err != nil {
-		return nil, err
+	if p.docsStart, err = assets.ReadFile("static/reference/start.js"); err != nil {
+		return nil, fmt.Errorf("read the API reference: %w", err)
 	}
-	p.docsPage, err = page("static/docs.html", map[string]any{"CSS": template.CSS(css), "Doc": doc})
-	if err != nil {
-		return nil, err
+	if p.docsScript, err = assets.ReadFile("static/reference/scalar.js.gz"); err != nil {
+		return nil, fmt.Errorf("read the API reference: %w", err)
 	}
-	p.docsPolicy = fmt.Sprintf("default-src 'none'; style-src '%s'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", digestSource(string(css)))
 	return &p, nil
-}
-
-func page(name string, data any) ([]byte, error) {
-	t, err := template.ParseFS(assets, name)
-	if err != nil {
-		return nil, fmt.Errorf("read the page %s: %w", name, err)
-	}
-	var b bytes.Buffer
-	if err := t.Execute(&b, data); err != nil {
-		return nil, fmt.Errorf("write the page %s: %w", name, err)
-	}
-	return b.Bytes(), nil
-}
-
-// digestSource names an inline script or style in a Content-Security-Policy.
-func digestSource(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // dashboard serves the built files, and for every other path below /dashboard
@@ -108,7 +92,40 @@ func (p *pages) dashboard(c echo.Context) error {
 }
 
 func (p *pages) docs(c echo.Context) error {
-	return serve(c, "text/html; charset=utf-8", p.docsPolicy, p.docsPage)
+	return serve(c, "text/html; charset=utf-8", docsPolicy, p.docsPage)
+}
+
+// docsAsset is GET /docs/assets/{name}.
+func (p *pages) docsAsset(c echo.Context) error {
+	h := c.Response().Header()
+	h.Set(echo.HeaderCacheControl, "no-cache")
+	switch c.Param("name") {
+	case "start.js":
+		return c.Blob(http.StatusOK, typeScript, p.docsStart)
+	case "scalar.js":
+		tag := digestTag(p.docsScript)
+		h.Set("Etag", tag)
+		h.Set(echo.HeaderVary, echo.HeaderAcceptEncoding)
+		if c.Request().Header.Get("If-None-Match") == tag {
+			return c.NoContent(http.StatusNotModified)
+		}
+		if strings.Contains(c.Request().Header.Get(echo.HeaderAcceptEncoding), "gzip") {
+			h.Set(echo.HeaderContentEncoding, "gzip")
+			return c.Blob(http.StatusOK, typeScript, p.docsScript)
+		}
+		z, err := gzip.NewReader(bytes.NewReader(p.docsScript))
+		if err != nil {
+			return fmt.Errorf("read the API reference: %w", err)
+		}
+		return c.Stream(http.StatusOK, typeScript, z)
+	}
+	return job.Errorf(job.CodeNotFound, "the API reference has no file of this name")
+}
+
+// digestTag names content for a cache.
+func digestTag(b []byte) string {
+	sum := sha256.Sum256(b)
+	return `"` + hex.EncodeToString(sum[:8]) + `"`
 }
 
 func (p *pages) openapi(c echo.Context) error {

@@ -53,6 +53,7 @@ func (s *Server) routes() *echo.Echo {
 	e.GET("/dashboard", s.pages.dashboard)
 	e.GET("/dashboard/*", s.pages.dashboard)
 	e.GET("/docs", s.pages.docs)
+	e.GET("/docs/assets/:name", s.pages.docsAsset)
 	e.GET("/openapi.yaml", s.pages.openapi)
 	e.GET("/widget.js", s.widget)
 
