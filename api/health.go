@@ -33,14 +33,22 @@ const (
 	maxUploadLag   = 60.0             // s that something waits for the bucket
 	maxAbsent      = time.Minute      // that acknowledged lessons are on the host only that took them
 
-	// fewest requests before a share of them is judged.
-	fewest = 20
+	// fewest requests before a share of them is judged, and fewestAsked prompts before
+	// that of refusals is: whoever tries a new service asks for what it cannot know.
+	fewest      = 20
+	fewestAsked = 100
+
+	// warmUp is how long a process grows by what it comes to hold: models, caches,
+	// connections. Until then growth counts only where it would soon be too much.
+	warmUp = time.Hour
+	// soonFull is within how long memory that grows on reaches its bound then.
+	soonFull = time.Hour
 )
 
 // judge finds what is wrong.
 func judge(v view) health {
 	grave := graveIssues(v)
-	issues := slices.Concat(grave, requestIssues(v.cluster), resourceIssues(v.cluster), queueIssues(v), redisIssues(v), headIssues(v), folderIssues(v.cluster), uploadIssues(v.cluster), absentIssues(v))
+	issues := slices.Concat(grave, requestIssues(v.cluster), resourceIssues(v), queueIssues(v), redisIssues(v), headIssues(v), folderIssues(v.cluster), uploadIssues(v.cluster), absentIssues(v))
 	h := health{Healthy: len(issues) == 0, Status: "healthy", Issues: some(issues)}
 	switch {
 	case len(grave) > 0:
@@ -78,10 +86,12 @@ func requestIssues(k heartbeat.Cluster) []string {
 	if k.Recent.Requests+k.Recent.JobsFailed >= fewest && k.SuccessRate < minSuccess {
 		out = append(out, fmt.Sprintf("success rate %.0f %% is below %.0f %%", 100*k.SuccessRate, 100*minSuccess))
 	}
-	// A model that was taught nothing refuses everything, and should.
+	// A model that was taught nothing refuses everything, and should; and so it did
+	// before it was taught.
 	taught := k.Model != nil && k.Model.Lessons > 0
-	if taught && k.Recent.Answered+k.Recent.Refused >= fewest && k.RefusalRate > maxRefusal {
-		out = append(out, fmt.Sprintf("refusal rate %.0f %% is above %.0f %%", 100*k.RefusalRate, 100*maxRefusal))
+	refused := k.Recent.Refused - k.Recent.Refusals[job.ReasonUntaught]
+	if of := k.Recent.Answered + refused; taught && of >= fewestAsked && float64(refused) > maxRefusal*float64(of) {
+		out = append(out, fmt.Sprintf("refusal rate %.0f %% is above %.0f %%", 100*float64(refused)/float64(of), 100*maxRefusal))
 	}
 	if k.Recent.Requests >= fewest {
 		if k.Latency.P95 > maxP95 {
@@ -97,12 +107,15 @@ func requestIssues(k heartbeat.Cluster) []string {
 	return out
 }
 
-func resourceIssues(k heartbeat.Cluster) []string {
+func resourceIssues(v view) []string {
 	var out []string
-	if m := k.Memory; m.GrowthRateMBPerHour > maxGrowth && m.GrowthConfidence >= sureGrowth {
-		out = append(out, fmt.Sprintf("memory grows by %.0f MB an hour, more than %.0f (confidence %.0f %%)", m.GrowthRateMBPerHour, maxGrowth, 100*m.GrowthConfidence))
-	}
+	k := v.cluster
 	for i := range k.Beats {
+		if grows(&k.Beats[i], v.at) {
+			b := &k.Beats[i]
+			out = append(out, fmt.Sprintf("memory of process %d on %s grows by %.0f MB an hour, more than %.0f (confidence %.0f %%)",
+				b.PID, b.Host, b.Memory.GrowthRateMBPerHour, maxGrowth, 100*b.Memory.GrowthConfidence))
+		}
 		out = append(out, processIssues(&k.Beats[i])...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(k.Breakers)) {
@@ -111,6 +124,16 @@ func resourceIssues(k heartbeat.Cluster) []string {
 		}
 	}
 	return out
+}
+
+// grows tells whether the memory of a process surely grows faster than it should.
+func grows(b *heartbeat.Beat, now time.Time) bool {
+	m := b.Memory
+	if m.GrowthRateMBPerHour <= maxGrowth || m.GrowthConfidence < sureGrowth {
+		return false
+	}
+	warm := b.StartedAt != nil && now.Sub(b.StartedAt.Time) >= warmUp
+	return warm || m.WarningMB > 0 && m.CurrentMB+m.GrowthRateMBPerHour*soonFull.Hours() >= m.WarningMB
 }
 
 // processIssues are those that only one process has.

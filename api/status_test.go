@@ -65,6 +65,7 @@ func TestStatusSumsTheCluster(t *testing.T) {
 	other.Fill(func(k *heartbeat.Beat) {
 		k.Mode, k.ModeReason = heartbeat.ModeThrottled, "memory"
 		k.Memory = heartbeat.Memory{CurrentMB: 100, PeakMB: 120, GrowthRateMBPerHour: 50, GrowthConfidence: 0.99}
+		k.StartedAt = job.At(time.Now().Add(-2 * time.Hour))
 		k.Model = &heartbeat.Model{Architecture: "flowing", Size: "small", Checkpoint: "c", Lessons: 5}
 	})
 	for range 30 {
@@ -89,6 +90,11 @@ func TestStatusSumsTheCluster(t *testing.T) {
 	}
 }
 
+// grown is a worker that has run for some time and has such a memory.
+func grown(now time.Time, runs time.Duration, m heartbeat.Memory) func(*view) {
+	return func(v *view) { v.cluster.Beats[0].StartedAt, v.cluster.Beats[0].Memory = job.At(now.Add(-runs)), m }
+}
+
 func TestHealthIssues(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -96,7 +102,7 @@ func TestHealthIssues(t *testing.T) {
 	well := func() view {
 		return view{at: now, cluster: heartbeat.Cluster{
 			Beats: []heartbeat.Beat{worker}, Model: worker.Model, SuccessRate: 1, ConvergenceRate: 1,
-			Recent: heartbeat.Counts{Requests: 100, Answered: 90, Refused: 10, Flowed: 100},
+			Recent: heartbeat.Counts{Requests: 200, Answered: 180, Refused: 20, Flowed: 200},
 		}, head: storage.Head{Checkpoint: "a", MovedAt: now.Add(-time.Hour)}}
 	}
 	for name, tc := range map[string]struct {
@@ -104,18 +110,26 @@ func TestHealthIssues(t *testing.T) {
 		status string
 		words  string
 	}{
-		"well":              {func(*view) {}, "healthy", ""},
-		"Redis gone":        {func(v *view) { v.redis = job.Errorf(job.CodeUnavailable, "x") }, "unhealthy", "Redis"},
-		"no worker":         {func(v *view) { v.cluster.Beats = nil }, "unhealthy", "no worker"},
-		"no model":          {func(v *view) { v.cluster.Model = nil }, "unhealthy", "model"},
-		"failures":          {func(v *view) { v.cluster.SuccessRate = 0.85 }, "degraded", "success rate 85 %"},
-		"few failures":      {func(v *view) { v.cluster.SuccessRate, v.cluster.Recent.Requests = 0.5, 4 }, "healthy", ""},
-		"refusals":          {func(v *view) { v.cluster.RefusalRate = 0.6 }, "degraded", "refusal rate 60 %"},
-		"untaught":          {func(v *view) { v.cluster.RefusalRate, v.cluster.Model = 1, &heartbeat.Model{Checkpoint: "a"} }, "healthy", ""},
+		"well":         {func(*view) {}, "healthy", ""},
+		"Redis gone":   {func(v *view) { v.redis = job.Errorf(job.CodeUnavailable, "x") }, "unhealthy", "Redis"},
+		"no worker":    {func(v *view) { v.cluster.Beats = nil }, "unhealthy", "no worker"},
+		"no model":     {func(v *view) { v.cluster.Model = nil }, "unhealthy", "model"},
+		"failures":     {func(v *view) { v.cluster.SuccessRate = 0.85 }, "degraded", "success rate 85 %"},
+		"few failures": {func(v *view) { v.cluster.SuccessRate, v.cluster.Recent.Requests = 0.5, 4 }, "healthy", ""},
+		"refusals":     {func(v *view) { v.cluster.Recent.Answered, v.cluster.Recent.Refused = 80, 120 }, "degraded", "refusal rate 60 %"},
+		"a few trials": {func(v *view) { v.cluster.Recent.Answered, v.cluster.Recent.Refused = 9, 90 }, "healthy", ""},
+		"untaught": {func(v *view) {
+			v.cluster.Recent.Answered, v.cluster.Recent.Refused, v.cluster.Model = 0, 200, &heartbeat.Model{Checkpoint: "a"}
+		}, "healthy", ""},
+		"untaught before": {func(v *view) {
+			v.cluster.Recent.Refused, v.cluster.Recent.Refusals = 820, map[string]int64{job.ReasonUntaught: 800}
+		}, "healthy", ""},
 		"slow p95":          {func(v *view) { v.cluster.Latency.P95 = 2100 }, "degraded", "p95"},
 		"slow p99":          {func(v *view) { v.cluster.Latency.P99 = 5100 }, "degraded", "p99"},
-		"growth":            {func(v *view) { v.cluster.Memory = heartbeat.Memory{GrowthRateMBPerHour: 11, GrowthConfidence: 0.97} }, "degraded", "11 MB an hour, more than 10 (confidence 97 %)"},
-		"uncertain growth":  {func(v *view) { v.cluster.Memory = heartbeat.Memory{GrowthRateMBPerHour: 60, GrowthConfidence: 0.6} }, "healthy", ""},
+		"growth":            {grown(now, time.Hour, heartbeat.Memory{GrowthRateMBPerHour: 11, GrowthConfidence: 0.97}), "degraded", "grows by 11 MB an hour, more than 10 (confidence 97 %)"},
+		"uncertain growth":  {grown(now, time.Hour, heartbeat.Memory{GrowthRateMBPerHour: 60, GrowthConfidence: 0.6}), "healthy", ""},
+		"warming up":        {grown(now, 30*time.Minute, heartbeat.Memory{CurrentMB: 300, GrowthRateMBPerHour: 111, GrowthConfidence: 0.99, WarningMB: 3072}), "healthy", ""},
+		"a leak at once":    {grown(now, 8*time.Minute, heartbeat.Memory{CurrentMB: 600, GrowthRateMBPerHour: 3600, GrowthConfidence: 0.99, WarningMB: 3072}), "degraded", "grows by 3600 MB an hour"},
 		"convergence":       {func(v *view) { v.cluster.ConvergenceRate = 0.7 }, "degraded", "convergence"},
 		"breaker":           {func(v *view) { v.cluster.Breakers = map[string]heartbeat.Breaker{"redis": {State: "open"}} }, "degraded", "redis is open"},
 		"old queue":         {func(v *view) { v.lanes = []queue.LaneState{{Name: job.LaneBatch, OldestMS: 40_000}} }, "degraded", "waited 40 s"},
@@ -149,7 +163,7 @@ func TestHealthIssues(t *testing.T) {
 			v.cluster.Beats[0].Absent = []heartbeat.Absent{{Dataset: "0197-lost", Since: now.Add(-2 * time.Minute)}, {Dataset: "0198-young", Since: now}}
 		}, "degraded", "the lessons of job 0197-lost have been missing from the shared storage"},
 		"lessons on their way": {func(v *view) { v.cluster.Beats[0].Absent = []heartbeat.Absent{{Dataset: "0198-young", Since: now}} }, "healthy", ""},
-		"storage gone": {func(v *view) { v.store = storage.ErrUnavailable }, "degraded", "storage"},
+		"storage gone":         {func(v *view) { v.store = storage.ErrUnavailable }, "degraded", "storage"},
 	} {
 		v := well()
 		tc.change(&v)
