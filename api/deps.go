@@ -32,9 +32,9 @@ type Queue interface {
 	EndedBytes(ctx context.Context) (int64, error)
 	Bounds() queue.Bounds
 	Interaction(ctx context.Context, id string) (job.Interaction, error)
-	Refusals(ctx context.Context, owner *string, cursor string, keep func(*queue.Refusal) bool) (page []queue.Refusal, next string, err error)
+	Refusals(ctx context.Context, owner *string, cursor string, keep queue.Keep) (page []queue.Refusal, next string, err error)
 	DropRefusals(ctx context.Context, owner *string, ids ...string) (groups int, err error)
-	Grouped(ctx context.Context, list queue.List, owner *string, cursor string, keep func(*queue.Refusal) bool) (page []queue.Refusal, next string, err error)
+	Grouped(ctx context.Context, list queue.List, owner *string, cursor string, keep queue.Keep) (page []queue.Refusal, next string, err error)
 	DropGroups(ctx context.Context, list queue.List, owner *string, ids ...string) (groups int, err error)
 	Settle(ctx context.Context, owner *string, it job.Interaction) error
 	MarkWrong(ctx context.Context, it job.Interaction) error

@@ -41,18 +41,14 @@ func (s *Server) refusals(c echo.Context) (refusalPage, error) {
 	}
 	near := map[string][]nearLesson{}
 	var answered []string
-	list, next, err := s.queue.Refusals(ctx, onlyOwner(c), c.QueryParam("cursor"), func(g *queue.Refusal) bool {
-		if known == nil {
-			return true
-		}
-		v := known.Ask([]model.Query{{Prompt: g.Prompt, Topic: g.Topic}})[0]
+	list, next, err := s.queue.Refusals(ctx, onlyOwner(c), c.QueryParam("cursor"), byVerdict(known, func(g *queue.Refusal, v *verdict) bool {
 		if v.Responded || v.Reason == job.ReasonTaughtRefusal {
 			answered = append(answered, g.ID)
 			return false
 		}
-		near[g.ID] = nearest(known, &v)
+		near[g.ID] = v.near
 		return true
-	})
+	}))
 	if err != nil {
 		return refusalPage{}, err
 	}

@@ -56,18 +56,14 @@ func (s *Server) reviews(c echo.Context) (reviewPage, error) {
 	}
 	near := map[string][]nearLesson{}
 	var settled []string
-	list, next, err := s.queue.Grouped(ctx, kind, onlyOwner(c), c.QueryParam("cursor"), func(g *queue.Refusal) bool {
-		if known == nil {
-			return true
-		}
-		v := known.Ask([]model.Query{{Prompt: g.Prompt, Topic: g.Topic}})[0]
-		if reviewed(kind, g, &v) {
+	list, next, err := s.queue.Grouped(ctx, kind, onlyOwner(c), c.QueryParam("cursor"), byVerdict(known, func(g *queue.Refusal, v *verdict) bool {
+		if reviewed(kind, g, v) {
 			settled = append(settled, g.ID)
 			return false
 		}
-		near[g.ID] = nearest(known, &v)
+		near[g.ID] = v.near
 		return true
-	})
+	}))
 	if err != nil {
 		return reviewPage{}, err
 	}
@@ -88,7 +84,7 @@ func (s *Server) reviews(c echo.Context) (reviewPage, error) {
 // reviewed reports whether what the model says now settles a group: another
 // answer in place of a wrong one, confidence in place of doubt, or a refusal on
 // purpose. A wrong answer that is merely withheld still waits for a right one.
-func reviewed(kind queue.List, g *queue.Refusal, v *model.Verdict) bool {
+func reviewed(kind queue.List, g *queue.Refusal, v *verdict) bool {
 	if v.Reason == job.ReasonTaughtRefusal {
 		return true
 	}

@@ -254,6 +254,12 @@ func (s *Server) open(ctx context.Context) error {
 	s.life.Go(s.keys.follow)
 	s.life.Go(s.keepHistory)
 	s.life.Go(s.followChecks)
+	s.life.Go(func(ctx context.Context) {
+		// The first look reads the whole list; nobody should have to wait for that.
+		if _, _, err := s.queue.Refusals(ctx, nil, "", nil); err != nil {
+			s.log.Debug("the refusals could not be read ahead", "error", err)
+		}
+	})
 	s.life.Go(func(context.Context) {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			s.life.Fail(fmt.Errorf("it no longer listens: %w", err))

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -81,8 +82,12 @@ func FuzzGroupRefusals(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b, c string) {
 		in := []job.Interaction{{ID: "1", Prompt: a}, {ID: "2", Prompt: b}, {ID: "3", Prompt: c}, {ID: "4", Prompt: a}}
 		total := 0
-		for _, g := range groupRefusals(in) {
-			total += g.Count
+		l := newLedger()
+		for i, it := range in {
+			l.add(fmt.Sprintf("%d-0", i+1), it)
+		}
+		for g := range l.groups {
+			total += l.show(g, nil).Count
 		}
 		if total != len(in) {
 			t.Errorf("%d refusals became %d", len(in), total)

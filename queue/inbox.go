@@ -51,10 +51,13 @@ func (q *Queue) MarkWrong(ctx context.Context, it job.Interaction) error {
 	}
 	rctx, cancel := q.patience(ctx)
 	defer cancel()
-	pipe := q.redis.Pipeline()
+	pipe := q.redis.TxPipeline()
 	pipe.XAdd(rctx, lineOf(q.listKey(ListWrong), it.ID, b))
 	pipe.XTrimMaxLenApprox(rctx, q.listKey(ListWrong), max(q.opt.LogLength/5, 1), 0)
 	pipe.ZRem(rctx, q.settledKey(), refusalID(it)) // who called it right before was mistaken
+	if err := q.tell(rctx, pipe, ledgerEvent{Op: "unsettle", IDs: []string{refusalID(it)}}); err != nil {
+		return err
+	}
 	if _, err := pipe.Exec(rctx); err != nil {
 		return unavailable("note a wrong answer", err)
 	}

@@ -1,12 +1,10 @@
 package queue
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"slices"
-	"sort"
-	"strings"
-	"unicode"
+	"time"
 
 	"github.com/nexus-continuum/nexus/job"
 )
@@ -22,224 +20,174 @@ type Refusal struct {
 	Interactions []string  `json:"interactions"` // the most recent, up to ten
 	Variants     []string  `json:"variants"`     // other wordings, up to ten
 
-	// Last is the most recent interaction of the group.
+	// Last is the most recent interaction of the leading wording.
 	Last job.Interaction `json:"-"`
-
-	joined []string // ids of the wordings that were joined to it
 }
 
 const (
 	refusalPage     = 50
 	refusalVariants = 10
-	// nearDuplicate is the share of common character trigrams (Jaccard) from
-	// which two prompts count as one.
-	nearDuplicate = 0.6
-	// maxGroups bounds the work of comparing; rarer wordings stay by themselves.
-	maxGroups = 5000
 )
+
+// Keep says of each group whether it belongs in the list.
+type Keep func([]Refusal) []bool
 
 // Refusals lists the refused prompts of the log, most frequent first, near
 // duplicates together; owner, if not nil, is whose prompts. Groups that keep does
 // not want are left out; nil wants all. next continues the list and is empty at
 // its end.
-func (q *Queue) Refusals(ctx context.Context, owner *string, cursor string, keep func(*Refusal) bool) (page []Refusal, next string, err error) {
+func (q *Queue) Refusals(ctx context.Context, owner *string, cursor string, keep Keep) (page []Refusal, next string, err error) {
 	return q.Grouped(ctx, ListRefused, owner, cursor, keep)
 }
 
 // Grouped is Refusals for any list of the log.
-func (q *Queue) Grouped(ctx context.Context, list List, owner *string, cursor string, keep func(*Refusal) bool) (page []Refusal, next string, err error) {
+func (q *Queue) Grouped(ctx context.Context, list List, owner *string, cursor string, keep Keep) (page []Refusal, next string, err error) {
 	after, err := parseRefusalPlace(cursor)
 	if err != nil {
 		return nil, "", err
 	}
-	all, err := q.unsettled(ctx, list, owner)
-	if err != nil {
-		return nil, "", err
-	}
+	first := cursor == ""
 	page = []Refusal{}
-	for _, g := range groupList(all) {
-		if cursor != "" && g.place().compare(after) <= 0 || ctx.Err() != nil {
-			continue
-		}
-		if keep != nil && !keep(&g) {
-			continue
-		}
-		if len(page) == refusalPage {
-			return page, page[refusalPage-1].place().String(), ctx.Err()
-		}
-		page = append(page, g)
-	}
-	return page, "", ctx.Err()
-}
-
-// unsettled reads a list of the log, newest first, less what is settled.
-func (q *Queue) unsettled(ctx context.Context, list List, owner *string) ([]job.Interaction, error) {
-	rctx, cancel := q.patience(ctx)
-	done, err := q.redis.ZRange(rctx, q.settledKey(), 0, -1).Result()
-	cancel()
-	if err != nil {
-		return nil, unavailable("read settled refusals", err)
-	}
-	settled := make(map[string]bool, len(done))
-	for _, key := range done {
-		settled[key] = true
-	}
-	var all []job.Interaction
-	err = q.each(ctx, list, func(_ string, it job.Interaction) {
-		if (owner == nil || it.Owner == *owner) && it.Reason != job.ReasonTaughtRefusal && !settled[refusalID(it)] {
-			all = append(all, it)
-		}
-	})
-	return all, err
-}
-
-// each goes over a list of the log, newest first.
-func (q *Queue) each(ctx context.Context, list List, yield func(entry string, it job.Interaction)) error {
-	// In pages, so that no single exchange outlasts its patience.
-	for top := "+"; ; {
-		rctx, cancel := q.patience(ctx)
-		entries, err := q.redis.XRevRangeN(rctx, q.listKey(list), top, "-", 2000).Result()
-		cancel()
+	for {
+		some, err := q.groupsAfter(ctx, list, owner, after, first)
 		if err != nil {
-			return unavailable("read refusals", err)
+			return nil, "", err
 		}
-		for _, e := range entries {
-			id, _ := e.Values["id"].(string)
-			s, _ := e.Values["v"].(string)
-			it, err := decodeLine(id, s)
-			if err != nil {
-				return fmt.Errorf("read refusals: entry %s: %w", e.ID, err)
+		if len(some) == 0 {
+			return page, "", ctx.Err()
+		}
+		after, first = some[len(some)-1].place(), false
+		wanted := make([]bool, len(some))
+		if keep != nil {
+			wanted = keep(some)
+		}
+		for i, g := range some {
+			if keep != nil && !wanted[i] {
+				continue
 			}
-			yield(e.ID, it)
+			if len(page) == refusalPage {
+				return page, page[refusalPage-1].place().String(), ctx.Err()
+			}
+			page = append(page, g)
 		}
-		if len(entries) < 2000 {
-			return nil
-		}
-		top = "(" + entries[len(entries)-1].ID
 	}
 }
 
-// groupList groups a list of the log by falling count. Prompts that were answered
-// differently by the most recent answers are never one group, however alike.
-func groupList(all []job.Interaction) []Refusal {
-	given := map[string]string{} // by wording: the most recent response
-	var order []string
-	by := map[string][]job.Interaction{}
-	for _, it := range all { // newest first
-		response, ok := given[refusalGroup(it)]
-		if !ok {
-			if it.Responded {
-				response = "=" + it.Response
+// groupsAfter returns the groups that follow a place: a page and one more.
+func (q *Queue) groupsAfter(ctx context.Context, list List, owner *string, after refusalPlace, first bool) ([]Refusal, error) {
+	book := q.book(list)
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	if err := q.follow(ctx, list, book); err != nil {
+		return nil, err
+	}
+	return book.ledger.after(after, first, owner), nil
+}
+
+// best keeps the first of many in order.
+type best[T any] struct {
+	most    int
+	compare func(a, b T) int
+	items   []T
+}
+
+// add reports whether v is among them.
+func (b *best[T]) add(v T) bool {
+	if len(b.items) == b.most && b.compare(v, b.items[b.most-1]) >= 0 {
+		return false
+	}
+	i, _ := slices.BinarySearchFunc(b.items, v, b.compare)
+	b.items = slices.Insert(b.items, i, v)
+	b.items = b.items[:min(len(b.items), b.most)]
+	return true
+}
+
+// count is how many entries of a wording are the owner's, and when the last came.
+func (w *wording) count(owner *string) (n int, at int64) {
+	if owner == nil {
+		if n = len(w.entries); n > 0 {
+			at = w.entries[n-1].at
+		}
+		return n, at
+	}
+	for i := range w.entries {
+		if w.entries[i].owner == *owner {
+			n, at = n+1, w.entries[i].at
+		}
+	}
+	return n, at
+}
+
+// count is where a group stands in the list of an owner, by counting; false: nowhere.
+func count(g *group, owner *string) (refusalPlace, bool) {
+	var p refusalPlace
+	most := 0
+	for _, w := range g.wordings {
+		if w.hidden {
+			continue
+		}
+		n, at := w.count(owner)
+		if n == 0 {
+			continue
+		}
+		p.count += n
+		p.at = max(p.at, at)
+		if n > most || n == most && w.id < p.id {
+			most, p.id = n, w.id
+		}
+	}
+	return p, p.count > 0
+}
+
+// show describes a group as its owner sees it.
+func (l *ledger) show(g *group, owner *string) Refusal {
+	s := l.standing(g, owner)
+	if s.shown != nil {
+		return *s.shown
+	}
+	lead := l.byID[s.id]
+	last := lead.newest(owner)
+	out := Refusal{ID: s.id, Prompt: last.Prompt, Topic: last.Topic, Reason: last.Reason, Count: s.count, Variants: []string{}, Last: last}
+	if s.at > 0 {
+		out.LastAt = job.At(time.UnixMilli(s.at))
+	}
+	newest := best[*lineEntry]{most: refusalVariants, compare: func(a, b *lineEntry) int { return b.compare(a.ms, a.seq) }}
+	others := best[*wording]{most: refusalVariants, compare: func(a, b *wording) int {
+		an, _ := a.count(owner)
+		bn, _ := b.count(owner)
+		return cmp.Or(cmp.Compare(bn, an), cmp.Compare(a.id, b.id))
+	}}
+	for _, w := range g.wordings {
+		if n, _ := w.count(owner); n == 0 || w.hidden {
+			continue
+		}
+		for i := len(w.entries) - 1; i >= 0; i-- {
+			if e := &w.entries[i]; (owner == nil || e.owner == *owner) && !newest.add(e) {
+				break
 			}
-			given[refusalGroup(it)] = response
 		}
-		if by[response] == nil {
-			order = append(order, response)
+		if w != lead {
+			others.add(w)
 		}
-		by[response] = append(by[response], it)
 	}
-	var out []Refusal
-	for _, response := range order {
-		out = append(out, groupRefusals(by[response])...)
+	for _, e := range newest.items {
+		out.Interactions = append(out.Interactions, e.id)
 	}
-	if len(order) > 1 {
-		slices.SortFunc(out, func(a, b Refusal) int { return a.place().compare(b.place()) })
+	for _, w := range others.items {
+		out.Variants = append(out.Variants, w.newest(owner).Prompt)
 	}
+	s.shown = &out
 	return out
 }
 
-// groupRefusals takes refusals newest first and returns groups by falling
-// count. Same words in the same order are one group; then smaller groups join
-// a larger one that they share enough trigrams with.
-func groupRefusals(all []job.Interaction) []Refusal {
-	exact := map[string]*Refusal{}
-	var order []*Refusal
-	keys := map[*Refusal]string{}
-	for _, it := range all {
-		key := refusalGroup(it)
-		g := exact[key]
-		if g == nil {
-			g = &Refusal{ID: refusalID(it), Prompt: it.Prompt, Topic: it.Topic, Reason: it.Reason, LastAt: it.At, Variants: []string{}, Last: it}
-			exact[key] = g
-			keys[g] = key
-			order = append(order, g)
-		}
-		g.Count++
-		if len(g.Interactions) < refusalVariants {
-			g.Interactions = append(g.Interactions, it.ID)
+// newest is the most recent interaction of a wording.
+func (w *wording) newest(owner *string) job.Interaction {
+	for i := len(w.entries) - 1; i >= 0; i-- {
+		if e := &w.entries[i]; owner == nil || e.owner == *owner {
+			if it := w.last(e.owner); it != nil {
+				return *it
+			}
 		}
 	}
-	sort.SliceStable(order, func(i, j int) bool { return order[i].Count > order[j].Count })
-	var out []*Refusal
-	index := map[string][]int{} // trigram → groups in out that have it
-	sizes := []int{}
-	for n, g := range order {
-		if n >= maxGroups {
-			out = append(out, g)
-			continue
-		}
-		grams := trigrams(keys[g])
-		if near := nearest(grams, index, sizes); near >= 0 {
-			out[near].join(g)
-			continue
-		}
-		for t := range grams {
-			index[t] = append(index[t], len(out))
-		}
-		sizes = append(sizes, len(grams))
-		out = append(out, g)
-	}
-	slices.SortFunc(out, func(a, b *Refusal) int { return a.place().compare(b.place()) })
-	flat := make([]Refusal, len(out))
-	for i, g := range out {
-		flat[i] = *g
-	}
-	return flat
-}
-
-func (r *Refusal) join(o *Refusal) {
-	r.joined = append(r.joined, o.ID)
-	r.Count += o.Count
-	r.Interactions = append(r.Interactions, o.Interactions...)
-	r.Interactions = r.Interactions[:min(len(r.Interactions), refusalVariants)]
-	if len(r.Variants) < refusalVariants {
-		r.Variants = append(r.Variants, o.Prompt)
-	}
-	if r.LastAt == nil || o.LastAt != nil && o.LastAt.After(r.LastAt.Time) {
-		r.LastAt = o.LastAt
-	}
-}
-
-// nearest returns the group that shares most trigrams, if enough; else -1.
-func nearest(grams map[string]struct{}, index map[string][]int, sizes []int) int {
-	common := map[int]int{}
-	for t := range grams {
-		for _, g := range index[t] {
-			common[g]++
-		}
-	}
-	best, at := 0.0, -1
-	for g, n := range common {
-		share := float64(n) / float64(len(grams)+sizes[g]-n)
-		if share >= nearDuplicate && (share > best || share == best && g < at) {
-			best, at = share, g
-		}
-	}
-	return at
-}
-
-// plainWords drops case and punctuation.
-func plainWords(s string) string {
-	return strings.Join(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r)
-	}), " ")
-}
-
-func trigrams(s string) map[string]struct{} {
-	r := []rune(" " + s + " ")
-	out := make(map[string]struct{}, len(r))
-	for i := 0; i+3 <= len(r); i++ {
-		out[string(r[i:i+3])] = struct{}{}
-	}
-	return out
+	return job.Interaction{}
 }

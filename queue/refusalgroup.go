@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,11 +76,17 @@ func (q *Queue) DropRefusals(ctx context.Context, owner *string, ids ...string) 
 
 // DropGroups is DropRefusals for any list of the log.
 func (q *Queue) DropGroups(ctx context.Context, list List, owner *string, ids ...string) (int, error) {
-	wordings, n, err := q.wordings(ctx, list, owner, ids)
-	if err != nil || n == 0 {
-		return n, err
+	book := q.book(list)
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	if err := q.follow(ctx, list, book); err != nil {
+		return 0, err
 	}
-	return n, q.deleteFrom(ctx, list, owner, wordings)
+	wordings, n := book.ledger.inGroupsOf(owner, ids)
+	if n == 0 {
+		return 0, nil
+	}
+	return n, q.deleteFrom(ctx, list, book.ledger, owner, wordings)
 }
 
 // Settle takes the group of an interaction out of every list for good: the
@@ -91,73 +96,95 @@ func (q *Queue) Settle(ctx context.Context, owner *string, it job.Interaction) e
 	if it.Responded {
 		lists = []List{ListWrong, ListUnsure}
 	}
-	wordings := map[string]bool{refusalID(it): true}
 	for _, list := range lists {
-		more, _, err := q.wordings(ctx, list, owner, []string{refusalID(it)})
-		if err != nil {
-			return err
-		}
-		maps.Copy(wordings, more)
-	}
-	rctx, cancel := q.patience(ctx)
-	defer cancel()
-	pipe := q.redis.Pipeline()
-	now := float64(q.now().UnixMilli())
-	for id := range wordings {
-		pipe.ZAdd(rctx, q.settledKey(), redis.Z{Score: now, Member: id})
-	}
-	pipe.ZRemRangeByRank(rctx, q.settledKey(), 0, -settledMost-1)
-	pipe.Expire(rctx, q.settledKey(), 2*max(q.opt.LogRetention, time.Hour))
-	if _, err := pipe.Exec(rctx); err != nil {
-		return unavailable("settle a group", err)
-	}
-	for _, list := range lists {
-		if err := q.deleteFrom(ctx, list, owner, wordings); err != nil {
+		if err := q.settleIn(ctx, list, owner, refusalID(it)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// wordings finds the groups that have any of ids among their wordings, and gives
-// all of these.
-func (q *Queue) wordings(ctx context.Context, list List, owner *string, ids []string) (all map[string]bool, groups int, err error) {
-	open, err := q.unsettled(ctx, list, owner)
-	if err != nil {
-		return nil, 0, err
-	}
-	all = map[string]bool{}
-	for _, g := range groupList(open) {
-		has := func(id string) bool { return g.ID == id || slices.Contains(g.joined, id) }
-		if !slices.ContainsFunc(ids, has) {
-			continue
-		}
-		groups++
-		all[g.ID] = true
-		for _, id := range g.joined {
-			all[id] = true
-		}
-	}
-	return all, groups, nil
-}
-
-func (q *Queue) deleteFrom(ctx context.Context, list List, owner *string, wordings map[string]bool) error {
-	var entries []string
-	err := q.each(ctx, list, func(entry string, it job.Interaction) {
-		if wordings[refusalID(it)] && (owner == nil || it.Owner == *owner) {
-			entries = append(entries, entry)
-		}
-	})
-	if err != nil {
+func (q *Queue) settleIn(ctx context.Context, list List, owner *string, id string) error {
+	book := q.book(list)
+	book.mu.Lock()
+	defer book.mu.Unlock()
+	if err := q.follow(ctx, list, book); err != nil {
 		return err
 	}
-	for chunk := range slices.Chunk(entries, 1000) {
-		rctx, cancel := q.patience(ctx)
-		err := q.redis.XDel(rctx, q.listKey(list), chunk...).Err()
-		cancel()
-		if err != nil {
-			return unavailable("drop groups", err)
+	wordings, _ := book.ledger.inGroupsOf(owner, []string{id})
+	settled := slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(wordings), id))))
+	rctx, cancel := q.patience(ctx)
+	defer cancel()
+	pipe := q.redis.TxPipeline()
+	now := float64(q.now().UnixMilli())
+	for _, id := range settled {
+		pipe.ZAdd(rctx, q.settledKey(), redis.Z{Score: now, Member: id})
+	}
+	pipe.ZRemRangeByRank(rctx, q.settledKey(), 0, -settledMost-1)
+	pipe.Expire(rctx, q.settledKey(), 2*max(q.opt.LogRetention, time.Hour))
+	if err := q.tell(rctx, pipe, ledgerEvent{Op: "settle", IDs: settled}); err != nil {
+		return err
+	}
+	if _, err := pipe.Exec(rctx); err != nil {
+		return unavailable("settle a group", err)
+	}
+	return q.deleteFrom(ctx, list, book.ledger, owner, wordings)
+}
+
+// inGroupsOf finds the groups that have any of ids among their wordings, and gives
+// all wordings of these that are the owner's.
+func (l *ledger) inGroupsOf(owner *string, ids []string) (all []string, groups int) {
+	found := map[*group]bool{}
+	for _, id := range ids {
+		w := l.byID[id]
+		if w == nil || l.settled[id] || found[w.group] {
+			continue
 		}
+		if n, _ := w.count(owner); n == 0 {
+			continue
+		}
+		found[w.group] = true
+		groups++
+		for _, o := range w.group.wordings {
+			if n, _ := o.count(owner); n > 0 {
+				all = append(all, o.id)
+			}
+		}
+	}
+	return all, groups
+}
+
+// deleteFrom takes wordings out of a list, as far as the ledger has read it, and
+// tells the other processes.
+func (q *Queue) deleteFrom(ctx context.Context, list List, l *ledger, owner *string, wordings []string) error {
+	var entries []string
+	for _, id := range wordings {
+		if w := l.byID[id]; w != nil {
+			for _, e := range w.entries {
+				if owner == nil || e.owner == *owner {
+					entries = append(entries, fmt.Sprintf("%d-%d", e.ms, e.seq))
+				}
+			}
+		}
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	rctx, cancel := q.patience(ctx)
+	defer cancel()
+	pipe := q.redis.TxPipeline()
+	for chunk := range slices.Chunk(entries, 1000) {
+		pipe.XDel(rctx, q.listKey(list), chunk...)
+	}
+	if err := q.tell(rctx, pipe, ledgerEvent{Op: "drop", List: list, Owner: owner, IDs: wordings, Upto: l.last}); err != nil {
+		return err
+	}
+	if _, err := pipe.Exec(rctx); err != nil {
+		return unavailable("drop groups", err)
+	}
+	ms, seq := splitStreamID(l.last)
+	for _, id := range wordings {
+		l.drop(id, owner, ms, seq)
 	}
 	return nil
 }

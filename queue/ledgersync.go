@@ -1,0 +1,183 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// ledgerStep is how many entries one exchange reads.
+	ledgerStep = 2000
+	// ledgerEvents bounds what is remembered of drops; who missed more reads anew.
+	ledgerEvents = 10_000
+)
+
+// book is the ledger of one list, made when it is first looked at.
+type book struct {
+	mu     sync.Mutex
+	ledger *ledger
+}
+
+// books are those of a process.
+type books struct {
+	mu sync.Mutex
+	of map[List]*book
+}
+
+func (q *Queue) book(list List) *book {
+	q.books.mu.Lock()
+	defer q.books.mu.Unlock()
+	if q.books.of == nil {
+		q.books.of = map[List]*book{}
+	}
+	if q.books.of[list] == nil {
+		q.books.of[list] = &book{}
+	}
+	return q.books.of[list]
+}
+
+// ledgerEvent tells other processes what was taken out of the lists.
+type ledgerEvent struct {
+	Op    string   `json:"op"` // drop, settle or unsettle
+	List  List     `json:"list,omitempty"`
+	Owner *string  `json:"owner,omitempty"`
+	IDs   []string `json:"ids"` // of wordings
+	Upto  string   `json:"upto,omitempty"`
+}
+
+// eventKey is the stream of what was taken out.
+func (q *Queue) eventKey() string { return q.shared("log", "groups") }
+
+// tell adds an event to a pipeline.
+func (q *Queue) tell(ctx context.Context, pipe redis.Pipeliner, e ledgerEvent) error {
+	b, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encode a change of groups: %w", err)
+	}
+	pipe.XAdd(ctx, &redis.XAddArgs{Stream: q.eventKey(), MaxLen: ledgerEvents, Approx: true, Values: []any{"v", b}})
+	return nil
+}
+
+// follow brings a ledger up to date. If it does not agree with the list then, it
+// is made anew: somebody changed the list in another way.
+func (q *Queue) follow(ctx context.Context, list List, b *book) error {
+	if b.ledger != nil {
+		agrees, err := q.catchUp(ctx, list, b.ledger)
+		if err != nil || agrees {
+			return err
+		}
+	}
+	b.ledger = nil
+	l := newLedger()
+	rctx, cancel := q.patience(ctx)
+	events, err := q.redis.XRevRangeN(rctx, q.eventKey(), "+", "-", 1).Result()
+	cancel()
+	if err != nil {
+		return unavailable("read changes of groups", err)
+	}
+	if len(events) > 0 {
+		l.event = events[0].ID
+	}
+	if err := q.readSettled(ctx, l); err != nil {
+		return err
+	}
+	b.ledger = l // what was read when ctx ends is not read again
+	_, err = q.catchUp(ctx, list, l)
+	return err
+}
+
+func (q *Queue) readSettled(ctx context.Context, l *ledger) error {
+	rctx, cancel := q.patience(ctx)
+	defer cancel()
+	ids, err := q.redis.ZRange(rctx, q.settledKey(), 0, -1).Result()
+	if err != nil {
+		return unavailable("read settled groups", err)
+	}
+	clear(l.settled)
+	for _, id := range ids {
+		l.settled[id] = true
+	}
+	for _, w := range l.byID {
+		l.touch(w.id)
+	}
+	return nil
+}
+
+// catchUp reads what is new and reports whether the ledger agrees with the list.
+func (q *Queue) catchUp(ctx context.Context, list List, l *ledger) (agrees bool, err error) {
+	key := q.listKey(list)
+	for {
+		rctx, cancel := q.patience(ctx)
+		pipe := q.redis.TxPipeline() // one moment for all of them
+		entries := pipe.XRangeN(rctx, key, "("+l.last, "+", ledgerStep)
+		events := pipe.XRangeN(rctx, q.eventKey(), "("+l.event, "+", ledgerStep)
+		first, length, settled := pipe.XRangeN(rctx, key, "-", "+", 1), pipe.XLen(rctx, key), pipe.ZCard(rctx, q.settledKey())
+		_, err := pipe.Exec(rctx)
+		cancel()
+		if err != nil {
+			return false, unavailable("read "+string(list), err)
+		}
+		for _, e := range entries.Val() {
+			id, _ := e.Values["id"].(string)
+			s, _ := e.Values["v"].(string)
+			it, err := decodeLine(id, s)
+			if err != nil {
+				return false, fmt.Errorf("read %s: entry %s: %w", list, e.ID, err)
+			}
+			l.add(e.ID, it)
+		}
+		for _, e := range events.Val() {
+			l.event = e.ID
+			s, _ := e.Values["v"].(string)
+			var ev ledgerEvent
+			if json.Unmarshal([]byte(s), &ev) == nil {
+				l.heed(list, ev)
+			}
+		}
+		if len(entries.Val()) == ledgerStep || len(events.Val()) == ledgerStep {
+			if ctx.Err() != nil {
+				return false, ctx.Err() //nolint:wrapcheck // the caller's own
+			}
+			continue
+		}
+		if len(first.Val()) > 0 {
+			l.trim(splitStreamID(first.Val()[0].ID))
+		} else {
+			l.trim(^uint64(0), ^uint64(0))
+		}
+		if settled.Val() != int64(len(l.settled)) {
+			if err := q.readSettled(ctx, l); err != nil {
+				return false, err
+			}
+		}
+		return int64(l.live) == length.Val(), nil
+	}
+}
+
+func (l *ledger) heed(list List, e ledgerEvent) {
+	ms, seq := splitStreamID(e.Upto)
+	for _, id := range e.IDs {
+		switch {
+		case e.Op == "settle":
+			l.settled[id] = true
+			l.touch(id)
+		case e.Op == "unsettle":
+			delete(l.settled, id)
+			l.touch(id)
+		case e.Op == "drop" && e.List == list:
+			l.drop(id, e.Owner, ms, seq)
+		}
+	}
+}
+
+// touch notes that a wording is shown, or not, from now on.
+func (l *ledger) touch(id string) {
+	if w := l.byID[id]; w != nil && w.hidden != l.settled[id] {
+		w.hidden = l.settled[id]
+		l.changed(w.group)
+	}
+}
