@@ -106,7 +106,7 @@ func (l *limiter) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		rpm, burst := l.bounds()
 		left, reset, wait := l.take(c.Request().Context(), client(c), 1, rpm, burst)
-		tellLimit(c, "default", rpm, left, reset)
+		tellLimit(c, "default", rpm, left, until(reset, wait))
 		if wait > 0 {
 			return l.exceeded(c, rpm, wait)
 		}
@@ -125,7 +125,7 @@ func (l *limiter) read(cost int) echo.MiddlewareFunc {
 			rpm, burst := l.bounds()
 			rpm, burst = rpm*readShare, max(burst*readShare, costMany)
 			left, reset, wait := l.reads.take(client(c), cost, rpm, burst, l.now())
-			tellLimit(c, "read", rpm, left, reset)
+			tellLimit(c, "read", rpm, left, until(reset, wait))
 			if wait > 0 {
 				return l.exceeded(c, rpm, wait)
 			}
@@ -176,6 +176,15 @@ func (l *limiter) take(ctx context.Context, who string, cost, rpm, burst int) (l
 		l.awayTill.Store(now.Add(limiterPause).UnixNano())
 	}
 	return l.local.take(who, cost, rpm, burst, now)
+}
+
+// until is the reset that RateLimit tells: the moment that Retry-After tells, where the
+// request is refused.
+func until(reset, wait time.Duration) time.Duration {
+	if wait > 0 {
+		return wait
+	}
+	return reset
 }
 
 func tellLimit(c echo.Context, policy string, rpm, left int, reset time.Duration) {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,7 +97,7 @@ func (q *Queue) within(deadline time.Time) int64 {
 }
 
 // refuse says why a job was not taken, and when another would be.
-func (q *Queue) refuse(call *enqueueCall, how placing, wait time.Duration, deadline time.Time) error {
+func (q *Queue) refuse(ctx context.Context, call *enqueueCall, place job.Lane, how placing, wait time.Duration, deadline time.Time) error {
 	n, ahead := call.pending, call.wait
 	switch call.verdict {
 	case refusedStanding:
@@ -111,7 +112,20 @@ func (q *Queue) refuse(call *enqueueCall, how placing, wait time.Duration, deadl
 		return job.Errorf(job.CodeQueueFull, "%d jobs wait already and it would take about %s until this one begins, longer than the %s it may wait; try again later",
 			n, round(ahead), round(patience)).After(between(ahead - patience))
 	}
+	if why := q.standsStill(ctx, place); why != "" {
+		return job.Errorf(job.CodeQueueFull, "%d jobs wait already, as many as are allowed, and none begins: %s", n, why).After(retryAtMost)
+	}
 	return job.Errorf(job.CodeQueueFull, "%d jobs wait already, as many as are allowed; try again later", n).After(between(ahead / 2))
+}
+
+// standsStill says why no jobs of a full lane are taken, empty if they are or if that
+// cannot be told now.
+func (q *Queue) standsStill(ctx context.Context, place job.Lane) string {
+	s, err := q.place(ctx, place)
+	if err != nil {
+		return ""
+	}
+	return s.PausedWhy
 }
 
 func overloaded(pending int64, ahead time.Duration) error {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -100,6 +101,24 @@ func TestLastingOverloadIsRefused(t *testing.T) {
 			if err := <-answered; err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// A lane that is full and paused says that waiting does not help.
+func TestAFullLaneThatIsPausedSaysSo(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		q := t.open(Options{MaxQueue: 2})
+		if err := q.PauseLane(t.ctx, job.LaneTrain, true, job.WhyPaused); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		for range 3 {
+			_, err = q.Submit(t.ctx, job.Spec{Kind: job.KindTrain})
+		}
+		wantCode(t.T, err, job.CodeQueueFull)
+		if e := job.AsError(err); !strings.Contains(e.Detail, job.WhyPaused) || e.RetryAfter != time.Minute {
+			t.Errorf("it says %q, to try again after %v", e.Detail, e.RetryAfter)
 		}
 	})
 }

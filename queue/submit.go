@@ -129,7 +129,7 @@ func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Durati
 	case !call.done:
 		return 0, fmt.Errorf("enqueue job %s: asynq no longer enqueues as this package knows it", p.ID)
 	case call.verdict < 0:
-		return 0, q.refuse(call, how, wait, p.Deadline)
+		return 0, q.refuse(ctx, call, p.place, how, wait, p.Deadline)
 	}
 	q.wakes.ring(p.place)
 	return call.pending, nil
