@@ -18,7 +18,7 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build static stripped needs test race lint fmt base calibration bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard reference pictures
+.PHONY: help run build static stripped needs test race lint fmt base calibration bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard reference pictures runbook runbook-docker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -138,6 +138,12 @@ vuln: ## look for known vulnerabilities (needs their database)
 
 image: ## build the container image
 	docker build -t nexus-continuum:latest --build-arg VERSION="$(VERSION)" .
+
+runbook: stripped ## type the runbook in a Debian booted by systemd (root, debootstrap, systemd-container)
+	deploy/runbook/boot.sh
+
+runbook-docker: ## type the Docker half of the runbook (needs an engine, docker-compose and the image)
+	deploy/runbook/docker.sh
 
 clean: ## remove what was built
 	rm -rf bin dist coverage.out

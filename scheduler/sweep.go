@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
@@ -54,6 +55,9 @@ func (s *Scheduler) known(ctx context.Context) (storage.Lineage, error) {
 		return nil, err
 	}
 	known, err := s.opt.Checkpoints.Lineage(ctx, head.Checkpoint)
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrCorrupt) {
+		return s.knownBefore(ctx) // set aside, perhaps by hand
+	}
 	if err != nil || head.Why != storage.HeadPromoted {
 		return known, err
 	}
@@ -72,6 +76,23 @@ func (s *Scheduler) known(ctx context.Context) (storage.Lineage, error) {
 		known = append(known, left...)
 	}
 	return known, nil
+}
+
+// knownBefore is the lineage of the newest whole checkpoint, which is served where
+// the head's is gone; nothing is known where there is none.
+func (s *Scheduler) knownBefore(ctx context.Context) (storage.Lineage, error) {
+	all, err := s.opt.Checkpoints.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, func(a, b storage.Manifest) int { return strings.Compare(b.ID, a.ID) })
+	for _, m := range all {
+		known, err := s.opt.Checkpoints.Lineage(ctx, m.ID)
+		if err == nil || !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrCorrupt) {
+			return known, err
+		}
+	}
+	return nil, nil
 }
 
 // see looks after one pending dataset. The job that brings a dataset has the

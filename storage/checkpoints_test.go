@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -119,6 +120,29 @@ func TestSaveRefuses(t *testing.T) {
 	}
 	if list, err := b.checkpoints.List(t.Context()); err != nil || len(list) != 2 {
 		t.Errorf("after refused saves there are %d checkpoints (%v), want 2", len(list), err)
+	}
+}
+
+// Somebody moves the only checkpoint aside by hand, as the runbook says: what is
+// learned after the restart is saved, although the head still names that one.
+func TestSaveAfterTheLastCheckpointWasSetAside(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	m := b.save(t, "", storage.Meta{Fence: 5}, part("weights", "a"))
+	if err := os.MkdirAll(filepath.Join(b.folder, "corrupted"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	name := "checkpoint_" + m.ID + ".json"
+	if err := os.Rename(filepath.Join(b.folder, name), filepath.Join(b.folder, "corrupted", name)); err != nil {
+		t.Fatal(err)
+	}
+	b = b.again(t)
+	if _, _, err := b.checkpoints.LoadLatest(t.Context()); !errors.Is(err, storage.ErrNotFound) {
+		t.Fatalf("LoadLatest = %v, want ErrNotFound", err)
+	}
+	next := b.save(t, "", storage.Meta{Fence: 6}, part("weights", "b"))
+	if latest, _ := b.latest(t); latest.ID != next.ID {
+		t.Errorf("%s is served, want %s", latest.ID, next.ID)
 	}
 }
 

@@ -35,7 +35,15 @@ func (c *Checkpoints) save(ctx context.Context, parent string, parts []Part, met
 	// An empty store takes any parent: its folder was cleared under a running
 	// trainer, whose memory is then all there is.
 	if head.Checkpoint != parent && head.Checkpoint != "" {
-		return Manifest{}, fmt.Errorf("the head is %s: %w", head.Checkpoint, ErrConflict)
+		// Neither does a head hold anybody up that names the last checkpoint after
+		// that was set aside, by the storage or by hand.
+		left, err := c.ids(ctx)
+		if err != nil {
+			return Manifest{}, err
+		}
+		if parent != "" || len(left) > 0 {
+			return Manifest{}, fmt.Errorf("the head is %s: %w", head.Checkpoint, ErrConflict)
+		}
 	}
 	var from base
 	if parent != "" {

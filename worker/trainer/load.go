@@ -281,6 +281,9 @@ func (a *actor) save(ctx context.Context, next *model.Model, st state, learned [
 	case errors.Is(err, storage.ErrConflict):
 		a.reload(ctx)
 		return err
+	case errors.Is(err, context.Canceled):
+		a.stale = true
+		return err // the process stops; what was learned since is learned again
 	default:
 		a.stale = true
 		a.opt.Log.Error("a checkpoint could not be saved", "why", why, "error", err)
