@@ -18,7 +18,7 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build static stripped needs test race lint fmt base calibration bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard reference pictures runbook runbook-docker
+.PHONY: help run build static stripped needs test race lint fmt base calibration bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard clients test-clients reference pictures runbook runbook-docker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,12 @@ fuzz: ## run each fuzz target for FUZZTIME
 	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 	  done; \
 	done
+
+clients: ## generate the TypeScript and Python clients into dist/clients (needs Node 20, npm and Python 3.10)
+	deploy/clients/generate.sh
+
+test-clients: build ## generate the clients and try them against a server
+	deploy/clients/test.sh
 
 reference: ## fetch the renderer of /docs into api/static/reference (needs Node 20 and npm)
 	node api/reference/build.mjs

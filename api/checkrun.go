@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -29,7 +31,15 @@ type checkRun struct {
 	Why        string        `json:"why"`
 	Total      int           `json:"total"`
 	Passed     int           `json:"passed"`
+	Topics     []topicRun    `json:"topics"`
 	Results    []checkResult `json:"results,omitempty"`
+}
+
+// topicRun is how many checks of a topic passed.
+type topicRun struct {
+	Topic  string `json:"topic"`
+	Total  int    `json:"total"`
+	Passed int    `json:"passed"`
 }
 
 type checkResult struct {
@@ -91,7 +101,26 @@ func (s *Server) runChecks(ctx context.Context, why string) (*checkRun, error) {
 		}
 		run.Results[i] = r
 	}
+	run.Topics = byTopic(run.Results)
 	return &run, s.keepRun(ctx, run)
+}
+
+func byTopic(results []checkResult) []topicRun {
+	by := map[string]*topicRun{}
+	out := []topicRun{}
+	for _, r := range results {
+		if by[r.Topic] == nil {
+			by[r.Topic] = &topicRun{Topic: r.Topic}
+		}
+		by[r.Topic].Total++
+		if r.Passed {
+			by[r.Topic].Passed++
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, *by[name])
+	}
+	return out
 }
 
 func (s *Server) keepRun(ctx context.Context, run checkRun) error {
@@ -129,6 +158,7 @@ func (s *Server) runs(ctx context.Context) ([]checkRun, error) {
 	for _, v := range list {
 		var r checkRun
 		if json.Unmarshal([]byte(v), &r) == nil {
+			r.Topics = byTopic(r.Results)
 			out = append(out, r)
 		}
 	}

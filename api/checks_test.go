@@ -43,6 +43,9 @@ func TestChecksTellWhatChanged(t *testing.T) {
 			t.Errorf("it was %s, now %s", *c.Before.Response, *c.Response)
 		}
 	}
+	if shop := table.After.Topics[2]; shop.Topic != "shop" || shop.Total != 2 || shop.Passed != 1 {
+		t.Errorf("by topic: %+v", table.After.Topics)
+	}
 	if table.Before.Passed != 3 || table.After.Passed != 3 || len(table.Changes) != 4 {
 		t.Errorf("table: %+v", table)
 	}

@@ -93,6 +93,7 @@ func TestChecksInTheDashboard(t *testing.T) {
 	b.teach("shop", "when do you open", "At ten.")
 	p.click("#runchecks")
 	p.says("#changes", "1 of 2 tests passed", "2 of 2 before", "1 test changed", "At ten.", "broken")
+	p.says("#forgetting", "any topic", "50")
 	p.fair("what changed")
 	eval[any](p, `document.querySelectorAll('#runs button')[1].click()`)
 	p.says("#changes", "2 of 2 tests passed", "sing me a song")

@@ -22,15 +22,15 @@
     section[hidden], button[hidden] { display: none; }
     header { display: flex; justify-content: space-between; align-items: center; padding: .5rem .5rem .5rem 1rem; background: #1d4ed8; color: #fff; }
     h2 { font-size: 1rem; margin: 0; }
-    ol { flex: 1; overflow-y: auto; margin: 0; padding: 1rem; list-style: none; }
-    li { margin: 0 0 .6rem; padding: .5rem .8rem; border-radius: .8rem; max-width: 85%; width: fit-content; white-space: pre-wrap; overflow-wrap: anywhere; }
+    [role=log] { flex: 1; overflow-y: auto; padding: 1rem; }
+    p { margin: 0 0 .6rem; padding: .5rem .8rem; border-radius: .8rem; max-width: 85%; width: fit-content; white-space: pre-wrap; overflow-wrap: anywhere; }
     .me { margin-left: auto; background: #1d4ed8; color: #fff; }
     .bot { background: #8883; }
     form { display: flex; gap: .5rem; padding: .6rem; border-top: 1px solid #8888; }
     input { flex: 1; min-width: 0; font: inherit; padding: .5rem .7rem; border: 1px solid #888; border-radius: 1.5rem; background: Canvas; color: CanvasText; }
     header button { padding: .3rem .7rem; background: transparent; }` });
 
-  const list = make("ol", { tabIndex: 0 });
+  const list = make("div", { tabIndex: 0 });
   list.setAttribute("role", "log");
   list.setAttribute("aria-label", title);
   const input = make("input", { type: "text", placeholder, maxLength: 4000, required: true, autocomplete: "off" });
@@ -45,7 +45,7 @@
   opener.setAttribute("aria-expanded", "false");
 
   const say = (who, text) => {
-    const line = make("li", { className: who, textContent: text });
+    const line = make("p", { className: who, textContent: text });
     list.append(line);
     line.scrollIntoView({ block: "end" });
     return line;

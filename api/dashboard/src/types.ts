@@ -82,7 +82,7 @@ export interface Check { id: string; topic: string; prompt: string; expected: st
 export interface CheckResult {
   check_id: string; topic: string; prompt: string; expected: string | null; response: string | null; reason: string | null; confidence: number; passed: boolean;
 }
-export interface CheckRun { id: string; at: string | null; checkpoint: string; why: 'asked' | 'edited' | 'checkpoint'; total: number; passed: number }
+export interface CheckRun { id: string; at: string | null; checkpoint: string; why: 'asked' | 'edited' | 'checkpoint'; total: number; passed: number; topics: { topic: string; total: number; passed: number }[] }
 export interface CheckChanges {
   before: CheckRun | null; after: CheckRun | null; changes: (CheckResult & { before: CheckResult | null; change: 'fixed' | 'broken' | 'changed' | 'new' | 'same' })[];
 }

@@ -11,6 +11,7 @@ import { attempt, later } from '../undo';
 import { ago, cut, many, short } from '../words';
 import { Card, Field, Head, Scroll, TopicPick } from '../part/basic';
 import { Changed } from '../part/changed';
+import { Forgetting } from '../part/forgetting';
 import { Await, Empty } from '../part/state';
 
 export function Checks(): VNode {
@@ -64,6 +65,7 @@ export function Checks(): VNode {
           </Card>
         )}
       </Await>
+      {runs.data && <Forgetting runs={runs.data.runs} />}
       <Runs load={runs} />
     </>
   );
