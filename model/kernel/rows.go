@@ -6,8 +6,10 @@ import "fmt"
 // word of a Bitmap.
 const panelRows = 64
 
-// blockRows is the number of rows that Rows keeps together and scans in one go.
-const blockRows = 512
+// BlockRows is the number of rows that Rows keeps together and scans in one go.
+const BlockRows = 512
+
+const blockRows = BlockRows
 
 const blockPanels = blockRows / panelRows
 
@@ -72,6 +74,13 @@ func (r *Rows) Row(i int) []float32 {
 	at := i % blockRows * r.d
 	return r.blocks[i/blockRows].rows[at : at+r.d : at+r.d]
 }
+
+// Blocks returns the number of blocks. All but the last are full.
+func (r *Rows) Blocks() int { return len(r.blocks) }
+
+// Block returns the up to BlockRows rows of block i, one after another; it must not be written to. A
+// full block is the same memory in every list that shares it.
+func (r *Rows) Block(i int) []float32 { return r.blocks[i].rows }
 
 // grow returns a block with the rows of b and of vectors, which fit.
 func (b *block) grow(d int, vectors []float32) *block {

@@ -28,6 +28,10 @@ func (r ranked) score() float32 {
 	return math.Float32frombits(b ^ (^uint32(int32(b)>>31) | 1<<31))
 }
 
+// HitOf reads a row with its score from one number, the greater the better, as it is ordered here and
+// on a GPU: the bits of the score, made to sort as the numbers do, above the complement of the row.
+func HitOf(rank uint64) Hit { return Hit{Row: ranked(rank).row(), Score: ranked(rank).score()} }
+
 // top finds the k best of the rows offered to it. They gather in any order until there are twice as many as are wanted, and
 // then the worse half goes: a row costs the same whatever k is, where it would be moved past half of the others to keep
 // them in order.
