@@ -146,7 +146,9 @@ type worker struct {
 	Unloaded *heartbeat.Unloaded `json:"unloaded"`
 	// Embeddings is how it stands with its embedding server; nil without one.
 	Embeddings *heartbeat.Embeddings `json:"embeddings"`
-	SeenAt     *job.Time             `json:"seen_at"`
+	// GPUs are those that this worker computes on.
+	GPUs   []heartbeat.Card `json:"gpus"`
+	SeenAt *job.Time        `json:"seen_at"`
 }
 
 type process struct {
@@ -345,7 +347,7 @@ func workersOf(k heartbeat.Cluster) []worker {
 		}
 		w := worker{
 			ID: b.ID, Host: b.Host, Device: b.Device, Mode: b.Mode, ModeReason: optional(b.ModeReason), Busy: b.Busy, Slots: b.Slots,
-			Trainer: b.Trainer, Training: optional(b.Training), Unloaded: b.Unloaded, Embeddings: b.Embeddings, SeenAt: b.At,
+			Trainer: b.Trainer, Training: optional(b.Training), Unloaded: b.Unloaded, Embeddings: b.Embeddings, GPUs: append([]heartbeat.Card{}, b.Cards...), SeenAt: b.At,
 		}
 		if b.Model != nil {
 			w.Checkpoint = optional(b.Model.Checkpoint)

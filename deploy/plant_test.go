@@ -87,7 +87,7 @@ func startGPUWorker(f *fleet) *gpuWorker {
 	w, err := worker.New(worker.Options{
 		Queue: queue.Open(queue.Options{Redis: f.client()}), Checkpoints: storage.NewCheckpoints(store, storage.Options{}),
 		Datasets: storage.NewDatasets(store, storage.DatasetOptions{}), Control: storage.NewControl(store, storage.ControlOptions{}),
-		Governor: gov, Recorder: recorder,
+		Governor: gov, Recorder: recorder, Device: twoCards{},
 	})
 	if err != nil {
 		f.Fatal(err)

@@ -63,6 +63,8 @@ const MaxBatch = 32
 // scratch is the working memory of one call.
 type scratch struct {
 	prompt  text.Prompt
+	prompts []text.Prompt // of a batch for a device, and encoded their vectors; made on first use
+	encoded []float32
 	encoder *encoder.Scratch
 	memory  memory.Scratch
 	forms   []text.Form
@@ -97,7 +99,12 @@ func newScratch(e encoder.Encoder, width int) *scratch {
 	}
 }
 
-func (m *Model) get() *scratch  { return m.scratch.Get().(*scratch) } //nolint:forcetypeassert // the pool holds nothing else
+func (m *Model) get() *scratch {
+	s := m.scratch.Get().(*scratch) //nolint:forcetypeassert // the pool holds nothing else
+	s.memory.Beside = m.device
+	return s
+}
+
 func (m *Model) put(s *scratch) { m.scratch.Put(s) }
 
 // encode is the way memory asks for vectors.
@@ -146,9 +153,9 @@ func (m *Model) askWhole(out []Verdict, queries []Query) []Verdict {
 // repeat a lesson only what stands near is looked for.
 func (m *Model) look(queries []Query, s *scratch) {
 	s.queries = s.queries[:0]
+	m.encodeAll(queries, s)
 	for i, q := range queries {
-		h := m.encodeInto(q.Prompt, i, s)
-		sought := memory.Query{Vector: h, Form: &s.forms[i], Topic: q.Topic, Words: m.words}
+		sought := memory.Query{Vector: m.vector(i, s), Form: &s.forms[i], Topic: q.Topic, Words: m.words}
 		r := &s.repeats[i]
 		r.lesson, r.how = m.store.Repeated(&sought, &s.memory)
 		sought.NearOnly = r.how != memory.NoRepeat
@@ -159,8 +166,7 @@ func (m *Model) look(queries []Query, s *scratch) {
 
 // encodeInto brings a prompt to its equilibrium, into place i of the batch.
 func (m *Model) encodeInto(prompt string, i int, s *scratch) (h []float32) {
-	d, w := m.encoder.Dim(), m.store.Dim()
-	h = s.vectors[i*w : (i+1)*w]
+	h, d := m.vector(i, s), m.encoder.Dim()
 	s.forms[i].Read(prompt)
 	m.reader().Read(&s.prompt, prompt)
 	s.infos[i] = m.encoder.Encode(&s.prompt, h[:d], s.encoder)
@@ -168,6 +174,12 @@ func (m *Model) encodeInto(prompt string, i int, s *scratch) (h []float32) {
 		m.blend.add(h, d, prompt)
 	}
 	return h
+}
+
+// vector is that of query i of the batch.
+func (m *Model) vector(i int, s *scratch) []float32 {
+	w := m.store.Dim()
+	return s.vectors[i*w : (i+1)*w]
 }
 
 // judge makes the verdict on query i of the batch.

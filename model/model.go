@@ -48,6 +48,7 @@ type Model struct {
 	// that is not known any more.
 	calibratedAt int
 	scratch      *sync.Pool // of *scratch, shared by all models with this shape
+	device       Device     // nil for the cores alone
 }
 
 // New makes a model that knows nothing and refuses everything.

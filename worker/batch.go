@@ -22,6 +22,9 @@ type batcher struct {
 	later  chan *ask // will be polled for
 	ask    func([]model.Query) ([]model.Verdict, *served, error)
 
+	// rest, if not nil, is how long a slot waits after a batch that took so long.
+	rest func(took time.Duration) time.Duration
+
 	quit chan struct{}
 	stop sync.Once
 	done sync.WaitGroup
@@ -113,9 +116,24 @@ func (b *batcher) run() {
 		b.busy.Add(1)
 		began := time.Now()
 		b.compute(batch, began)
-		b.spent.Add(int64(time.Since(began)))
+		took := time.Since(began)
+		b.spent.Add(int64(took))
 		b.busy.Add(-1)
 		clear(batch)
+		if b.rest != nil {
+			b.pause(b.rest(took))
+		}
+	}
+}
+
+// pause waits, unless the batcher closes.
+func (b *batcher) pause(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	select {
+	case <-time.After(d):
+	case <-b.quit:
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/worker/governor"
 )
 
@@ -31,6 +32,7 @@ type gauges struct {
 	breaker                                                                *prometheus.Desc
 	info, parameters, lessons, answers, topics, threshold, target, since   *prometheus.Desc
 	mode, share, cores, cpu, used, total, hot, faults                      *prometheus.Desc
+	cardState, cardPrompts, cardBatches, cardSearches, cardDeclined        *prometheus.Desc
 	gpuUse, gpuUsed, gpuTotal, gpuHot, gpuPower, gpuLost, gpuWarn, gpuCrit *prometheus.Desc
 }
 
@@ -65,6 +67,12 @@ func newGauges(w *Worker) *gauges {
 		hot:    d("cpu_temperature_celsius", "Temperature of the hottest core; absent where no sensor is."),
 		faults: d("governor_faults", "Parts of the machine that could not be read."),
 
+		cardState:    d("gpu_work_state", "1 for the state of a GPU that this worker computes on: computes, slowed, full, stopped, lost.", "gpu", "state"),
+		cardPrompts:  d("gpu_prompts_total", "Prompts that GPUs encoded."),
+		cardBatches:  d("gpu_batches_total", "Batches of prompts that GPUs encoded."),
+		cardSearches: d("gpu_searches_total", "Searches of the memory by GPUs."),
+		cardDeclined: d("gpu_declined_total", "Batches and searches that were computed on the cores since no GPU could."),
+
 		gpuUse:   d("gpu_utilization_ratio", "Utilisation of a GPU, 0 to 1.", "gpu"),
 		gpuUsed:  d("gpu_memory_used_bytes", "Memory in use on a GPU.", "gpu"),
 		gpuTotal: d("gpu_memory_total_bytes", "Memory of a GPU.", "gpu"),
@@ -82,6 +90,7 @@ func (g *gauges) Describe(out chan<- *prometheus.Desc) {
 		g.slots, g.busy, g.trainer, g.training, g.breaker,
 		g.info, g.parameters, g.lessons, g.answers, g.topics, g.threshold, g.target, g.since,
 		g.mode, g.share, g.cores, g.cpu, g.used, g.total, g.hot, g.faults,
+		g.cardState, g.cardPrompts, g.cardBatches, g.cardSearches, g.cardDeclined,
 		g.gpuUse, g.gpuUsed, g.gpuTotal, g.gpuHot, g.gpuPower, g.gpuLost, g.gpuWarn, g.gpuCrit,
 	} {
 		out <- d
@@ -104,6 +113,22 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	}
 	g.collectModel(s)
 	g.collectGovernor(s, w.opt.Governor.State())
+	if w.opt.Device != nil {
+		g.collectDevice(s, w.opt.Device)
+	}
+}
+
+func (g *gauges) collectDevice(s scrape, d Device) {
+	for _, card := range d.State() {
+		for _, state := range []string{heartbeat.CardComputes, heartbeat.CardSlowed, heartbeat.CardFull, heartbeat.CardStopped, heartbeat.CardLost} {
+			s.put(g.cardState, truth(card.State == state), strconv.Itoa(card.Ordinal), state)
+		}
+	}
+	n := d.Counts()
+	s.count(g.cardPrompts, n.Prompts)
+	s.count(g.cardBatches, n.Batches)
+	s.count(g.cardSearches, n.Searches)
+	s.count(g.cardDeclined, n.Declined)
 }
 
 func (g *gauges) collectModel(s scrape) {
@@ -158,6 +183,10 @@ type scrape chan<- prometheus.Metric
 
 func (s scrape) put(d *prometheus.Desc, v float64, labels ...string) {
 	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (s scrape) count(d *prometheus.Desc, n int64) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n))
 }
 
 func truth(b bool) float64 {

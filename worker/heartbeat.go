@@ -11,6 +11,9 @@ func (w *Worker) fill(b *heartbeat.Beat) {
 	b.Mode, b.ModeReason = string(g.Mode), g.Reason
 	b.Device = w.opt.Hardware.Device
 	b.Hardware = &w.opt.Hardware
+	if w.opt.Device != nil {
+		b.Cards = w.opt.Device.State()
+	}
 	b.Slots, b.Busy = w.opt.Slots, int(w.batcher.busy.Load())
 	b.Breakers = w.breakerStates()
 	if t := w.trainer.Load(); t != nil {

@@ -60,7 +60,7 @@ func (w *Worker) adopt(m *model.Model, saved storage.Manifest) {
 
 // replace puts a model to work if old still serves.
 func (w *Worker) replace(old *served, m *model.Model, saved storage.Manifest) bool {
-	next := &served{model: w.tuned(m), checkpoint: saved.ID, at: w.opt.Now(), failed: new(atomic.Pointer[[]model.Query]), both: new(atomic.Pointer[model.Both])}
+	next := &served{model: w.placed(w.tuned(m)), checkpoint: saved.ID, at: w.opt.Now(), failed: new(atomic.Pointer[[]model.Query]), both: new(atomic.Pointer[model.Both])}
 	next.breaker = newBreaker("inference", w.opt.Log, w.opt.Now, func() { w.rollBack(saved.ID) }) //nolint:contextcheck // it outlives every request
 	if old != nil {
 		// One step back is enough, and a longer chain would keep old models alive.
@@ -92,6 +92,14 @@ func (w *Worker) tuned(m *model.Model) *model.Model {
 		return m
 	}
 	return out
+}
+
+// placed has the device, if there is one, compute the batches of m.
+func (w *Worker) placed(m *model.Model) *model.Model {
+	if w.opt.Device == nil {
+		return m
+	}
+	return m.On(w.opt.Device)
 }
 
 // Relieve lets the model go that served before, once the present one has stood

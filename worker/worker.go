@@ -22,6 +22,7 @@ import (
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
+	"github.com/nexus-continuum/nexus/worker/accelerator"
 	"github.com/nexus-continuum/nexus/worker/governor"
 	"github.com/nexus-continuum/nexus/worker/trainer"
 )
@@ -60,6 +61,15 @@ type Governor interface {
 	State() governor.State
 }
 
+// Device computes batches beside the cores; *accelerator.Accelerator does.
+type Device interface {
+	model.Device
+	// Rest is how long to wait before the next batch, after one that took so long.
+	Rest(took time.Duration) time.Duration
+	State() []heartbeat.Card
+	Counts() accelerator.Counts
+}
+
 // Options of a Worker. Those without a default are required.
 type Options struct {
 	Queue       Queue
@@ -79,6 +89,9 @@ type Options struct {
 	// Challengers where it is found; nil is none.
 	Shadow      float64
 	Challengers Challengers
+	// Device computes batches beside the cores; nil is the cores alone. Starting and
+	// stopping it is the caller's.
+	Device Device
 	// Slots is how many prompts are computed at once; one per core.
 	Slots int
 	// Serving, if not nil, is told of facts for the heartbeat. Its Fill is
@@ -153,6 +166,9 @@ func New(opt Options) (*Worker, error) {
 		w.views = newViews(*opt.Embeddings, w.breakers.embeddings)
 	}
 	w.batcher = newBatcher(opt.Slots, opt.Slots*handlersPerSlot, w.ask)
+	if opt.Device != nil {
+		w.batcher.rest = opt.Device.Rest
+	}
 	if opt.Recorder != nil {
 		opt.Recorder.Fill(w.fill)
 	}

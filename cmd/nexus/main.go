@@ -39,6 +39,8 @@ type Main struct {
 	// unobserved runs without counting, heartbeats, readings of the machine and
 	// logs, for the benchmark of what they cost.
 	unobserved bool
+	// machine stands in for the GPUs of the machine in tests.
+	machine machine
 }
 
 // Exit codes. A wrong command line or setting is told apart from a failure at

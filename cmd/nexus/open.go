@@ -46,6 +46,7 @@ type shared struct {
 	control     *storage.ControlRecord
 	base        *base.File
 	unobserved  bool
+	machine     machine
 	recorder    *heartbeat.Recorder
 	tracing     *tracing.Tracing // nil unless asked for
 	memory      *footprint.Manager
@@ -56,7 +57,7 @@ type shared struct {
 // beside an error.
 func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slog.Logger) (*app, error) {
 	h := &app{failed: make(chan error, 1), log: log}
-	s := &shared{settings: rt.settings, values: rt.values, log: log, unobserved: rt.main.unobserved}
+	s := &shared{settings: rt.settings, values: rt.values, log: log, unobserved: rt.main.unobserved, machine: rt.main.machine}
 	s.recorder = heartbeat.New(heartbeat.Options{Roles: roles.names(), Version: versionText(), Now: clock()})
 	var err error
 	if err := s.openTracing(ctx, rt, h); err != nil {
@@ -210,15 +211,11 @@ func (s *shared) modelConfig() model.Config {
 }
 
 func (s *shared) openWorker(ctx context.Context, h *app) (*worker.Worker, error) {
-	system, err := governor.NewSystem()
+	system, err := s.machine.system()
 	if err != nil {
 		return nil, fmt.Errorf("look at this machine: %w", err)
 	}
 	h.add("sampler", stopFunc(func(context.Context) error { system.Close(); return nil }))
-	hardware, err := system.Detect(ctx, s.settings.Device)
-	if err != nil {
-		return nil, &settingError{"NEXUS_DEVICE", s.settings.Device, err.Error()}
-	}
 	gov, err := governor.New(governor.Options{Sampler: system, Log: s.log, Relieve: s.memory.Relieve, Every: s.readEvery(), Limits: governor.Limits{
 		GPUMemory: float64(s.settings.GPUMemoryLimit), GPUUtilization: float64(s.settings.GPUUtilization),
 		GPUWarning: float64(s.settings.GPUThermalWarning), GPUCritical: float64(s.settings.GPUThermalCrit),
@@ -228,6 +225,13 @@ func (s *shared) openWorker(ctx context.Context, h *app) (*worker.Worker, error)
 		return nil, err
 	}
 	h.add("governor", gov)
+	hardware, device, err := s.openDevice(ctx, system, gov)
+	if err != nil {
+		return nil, err
+	}
+	if device != nil {
+		h.add("GPUs", device)
+	}
 	writes, err := s.openTeacher()
 	if err != nil {
 		return nil, err
@@ -236,11 +240,15 @@ func (s *shared) openWorker(ctx context.Context, h *app) (*worker.Worker, error)
 	if err != nil {
 		return nil, err
 	}
-	w, err := worker.New(worker.Options{ //nolint:contextcheck // what it makes lives longer than the start
+	opt := worker.Options{
 		Queue: s.queue, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Governor: gov, Teacher: writes, Embeddings: sees,
 		Late: s.mirror != nil, Model: s.modelConfig(), Slots: s.settings.Concurrency, ServeOnly: s.settings.ServeOnly, Recorder: s.recorder, Hardware: hardware,
 		Shadow: s.settings.Shadow, Challengers: s.checkpoints, LogPrompts: s.settings.LogPrompts, Unobserved: s.unobserved, Now: clock(), Log: s.log,
-	})
+	}
+	if device != nil {
+		opt.Device = device
+	}
+	w, err := worker.New(opt) //nolint:contextcheck // what it makes lives longer than the start
 	if err != nil {
 		return nil, err
 	}

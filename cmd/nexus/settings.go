@@ -83,18 +83,19 @@ type Settings struct {
 	LogLength       int64  `group:"Advanced" var:"NEXUS_LOG_LENGTH" default:"10000" range:"1:100000000" help:"Maximum number of entries in the interaction log. Each takes about 370 bytes of Redis memory, more for long texts."`
 	LogPrompts      bool   `group:"Queue" var:"NEXUS_LOG_PROMPTS" default:"true" help:"Keep the text of prompts in the interaction log."`
 
-	Concurrency       int     `group:"Worker" var:"NEXUS_CONCURRENCY" default:"0" range:"0:1024" help:"Number of prompts computed at the same time; 0 means one per core."`
-	ServeOnly         bool    `group:"Advanced" var:"NEXUS_SERVE_ONLY" default:"false" help:"Answer prompts but never train. At least one other worker must train."`
-	Device            string  `group:"Worker" var:"NEXUS_DEVICE" default:"auto" choice:"auto,cpu,cuda" help:"Device: auto, cpu, cuda."`
-	GPUMemoryLimit    int     `group:"Worker" name:"gpu-memory-limit" var:"NEXUS_GPU_MEMORY_LIMIT" default:"50" range:"1:100" help:"Maximum GPU memory usage (%)."`
-	GPUUtilization    int     `group:"Worker" name:"gpu-utilization-limit" var:"NEXUS_GPU_UTILIZATION_LIMIT" default:"80" range:"1:100" help:"Maximum GPU utilisation (%)."`
-	GPUThermalWarning int     `group:"Worker" name:"gpu-thermal-warning" var:"NEXUS_GPU_THERMAL_WARNING" default:"75" range:"20:120" help:"GPU temperature from which training slows down (°C)."`
-	GPUThermalCrit    int     `group:"Worker" name:"gpu-thermal-critical" var:"NEXUS_GPU_THERMAL_CRITICAL" default:"85" range:"20:120" help:"GPU temperature from which training stops (°C)."`
-	ActiveCPULimit    float64 `group:"Advanced" name:"active-cpu-limit" var:"NEXUS_ACTIVE_CPU_LIMIT" default:"50" range:"1:100" help:"Share of the machine that training may use while prompts are answered (%)."`
-	IdleCPULimit      float64 `group:"Advanced" name:"idle-cpu-limit" var:"NEXUS_IDLE_CPU_LIMIT" default:"100" range:"1:100" help:"Share of the machine that training may use while no prompts come in (%)."`
-	MemoryLimitMB     int     `group:"Worker" name:"memory-limit-mb" var:"NEXUS_MEMORY_LIMIT_MB" default:"4096" range:"64:16777216" help:"Memory of a worker above which training waits (MB)."`
-	MemoryWarningMB   int     `group:"Advanced" name:"memory-warning-mb" var:"NEXUS_MEMORY_WARNING_MB" default:"3072" range:"16:16777216" help:"Memory of a process from which it warns and frees what it can (MB)."`
-	MemoryCriticalMB  int     `group:"Advanced" name:"memory-critical-mb" var:"NEXUS_MEMORY_CRITICAL_MB" default:"4096" range:"17:16777216" help:"Memory of a process that counts as critical (MB)."`
+	Concurrency       int      `group:"Worker" var:"NEXUS_CONCURRENCY" default:"0" range:"0:1024" help:"Number of prompts computed at the same time; 0 means one per core."`
+	ServeOnly         bool     `group:"Advanced" var:"NEXUS_SERVE_ONLY" default:"false" help:"Answer prompts but never train. At least one other worker must train."`
+	Device            string   `group:"Worker" var:"NEXUS_DEVICE" default:"auto" choice:"auto,cpu,cuda" help:"What to compute on: auto (GPUs if a short measurement at the start finds them faster), cpu, or cuda (refuse to start without a usable GPU)."`
+	GPUDevices        []string `group:"Worker" name:"gpu-devices" var:"NEXUS_GPU_DEVICES" help:"GPUs to compute on, by number or UUID, separated by commas; empty is all that the driver shows. CUDA_VISIBLE_DEVICES hides GPUs from the driver."`
+	GPUMemoryLimit    int      `group:"Worker" name:"gpu-memory-limit" var:"NEXUS_GPU_MEMORY_LIMIT" default:"50" range:"1:100" help:"Memory of a GPU in use, by all programs together, beyond which nothing more is put on it (%)."`
+	GPUUtilization    int      `group:"Worker" name:"gpu-utilization-limit" var:"NEXUS_GPU_UTILIZATION_LIMIT" default:"80" range:"1:100" help:"GPU utilisation from which the worker pauses between batches (%)."`
+	GPUThermalWarning int      `group:"Worker" name:"gpu-thermal-warning" var:"NEXUS_GPU_THERMAL_WARNING" default:"75" range:"20:120" help:"GPU temperature from which its batches are halved (°C)."`
+	GPUThermalCrit    int      `group:"Worker" name:"gpu-thermal-critical" var:"NEXUS_GPU_THERMAL_CRITICAL" default:"85" range:"20:120" help:"GPU temperature from which the CPU takes its work over, until it is below the warning (°C)."`
+	ActiveCPULimit    float64  `group:"Advanced" name:"active-cpu-limit" var:"NEXUS_ACTIVE_CPU_LIMIT" default:"50" range:"1:100" help:"Share of the machine that training may use while prompts are answered (%)."`
+	IdleCPULimit      float64  `group:"Advanced" name:"idle-cpu-limit" var:"NEXUS_IDLE_CPU_LIMIT" default:"100" range:"1:100" help:"Share of the machine that training may use while no prompts come in (%)."`
+	MemoryLimitMB     int      `group:"Worker" name:"memory-limit-mb" var:"NEXUS_MEMORY_LIMIT_MB" default:"4096" range:"64:16777216" help:"Memory of a worker above which training waits (MB)."`
+	MemoryWarningMB   int      `group:"Advanced" name:"memory-warning-mb" var:"NEXUS_MEMORY_WARNING_MB" default:"3072" range:"16:16777216" help:"Memory of a process from which it warns and frees what it can (MB)."`
+	MemoryCriticalMB  int      `group:"Advanced" name:"memory-critical-mb" var:"NEXUS_MEMORY_CRITICAL_MB" default:"4096" range:"17:16777216" help:"Memory of a process that counts as critical (MB)."`
 
 	CheckpointInterval Period `group:"Storage" var:"NEXUS_CHECKPOINT_INTERVAL" default:"300s" help:"How often a checkpoint is saved, if anything changed."`
 	MaxCheckpoints     int    `group:"Storage" var:"NEXUS_MAX_CHECKPOINTS" default:"10" range:"2:100000" help:"Number of most recent checkpoints to keep."`

@@ -107,8 +107,17 @@ type Found struct {
 	Alien bool
 }
 
+// Searcher finds the nearest exemplars elsewhere than on the calling core. Top is kernel.Scanner's, and
+// reports whether it did anything.
+type Searcher interface {
+	Top(rows *kernel.Rows, queries []kernel.Query, k int, hits [][]kernel.Hit) bool
+}
+
 // Scratch is the working memory of one caller of Search and Repeated.
 type Scratch struct {
+	// Beside, if not nil, is asked first.
+	Beside Searcher
+
 	scanner  kernel.Scanner
 	queries  []kernel.Query
 	hits     [][]kernel.Hit
@@ -162,6 +171,9 @@ func (s *Store) Search(queries []Query, found []Found, sc *Scratch) {
 const coarseRows = 4096
 
 func (s *Store) scan(sc *Scratch, n int) {
+	if sc.Beside != nil && sc.Beside.Top(s.rows, sc.queries, Neighbours, sc.hits[:n]) {
+		return
+	}
 	if s.rows.Len() < coarseRows {
 		sc.scanner.TopManyExact(s.rows, sc.queries, Neighbours, sc.hits[:n])
 		return

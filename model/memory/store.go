@@ -91,6 +91,9 @@ func (s *Store) Exemplars() int {
 	return n
 }
 
+// Rows are the vectors of the exemplars.
+func (s *Store) Rows() *kernel.Rows { return s.rows }
+
 // Topics gives the number of lessons of each topic. It must not be changed.
 func (s *Store) Topics() map[string]int { return s.topics }
 

@@ -54,6 +54,7 @@ type Beat struct {
 	Absent     []Absent           `json:"absent,omitempty"`
 	Breakers   map[string]Breaker `json:"breakers,omitempty"`
 	Hardware   *Hardware          `json:"hardware,omitempty"`
+	Cards      []Card             `json:"cards,omitempty"`
 
 	// Folder is the state of the process's storage folder; nil if it does not look.
 	Folder *Folder `json:"folder,omitempty"`

@@ -87,6 +87,7 @@ type Governor struct {
 	asked    ruling // by the rules, before callers and operators count
 	relieved time.Time
 	faults   []string
+	cards    map[string]*card // by UUID, of cards and their slices
 
 	life lifecycle.Life
 }
@@ -121,7 +122,7 @@ func New(opt Options) (*Governor, error) {
 	if opt.Relieve == nil {
 		opt.Relieve = debug.FreeOSMemory
 	}
-	g := &Governor{opt: opt, judge: newJudge(opt.Limits, opt.UseGPU), asked: ruling{mode: ModeIdle}}
+	g := &Governor{opt: opt, judge: newJudge(opt.Limits, opt.UseGPU), asked: ruling{mode: ModeIdle}, cards: map[string]*card{}}
 	g.state = State{Mode: ModeIdle, Limits: opt.Limits}
 	g.state.Cores = float64(runtime.GOMAXPROCS(0))
 	return g, nil
@@ -246,6 +247,7 @@ func (g *Governor) observe(ctx context.Context) {
 	before := g.asked.mode
 	g.asked = g.judge.see(reading)
 	after, why := g.asked.mode, g.asked.why
+	g.judgeCards(reading.GPUs)
 	peak := max(g.state.PeakMB, reading.ProcessMB)
 	g.state.Reading, g.state.PeakMB = reading, peak
 	fresh := !slices.Equal(g.faults, reading.Faults)

@@ -5,6 +5,8 @@ package governor
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 
@@ -18,8 +20,8 @@ type gpus struct {
 	found bool
 	// why says why there are no GPUs to read.
 	why string
-	// names of devices seen once, so that a lost one can still be named.
-	names []string
+	// known are the names and UUIDs of devices seen once, so that a lost one can still be named.
+	known []GPU
 }
 
 func findGPUs() *gpus { return newGPUs(nvml.New()) }
@@ -60,24 +62,26 @@ func (g *gpus) sample() ([]GPU, error) {
 		out = append(out, g.read(i))
 	}
 	// A device that was there and is counted no more is lost too.
-	for i := n; i < len(g.names); i++ {
-		out = append(out, GPU{Index: i, Name: g.names[i], Lost: "it is no longer on the bus"})
+	for i := n; i < len(g.known); i++ {
+		gone := g.known[i]
+		gone.Lost = "it is no longer on the bus"
+		out = append(out, gone)
 	}
 	return out, nil
 }
 
 func (g *gpus) lost(why string) []GPU {
-	out := make([]GPU, len(g.names))
-	for i, name := range g.names {
-		out[i] = GPU{Index: i, Name: name, Lost: why}
+	out := slices.Clone(g.known)
+	for i := range out {
+		out[i].Lost = why
 	}
 	return out
 }
 
 func (g *gpus) read(i int) GPU {
 	r := GPU{Index: i}
-	if i < len(g.names) {
-		r.Name = g.names[i]
+	if i < len(g.known) {
+		r = g.known[i]
 	}
 	d, ret := g.lib.DeviceGetHandleByIndex(i)
 	if !errors.Is(ret, nvml.SUCCESS) {
@@ -86,9 +90,13 @@ func (g *gpus) read(i int) GPU {
 	}
 	if name, ret := d.GetName(); errors.Is(ret, nvml.SUCCESS) {
 		r.Name = name
-		if i == len(g.names) {
-			g.names = append(g.names, name)
-		}
+	}
+	r.UUID, r.Slices = identify(d)
+	switch known := (GPU{Index: i, Name: r.Name, UUID: r.UUID, Slices: r.Slices}); {
+	case i < len(g.known):
+		g.known[i] = known // it may have been cut into slices since
+	case i == len(g.known):
+		g.known = append(g.known, known)
 	}
 	m, ret := d.GetMemoryInfo()
 	if !errors.Is(ret, nvml.SUCCESS) {
@@ -110,6 +118,37 @@ func (g *gpus) read(i int) GPU {
 		r.PowerW = float64(p) / 1000
 	}
 	return r
+}
+
+// identify gives the UUID of a device and those of its slices, if it is cut into some. The heat of a
+// slice is that of its card.
+func identify(d nvml.Device) (uuid string, slices []string) {
+	uuid = plainUUID(d)
+	if mode, _, ret := d.GetMigMode(); !errors.Is(ret, nvml.SUCCESS) || mode != nvml.DEVICE_MIG_ENABLE {
+		return uuid, nil
+	}
+	n, ret := d.GetMaxMigDeviceCount()
+	if !errors.Is(ret, nvml.SUCCESS) {
+		return uuid, nil
+	}
+	for i := range n {
+		if slice, ret := d.GetMigDeviceHandleByIndex(i); errors.Is(ret, nvml.SUCCESS) {
+			slices = append(slices, plainUUID(slice))
+		}
+	}
+	return uuid, slices
+}
+
+// plainUUID is the UUID of a device without its prefix, empty where it has none.
+func plainUUID(d nvml.Device) string {
+	uuid, ret := d.GetUUID()
+	if !errors.Is(ret, nvml.SUCCESS) {
+		return ""
+	}
+	for _, prefix := range []string{"GPU-", "MIG-"} {
+		uuid = strings.TrimPrefix(uuid, prefix)
+	}
+	return strings.ToLower(uuid)
 }
 
 // describe lists the GPUs for people; the text says why there are none.
@@ -141,4 +180,14 @@ func (g *gpus) describe() ([]heartbeat.GPU, string) {
 		return out, "the NVIDIA driver knows no GPU"
 	}
 	return out, ""
+}
+
+// NewSystemOver is NewSystem with another NVML library, for tests.
+func NewSystemOver(lib nvml.Interface) (*System, error) {
+	s, err := NewSystem()
+	if err == nil {
+		s.gpus.close()
+		s.gpus = newGPUs(lib)
+	}
+	return s, err
 }

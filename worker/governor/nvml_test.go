@@ -3,6 +3,8 @@
 package governor
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,6 +48,27 @@ func TestNVMLReadings(t *testing.T) {
 	described, why := g.describe()
 	if len(described) != 8 || why != "" || described[0].MemoryMB != 80<<10 || described[0].Capability != "9.0" || described[0].Driver == "" {
 		t.Errorf("described %+v (%s)", described, why)
+	}
+
+	if plain := strings.TrimPrefix(strings.ToLower(r.UUID), "gpu-"); plain == "" || r.UUID != plain || r.Slices != nil {
+		t.Errorf("the UUID is %q, slices %v", r.UUID, r.Slices)
+	}
+
+	// The third card is cut in two.
+	cut, ok := s.Devices[3].(*server.Device)
+	if !ok {
+		t.Fatalf("the mock's device is a %T", s.Devices[3])
+	}
+	cut.GetMigModeFunc = func() (int, int, nvml.Return) { return nvml.DEVICE_MIG_ENABLE, nvml.DEVICE_MIG_ENABLE, nvml.SUCCESS }
+	cut.GetMaxMigDeviceCountFunc = func() (int, nvml.Return) { return 7, nvml.SUCCESS }
+	cut.GetMigDeviceHandleByIndexFunc = func(i int) (nvml.Device, nvml.Return) {
+		if i > 1 {
+			return nil, nvml.ERROR_NOT_FOUND
+		}
+		return &mock.Device{GetUUIDFunc: func() (string, nvml.Return) { return fmt.Sprintf("MIG-AB-%d", i), nvml.SUCCESS }}, nvml.SUCCESS
+	}
+	if all, err = g.sample(); err != nil || !slices.Equal(all[3].Slices, []string{"ab-0", "ab-1"}) {
+		t.Errorf("the slices of a card are %v, %v", all[3].Slices, err)
 	}
 
 	s.DeviceGetHandleByIndexFunc = func(int) (nvml.Device, nvml.Return) { return nil, nvml.ERROR_GPU_IS_LOST }

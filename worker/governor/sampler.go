@@ -60,6 +60,9 @@ type GPU struct {
 	MemoryTotalMB      float64 `json:"memory_total_mb"`
 	TemperatureC       float64 `json:"temperature_c"`
 	PowerW             float64 `json:"power_w"`
+	// UUID and, of a card cut into slices (MIG), those of the slices, without the prefix GPU- or MIG-.
+	UUID   string   `json:"uuid,omitempty"`
+	Slices []string `json:"slices,omitempty"`
 	// Lost says why the device no longer answers; empty while it does.
 	Lost string `json:"lost,omitempty"`
 }
