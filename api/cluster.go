@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ const (
 type view struct {
 	at      time.Time
 	cluster heartbeat.Cluster
+	past    heartbeat.Counts // of processes that have ended
 	lanes   []queue.LaneState
 	repairs map[string]int64
 	dropped map[string]int64
@@ -74,13 +76,9 @@ func (v *viewer) forget() {
 }
 
 func (s *Server) takeView(ctx context.Context, last view) view {
-	v := view{at: s.now(), control: last.control, checkpoints: last.checkpoints, head: last.head, store: last.store, storeAt: last.storeAt}
+	v := view{at: s.now(), past: last.past, control: last.control, checkpoints: last.checkpoints, head: last.head, store: last.store, storeAt: last.storeAt}
 	beats := s.readQueue(ctx, &v)
-	cluster, err := heartbeat.Sum(s.withOwn(beats))
-	if err != nil {
-		s.log.Debug("some beats could not be added up", "error", err)
-	}
-	v.cluster = cluster
+	v.cluster = s.sum(beats, v.past)
 	if v.storeAt.IsZero() || v.at.Sub(v.storeAt) >= storeAge {
 		s.readStore(ctx, &v)
 	}
@@ -97,7 +95,10 @@ func (s *Server) readQueue(ctx context.Context, v *view) []heartbeat.Beat {
 	if state, err := s.queue.RedisState(ctx); err == nil {
 		v.server = state
 	}
-	payloads, err := s.queue.Beats(ctx)
+	payloads, past, err := s.queue.BeatsAndPast(ctx)
+	if err == nil {
+		v.past = heartbeat.CountsOf(past)
+	}
 	lanes, lanesErr := s.queue.Lanes(ctx)
 	repairs, repairsErr := s.queue.Repairs(ctx)
 	dropped, droppedErr := s.queue.Dropped(ctx)
@@ -109,6 +110,23 @@ func (s *Server) readQueue(ctx context.Context, v *view) []heartbeat.Beat {
 		s.log.Debug("some beats cannot be read", "error", err)
 	}
 	return beats
+}
+
+// sum adds up what processes say, and what those that have ended said.
+func (s *Server) sum(beats []heartbeat.Beat, past heartbeat.Counts) heartbeat.Cluster {
+	cluster, err := heartbeat.Sum(s.withOwn(beats))
+	if err != nil {
+		s.log.Debug("some beats could not be added up", "error", err)
+	}
+	cluster.Total.Add(past)
+	return cluster
+}
+
+// upToDate is v with what this process has done since v was taken: a client finds
+// counted what it was answered here.
+func (s *Server) upToDate(v view) view {
+	v.cluster = s.sum(slices.Clone(v.cluster.Beats), v.past)
+	return v
 }
 
 // withOwn puts this process's present state in place of its last beat, so that

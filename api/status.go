@@ -244,7 +244,7 @@ func uploadsOf(k heartbeat.Cluster) *uploads {
 // showStatus is GET /api/status. It answers also while Redis or the storage is
 // gone: then it says so.
 func (s *Server) showStatus(c echo.Context) (status, error) {
-	v := s.status.view(c.Request().Context())
+	v := s.upToDate(s.status.view(c.Request().Context()))
 	return s.statusOf(v), nil
 }
 

@@ -58,6 +58,29 @@ func TestStatusHasEveryPathOfTheRunbook(t *testing.T) {
 	}
 }
 
+// A client finds counted what it was answered, in the next status that it reads, and
+// also what was answered by processes that have ended.
+func TestStatusCountsAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	gone := heartbeat.New(heartbeat.Options{ID: "gone", Roles: []string{heartbeat.RoleAPI}, Host: "far", Version: "test"})
+	for range 7 {
+		gone.Served(time.Millisecond)
+	}
+	payload, err := json.Marshal(gone.Snapshot())
+	b.must(err)
+	b.must(b.queue.Beat(t.Context(), "gone", payload, time.Minute))
+	b.must(b.queue.Unbeat(t.Context(), "gone"))
+	for n := range 5 {
+		b.post("/api/interact", `{"prompt":"x"}`)
+		var s status
+		b.must(json.Unmarshal(b.get("/api/status").body, &s))
+		if got := s.Metrics.Requests; got.Total != int64(7+n+1) || got.Refusals[job.ReasonUntaught] != int64(n+1) {
+			t.Errorf("after %d answers here and 7 before the status counts %+v", n+1, got)
+		}
+	}
+}
+
 func TestStatusSumsTheCluster(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

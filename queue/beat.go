@@ -2,27 +2,34 @@ package queue
 
 import (
 	"context"
+	"strconv"
 	"time"
 )
 
 func (q *Queue) beatKey() string { return q.shared("beats", "all") }
+
+// beatKeys are those of the scripts: all beats, what ended processes counted, and what
+// each of them had counted that fell silent.
+func (q *Queue) beatKeys() []string {
+	return []string{q.beatKey(), q.shared("beats", "past"), q.shared("beats", "retired")}
+}
 
 // Beat tells every process what this one says of itself, for ttl. One hash
 // holds all of them, so that reading costs one command.
 func (q *Queue) Beat(ctx context.Context, id string, payload []byte, ttl time.Duration) error {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
-	if err := q.scripts.beat.Run(ctx, q.redis, []string{q.beatKey()}, id, payload, ttl.Milliseconds()).Err(); err != nil {
+	if err := q.scripts.beat.Run(ctx, q.redis, q.beatKeys(), id, payload, ttl.Milliseconds()).Err(); err != nil {
 		return unavailable("beat", err)
 	}
 	return nil
 }
 
-// Unbeat withdraws a beat: the process ends.
+// Unbeat withdraws a beat: the process ends. What it counted stays in the totals.
 func (q *Queue) Unbeat(ctx context.Context, id string) error {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
-	if err := q.redis.HDel(ctx, q.beatKey(), id).Err(); err != nil {
+	if err := q.scripts.unbeat.Run(ctx, q.redis, q.beatKeys()[:2], id).Err(); err != nil {
 		return unavailable("withdraw beat", err)
 	}
 	return nil
@@ -30,15 +37,27 @@ func (q *Queue) Unbeat(ctx context.Context, id string) error {
 
 // Beats returns what the living processes say of themselves, by id.
 func (q *Queue) Beats(ctx context.Context) (map[string][]byte, error) {
+	beats, _, err := q.BeatsAndPast(ctx)
+	return beats, err
+}
+
+// BeatsAndPast returns Beats and, of one moment with them, what those that have ended
+// counted: the sums of the numbers under "total" in their last beats, those of the map
+// "refusals" in there as "refusals:<reason>". It holds for as long as Redis remembers.
+func (q *Queue) BeatsAndPast(ctx context.Context) (beats map[string][]byte, past map[string]int64, err error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
-	all, err := q.scripts.beats.Run(ctx, q.redis, []string{q.beatKey()}).StringSlice()
-	if err != nil {
-		return nil, unavailable("read beats", err)
+	got, err := q.scripts.beats.Run(ctx, q.redis, q.beatKeys()).Slice()
+	if err != nil || len(got) != 2 {
+		return nil, nil, unavailable("read beats", err)
 	}
-	out := make(map[string][]byte, len(all)/2)
-	for i := 0; i+1 < len(all); i += 2 {
-		out[all[i]] = []byte(all[i+1])
+	living, sums := texts(got[0]), texts(got[1])
+	beats, past = make(map[string][]byte, len(living)/2), make(map[string]int64, len(sums)/2)
+	for i := 0; i+1 < len(living); i += 2 {
+		beats[living[i]] = []byte(living[i+1])
 	}
-	return out, nil
+	for i := 0; i+1 < len(sums); i += 2 {
+		past[sums[i]], _ = strconv.ParseInt(sums[i+1], 10, 64)
+	}
+	return beats, past, nil
 }

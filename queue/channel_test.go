@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -66,6 +67,43 @@ func TestSlowSubscriberLosesTheOldest(t *testing.T) {
 			if msg == "newest" {
 				break
 			}
+		}
+	})
+}
+
+// What a process counted stays in the totals when it has ended, or seemed to have.
+func TestTotalsOutliveProcesses(t *testing.T) {
+	eachRung(t, func(t *bundle) {
+		beat := func(id string, requests, untaught int, ttl time.Duration) {
+			t.Helper()
+			body := fmt.Sprintf(`{"id":%q,"total":{"requests":%d,"failed":0,"refusals":{"untaught":%d}},"latency":""}`, id, requests, untaught)
+			if err := t.q.Beat(t.ctx, id, []byte(body), ttl); err != nil {
+				t.Fatal(err)
+			}
+		}
+		total := func() (living int, requests, untaught int64) {
+			t.Helper()
+			beats, past, err := t.q.BeatsAndPast(t.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(beats), past["requests"], past["refusals:untaught"]
+		}
+		beat("stops", 20, 3, time.Minute)
+		beat("silent", 5, 1, time.Millisecond)
+		t.until("one is silent", func() bool { living, _, _ := total(); return living == 1 })
+		if _, requests, untaught := total(); requests != 5 || untaught != 1 {
+			t.Errorf("of the silent one %d requests and %d refusals are known", requests, untaught)
+		}
+		if err := t.q.Unbeat(t.ctx, "stops"); err != nil {
+			t.Fatal(err)
+		}
+		if living, requests, untaught := total(); living != 0 || requests != 25 || untaught != 4 {
+			t.Errorf("%d live, of the ended ones %d requests and %d refusals are known", living, requests, untaught)
+		}
+		beat("silent", 9, 1, time.Minute) // it was only slow, and counts for itself again
+		if living, requests, untaught := total(); living != 1 || requests != 20 || untaught != 3 {
+			t.Errorf("%d live, of the ended one %d requests and %d refusals are known", living, requests, untaught)
 		}
 	})
 }

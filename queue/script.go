@@ -27,7 +27,7 @@ type scripts struct {
 	lane, pause, shards                      *redis.Script
 	acquire, renew, release                  *redis.Script
 	claim, keep, drop                        *redis.Script
-	beat, beats, find                        *redis.Script
+	beat, beats, unbeat, find                *redis.Script
 	fetch, posted                            *redis.Script
 }
 
@@ -38,6 +38,7 @@ func loadScripts(eventHistory int, clock string) *scripts {
 	flow := source("flow")
 	plain := func(name string) *redis.Script { return redis.NewScript(source(name)) }
 	timed := func(name string) *redis.Script { return redis.NewScript(clock + source(name)) }
+	past := func(name string) *redis.Script { return redis.NewScript(source("past") + source(name)) }
 	record := func(name string) *redis.Script { return redis.NewScript(prelude + source(name)) }
 	return &scripts{
 		enqueue: redis.NewScript(clock + flow + source("enqueue")), dequeue: redis.NewScript(clock + flow + source("dequeue")),
@@ -49,7 +50,7 @@ func loadScripts(eventHistory int, clock string) *scripts {
 		lane: timed("lane"), pause: plain("pause"), shards: plain("shards"),
 		acquire: plain("acquire"), renew: plain("renew"), release: plain("release"),
 		claim: timed("claim"), keep: plain("keep"), drop: plain("drop"),
-		beat: plain("beat"), beats: plain("beats"), find: plain("find"), probe: plain("probe"),
+		beat: past("beat"), beats: past("beats"), unbeat: past("unbeat"), find: plain("find"), probe: plain("probe"),
 		fetch: plain("fetch"), posted: record("posted"),
 	}
 }

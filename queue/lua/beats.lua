@@ -1,4 +1,5 @@
--- KEYS: beats   Returns {id, body, …} of the living; the dead are removed.
+-- KEYS: beats, past, retired   Returns {{id, body, …} of the living, {name, sum, …} of
+-- what those that have ended counted}; the dead are removed.
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 local out = {}
@@ -9,7 +10,13 @@ for i = 1, #all, 2 do
     out[#out + 1] = all[i]
     out[#out + 1] = body
   else
+    local total = totalOf(body)
+    if total then
+      tally(KEYS[2], total, 1)
+      redis.call('HSET', KEYS[3], all[i], cjson.encode(total))
+      redis.call('PEXPIRE', KEYS[3], 3600000)
+    end
     redis.call('HDEL', KEYS[1], all[i])
   end
 end
-return out
+return {out, redis.call('HGETALL', KEYS[2])}

@@ -6,6 +6,7 @@
 package heartbeat
 
 import (
+	"strings"
 	"time"
 
 	"github.com/nexus-continuum/nexus/job"
@@ -112,7 +113,27 @@ type Counts struct {
 	Refusals   map[string]int64 `json:"refusals,omitempty"`
 }
 
-func (c *Counts) add(o Counts) {
+// CountsOf makes counts of sums by name, as they are in JSON; refusals by reason are
+// named "refusals:<reason>".
+func CountsOf(sums map[string]int64) Counts {
+	c := Counts{
+		Requests: sums["requests"], Accepted: sums["accepted"], Failed: sums["failed"],
+		Answered: sums["answered"], Refused: sums["refused"], JobsFailed: sums["jobs_failed"],
+		Converged: sums["converged"], Flowed: sums["flowed"],
+	}
+	for name, n := range sums {
+		if reason, ok := strings.CutPrefix(name, "refusals:"); ok && n != 0 {
+			if c.Refusals == nil {
+				c.Refusals = map[string]int64{}
+			}
+			c.Refusals[reason] = n
+		}
+	}
+	return c
+}
+
+// Add adds o to c.
+func (c *Counts) Add(o Counts) {
 	c.Requests += o.Requests
 	c.Accepted += o.Accepted
 	c.Failed += o.Failed

@@ -65,6 +65,7 @@ func (p *Pulse) Stop(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.interval)
 	defer cancel()
+	p.beat(ctx) // what was counted since the last one stays in the totals
 	if err := p.withdraw(ctx, p.recorder.ID()); err != nil {
 		p.log.Warn("the last heartbeat could not be withdrawn; it is forgotten by itself", "error", err)
 	}

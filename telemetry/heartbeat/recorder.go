@@ -263,7 +263,7 @@ func (r *Recorder) measure(b *Beat, now time.Time) {
 			r.retire(s)
 			continue
 		}
-		b.Recent.add(s.counts)
+		b.Recent.Add(s.counts)
 		recent.merge(s.sketches)
 	}
 	b.Latency = encode(either(recent.latency, r.life.latency))

@@ -71,8 +71,8 @@ func Sum(beats []Beat) (Cluster, error) {
 	var errs []error
 	for i := range c.Beats {
 		b := &c.Beats[i]
-		c.Total.add(b.Total)
-		c.Recent.add(b.Recent)
+		c.Total.Add(b.Total)
+		c.Recent.Add(b.Recent)
 		c.RatePerSecond += b.RatePerSecond
 		for _, m := range []struct {
 			into *accumulator
