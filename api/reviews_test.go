@@ -95,8 +95,9 @@ func TestAnswersTellHowOftenTheyWereGiven(t *testing.T) {
 		t.Helper()
 		return got[answerPage](b, b.get("/api/answers"+query)).Answers
 	}
+	b.until("what was given is counted", func() bool { return answers("?q=nine")[0].Hits == 4 })
 	open := answers("?q=nine")[0]
-	if open.Hits != 4 || open.LastHitAt == nil {
+	if open.LastHitAt == nil {
 		t.Errorf("given: %+v", open)
 	}
 	if a := got[book.Answer](b, b.get("/api/answers/"+open.Lessons[1].ID)); a.Hits != 4 {
