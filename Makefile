@@ -18,7 +18,7 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build static stripped needs test race lint fmt base calibration bench bench-once bench-model bench-people bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard clients test-clients reference pictures runbook runbook-docker
+.PHONY: help run build static stripped needs test race lint fmt base calibration calibration-both bench bench-once bench-model bench-people bench-embeddings bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard clients test-clients reference pictures runbook runbook-docker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ calibration: ## learn the default calibration anew, after each new base; NEXUS_B
 	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/, hwu64/ and base/"; exit 2; }
 	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) test ./model -run TestCampaign -campaign.write $(CURDIR)/model/gate/default.bin -campaign.leave -v -timeout 60m
 
+calibration-both: ## learn the default calibration for two encoders anew, with all-MiniLM-L6-v2 as a process; NEXUS_BENCH_DATA as for calibration
+	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/ and hwu64/"; exit 2; }
+	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) internal/bench/embeddings/run.sh $(GO) test ./model -run TestCampaignBoth -campaign.both $(CURDIR)/model/gate/both.bin -v -timeout 120m
+
 bench: build ## measure the running system and print a table
 	$(GO) run ./internal/bench
 
@@ -81,6 +85,10 @@ bench-model: ## measure the model; NEXUS_BENCH_DATA names the folder with clinc1
 bench-people: build ## measure how many prompts are answered right and wrong, over many deployments; NEXUS_BENCH_DATA names the folder with clinc150/ and hwu64/
 	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/ and hwu64/"; exit 2; }
 	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) run ./internal/bench/people $(PEOPLE)
+
+bench-embeddings: ## measure what an embedding server adds, with all-MiniLM-L6-v2 as a process; NEXUS_BENCH_DATA names the folder with clinc150/ and hwu64/
+	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/ and hwu64/"; exit 2; }
+	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) internal/bench/embeddings/run.sh $(GO) test ./model -run '^$$' -bench Embeddings -benchtime 1x -timeout 120m -v -clinc.seeds $(SEEDS)
 
 bench-torch: ## set training and one prompt beside PyTorch on one core (needs python3-torch and libopenblas0, for this only)
 	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/"; exit 2; }

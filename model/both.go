@@ -20,6 +20,7 @@ type Both struct {
 	model *Model
 	space Space
 	share float64
+	sure  *gate.Gate // of the own encoder, with half the bound
 }
 
 // blend puts the vectors of two encoders together.
@@ -77,7 +78,21 @@ func (m *Model) Both() *Both {
 		return nil
 	}
 	f := m.view.fit
-	return &Both{model: m.blended(f.share, f.gate, nil), space: m.view.space, share: f.share}
+	return &Both{
+		model: m.blended(f.share, f.gate, nil), space: m.view.space, share: f.share,
+		sure: m.gate.WithTarget(m.cfg.TargetError * sureShare),
+	}
+}
+
+// sureShare is how much of the bound on wrong answers is for those that the own encoder
+// gives without asking the other one. What both answer wrongly of the rest comes on top
+// of it: with the whole bound for each, more than the bound were wrong.
+const sureShare = 0.5
+
+// Sure reports whether an answer of the own encoder may be given without asking the
+// other one.
+func (b *Both) Sure(v *Verdict) bool {
+	return v.Responded && (v.Repeat || v.Confidence >= b.sure.ThresholdIn(v.Topic))
 }
 
 // Space is that of the vectors which Ask wants.

@@ -152,6 +152,43 @@ func TestAViewFollowsItsModel(t *testing.T) {
 	}
 }
 
+func TestFeedbackCountsForBothEncoders(t *testing.T) {
+	t.Parallel()
+	lessons, asked := endings()
+	m, err := New(Config{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _ = m.Memorise(lessons)
+	m = sighted(t, m)
+	before := m.view.fit.gate.Threshold()
+	var complaints []Judgement
+	for prompt := range asked {
+		if v := m.Both().Ask([]Query{{Prompt: prompt}}, meant)[0]; v.Responded {
+			complaints = append(complaints, Judgement{Interaction: prompt, Prompt: prompt, Response: &v.Response})
+		}
+	}
+	m, _ = m.Feedback(complaints)
+	for _, c := range complaints {
+		if v := m.Both().Ask([]Query{{Prompt: c.Prompt}}, meant)[0]; v.Responded && v.Response == *c.Response {
+			t.Errorf("%q is answered again with what was called wrong", c.Prompt)
+		}
+	}
+	if m.Fitted() {
+		t.Error("it is not fitted anew")
+	}
+	if m, err = Open(Config{Seed: 1}, m.Parts()); err != nil || m.Fitted() || len(m.view.heard) != len(complaints) {
+		t.Fatalf("after opening %d judgements, %v", len(m.view.heard), err)
+	}
+	if m = sighted(t, m); m.view.fit.gate.Threshold() <= before {
+		t.Errorf("threshold %.3f after %d complaints, before %.3f", m.view.fit.gate.Threshold(), len(complaints), before)
+	}
+	m, _ = m.Unlearn(func(Lesson) bool { return true })
+	if len(m.view.heard) != 0 {
+		t.Errorf("%d judgements of what was unlearned are kept", len(m.view.heard))
+	}
+}
+
 func TestDamagedVectorsAreNotOpened(t *testing.T) {
 	t.Parallel()
 	lessons, _ := endings()

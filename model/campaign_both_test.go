@@ -205,7 +205,7 @@ func TestCampaignBoth(t *testing.T) {
 		d.model, b.model = nil, nil
 		own, all = append(own, d), append(all, b)
 		if i%20 == 0 {
-			t.Logf("%d deployments; best right by share %.2v", i, mean)
+			t.Logf("%d deployments; sums of best right by share %.2f", i, mean)
 		}
 	}
 	for j := range shares {

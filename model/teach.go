@@ -52,7 +52,7 @@ func (m *Model) Unlearn(match func(Lesson) bool) (*Model, int) {
 	defer m.put(s)
 	store, n := m.store.Remove(match, s.encode(m))
 	next := m.with(store)
-	next.disputes = m.disputes.kept(store)
+	next.disputes, next.view = m.disputes.kept(store), m.view.kept(store)
 	return next, n
 }
 

@@ -25,6 +25,7 @@ type view struct {
 	common  []unit          // of the prompts about something else, in their order
 	lessons map[string]unit // by prompt
 	mean    []float32       // of common
+	heard   []Judgement     // of people, the oldest first
 	fit     *fit            // nil until it is fitted to the weights that serve
 }
 
@@ -104,6 +105,9 @@ func (m *Model) Seen() int {
 // another space. Without vectors for everything that is common to all models it is m.
 func (m *Model) WithVectors(s Space, vectors map[string][]float32) *Model {
 	next := &view{space: s, lessons: map[string]unit{}}
+	if m.view != nil {
+		next.heard = m.view.heard
+	}
 	if m.view != nil && m.view.space == s {
 		*next = *m.view
 		next.lessons = maps.Clone(m.view.lessons)

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ const (
 	partView          = "view"
 	partViewCommon    = "view-common"
 	partViewGate      = "view-gate"
+	partViewHeard     = "view-heard"
 	prefixViewLessons = "view-lessons-"
 )
 
@@ -38,6 +40,7 @@ func (v *view) parts(s *memory.Store) (parts []Part) {
 	if v.fit != nil {
 		head.Double(v.fit.share)
 		head.Uint(uint64(v.fit.lessons))
+		head.Uint(bit(v.fit.unheard))
 	}
 	common.Uint(uint64(len(v.common)))
 	for _, u := range v.common {
@@ -46,6 +49,12 @@ func (v *view) parts(s *memory.Store) (parts []Part) {
 	parts = append(parts, Part{Name: partView, Data: head.Bytes}, Part{Name: partViewCommon, Data: common.Bytes})
 	if v.fit != nil {
 		parts = append(parts, Part{Name: partViewGate, Data: v.fit.gate.Bytes()})
+	}
+	if len(v.heard) > 0 {
+		heard, err := json.Marshal(v.heard)
+		if err == nil { // a Judgement has nothing that JSON cannot say
+			parts = append(parts, Part{Name: partViewHeard, Data: heard})
+		}
 	}
 	var rows []unit // nil where there is none
 	s.EachVector(func(prompt string) bool {
@@ -89,6 +98,11 @@ func openView(alpha float64, s *memory.Store, parts []Part) (*view, error) {
 			return nil, fmt.Errorf("read part %s: %w", p.Name, err)
 		}
 	}
+	if p := at(partViewHeard); p != nil {
+		if err := v.readHeard(p.Data); err != nil {
+			return nil, fmt.Errorf("read part %s: %w", p.Name, err)
+		}
+	}
 	if len(v.common) != len(elsewhere()) {
 		return nil, nil //nolint:nilnil // of a program with other prompts: what is seen is embedded anew
 	}
@@ -112,7 +126,7 @@ func (v *view) readHead(data []byte) error {
 	}
 	v.space = Space{Name: r.String(), Dim: int(r.Uint(maxViewDim))}
 	if r.Uint(1) == 1 {
-		v.fit = &fit{share: r.Double(), lessons: int(r.Uint(1 << 31))}
+		v.fit = &fit{share: r.Double(), lessons: int(r.Uint(1 << 31)), unheard: r.Uint(1) == 1}
 		if !(v.fit.share >= 0 && v.fit.share <= 1) {
 			r.Fail("a share of %g", v.fit.share)
 		}

@@ -153,11 +153,11 @@ const (
 // and gives its answer. Whatever hinders it leaves the first one.
 func (w *Worker) second(ctx context.Context, q model.Query, first answered, urgent bool) answered {
 	v := w.views
-	if v == nil || first.err != nil || !v.wants(&first.verdict) {
+	if v == nil || first.err != nil {
 		return first
 	}
 	both := first.by.both.Load()
-	if both == nil {
+	if both == nil || !v.wants(&first.verdict, both) {
 		return first
 	}
 	if ends, ok := ctx.Deadline(); ok && time.Until(ends) < v.opt.Patience {
@@ -184,13 +184,13 @@ func (w *Worker) second(ctx context.Context, q model.Query, first answered, urge
 }
 
 // wants reports whether a prompt is one for the embedding server.
-func (v *views) wants(first *model.Verdict) bool {
-	if first.Repeat || first.Reason == job.ReasonUntaught {
+func (v *views) wants(first *model.Verdict, both *model.Both) bool {
+	if first.Repeat {
 		return false
 	}
 	switch first.Reason {
 	case job.ReasonLowConfidence, job.ReasonAmbiguous, job.ReasonUnfamiliar:
 		return true
 	}
-	return v.opt.Always
+	return first.Responded && (v.opt.Always || !both.Sure(first))
 }

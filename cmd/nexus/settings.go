@@ -67,7 +67,7 @@ type Settings struct {
 	EmbeddingsModel      string  `group:"Model" var:"NEXUS_EMBEDDINGS_MODEL" help:"Name of the embedding model. After a change all lessons are embedded again in the background."`
 	EmbeddingsAPIKey     string  `group:"Model" name:"embeddings-api-key" var:"NEXUS_EMBEDDINGS_API_KEY" secret:"" help:"API key for the embedding server."`
 	EmbeddingsDimensions int     `group:"Advanced" var:"NEXUS_EMBEDDINGS_DIMENSIONS" default:"0" range:"0:8192" help:"Length of the vectors to ask for, for models that offer several; 0 takes what the model gives."`
-	EmbeddingsWhen       string  `group:"Model" var:"NEXUS_EMBEDDINGS_WHEN" default:"unsure" choice:"unsure,always" help:"Which prompts are sent to the embedding server: unsure (those that the built-in encoder would refuse for lack of confidence) or always."`
+	EmbeddingsWhen       string  `group:"Model" var:"NEXUS_EMBEDDINGS_WHEN" default:"unsure" choice:"unsure,always" help:"Which prompts are sent to the embedding server: unsure (those that the built-in encoder would refuse for lack of confidence, or answer with little to spare) or always."`
 	EmbeddingsTimeout    Period  `group:"Advanced" var:"NEXUS_EMBEDDINGS_TIMEOUT" default:"150ms" help:"Longest wait of a prompt for the embedding server. After it the built-in encoder answers alone."`
 	Paused               bool    `group:"Model" var:"NEXUS_PAUSED" default:"false" help:"Safe mode: learning is paused while this is set, until an operator resumes it. Health says so, and the next start without it lets learning go on."`
 

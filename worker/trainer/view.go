@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -117,25 +118,24 @@ func (v *viewing) look(ctx context.Context) (time.Duration, error) {
 	if v.opt.Now().Sub(v.dirty) < settleMost && !v.settled(ctx) {
 		return 0, nil
 	}
-	out := viewed{space: space, vectors: v.vectors}
 	seen := m.WithVectors(space, v.vectors)
 	pace := &pace{ctx: ctx, opt: v.opt}
 	pace.begin()
-	if out.fitting = seen.Fit(pace.yield); out.fitting == nil {
+	fitting := seen.Fit(pace.yield)
+	if fitting == nil {
 		return never, nil // the server left something out
 	}
-	if more, err := v.embed(ctx, out.fitting.Texts()); more || err != nil {
+	if more, err := v.embed(ctx, fitting.Texts()); more || err != nil {
 		return 0, err
 	}
-	out.fitting.Calibrate(func(text string) []float32 { return v.vectors[text] }, pace.yield)
+	fitting.Calibrate(func(text string) []float32 { return v.vectors[text] }, pace.yield)
 	pace.charge()
-	v.vectors = map[string][]float32{}
 	select {
-	case v.ready <- out:
+	case v.ready <- viewed{space: space, vectors: maps.Clone(v.vectors), fitting: fitting}:
 	case <-ctx.Done():
 	}
-	// Until the save is through the model still lacks what it brings.
-	return embedAgain, nil
+	// The save tells of the model that holds them. One that fails is tried again.
+	return settleMost, nil
 }
 
 // embed asks for the vectors of texts that are not at hand. It ends early, with more,
@@ -182,8 +182,7 @@ func (a *actor) seeIfReady(ctx context.Context) {
 // see takes the vectors that are ready, saves them and puts them to work.
 func (a *actor) see(ctx context.Context, v viewed) {
 	if a.stale {
-		a.views.follow(a.model)
-		return
+		return // it comes again
 	}
 	c := change{view: v.onto}
 	next := c.onto(a.model)
@@ -191,9 +190,7 @@ func (a *actor) see(ctx context.Context, v viewed) {
 		s.since = append(s.since, c)
 	}
 	if err := a.save(ctx, next, a.state, nil, "embedded"); err != nil {
-		// It is logged; they are asked for again.
-		a.views.follow(a.model)
-		return
+		return // it is logged, and they come again
 	}
 	a.opt.Log.Info("the lessons are seen by the embedding server too", "embeddings", v.space.Name, "dimensions", v.space.Dim, "lessons", next.Seen())
 }

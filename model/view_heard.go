@@ -1,0 +1,68 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/nexus-continuum/nexus/model/gate"
+	"github.com/nexus-continuum/nexus/model/memory"
+)
+
+// maxHeard bounds the judgements that a view keeps; older ones give way.
+const maxHeard = 512
+
+// hear is v with what people judged. It counts in the calibration of both encoders as
+// soon as the prompts are embedded.
+func (v *view) hear(judgements []Judgement) *view {
+	if v == nil {
+		return nil
+	}
+	out := *v
+	out.heard = slices.DeleteFunc(slices.Clone(v.heard), func(old Judgement) bool {
+		return slices.ContainsFunc(judgements, func(j Judgement) bool { return j.Interaction == old.Interaction })
+	})
+	out.heard = append(out.heard, judgements...)
+	out.heard = out.heard[max(0, len(out.heard)-maxHeard):]
+	if v.fit != nil {
+		fit := *v.fit
+		fit.unheard = true
+		out.fit = &fit
+	}
+	return &out
+}
+
+// kept is v without judgements of responses that nobody teaches any more.
+func (v *view) kept(s *memory.Store) *view {
+	if v == nil {
+		return nil
+	}
+	gone := func(response *string) bool { return response != nil && !s.Says(*response) }
+	out := *v
+	out.heard = slices.DeleteFunc(slices.Clone(v.heard), func(j Judgement) bool { return gone(j.Response) || gone(j.Right) })
+	return &out
+}
+
+// judged are the records of what was heard, as m sees it. What see does not know is
+// left out.
+func (m *Model) judged(heard []Judgement) (out []gate.Record) {
+	s := m.get()
+	defer m.put(s)
+	for i := range heard {
+		if m.blend.see(heard[i].Prompt) == nil {
+			continue
+		}
+		if r, ok := m.judgement(&heard[i], s); ok {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (v *view) readHeard(data []byte) error {
+	if err := json.Unmarshal(data, &v.heard); err != nil {
+		return fmt.Errorf("read judgements: %w", err)
+	}
+	v.heard = v.heard[max(0, len(v.heard)-maxHeard):]
+	return nil
+}
