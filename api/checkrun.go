@@ -253,7 +253,7 @@ func (s *Server) compareRuns(c echo.Context) (checkChanges, error) {
 	if err != nil {
 		return checkChanges{}, err
 	}
-	before, after := -1, -1
+	var before, after int
 	switch id, run := c.QueryParam("job"), c.QueryParam("after"); {
 	case id != "":
 		j, err := s.queue.Job(ctx, id)
@@ -262,7 +262,6 @@ func (s *Server) compareRuns(c echo.Context) (checkChanges, error) {
 		}
 		before, after = around(runs, j)
 	default:
-		after = 0
 		for i := range runs {
 			if runs[i].ID == run {
 				after = i

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
 	"slices"
 
 	"github.com/labstack/echo/v4"
@@ -124,7 +125,7 @@ func (s *Server) reviseLesson(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	whole := c.Request().Method == "PUT"
+	whole := c.Request().Method == http.MethodPut
 	switch {
 	case !hasPrompt && !hasResponse && !hasTopic:
 		return reply{}, job.Errorf(job.CodeInvalid, `say what is to change: {"prompt": "…"}, {"response": "…"} or {"topic": "…"}`)
