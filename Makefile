@@ -13,12 +13,13 @@ S3_SERVER := $(GO) tool -modfile=.ci/s3.mod -n versitygw
 NEEDS   := redis-server redis-cli promtool prometheus chromium jq
 RACE_PACKAGES := ./...
 FUZZTIME ?= 20s
+FUZZ_PACKAGES ?= ./...
 SEEDS   ?= 3
 
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build static stripped needs test race lint fmt base calibration calibration-both bench bench-once bench-model bench-people bench-embeddings bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz generate vuln image clean dashboard clients test-clients reference pictures runbook runbook-docker
+.PHONY: help run build static stripped needs test race lint fmt base calibration calibration-both bench bench-once bench-model bench-people bench-embeddings bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz contract generate vuln image clean dashboard clients test-clients reference pictures runbook runbook-docker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,8 +123,11 @@ chaos: ## kill, pause, cut and fill what the program stands on, in the long form
 sim: ## 100 000 random schedules of what may befall a job
 	$(GO) test ./queue -run TestSimulation -timeout 120m -v -sim.schedules 100000
 
-fuzz: ## run each fuzz target for FUZZTIME
-	@for pkg in $$($(GO) list ./...); do \
+contract: build ## try the running server against openapi.yaml with made-up requests (needs python3; installs schemathesis)
+	.ci/contract
+
+fuzz: ## run each fuzz target of FUZZ_PACKAGES for FUZZTIME
+	@for pkg in $$($(GO) list $(FUZZ_PACKAGES)); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 	  done; \

@@ -92,7 +92,9 @@ func TestKeysBesideARunningServer(t *testing.T) {
 	root = strings.TrimSpace(root)
 	var did []string
 	until("the new key is noted too", func() bool {
-		var page struct{ Changes []struct{ Who, From, Method, Path, Action string } }
+		var page struct {
+			Changes []struct{ Who, From, Method, Path, Action string }
+		}
 		if code, err := p.call("GET", "/api/audit", nil, &page, "X-API-Key", root); code != http.StatusOK {
 			t.Logf("%d %v", code, err)
 			return false
