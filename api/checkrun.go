@@ -257,6 +257,9 @@ func (s *Server) compareRuns(c echo.Context) (checkChanges, error) {
 	switch id, run := c.QueryParam("job"), c.QueryParam("after"); {
 	case id != "":
 		j, err := s.queue.Job(ctx, id)
+		if err == nil && !owns(c, j.Owner) {
+			err = job.Errorf(job.CodeNotFound, "no job %q is known; ended jobs are kept for a limited time", job.Clip(id, 80))
+		}
 		if err != nil {
 			return checkChanges{}, err
 		}
