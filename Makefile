@@ -99,6 +99,11 @@ bench-jobs: build ## measure fleets of API and worker processes, against asynq a
 	$(GO) run ./internal/bench -jobs
 	$(GO) run ./internal/bench -only async
 
+.PHONY: gpu-check
+gpu-check: ## check and measure the machine's NVIDIA GPU; bin/gpu-check alone does it on a machine without Go
+	CGO_ENABLED=1 $(GO) build -trimpath -o bin/gpu-check ./internal/bench/gpu
+	./bin/gpu-check
+
 bench-checkpoints: ## measure save, load and upload against cp and sha256sum 
 	$(GO) test ./storage ./storage/s3 -run '^$$' -bench 'Save|Load|Upload' -benchtime 5x -timeout 30m
 
