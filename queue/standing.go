@@ -105,7 +105,8 @@ func (l *ledger) view(owner *string) *view {
 			}
 			kept = append(kept, g)
 		}
-		v.sorted = append(kept, fresh...)
+		kept = append(kept, fresh...)
+		v.sorted = kept
 	}
 	v.at = l.changes
 	return v
