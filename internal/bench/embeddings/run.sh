@@ -11,7 +11,7 @@ if [ ! -e "$env/ready" ]; then
   touch "$env/ready"
 fi
 said=$(mktemp)
-"$env/bin/python" "$here/serve.py" 0 "${NEXUS_BENCH_THREADS:-2}" >"$said" &
+"$env/bin/python" "$here/serve.py" 0 "${NEXUS_BENCH_THREADS:-1}" >"$said" &
 server=$!
 trap 'kill $server 2>/dev/null; rm -f "$said"' EXIT
 until grep -q ' at http' "$said"; do
