@@ -107,7 +107,7 @@ func (n *near) add(g *group) {
 	g.slot = len(n.groups)
 	n.groups, n.seen = append(n.groups, g), append(n.seen, 0)
 	for _, t := range g.grams {
-		n.postings[t] = append(n.postings[t], int32(g.slot)) //nolint:gosec // below 2·maxGroups
+		n.postings[t] = append(n.postings[t], int32(g.slot))
 	}
 }
 
@@ -141,7 +141,7 @@ func trigrams(s string) []uint64 {
 	out := make([]uint64, 0, len(r))
 	for i := 0; i+3 <= len(r); i++ {
 		// A character has 21 bits.
-		out = append(out, uint64(r[i])<<42|uint64(r[i+1])<<21|uint64(r[i+2])) //nolint:gosec // no character is negative
+		out = append(out, uint64(r[i])<<42|uint64(r[i+1])<<21|uint64(r[i+2]))
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
