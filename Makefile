@@ -19,7 +19,7 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build static stripped needs test race lint fmt base calibration calibration-both bench bench-once bench-model bench-people bench-embeddings bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz contract generate vuln image clean dashboard clients test-clients reference pictures runbook runbook-docker
+.PHONY: help run build static stripped needs test race lint fmt base calibration calibration-both bench bench-once bench-model bench-people bench-embeddings bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz contract generate vuln image clean dashboard clients test-clients reference pictures runbook runbook-docker release
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -161,6 +161,9 @@ vuln: ## look for known vulnerabilities (needs their database)
 
 image: ## build the container image
 	docker build -t nexus-continuum:latest --build-arg VERSION="$(VERSION)" .
+
+release: ## make archives, deb, rpm, SBOM and checksums in dist/VERSION; the same bytes each time (needs envsubst)
+	VERSION="$(VERSION)" deploy/release/release.sh
 
 runbook: stripped ## type the runbook in a Debian booted by systemd (root, debootstrap, systemd-container)
 	deploy/runbook/boot.sh

@@ -82,11 +82,14 @@ type cli struct {
 	Verify      verifyCmd      `cmd:"" group:"keep" help:"Read the whole storage, or a backup, and check every digest."`
 	Checkpoints checkpointsCmd `cmd:"" group:"keep" help:"List the checkpoints, whether a server runs or not."`
 
+	Upgrade upgradeCmd `cmd:"" group:"keep" help:"Say what this version will do to the data that another one wrote."`
+
 	Config     configCmd     `cmd:"" group:"setup" help:"Print every setting with its value, default and source."`
 	APIKey     apikeyCmd     `cmd:"" group:"setup" name:"apikey" help:"Print a new random API key, for NEXUS_API_KEY; nothing is kept of it."`
 	Keys       keysCmd       `cmd:"" group:"setup" help:"Make, list, rotate and revoke named API keys."`
 	Pretrain   pretrainCmd   `cmd:"" group:"setup" help:"Make a base from free text, which a fresh model starts from."`
 	Completion completionCmd `cmd:"" group:"setup" help:"Print a script that completes commands in a shell."`
+	Man        manCmd        `cmd:"" hidden:"" group:"setup" help:"Print the manual page."`
 	Help       helpCmd       `cmd:"" group:"setup" help:"Explain a command."`
 	Version    versionCmd    `cmd:"" group:"setup" help:"Print the version."`
 }
