@@ -162,7 +162,7 @@ vuln: ## look for known vulnerabilities (needs their database)
 image: ## build the container image
 	docker build -t nexus-continuum:latest --build-arg VERSION="$(VERSION)" .
 
-release: ## make archives, deb, rpm, SBOM and checksums in dist/VERSION; the same bytes each time (needs envsubst)
+release: ## make archives, deb, rpm, SBOM and checksums in dist/VERSION (needs envsubst)
 	VERSION="$(VERSION)" deploy/release/release.sh
 
 runbook: stripped ## type the runbook in a Debian booted by systemd (root, debootstrap, systemd-container)
