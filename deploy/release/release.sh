@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes everything of a release in dist/VERSION: archives for linux and darwin, deb and rpm, an SBOM, checksums.
-# Two runs on one revision give the same bytes.
+# Times, owners and paths are fixed by the revision.
 #   make release VERSION=1.2.3
 set -euo pipefail
 cd "$(dirname "$0")/../.."
