@@ -28,7 +28,6 @@ type Server struct {
 	mu     sync.Mutex
 	models map[string]int
 	means  map[string]string
-	status int
 	held   chan struct{} // closed when requests may go on
 	asked  []Asked
 }
@@ -59,13 +58,6 @@ func (s *Server) Same(texts ...string) {
 	for _, t := range texts {
 		s.means[strings.ToLower(t)] = texts[0]
 	}
-}
-
-// Fails makes the server answer with an HTTP status from now on; 200 is none.
-func (s *Server) Fails(status int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.status = status
 }
 
 // Hold makes requests wait until Release.
@@ -110,7 +102,7 @@ func (s *Server) embed(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	s.asked = append(s.asked, Asked{asked.Model, asked.Input})
-	status, held, dim := s.status, s.held, s.models[asked.Model]
+	held, dim := s.held, s.models[asked.Model]
 	s.mu.Unlock()
 	select {
 	case <-held:
@@ -120,8 +112,6 @@ func (s *Server) embed(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Header.Get("Authorization") != "Bearer "+Key:
 		refuse(w, http.StatusUnauthorized, "wrong key")
-	case status >= http.StatusBadRequest:
-		refuse(w, status, http.StatusText(status))
 	case dim == 0:
 		refuse(w, http.StatusNotFound, "there is no model "+asked.Model)
 	default:
