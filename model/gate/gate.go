@@ -204,9 +204,10 @@ func (g *Gate) judge(records []Record) []Judged {
 // prompts and, as long as they are few, by what deployments like this one made of
 // theirs; of foreign prompts, answers stay below multiples of it; and of what
 // people judged alone, wrong answers stay below the target too, where prompts that
-// nobody has judged yet are taken for right up to fewJudged. What people judge is no fair
-// sample of foreign prompts, since nonsense is easily refused; so it has no part
-// in the second.
+// nobody has judged yet are taken for right up to fewJudged. Complaints that come in
+// a row count at once, whatever people said before (alarm). What people judge is no
+// fair sample of foreign prompts, since nonsense is easily refused; so it has no
+// part in the second.
 func (g *Gate) bound() float64 {
 	feedback := g.judge(g.records[g.heldOut:])
 	own := make([]Judged, 0, len(g.base)+len(feedback))
@@ -223,7 +224,8 @@ func (g *Gate) bound() float64 {
 			n++
 		}
 	}
-	return max(tau, g.profile.Floor(), heard(feedback, max(0, allowed(max(n, fewJudged), g.alpha))))
+	asked := slices.DeleteFunc(slices.Clone(feedback), func(j Judged) bool { return j.Foreign })
+	return max(tau, g.profile.Floor(), alarm(asked, g.alpha), heard(feedback, max(0, allowed(max(n, fewJudged), g.alpha))))
 }
 
 // Floors of the threshold: an answer that is hardly likelier right than wrong is not
