@@ -24,6 +24,9 @@ func checkPrompt(prompt string) *job.Error {
 // and line ends, and those that turn the direction of writing by force. Marks
 // and isolates of direction are part of honest text and stay.
 func checkText(name, text string) *job.Error {
+	if !utf8.ValidString(text) { // of JSON it always is, of a URL not
+		return job.Errorf(job.CodeInvalid, "the %s is not UTF-8", name).On(name)
+	}
 	for _, r := range text {
 		switch {
 		case r == '\t' || r == '\n' || r == '\r':

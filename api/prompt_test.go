@@ -21,6 +21,8 @@ func TestCharactersThatMislead(t *testing.T) {
 			t.Errorf("the fault has no line: %s", a.body)
 		}
 	}
+	lesson := []byte(`{"prompt":"p","response":"r"}`)
+	b.wantError(b.do("POST", "/api/lessons?topic=%CA", lesson, "Content-Type", "application/x-ndjson"), 400, job.CodeInvalid, "topic")
 	b.wantStored(0)
 	for _, good := range []string{`tab\tand\nline`, `שלום \u200fעולם`, `\u2068مرحبا\u2069`, `family \ud83d\udc68\u200d\ud83d\udc69`, `a\\ud800b`, `naïve 日本`} {
 		if a := b.post("/api/interact", `{"prompt":"`+good+`"}`); a.status != 200 {
