@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,26 +17,22 @@ import (
 
 	"github.com/sashabaranov/go-openai"
 
+	"github.com/nexus-continuum/nexus/internal/modelserver"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/topic"
 )
 
 // What errors of Lessons wrap.
 var (
-	// ErrRefused: asking again would not help. The key is wrong, the model unknown,
-	// or the server does not take the request.
-	ErrRefused = errors.New("refused")
-	// ErrAway: the server cannot be reached, is overloaded or out of order.
-	ErrAway = errors.New("away")
+	ErrRefused = modelserver.ErrRefused
+	ErrAway    = modelserver.ErrAway
 )
 
-// Bounds of one request.
-const (
-	// Phrasings is how many phrasings of each question are asked for.
-	Phrasings = 5
-	// maxReply bounds the bytes that are read of an answer.
-	maxReply = 16 << 20
-)
+// role names the server in what people read.
+var role = modelserver.Role{API: "a chat API", Setting: "NEXUS_TEACHER"}
+
+// Phrasings is how many phrasings of each question are asked for.
+const Phrasings = 5
 
 // Options say whom to ask, and for how much. All but APIKey and HTTP are needed.
 type Options struct {
@@ -68,26 +63,11 @@ func New(opt Options) (*Teacher, error) {
 	if opt.Model == "" || opt.Answers < 1 || opt.Patience <= 0 {
 		return nil, fmt.Errorf("teacher: a model, answers and patience are needed; they are %q, %d and %s", opt.Model, opt.Answers, opt.Patience)
 	}
-	if opt.HTTP == nil {
-		opt.HTTP = &http.Client{}
-	}
-	config := openai.DefaultConfig(opt.APIKey)
-	config.BaseURL = strings.TrimSuffix(opt.URL, "/")
-	config.HTTPClient = bounded{opt.HTTP}
-	return &Teacher{opt: opt, client: openai.NewClientWithConfig(config), host: base.Host}, nil
+	return &Teacher{opt: opt, client: modelserver.Connect(base, opt.APIKey, opt.HTTP), host: base.Host}, nil
 }
 
 // CheckURL reads the base of an API.
-func CheckURL(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, errors.New("must be the base of a chat API, such as https://api.openai.com/v1 or http://localhost:11434/v1")
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, errors.New("must have neither a user, a query nor a fragment; a key comes by NEXUS_TEACHER_API_KEY")
-	}
-	return u, nil
-}
+func CheckURL(s string) (*url.URL, error) { return role.CheckURL(s) }
 
 // Name tells which model writes.
 func (t *Teacher) Name() string { return t.opt.Model }
@@ -127,7 +107,7 @@ func (t *Teacher) Lessons(ctx context.Context, about string) ([]topic.Lesson, er
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("ask the teacher %s at %s: %w", t.opt.Model, t.host, t.explain(ctx, err))
+		return nil, fmt.Errorf("ask the teacher %s at %s: %w", t.opt.Model, t.host, role.Explain(ctx, err))
 	}
 	if len(reply.Choices) == 0 {
 		return nil, fmt.Errorf("ask the teacher %s at %s: its answer is empty", t.opt.Model, t.host)
@@ -142,34 +122,6 @@ func (t *Teacher) Lessons(ctx context.Context, about string) ([]topic.Lesson, er
 	}
 	return out, nil
 }
-
-// explain finds out what an error means.
-func (t *Teacher) explain(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	status := 0
-	if e, ok := errors.AsType[*openai.APIError](err); ok {
-		status, err = e.HTTPStatusCode, fmt.Errorf("%s: %s", e.HTTPStatus, job.Clip(e.Message, maxMessage))
-	} else if e, ok := errors.AsType[*openai.RequestError](err); ok {
-		status, err = e.HTTPStatusCode, fmt.Errorf("%s: %s", e.HTTPStatus, job.Clip(strings.TrimSpace(string(e.Body)), maxMessage))
-	} else if _, ok := errors.AsType[*url.Error](err); !ok {
-		return err // the body is not what it should be
-	}
-	switch {
-	case status == http.StatusRequestTimeout, status == http.StatusConflict, status == http.StatusTooManyRequests:
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return fmt.Errorf("%w: %w; check NEXUS_TEACHER_API_KEY", ErrRefused, err)
-	case status == http.StatusNotFound:
-		return fmt.Errorf("%w: %w; check NEXUS_TEACHER_URL and NEXUS_TEACHER_MODEL", ErrRefused, err)
-	case status >= 400 && status < 500:
-		return fmt.Errorf("%w: %w", ErrRefused, err)
-	}
-	return fmt.Errorf("%w: %w", ErrAway, err)
-}
-
-// maxMessage bounds what is passed on of a server's own words, in characters.
-const maxMessage = 300
 
 // read takes lessons out of what a model wrote: models without a schema put
 // words or a fence around them.
@@ -204,20 +156,4 @@ func read(text string) ([]topic.Lesson, error) {
 		return nil, errors.New("it holds no lesson")
 	}
 	return out, nil
-}
-
-// bounded reads so much of an answer and no more.
-type bounded struct{ client *http.Client }
-
-// Do implements openai.HTTPDoer.
-func (b bounded) Do(r *http.Request) (*http.Response, error) {
-	res, err := b.client.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	res.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(res.Body, maxReply), res.Body}
-	return res, nil
 }

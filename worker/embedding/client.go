@@ -7,36 +7,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/sashabaranov/go-openai"
 
-	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/internal/modelserver"
 )
 
 // What errors of Embed wrap.
 var (
-	// ErrRefused: asking again would not help. The key is wrong, the model unknown,
-	// or its vectors have another length.
-	ErrRefused = errors.New("refused")
-	// ErrAway: the server cannot be reached, is overloaded or out of order.
-	ErrAway = errors.New("away")
+	ErrRefused = modelserver.ErrRefused
+	ErrAway    = modelserver.ErrAway
 )
+
+// role names the server in what people read.
+var role = modelserver.Role{API: "an embeddings API", Setting: "NEXUS_EMBEDDINGS"}
 
 // MaxTexts is how many texts one request holds at most.
 const MaxTexts = 64
-
-const (
-	// maxReply bounds the bytes that are read of an answer: 64 vectors of 8192
-	// numbers in decimal.
-	maxReply = 16 << 20
-	// maxMessage bounds what is passed on of a server's own words, in characters.
-	maxMessage = 300
-)
 
 // Options say whom to ask. URL and Model are needed.
 type Options struct {
@@ -64,23 +53,11 @@ func New(opt Options) (*Client, error) {
 	if opt.Model == "" || opt.Dimensions < 0 {
 		return nil, fmt.Errorf("embedding: a model and no negative dimensions are needed; they are %q and %d", opt.Model, opt.Dimensions)
 	}
-	config := openai.DefaultConfig(opt.APIKey)
-	config.BaseURL = strings.TrimSuffix(opt.URL, "/")
-	config.HTTPClient = bounded{&http.Client{}}
-	return &Client{opt: opt, client: openai.NewClientWithConfig(config), host: base.Host}, nil
+	return &Client{opt: opt, client: modelserver.Connect(base, opt.APIKey, nil), host: base.Host}, nil
 }
 
 // CheckURL reads the base of an API.
-func CheckURL(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, errors.New("must be the base of an embeddings API, such as https://api.openai.com/v1 or http://localhost:11434/v1")
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, errors.New("must have neither a user, a query nor a fragment; a key comes by NEXUS_EMBEDDINGS_API_KEY")
-	}
-	return u, nil
-}
+func CheckURL(s string) (*url.URL, error) { return role.CheckURL(s) }
 
 // Model is the model that new vectors come from.
 func (c *Client) Model() string { return c.opt.Model }
@@ -132,41 +109,12 @@ func vectors(data []openai.Embedding, dim, n int) ([][]float32, error) {
 	return out, nil
 }
 
-// explain finds out what an error means.
+// explain finds out what an error means. A server that sends what is no answer is out
+// of order.
 func explain(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	status := 0
-	if e, ok := errors.AsType[*openai.APIError](err); ok {
-		status, err = e.HTTPStatusCode, fmt.Errorf("%s: %s", e.HTTPStatus, job.Clip(e.Message, maxMessage))
-	} else if e, ok := errors.AsType[*openai.RequestError](err); ok {
-		status, err = e.HTTPStatusCode, fmt.Errorf("%s: %s", e.HTTPStatus, job.Clip(strings.TrimSpace(string(e.Body)), maxMessage))
-	}
-	switch {
-	case status == http.StatusRequestTimeout, status == http.StatusConflict, status == http.StatusTooManyRequests:
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return fmt.Errorf("%w: %w; check NEXUS_EMBEDDINGS_API_KEY", ErrRefused, err)
-	case status == http.StatusNotFound:
-		return fmt.Errorf("%w: %w; check NEXUS_EMBEDDINGS_URL and NEXUS_EMBEDDINGS_MODEL", ErrRefused, err)
-	case status >= 400 && status < 500:
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+	err = role.Explain(ctx, err)
+	if ctx.Err() != nil || errors.Is(err, ErrRefused) || errors.Is(err, ErrAway) {
+		return err
 	}
 	return fmt.Errorf("%w: %w", ErrAway, err)
-}
-
-// bounded reads so much of an answer and no more.
-type bounded struct{ client *http.Client }
-
-// Do implements openai.HTTPDoer.
-func (b bounded) Do(r *http.Request) (*http.Response, error) {
-	res, err := b.client.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	res.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(res.Body, maxReply), res.Body}
-	return res, nil
 }
