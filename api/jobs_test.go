@@ -234,6 +234,14 @@ func (b *bundle) wantJudged(interaction string, want storage.Lesson) {
 }
 
 // A prompt whose text was not kept cannot be looked at again.
+// An id of the far future is unknown at once: nothing that was asked is on its way
+// to the log.
+func TestFeedbackOnAnIDOfTheFuture(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.wantError(b.post("/api/interactions/3b541be64bdf7031c6cb7074b45374f7/feedback", `{"correct":false}`), 404, job.CodeNotFound, "")
+}
+
 func TestFeedbackOnAPromptThatWasNotKept(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
