@@ -239,7 +239,7 @@ func TestTheDashboardShowsARunningFleet(t *testing.T) {
 	w := watch(f, gpu.url, broken.url)
 	drive(f)
 
-	queries := dashboard(t)
+	queries := append(dashboard(t), chartQueries(t)...)
 	if len(queries) < 40 {
 		t.Errorf("%d queries in the dashboard", len(queries))
 	}

@@ -260,6 +260,7 @@ func plantStall(f *fleet, w *watcher) {
 		f.Errorf("teach: %d %s", code, body)
 	}
 	w.firing(nil, "NexusNoWorker", "NexusQueueAge", "NexusQueueFilling", "NexusLearningStalled")
+	chartWantsWorkers(w)
 	// Callers must have waited longer than the 5 s of the alert.
 	eventually(f.T, "callers have waited", func() string {
 		if waited := time.Since(began); waited < 6*time.Second {
