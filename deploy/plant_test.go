@@ -200,21 +200,19 @@ func plantStaleCheckpoint(f *fleet, w *watcher) {
 	}
 }
 
-// plantBreaker puts something into Redis where the log of interactions is, so
-// that each write of it fails.
+// plantBreaker asks for lessons of a teacher that is away.
 func plantBreaker(f *fleet, w *watcher) {
 	f.Helper()
-	const key = "nexus:{log}:interactions"
-	c := f.client()
-	if err := c.Rename(f.Context(), key, key+":aside").Err(); err != nil {
-		f.Fatal(err)
+	code, body := f.call("POST", "/api/control", `{"action":"train_start","topic":"tides"}`)
+	var started struct {
+		JobID string `json:"job_id"`
 	}
-	if err := c.Set(f.Context(), key, "no stream", 0).Err(); err != nil {
-		f.Fatal(err)
+	if err := json.Unmarshal([]byte(body), &started); err != nil || code/100 != 2 || started.JobID == "" {
+		f.Fatalf("train_start: %d %s", code, body)
 	}
-	w.firing(func() { f.ask("What is the capital of Japan?") }, "NexusBreakerOpen")
-	if err := c.Rename(f.Context(), key+":aside", key).Err(); err != nil {
-		f.Fatal(err)
+	w.firing(nil, "NexusBreakerOpen")
+	if code, body := f.call("DELETE", "/api/jobs/"+started.JobID, ""); code != http.StatusOK {
+		f.Errorf("cancel: %d %s", code, body)
 	}
 }
 

@@ -179,6 +179,7 @@ func (f *fleet) role(name string, env ...string) *daemon {
 	f.Helper()
 	return launch(f.T, append([]string{
 		"NEXUS_DATA_DIR=" + f.dir, "NEXUS_REDIS_URL=unix://" + f.socket, "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_RATE_LIMIT_ENABLED=false",
+		"NEXUS_TEACHER_URL=http://127.0.0.1:1/v1", "NEXUS_TEACHER_MODEL=nobody", // away
 	}, env...), f.binary, name)
 }
 
