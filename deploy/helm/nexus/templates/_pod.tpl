@@ -49,7 +49,7 @@
 {{- if eq (include "nexus.kept" .) "" }}
 # The folder goes with the pod: nothing is acknowledged before it is in the bucket.
 - {name: NEXUS_S3_STRICT, value: "true"}
-- {name: NEXUS_CACHE_MB, value: {{ $v.cache.megabytes | quote }}}
+- {name: NEXUS_CACHE_MB, value: {{ int64 $v.cache.megabytes | quote }}}
 {{- end }}
 {{- end }}
 {{- if eq .role "worker" }}
@@ -59,6 +59,8 @@
 - {name: NEXUS_DEVICE, value: {{ $v.gpu.device }}}
 {{- end }}
 {{- range $name, $value := $v.settings }}
+{{- /* Helm reads every number as a float, and would write 2000000 as 2e+06. */}}
+{{- if and (kindIs "float64" $value) (eq $value (floor $value)) }}{{ $value = int64 $value }}{{ end }}
 - {name: {{ $name }}, value: {{ $value | toString | quote }}}
 {{- end }}
 {{- with $v.extraEnv }}
