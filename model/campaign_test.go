@@ -24,7 +24,7 @@ import (
 
 var (
 	campaignWrite  = flag.String("campaign.write", "", "learn the default calibration from simulated deployments and write it to this file")
-	campaignRounds = flag.Float64("campaign.rounds", 1, "how many deployments are simulated, as a multiple of the usual number")
+	campaignRounds = flag.Float64("campaign.rounds", 1.3, "how many deployments are simulated, as a multiple of the usual number")
 	campaignLeave  = flag.Bool("campaign.leave", false, "also learn it without each family of data sets, and show how that does on it")
 )
 

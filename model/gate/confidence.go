@@ -31,6 +31,7 @@ const (
 	loneInstead
 	loneMargin
 	loneLone
+	odds // of the forest
 	inputs
 )
 
@@ -41,11 +42,12 @@ type Logistic struct {
 }
 
 // lonely are the features that count once more times Lone, in the order of the inputs.
-var lonely = [inputs - Features]int{Best, Mean, Cover, Missing, Back, Core, Same, Instead, Margin, Lone}
+var lonely = [odds - Features]int{Best, Mean, Cover, Missing, Back, Core, Same, Instead, Margin, Lone}
 
-// widen gives the inputs of some evidence.
-func (e *Evidence) widen(x *[inputs]float64) {
+// widen gives the inputs of some evidence, of which a forest gives those odds.
+func (e *Evidence) widen(x *[inputs]float64, trees float64) {
 	copy(x[:], e[:])
+	x[odds] = trees
 	for i, f := range lonely {
 		x[Features+i] = e[f] * e[Lone]
 	}
@@ -56,7 +58,7 @@ var uses = [causes][inputs]bool{
 	Familiar: {
 		Best: true, Mean: true, Cover: true, Missing: true, Core: true, Sense: true, Echo: true, Lone: true, Strange: true, Same: true,
 		Margin: true, Distinct: true, Unknown: true, Alien: true, Unseen: true, Saturation: true, Answers: true, Crowd: true,
-		loneBest: true, loneMean: true, loneCover: true, loneMissing: true, loneCore: true, loneSame: true, loneLone: true,
+		loneBest: true, loneMean: true, loneCover: true, loneMissing: true, loneCore: true, loneSame: true, loneLone: true, odds: true,
 	},
 	Clear: {
 		Best: true, Mean: true, Cover: true, Core: true, Lone: true, Twin: true, Margin: true, Answers: true, Crowd: true, loneMargin: true, loneLone: true,
@@ -101,6 +103,8 @@ func bounded(cause, i int, w float64) float64 {
 	switch {
 	case !uses[cause][i]:
 		return 0
+	case i == odds:
+		return max(w, 0)
 	case i >= Features && cause == Meant:
 		// What is nearly a repeat is the more suspicious, within bounds.
 		return max(w, leastLonely)
@@ -121,11 +125,11 @@ func source(i int) int {
 	return lonely[i-Features]
 }
 
-// Of is the probability for some evidence, with that of each cause. Evidence that
-// is not finite has none.
-func (c *Confidence) Of(e *Evidence) (p float64, by [causes]float64) {
+// Of is the probability for some evidence, of which a forest gives those odds, with
+// that of each cause. Evidence that is not finite has none.
+func (c *Confidence) Of(e *Evidence, trees float64) (p float64, by [causes]float64) {
 	var x [inputs]float64
-	e.widen(&x)
+	e.widen(&x, trees)
 	p = e.unturned()
 	for k := range c {
 		by[k] = sigmoid(c[k].logit(&x))

@@ -19,6 +19,7 @@ var defaultTable string
 type Default struct {
 	Ranker     Ranker
 	Confidence Confidence
+	Forest     Forest
 	Stretch    Stretch
 	Seen       []Deployment
 	// LeftOut is how many prompts are answered wrongly for each left-out lesson that
@@ -123,7 +124,7 @@ var shipped = func() Default {
 }()
 
 // defaultVersion is that of the layout below.
-const defaultVersion = 1
+const defaultVersion = 2
 
 // Bytes writes d.
 func (d *Default) Bytes() []byte {
@@ -139,6 +140,7 @@ func (d *Default) Bytes() []byte {
 		}
 		w.Double(d.Confidence[k].Bias)
 	}
+	d.Forest.write(&w)
 	w.Double(d.Stretch.A)
 	w.Double(d.Stretch.B)
 	for _, x := range d.LeftOut {
@@ -161,20 +163,26 @@ const shareUnit = 2000
 // OpenDefault reads what Bytes wrote.
 func OpenDefault(data []byte) (d Default, err error) {
 	r := wire.NewReader(data)
-	if v := r.Uint(1 << 10); r.Err() == nil && v != defaultVersion {
-		r.Fail("default calibration of version %d, this program reads %d", v, defaultVersion)
+	version := r.Uint(1 << 10)
+	if r.Err() == nil && (version < 1 || version > defaultVersion) {
+		r.Fail("default calibration of version %d, this program reads 1 to %d", version, defaultVersion)
 	}
-	if n := r.Uint(1 << 10); r.Err() == nil && n != inputs {
-		r.Fail("default calibration over %d inputs, this program has %d", n, inputs)
+	// The first version knew no forest.
+	n := int(r.Uint(1 << 10)) //nolint:gosec // bounded
+	if want := map[uint64]int{1: odds, defaultVersion: inputs}[version]; r.Err() == nil && n != want {
+		r.Fail("default calibration over %d inputs, this program has %d", n, want)
 	}
 	for i := range d.Ranker {
 		d.Ranker[i] = r.Double()
 	}
 	for k := range d.Confidence {
-		for i := range d.Confidence[k].Weights {
+		for i := range min(n, inputs) {
 			d.Confidence[k].Weights[i] = r.Double()
 		}
 		d.Confidence[k].Bias = r.Double()
+	}
+	if version > 1 {
+		d.Forest.read(r)
 	}
 	d.Stretch = Stretch{r.Double(), r.Double()}
 	for i := range d.LeftOut {
@@ -226,7 +234,7 @@ func Learn(trials []Trial) Default {
 	}
 	var seenBy [][]seen
 	for i := range trials {
-		records := d.Ranker.see(trials[i].Records)
+		records := d.Ranker.see(trials[i].Records, &d.Forest)
 		seenBy = append(seenBy, records)
 		one := newFitting(records, f.w, shapingShare)
 		own := 0.0
@@ -238,13 +246,21 @@ func Learn(trials []Trial) Default {
 		for j := range one.examples {
 			one.examples[j].weight *= learnWeight / math.Sqrt(max(own, 1))
 		}
+		for j := range one.examples {
+			one.examples[j].half = i % 2
+		}
 		f.examples = append(f.examples, one.examples...)
 	}
 	f.standardise()
 	f.run(learnSweeps)
+	d.Forest = f.trees()
+	f.run(learnSweeps)
 	d.Confidence = f.w
 	var pool []seen
 	for i := range seenBy {
+		for j := range seenBy[i] {
+			seenBy[i][j].trees = d.Forest.Odds(&seenBy[i][j].evidence)
+		}
 		pool = append(pool, seenBy[i]...)
 	}
 	d.Stretch = fitStretch(&d.Confidence, pool, d.Stretch, 1)
@@ -290,12 +306,13 @@ const (
 	learnRidge  = 3.0
 	learnWeight = 3.0
 	learnSweeps = 60
+	learnTrees  = 150 // of each half of the trials
 )
 
 // seen is how a trial went at each level.
 func (d *Default) seen(t *Trial) Deployment {
 	out := Deployment{Profile: t.Profile}
-	g := Gate{ranker: d.Ranker, model: d.Confidence, stretch: d.Stretch}
+	g := Gate{ranker: d.Ranker, model: d.Confidence, forest: &d.Forest, stretch: d.Stretch}
 	n := 0
 	for i := range t.Records {
 		if !t.Records[i].Foreign {

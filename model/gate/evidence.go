@@ -136,21 +136,22 @@ const (
 // answer being known that would have been right.
 func (r *Record) complaint() bool { return r.Feedback && r.Right < 0 && !r.Foreign }
 
-// seen is a record as a ranker sees it.
+// seen is a record as ranker and forest see it.
 type seen struct {
 	evidence  Evidence
+	trees     float64 // odds of the forest
 	right     bool
 	foreign   bool
 	sort      Sort
 	complaint bool
 }
 
-func (r *Ranker) see(records []Record) []seen {
+func (r *Ranker) see(records []Record, f *Forest) []seen {
 	out := make([]seen, 0, len(records))
 	for i := range records {
 		best, _, e := r.Evidence(&records[i].Look)
 		out = append(out, seen{
-			evidence: e, right: best >= 0 && best == records[i].Right,
+			evidence: e, trees: f.Odds(&e), right: best >= 0 && best == records[i].Right,
 			foreign: records[i].Foreign, sort: records[i].Sort, complaint: records[i].complaint(),
 		})
 	}

@@ -22,6 +22,8 @@ type example struct {
 	left   float64         // share of the probability that words that turn the meaning leave
 	right  bool
 	weight float64
+	of     *seen
+	half   int // of the trials that it was learned from
 }
 
 // fitting is a fit at work.
@@ -49,11 +51,11 @@ func newFitting(records []seen, prior Confidence, share float64) *fitting {
 	foreign := foreignWeights(records, share)
 	for i := range records {
 		r := &records[i]
-		e := example{right: r.right, weight: 1, left: r.evidence.unturned()}
+		e := example{right: r.right, weight: 1, left: r.evidence.unturned(), of: r}
 		if r.foreign {
 			e.weight = foreign[r.sort]
 		}
-		r.evidence.widen(&e.x)
+		r.evidence.widen(&e.x, r.trees)
 		finite := true
 		for _, v := range e.x {
 			finite = finite && !math.IsNaN(v) && !math.IsInf(v, 0)

@@ -35,6 +35,7 @@ type Gate struct {
 	profile   Profile
 	ranker    Ranker
 	model     Confidence
+	forest    *Forest
 	stretch   Stretch
 	base      []Judged // what sets the threshold beside feedback
 	wrong     Prior    // of deployments like this one
@@ -81,7 +82,7 @@ func (d *Default) Calibrate(records []Record, alpha float64) *Gate {
 
 // shape makes ranker and confidence of the default and the records.
 func (g *Gate) shape(d *Default, records []Record) {
-	g.ranker, g.model, g.stretch = d.Ranker, d.Confidence, d.Stretch
+	g.ranker, g.model, g.forest, g.stretch = d.Ranker, d.Confidence, &d.Forest, d.Stretch
 	own := 0
 	for i := range records {
 		if !records[i].Foreign {
@@ -92,7 +93,7 @@ func (g *Gate) shape(d *Default, records []Record) {
 		return
 	}
 	g.ranker = fitRanker(records, d.Ranker)
-	all := g.ranker.see(records)
+	all := g.ranker.see(records, g.forest)
 	// Made-up words are all Alien: a fit that saw nothing else would lay everything
 	// on it and learn nothing for names that are known to language and not to memory.
 	order, known := slices.Clone(all), false
@@ -359,7 +360,7 @@ func (g *Gate) Verdict(l *Look) (v Verdict) {
 	if v.Best, v.Second, v.Evidence = g.ranker.Evidence(l); v.Best < 0 {
 		return v
 	}
-	p, by := g.model.Of(&v.Evidence)
+	p, by := g.model.Of(&v.Evidence, g.forest.Odds(&v.Evidence))
 	v.By = by
 	if p > 0 {
 		v.Confidence = g.stretch.Of(p)

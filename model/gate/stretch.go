@@ -28,7 +28,7 @@ func fitStretch(c *Confidence, records []seen, prior Stretch, pull float64) Stre
 		haa, hab, hbb := pull, 0.0, pull
 		for i := range records {
 			r := &records[i]
-			raw, _ := c.Of(&r.evidence)
+			raw, _ := c.Of(&r.evidence, r.trees)
 			z := logit(raw)
 			p := sigmoid(out.A*z + out.B)
 			y, w := 0.0, 1.0
