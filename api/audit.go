@@ -50,45 +50,69 @@ type audit struct {
 	file io.Writer
 }
 
-// audited notes what a request changed. Prompts change nothing.
+// audited notes what a request changed: in the file before the answer goes out, so
+// that nobody is told of a change that a crash can hide. Prompts change nothing.
 func (s *Server) audited(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		err := next(c)
 		r := c.Request()
-		if err != nil || c.Response().Status >= http.StatusBadRequest || r.Method == http.MethodGet || r.Method == http.MethodHead ||
-			r.Method == http.MethodOptions || c.Path() == "/api/interact" || !strings.HasPrefix(c.Path(), "/api") && !strings.HasPrefix(c.Path(), "/monitoring") {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions || c.Path() == "/api/interact" ||
+			!strings.HasPrefix(c.Path(), "/api") && !strings.HasPrefix(c.Path(), "/monitoring") {
+			return next(c)
+		}
+		var line []byte
+		var failed error
+		c.Response().Before(func() {
+			if c.Response().Status >= http.StatusBadRequest || line != nil {
+				return
+			}
+			e := change{
+				At: job.At(s.now()), Who: ownerOf(c), From: c.RealIP(), Method: r.Method, Path: job.Clip(r.URL.RequestURI(), 300),
+				Status: c.Response().Status, RequestID: requestID(c),
+			}
+			e.Action, _ = c.Get(auditKey).(string)
+			e.Job, _ = c.Get(jobKey).(string)
+			line, failed = s.audit.write(e)
+		})
+		err := next(c)
+		if line == nil {
 			return err
 		}
-		e := change{
-			At: job.At(s.now()), Who: ownerOf(c), From: c.RealIP(), Method: r.Method, Path: job.Clip(r.URL.RequestURI(), 300),
-			Status: c.Response().Status, RequestID: requestID(c),
+		if listed := s.audit.list(r.Context(), line); failed == nil && s.audit.file == nil {
+			failed = listed
 		}
-		e.Action, _ = c.Get(auditKey).(string)
-		e.Job, _ = c.Get(jobKey).(string)
-		if failed := s.audit.note(r.Context(), e); failed != nil {
-			s.log.Error("a change could not be noted in the audit log", "request_id", e.RequestID, "error", failed)
+		if failed != nil {
+			s.log.Error("a change could not be noted in the audit log", "request_id", requestID(c), "error", failed)
 		}
-		return nil
+		return err
 	}
 }
 
+// note writes a change to the file and the list.
 func (a *audit) note(ctx context.Context, e change) error {
+	line, err := a.write(e)
+	if listed := a.list(ctx, line); err == nil && a.file == nil {
+		err = listed
+	}
+	return err
+}
+
+// write writes a change to the file, if there is one, and gives its line.
+func (a *audit) write(e change) ([]byte, error) {
 	line, err := json.Marshal(e)
-	if err != nil {
-		return err //nolint:wrapcheck // strings and a number
+	if err != nil || a.file == nil {
+		return line, err //nolint:wrapcheck // strings and a number
 	}
-	if a.file != nil {
-		a.mu.Lock()
-		_, err = a.file.Write(append(line, '\n'))
-		a.mu.Unlock()
-	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, err = a.file.Write(append(line, '\n'))
+	return line, err //nolint:wrapcheck // told as it is
+}
+
+// list adds a line to the list that GET /api/audit shows.
+func (a *audit) list(ctx context.Context, line []byte) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditPatience)
 	defer cancel()
-	added := a.client.XAdd(ctx, &redis.XAddArgs{Stream: a.key, MaxLen: auditKept, Approx: true, Values: []any{"v", line}}).Err()
-	if err == nil && a.file == nil {
-		err = added
-	}
-	return err //nolint:wrapcheck // told as it is
+	return a.client.XAdd(ctx, &redis.XAddArgs{Stream: a.key, MaxLen: auditKept, Approx: true, Values: []any{"v", line}}).Err() //nolint:wrapcheck // told as it is
 }
 
 // noteKeys notes what commands did to keys, each once over all processes.
