@@ -126,15 +126,9 @@ func (s *Server) forgetAnswer(c echo.Context) (reply, error) {
 		return reply{}, err
 	}
 	// Named by their prompts: the header of a dataset has no room for many ids.
-	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpForget, Owner: ownerOf(c), Topic: a.Topic})
-	if err != nil {
-		return reply{}, stored("store what is to be forgotten", err)
+	gone := make([]storage.Lesson, len(a.Lessons))
+	for i, l := range a.Lessons {
+		gone[i] = storage.Lesson{Prompt: l.Prompt, Topic: a.Topic}
 	}
-	defer w.Abort()
-	for _, l := range a.Lessons {
-		if err := w.Add(storage.Lesson{Prompt: l.Prompt, Topic: a.Topic}); err != nil {
-			return reply{}, stored("store what is to be forgotten", err)
-		}
-	}
-	return s.learn(ctx, c, w, hook{})
+	return s.forget(ctx, c, storage.DatasetMeta{Topic: a.Topic}, gone...)
 }

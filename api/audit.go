@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -55,7 +56,7 @@ type audit struct {
 func (s *Server) audited(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
-		if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions || c.Path() == "/api/interact" ||
+		if harmless(r.Method) || c.Path() == "/api/interact" ||
 			!strings.HasPrefix(c.Path(), "/api") && !strings.HasPrefix(c.Path(), "/monitoring") {
 			return next(c)
 		}
@@ -77,10 +78,7 @@ func (s *Server) audited(next echo.HandlerFunc) echo.HandlerFunc {
 		if line == nil {
 			return err
 		}
-		if listed := s.audit.list(r.Context(), line); failed == nil && s.audit.file == nil {
-			failed = listed
-		}
-		if failed != nil {
+		if failed = cmp.Or(failed, s.audit.list(r.Context(), line)); failed != nil {
 			s.log.Error("a change could not be noted in the audit log", "request_id", requestID(c), "error", failed)
 		}
 		return err
@@ -90,10 +88,7 @@ func (s *Server) audited(next echo.HandlerFunc) echo.HandlerFunc {
 // note writes a change to the file and the list.
 func (a *audit) note(ctx context.Context, e change) error {
 	line, err := a.write(e)
-	if listed := a.list(ctx, line); err == nil && a.file == nil {
-		err = listed
-	}
-	return err
+	return cmp.Or(err, a.list(ctx, line))
 }
 
 // write writes a change to the file, if there is one, and gives its line.
@@ -108,11 +103,16 @@ func (a *audit) write(e change) ([]byte, error) {
 	return line, err //nolint:wrapcheck // told as it is
 }
 
-// list adds a line to the list that GET /api/audit shows.
+// list adds a line to the list that GET /api/audit shows. That fails only where no
+// file has the line.
 func (a *audit) list(ctx context.Context, line []byte) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditPatience)
 	defer cancel()
-	return a.client.XAdd(ctx, &redis.XAddArgs{Stream: a.key, MaxLen: auditKept, Approx: true, Values: []any{"v", line}}).Err() //nolint:wrapcheck // told as it is
+	err := a.client.XAdd(ctx, &redis.XAddArgs{Stream: a.key, MaxLen: auditKept, Approx: true, Values: []any{"v", line}}).Err()
+	if a.file != nil {
+		return nil
+	}
+	return err //nolint:wrapcheck // told as it is
 }
 
 // noteKeys notes what commands did to keys, each once over all processes.

@@ -137,21 +137,13 @@ func (s *Server) lessonsAbout(ctx context.Context, name, owner string) (dataset 
 
 // packDataset stores the lessons of a topic pack.
 func (s *Server) packDataset(ctx context.Context, name, owner string, pack topic.Pack) (string, error) {
-	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpTeach, Owner: owner, Topic: name, Pack: name})
-	if err != nil {
-		return "", stored("store the topic pack", err)
+	lessons := make([]storage.Lesson, len(pack.Lessons))
+	for i := range pack.Lessons {
+		l := &pack.Lessons[i]
+		lessons[i] = storage.Lesson{Prompt: l.Prompt, Response: &l.Response, Topic: name}
 	}
-	defer w.Abort()
-	for _, l := range pack.Lessons {
-		if err := w.Add(storage.Lesson{Prompt: l.Prompt, Response: &l.Response, Topic: name}); err != nil {
-			return "", stored("store the topic pack", err)
-		}
-	}
-	ds, err := w.Commit(ctx)
-	if err != nil {
-		return "", stored("store the topic pack", err)
-	}
-	return ds.ID, nil
+	ds, err := s.keepDataset(ctx, "store the topic pack", storage.DatasetMeta{Op: storage.OpTeach, Owner: owner, Topic: name, Pack: name}, lessons...)
+	return ds.ID, err
 }
 
 // dropDataset deletes a dataset that no job will name.

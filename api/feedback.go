@@ -89,44 +89,21 @@ func (s *Server) correct(ctx context.Context, it job.Interaction, response, owne
 	if it.Prompt == "" {
 		return job.Job{}, job.Errorf(job.CodeConflict, "the text of this prompt was not kept, so it cannot be taught from here; send the lesson to POST /api/lessons")
 	}
-	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpTeach, Owner: owner, Topic: it.Topic})
-	if err != nil {
-		return job.Job{}, stored("store the lesson", err)
-	}
-	defer w.Abort()
-	if err := w.Add(storage.Lesson{Prompt: it.Prompt, Response: &response, Topic: it.Topic}); err != nil {
-		return job.Job{}, stored("store the lesson", err)
-	}
-	ds, err := w.Commit(ctx)
-	if err != nil {
-		return job.Job{}, stored("store the lesson", err)
-	}
-	return s.train(ctx, ds, hook{})
+	return s.operate(ctx, "store the lesson", storage.DatasetMeta{Op: storage.OpTeach, Owner: owner, Topic: it.Topic},
+		storage.Lesson{Prompt: it.Prompt, Response: &response, Topic: it.Topic})
 }
 
 // judge stores what was said of an interaction, for the refusal threshold; right
 // is the answer that would have been right, if it was told. The trainer learns
 // of it as of lessons: in order, and after a crash too.
 func (s *Server) judge(ctx context.Context, it job.Interaction, correct bool, right *string, owner string) error {
-	w, err := s.datasets.Create(ctx, storage.DatasetMeta{Op: storage.OpJudge, Owner: owner, Topic: it.Topic})
-	if err != nil {
-		return stored("store the judgement", err)
-	}
-	defer w.Abort()
 	l := storage.Lesson{Prompt: it.Prompt, Topic: it.Topic, Judgement: &storage.Judgement{
 		Interaction: it.ID, Correct: correct, Right: right, Confidence: it.Confidence, Reason: it.Reason, Lessons: it.Lessons,
 	}}
 	if it.Responded {
 		l.Response = &it.Response
 	}
-	if err := w.Add(l); err != nil {
-		return stored("store the judgement", err)
-	}
-	ds, err := w.Commit(ctx)
-	if err != nil {
-		return stored("store the judgement", err)
-	}
-	_, err = s.train(ctx, ds, hook{})
+	_, err := s.operate(ctx, "store the judgement", storage.DatasetMeta{Op: storage.OpJudge, Owner: owner, Topic: it.Topic}, l)
 	return err
 }
 

@@ -105,7 +105,7 @@ func (s *Server) forgetLesson(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.forget(ctx, c, storage.DatasetMeta{Op: storage.OpForget, LessonIDs: []string{l.ID}})
+	return s.forget(ctx, c, storage.DatasetMeta{LessonIDs: []string{l.ID}})
 }
 
 // forgetTopic is DELETE /api/lessons?topic=.
@@ -126,15 +126,15 @@ func (s *Server) forgetTopic(c echo.Context) (reply, error) {
 	if len(known) == 0 {
 		return reply{}, job.Errorf(job.CodeNotFound, "no lesson of the topic %q is known", topic).On("topic")
 	}
-	return s.forget(ctx, c, storage.DatasetMeta{Op: storage.OpForget, Topic: topic})
+	return s.forget(ctx, c, storage.DatasetMeta{Topic: topic})
 }
 
 // forget stores what is to be unlearned and makes the job that does it.
-func (s *Server) forget(ctx context.Context, c echo.Context, meta storage.DatasetMeta) (reply, error) {
-	meta.Owner = ownerOf(c)
-	w, err := s.datasets.Create(ctx, meta)
+func (s *Server) forget(ctx context.Context, c echo.Context, meta storage.DatasetMeta, lessons ...storage.Lesson) (reply, error) {
+	meta.Op, meta.Owner = storage.OpForget, ownerOf(c)
+	w, err := s.writeDataset(ctx, "store what is to be forgotten", meta, lessons...)
 	if err != nil {
-		return reply{}, stored("store what is to be forgotten", err)
+		return reply{}, err
 	}
 	defer w.Abort()
 	return s.learn(ctx, c, w, hook{})

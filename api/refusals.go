@@ -71,7 +71,7 @@ func nearest(known book.Source, v *model.Verdict) []nearLesson {
 		if !ok {
 			continue
 		}
-		n := nearLesson{LessonID: l.ID, Prompt: l.Prompt, Topic: l.Topic, Similarity: float64(src.Similarity)}
+		n := nearLesson{LessonID: l.ID, Prompt: l.Prompt, Topic: l.Topic, Similarity: src.Similarity}
 		if !l.Refusal {
 			n.Response = &l.Response
 		}

@@ -242,7 +242,7 @@ func (s *Server) revise(ctx context.Context, c echo.Context, old book.Answer, to
 		if len(step.lessons) == 0 {
 			continue
 		}
-		j, err := s.operate(ctx, step.meta, step.lessons)
+		j, err := s.operate(ctx, "store the lessons", step.meta, step.lessons...)
 		if err != nil {
 			return reply{}, err
 		}
@@ -254,23 +254,4 @@ func (s *Server) revise(ctx context.Context, c echo.Context, old book.Answer, to
 
 func sameResponse(a, b *string) bool {
 	return (a == nil) == (b == nil) && (a == nil || *a == *b)
-}
-
-// operate makes an operation durable and then the job that does it.
-func (s *Server) operate(ctx context.Context, meta storage.DatasetMeta, lessons []storage.Lesson) (job.Job, error) {
-	w, err := s.datasets.Create(ctx, meta)
-	if err != nil {
-		return job.Job{}, stored("store the lessons", err)
-	}
-	defer w.Abort()
-	for _, l := range lessons {
-		if err := w.Add(l); err != nil {
-			return job.Job{}, stored("store the lessons", err)
-		}
-	}
-	ds, err := w.Commit(ctx)
-	if err != nil {
-		return job.Job{}, stored("store the lessons", err)
-	}
-	return s.train(ctx, ds, hook{})
 }

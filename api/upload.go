@@ -197,6 +197,45 @@ func (s *Server) learn(ctx context.Context, c echo.Context, w *storage.DatasetWr
 	return accepted(s.settle(ctx, c, j)), nil
 }
 
+// operate makes an operation durable and then the job that does it; tried says for
+// the log what for.
+func (s *Server) operate(ctx context.Context, tried string, meta storage.DatasetMeta, lessons ...storage.Lesson) (job.Job, error) {
+	ds, err := s.keepDataset(ctx, tried, meta, lessons...)
+	if err != nil {
+		return job.Job{}, err
+	}
+	return s.train(ctx, ds, hook{})
+}
+
+// keepDataset stores lessons that are at hand.
+func (s *Server) keepDataset(ctx context.Context, tried string, meta storage.DatasetMeta, lessons ...storage.Lesson) (storage.Dataset, error) {
+	w, err := s.writeDataset(ctx, tried, meta, lessons...)
+	if err != nil {
+		return storage.Dataset{}, err
+	}
+	defer w.Abort()
+	ds, err := w.Commit(ctx)
+	if err != nil {
+		return storage.Dataset{}, stored(tried, err)
+	}
+	return ds, nil
+}
+
+// writeDataset is keepDataset that leaves the last step to the caller.
+func (s *Server) writeDataset(ctx context.Context, tried string, meta storage.DatasetMeta, lessons ...storage.Lesson) (*storage.DatasetWriter, error) {
+	w, err := s.datasets.Create(ctx, meta)
+	if err != nil {
+		return nil, stored(tried, err)
+	}
+	for _, l := range lessons {
+		if err := w.Add(l); err != nil {
+			w.Abort()
+			return nil, stored(tried, err)
+		}
+	}
+	return w, nil
+}
+
 // train submits the job for a stored dataset, under the dataset's id: should
 // Redis lose the job, the scheduler makes it again under the id that the caller
 // was told. If it cannot be submitted, nothing was acknowledged, so the dataset

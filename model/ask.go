@@ -323,7 +323,7 @@ func (m *Model) sources(out *[maxSources]Source, first []uint32, h []float32, fo
 }
 
 func (m *Model) source(lesson uint32, similarity float32, s *scratch) Source {
-	return Source{ID: m.store.ID(lesson, &s.memory), Prompt: m.store.Prompt(lesson), Similarity: finite(float64(similarity))}
+	return Source{ID: m.store.ID(lesson, &s.memory), Prompt: m.store.Prompt(lesson), Similarity: min(finite(float64(similarity)), 1)} // rounding may lead beyond
 }
 
 // finite keeps what JSON cannot say out of verdicts.

@@ -188,18 +188,7 @@ func (v *served) sit(b *testing.B, e quiz, marks *[4]mark) (share float64) {
 	}
 	m, _ = m.Memorise(e.lessons)
 	if e.training {
-		l, err := m.Learner(LearnOptions{Fresh: idsOf(e.lessons), Seed: 1})
-		if err != nil {
-			b.Fatal(err)
-		}
-		for l.Done() < l.Total() {
-			if _, err := l.Step(); err != nil {
-				b.Fatal(err)
-			}
-		}
-		if m, _, err = l.Finish(m); err != nil {
-			b.Fatal(err)
-		}
+		m, _ = learned(b, m, LearnOptions{Fresh: idsOf(e.lessons), Seed: 1})
 	} else {
 		m = m.Calibrated(func() {})
 	}

@@ -215,14 +215,6 @@ func TestCampaignBoth(t *testing.T) {
 		}
 	}
 	t.Logf("best right by share %v: %.3f\nwith 1, 3, 10, more lessons: %.3f", shares, mean, bands)
-	trialsOf := func(use func(*deployment) bool) (out []gate.Trial) {
-		for i := range all {
-			if use(&all[i]) {
-				out = append(out, all[i].trial)
-			}
-		}
-		return out
-	}
 	gates := make([]*gate.Gate, len(all))
 	for i := range own {
 		gates[i] = gate.Calibrate(own[i].own, 0.05)
@@ -232,22 +224,5 @@ func TestCampaignBoth(t *testing.T) {
 		gates[i] = gate.Calibrate(all[i].own, 0.05)
 	}
 	t.Logf("both, by the default of the own encoder:\n%s", summary(all, gates))
-	for _, family := range []string{"clinc", "hwu", "helpdesk", "pack"} {
-		d := gate.Learn(trialsOf(func(d *deployment) bool { return d.family != family }))
-		for i := range all {
-			if all[i].family == family {
-				gates[i] = d.Calibrate(all[i].own, 0.05)
-			}
-		}
-	}
-	t.Logf("both, each family by a default learned without it:\n%s", summary(all, gates))
-	d := gate.Learn(trialsOf(func(*deployment) bool { return true }))
-	for i := range all {
-		gates[i] = d.Calibrate(all[i].own, 0.05)
-	}
-	t.Logf("both, by the default that ships:\n%s", summary(all, gates))
-	t.Logf("left out %.2f\nranker %.2f\nconfidence %.2f\nstretch %.2f", d.LeftOut, d.Ranker, d.Confidence, d.Stretch)
-	if err := os.WriteFile(*campaignBoth, d.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	writeDefault(t, all, []string{"clinc", "hwu", "helpdesk", "pack"}, *campaignBoth)
 }

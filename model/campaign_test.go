@@ -283,18 +283,7 @@ func (p plan) carriedOut(t testing.TB, empty *Model) deployment {
 	m, _ := empty.Memorise(p.lessons)
 	how := briefScope
 	if p.trained {
-		l, err := m.Learner(LearnOptions{Fresh: idsOf(p.lessons), Seed: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for l.Done() < l.Total() {
-			if _, err := l.Step(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if m, _, err = l.Finish(m); err != nil {
-			t.Fatal(err)
-		}
+		m, _ = learned(t, m, LearnOptions{Fresh: idsOf(p.lessons), Seed: 1})
 		how = fullScope
 	}
 	j := m.judging(how)
@@ -483,34 +472,46 @@ func TestCampaign(t *testing.T) {
 			t.Logf("%d deployments", i)
 		}
 	}
-	trialsOf := func(use func(*deployment) bool) (out []gate.Trial) {
+	var families []string
+	if *campaignLeave {
+		families = []string{"base", "clinc", "hwu", "helpdesk", "pack"}
+	}
+	writeDefault(t, all, families, *campaignWrite)
+}
+
+// writeDefault learns a default from deployments and writes it. It shows how it does
+// on them, and before how one does that was learned without each of the families.
+func writeDefault(t *testing.T, all []deployment, families []string, path string) {
+	t.Helper()
+	without := func(family string) gate.Default {
+		var trials []gate.Trial
 		for i := range all {
 			// The base was made of the texts of the family "base": its nearness flatters.
-			if all[i].family != "base" && use(&all[i]) {
-				out = append(out, all[i].trial)
+			if f := all[i].family; f != "base" && f != family {
+				trials = append(trials, all[i].trial)
 			}
 		}
-		return out
+		return gate.Learn(trials)
 	}
 	gates := make([]*gate.Gate, len(all))
-	if *campaignLeave {
-		for _, family := range []string{"base", "clinc", "hwu", "helpdesk", "pack"} {
-			d := gate.Learn(trialsOf(func(d *deployment) bool { return d.family != family }))
-			for i := range all {
-				if all[i].family == family {
-					gates[i] = d.Calibrate(all[i].own, 0.05)
-				}
+	for _, family := range families {
+		d := without(family)
+		for i := range all {
+			if all[i].family == family {
+				gates[i] = d.Calibrate(all[i].own, 0.05)
 			}
 		}
+	}
+	if len(families) > 0 {
 		t.Logf("each family by a default learned without it:\n%s", summary(all, gates))
 	}
-	d := gate.Learn(trialsOf(func(*deployment) bool { return true }))
+	d := without("")
 	for i := range all {
 		gates[i] = d.Calibrate(all[i].own, 0.05)
 	}
 	t.Logf("by the default that ships:\n%s", summary(all, gates))
 	t.Logf("left out %.2f\nranker %.2f\nconfidence %.2f\nstretch %.2f", d.LeftOut, d.Ranker, d.Confidence, d.Stretch)
-	if err := os.WriteFile(*campaignWrite, d.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(path, d.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -3,7 +3,6 @@ package model
 import (
 	"slices"
 
-	"github.com/nexus-continuum/nexus/model/encoder"
 	"github.com/nexus-continuum/nexus/model/gate"
 	"github.com/nexus-continuum/nexus/model/memory"
 )
@@ -147,7 +146,7 @@ func (f *Fitting) Calibrate(see See, yield func()) {
 // Onto returns m, which may have learned since, with what was fitted. It is m where
 // its weights or the other encoder are not those that were fitted.
 func (f *Fitting) Onto(m *Model) *Model {
-	if m.view == nil || f.gate == nil || m.view.space != f.of.view.space || !sameWeights(m.weights, f.of.weights) {
+	if m.view == nil || f.gate == nil || m.view.space != f.of.view.space || m.weights != f.of.weights {
 		return m
 	}
 	out, v := *m, *m.view
@@ -158,8 +157,6 @@ func (f *Fitting) Onto(m *Model) *Model {
 	out.view = &v
 	return &out
 }
-
-func sameWeights(a, b encoder.Weights) bool { return a == b }
 
 // Fitted reports whether the view of m is fitted to its weights and to about as many
 // lessons as it knows.

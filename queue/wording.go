@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/nexus-continuum/nexus/job"
@@ -24,22 +25,7 @@ type lineEntry struct {
 }
 
 func (l *lineEntry) compare(ms, seq uint64) int {
-	switch {
-	case l.ms != ms:
-		return cmpUint(l.ms, ms)
-	default:
-		return cmpUint(l.seq, seq)
-	}
-}
-
-func cmpUint(a, b uint64) int {
-	if a < b {
-		return -1
-	}
-	if a > b {
-		return 1
-	}
-	return 0
+	return cmp.Or(cmp.Compare(l.ms, ms), cmp.Compare(l.seq, seq))
 }
 
 func (w *wording) last(owner string) *job.Interaction {

@@ -156,29 +156,19 @@ func (k *Keys) changed(r *keyRecord, action, name string, at time.Time) {
 // update changes the record by change, which is called again on what another
 // process wrote if that was faster.
 func (k *Keys) update(ctx context.Context, change func(*keyRecord) error) error {
-	for range maxSwaps {
+	return swapUntil(ctx, k.store, KeysKey, "update the API keys", func() ([]byte, Version, error) {
 		r, version, err := k.read(ctx)
 		if err != nil {
-			return err
+			return nil, version, err
 		}
 		if err := change(&r); err != nil {
-			return err
+			return nil, version, err
 		}
 		r.Version++
 		r.UpdatedAt = k.now()
 		b, err := seal(kindKeys, r)
-		if err != nil {
-			return err
-		}
-		_, err = k.store.Swap(ctx, KeysKey, version, b)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return fmt.Errorf("update the API keys: %w", err)
-		}
-	}
-	return fmt.Errorf("update the API keys: %d times %w", maxSwaps, ErrConflict)
+		return b, version, err
+	})
 }
 
 func (k *Keys) now() time.Time { return k.opt.Now().UTC().Round(0) }
@@ -273,10 +263,10 @@ func (k *Keys) readUse(ctx context.Context) (keyUse, Version, error) {
 
 // Used notes when keys were used. Of several processes' words the latest counts.
 func (k *Keys) Used(ctx context.Context, at map[string]time.Time) error {
-	for range maxSwaps {
+	return swapUntil(ctx, k.store, KeyUseKey, "note the last use of the API keys", func() ([]byte, Version, error) {
 		u, version, err := k.readUse(ctx)
 		if err != nil {
-			return err
+			return nil, version, err
 		}
 		if u.Used == nil {
 			u.Used = map[string]time.Time{}
@@ -288,16 +278,6 @@ func (k *Keys) Used(ctx context.Context, at map[string]time.Time) error {
 		}
 		u.Version++
 		b, err := seal(kindKeyUse, u)
-		if err != nil {
-			return err
-		}
-		_, err = k.store.Swap(ctx, KeyUseKey, version, b)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return fmt.Errorf("note the last use of the API keys: %w", err)
-		}
-	}
-	return fmt.Errorf("note the last use of the API keys: %d times %w", maxSwaps, ErrConflict)
+		return b, version, err
+	})
 }

@@ -62,31 +62,26 @@ func (c *Checks) read(ctx context.Context) (checkRecord, Version, error) {
 
 // Update changes the checks by change, which is called again on what another
 // process wrote if that was faster. ErrTooLarge: there is no room for so many.
-func (c *Checks) Update(ctx context.Context, change func([]Check) ([]Check, error)) ([]Check, error) {
-	for range maxSwaps {
+func (c *Checks) Update(ctx context.Context, change func([]Check) ([]Check, error)) (now []Check, err error) {
+	err = swapUntil(ctx, c.store, ChecksKey, "update the checks", func() ([]byte, Version, error) {
 		r, version, err := c.read(ctx)
 		if err != nil {
-			return nil, err
+			return nil, version, err
 		}
-		if r.Checks, err = change(r.Checks); err != nil {
-			return nil, err
+		if now, err = change(r.Checks); err != nil {
+			return nil, version, err
 		}
+		r.Checks = now
 		r.Version++
 		r.UpdatedAt = c.now().UTC().Round(0)
 		b, err := seal(kindChecks, r)
-		if err != nil {
-			return nil, err
+		if err == nil && len(b) > MaxRecord {
+			err = fmt.Errorf("update the checks: %w", ErrTooLarge)
 		}
-		if len(b) > MaxRecord {
-			return nil, fmt.Errorf("update the checks: %w", ErrTooLarge)
-		}
-		_, err = c.store.Swap(ctx, ChecksKey, version, b)
-		if err == nil {
-			return r.Checks, nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return nil, fmt.Errorf("update the checks: %w", err)
-		}
+		return b, version, err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("update the checks: %d times %w", maxSwaps, ErrConflict)
+	return now, nil
 }

@@ -87,10 +87,10 @@ func (c *Checkpoints) noteVerified(ctx context.Context, whole, kept []string) er
 }
 
 func (c *Checkpoints) register(ctx context.Context, change func(*Registry)) error {
-	for range maxSwaps {
+	return swapUntil(ctx, c.store, RegistryKey, "update the registry of checkpoints", func() ([]byte, Version, error) {
 		r, version, err := c.readRegistry(ctx)
 		if err != nil {
-			return err
+			return nil, version, err
 		}
 		if r.Verified == nil {
 			r.Verified = map[string]time.Time{}
@@ -98,16 +98,6 @@ func (c *Checkpoints) register(ctx context.Context, change func(*Registry)) erro
 		change(&r)
 		r.Version++
 		b, err := seal(kindRegistry, r)
-		if err != nil {
-			return err
-		}
-		_, err = c.store.Swap(ctx, RegistryKey, version, b)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return fmt.Errorf("update the registry of checkpoints: %w", err)
-		}
-	}
-	return fmt.Errorf("update the registry of checkpoints: %d times %w", maxSwaps, ErrConflict)
+		return b, version, err
+	})
 }

@@ -199,23 +199,25 @@ func (b *batcher) compute(batch []*ask, began time.Time) {
 }
 
 // sighted asks the model that sees through both encoders.
-func (a *ask) sighted() (r answered) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.err = fmt.Errorf("the model panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
-	r.verdict = a.sight.by.Ask([]model.Query{a.query}, a.sight.see)[0]
-	return r
+func (a *ask) sighted() answered {
+	verdicts, err := guarded(func() []model.Verdict { return a.sight.by.Ask([]model.Query{a.query}, a.sight.see) })
+	if err != nil {
+		return answered{err: err}
+	}
+	return answered{verdict: verdicts[0]}
 }
 
-// guarded asks m and turns a panic, which a damaged model could cause, into an
+func (w *Worker) guarded(m *model.Model, queries []model.Query) ([]model.Verdict, error) {
+	return guarded(func() []model.Verdict { return w.opt.Ask(m, queries) })
+}
+
+// guarded asks a model and turns a panic, which a damaged one could cause, into an
 // error: it must not take the process with it.
-func (w *Worker) guarded(m *model.Model, queries []model.Query) (v []model.Verdict, err error) {
+func guarded(ask func() []model.Verdict) (v []model.Verdict, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the model panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return w.opt.Ask(m, queries), nil
+	return ask(), nil
 }

@@ -74,7 +74,7 @@ func answer(spec job.Spec, r answered) job.Answer {
 	}
 	a.Timing.TotalMS = a.Timing.QueueMS + a.Timing.ComputeMS
 	for i, s := range v.Sources() {
-		a.Sources[i] = job.Source{LessonID: s.LessonID(), Prompt: s.Prompt, Similarity: min(s.Similarity, 1)} // rounding may lead beyond
+		a.Sources[i] = job.Source{LessonID: s.LessonID(), Prompt: s.Prompt, Similarity: s.Similarity}
 	}
 	if !v.Responded {
 		a.Response = sentences[v.Reason]

@@ -225,8 +225,8 @@ func (g *Gate) bound() float64 {
 			n++
 		}
 	}
-	asked := slices.DeleteFunc(slices.Clone(feedback), func(j Judged) bool { return j.Foreign })
-	return max(tau, g.profile.Floor(), alarm(asked, g.alpha), heard(feedback, max(0, allowed(max(n, fewJudged), g.alpha))))
+	tau = max(tau, alarm(feedback, g.alpha)) // as they came; heard sorts them
+	return max(tau, g.profile.Floor(), heard(feedback, max(0, allowed(max(n, fewJudged), g.alpha))))
 }
 
 // Floors of the threshold: an answer that is hardly likelier right than wrong is not

@@ -25,7 +25,7 @@ var stakes = [...]float64{0.05, 0.1, 0.2, 0.4, 0.7}
 type wealth [levels][len(stakes)]float64
 
 // alarm is the lowest level at which the bets on judgements, the oldest first, have
-// not come in, or Never.
+// not come in, or Never. Foreign prompts have no part in the promise.
 func alarm(judged []Judged, alpha float64) float64 {
 	var w wealth
 	for l := range w {
@@ -34,6 +34,9 @@ func alarm(judged []Judged, alpha float64) float64 {
 		}
 	}
 	for i := range judged {
+		if judged[i].Foreign {
+			continue
+		}
 		wrong := 0.0
 		if judged[i].Wrong {
 			wrong = judged[i].Confidence
