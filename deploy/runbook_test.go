@@ -260,14 +260,16 @@ func TestRunbook(t *testing.T) {
 		if command == "" {
 			command = c.original
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		// Read from standard input, as typed: an argument would be found by pgrep.
-		shell := exec.CommandContext(ctx, "bash")
-		shell.Stdin = strings.NewReader(s.here(command) + "\n")
-		shell.Dir = s.dir
-		shell.Env = []string{"PATH=" + filepath.Join(s.dir, "bin") + ":" + os.Getenv("PATH"), "HOME=" + s.dir, "TERM=dumb"}
-		out, err := shell.CombinedOutput()
-		cancel()
+		out, err := s.types(command)
+		if meanwhile := "file changed as we read it"; strings.Contains(string(out), meanwhile) {
+			// A checkpoint is being saved: the page says to type it again.
+			eventually(t, "nothing is saved during "+command, func() string {
+				if out, err = s.types(command); strings.Contains(string(out), meanwhile) {
+					return meanwhile
+				}
+				return ""
+			})
+		}
 		if err != nil {
 			t.Errorf("%s\n%v: %s", command, err, out)
 			continue
@@ -275,7 +277,7 @@ func TestRunbook(t *testing.T) {
 		if s.api != nil {
 			s.awaitReady()
 		}
-		if c.says != "" && !s.prints(shell, command, c.says, out) {
+		if c.says != "" && !s.prints(command, c.says, out) {
 			t.Errorf("%s\nprints %s\nwant %s", command, out, c.says)
 		}
 		if s.api != nil && !taught {
@@ -298,20 +300,29 @@ func TestRunbook(t *testing.T) {
 
 // prints tells whether a command prints what it should. One that changes nothing
 // is typed again meanwhile, as people do while a server comes up.
-func (s *site) prints(was *exec.Cmd, command, pattern string, out []byte) bool {
+func (s *site) prints(command, pattern string, out []byte) bool {
 	s.Helper()
 	re := regexp.MustCompile("(?m)" + pattern)
 	if re.Match(out) || strings.Contains(command, "POST") {
 		return re.Match(out)
 	}
 	eventually(s.T, command, func() string {
-		again := exec.CommandContext(s.Context(), "bash")
-		again.Stdin, again.Dir, again.Env = strings.NewReader(s.here(command)+"\n"), was.Dir, was.Env
-		out, err := again.CombinedOutput()
-		if err != nil || !re.Match(out) {
+		if out, err := s.types(command); err != nil || !re.Match(out) {
 			return string(out)
 		}
 		return ""
 	})
 	return true
+}
+
+// types runs a command as a person types it: a shell reads it from standard input,
+// since an argument would be found by pgrep.
+func (s *site) types(command string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
+	defer cancel()
+	shell := exec.CommandContext(ctx, "bash")
+	shell.Stdin = strings.NewReader(s.here(command) + "\n")
+	shell.Dir = s.dir
+	shell.Env = []string{"PATH=" + filepath.Join(s.dir, "bin") + ":" + os.Getenv("PATH"), "HOME=" + s.dir, "TERM=dumb"}
+	return shell.CombinedOutput()
 }
