@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"net/http"
@@ -32,7 +33,23 @@ func (s *Store) fail(ctx context.Context, tried, key string, err error) error {
 		}
 		return fmt.Errorf("%s %s: %w, %w: %s (%s%w)", tried, where, kind, storage.ErrMisconfigured, hint, codeOf(ctx, err), err)
 	}
+	if notS3(err) {
+		return fmt.Errorf("%s %s: %w: the answer is not that of an S3 server; look for a proxy in between: %w", tried, where, kind, err)
+	}
 	return fmt.Errorf("%s %s: %w: %s%w", tried, where, kind, codeOf(ctx, err), err)
+}
+
+// notS3 reports whether the body of an answer could not be read as what S3
+// sends: damaged on the way, or written by something else.
+func notS3(err error) bool {
+	if errors.Is(err, errNotS3) {
+		return true
+	}
+	if _, ok := errors.AsType[*xml.SyntaxError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[xml.UnmarshalError](err)
+	return ok
 }
 
 // codeOf is the server's own word for what is wrong, which its sentence often

@@ -304,6 +304,29 @@ func TestBodyCutOrChanged(t *testing.T) {
 	}
 }
 
+// TestAListingOfSomethingElse: a proxy answers in the server's place, or the
+// listing is damaged on the way; the error says where to look, and no listing of
+// nothing is made of it.
+func TestAListingOfSomethingElse(t *testing.T) {
+	t.Parallel()
+	g := startGateway(t)
+	for name, body := range map[string]string{
+		"a page":  "<html><body>Sign in to go on.</body></html>",
+		"damaged": `<?xml version="1.0"?><ListBucketResult><Name>listings</Nbme></ListBucketResult>`,
+	} {
+		s := g.through(t, "listings", func(r *http.Request, _ int) (*http.Response, error) {
+			if !r.URL.Query().Has("list-type") {
+				return nil, nil
+			}
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+		})
+		_, err := s.List(t.Context(), "parts/")
+		if !errors.Is(err, storage.ErrUnavailable) || !strings.Contains(err.Error(), "look for a proxy in between") {
+			t.Errorf("%s in place of a listing: %v", name, err)
+		}
+	}
+}
+
 // cutBody ends as a connection does that closes before Content-Length.
 type cutBody struct {
 	io.Reader

@@ -1,9 +1,11 @@
 package s3
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -91,5 +93,29 @@ func (l recorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	default:
 		kept.Store(nil)
 	}
+	if err == nil && resp.StatusCode == http.StatusOK && r.URL.Query().Has("list-type") {
+		resp.Body = listing(resp.Body)
+	}
 	return resp, err
+}
+
+var errNotS3 = errors.New("no ListBucketResult in a listing")
+
+// refuse is what is read in place of another document.
+type refuse struct{}
+
+func (refuse) Read([]byte) (int, error) { return 0, errNotS3 }
+
+// listing lets a listing through. The client takes any other document, such as
+// the sign-in page of a proxy, for a listing of no objects: from it comes errNotS3.
+func listing(body io.ReadCloser) io.ReadCloser {
+	b := bufio.NewReader(body)
+	var r io.Reader = b
+	if start, err := b.Peek(512); (err == nil || errors.Is(err, io.EOF)) && !bytes.Contains(start, []byte("ListBucketResult")) {
+		r = refuse{}
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{r, body}
 }
