@@ -105,7 +105,7 @@ func (h *history) read(name string) (historyPage, bool) {
 		if s.n > 0 {
 			points = append(points[:len(points):len(points)], s.mean())
 		}
-		out := historyPage{Range: name, StepSeconds: int(s.step.Seconds()), At: make([]int64, len(points)), Figures: map[string][]float64{}}
+		out := historyPage{Range: name, StepMS: s.step.Milliseconds(), At: make([]int64, len(points)), Figures: map[string][]float64{}}
 		for i, n := range figureNames {
 			list := make([]float64, len(points))
 			for j, p := range points {
@@ -120,10 +120,10 @@ func (h *history) read(name string) (historyPage, bool) {
 
 // historyPage is the body of GET /api/history.
 type historyPage struct {
-	Range       string               `json:"range"`
-	StepSeconds int                  `json:"step_seconds"`
-	At          []int64              `json:"at"` // Unix seconds
-	Figures     map[string][]float64 `json:"figures"`
+	Range   string               `json:"range"`
+	StepMS  int64                `json:"step_ms"`
+	At      []int64              `json:"at"` // Unix seconds
+	Figures map[string][]float64 `json:"figures"`
 }
 
 // keepHistory notes figures until the server stops.

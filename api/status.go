@@ -50,11 +50,11 @@ type controlState struct {
 }
 
 type metricsPart struct {
-	WindowSeconds int         `json:"window_seconds"`
-	Requests      requests    `json:"requests"`
-	Latency       latency     `json:"latency"`
-	Flow          flow        `json:"flow"`
-	Confidence    percentiles `json:"confidence"`
+	WindowMS   int64       `json:"window_ms"`
+	Requests   requests    `json:"requests"`
+	Latency    latency     `json:"latency"`
+	Flow       flow        `json:"flow"`
+	Confidence percentiles `json:"confidence"`
 }
 
 type requests struct {
@@ -218,10 +218,10 @@ type storagePart struct {
 }
 
 type uploads struct {
-	Bucket     string  `json:"bucket"`
-	Pending    int     `json:"pending"`
-	LagSeconds float64 `json:"lag_seconds"`
-	Fault      *string `json:"fault"`
+	Bucket  string  `json:"bucket"`
+	Pending int     `json:"pending"`
+	LagMS   float64 `json:"lag_ms"`
+	Fault   *string `json:"fault"`
 }
 
 func folderFault(k heartbeat.Cluster) string {
@@ -238,7 +238,7 @@ func uploadsOf(k heartbeat.Cluster) *uploads {
 	if u == nil {
 		return nil
 	}
-	return &uploads{Bucket: u.Bucket, Pending: u.Pending, LagSeconds: round(u.LagSeconds), Fault: optional(u.Fault)}
+	return &uploads{Bucket: u.Bucket, Pending: u.Pending, LagMS: round(1000 * u.LagSeconds), Fault: optional(u.Fault)}
 }
 
 // showStatus is GET /api/status. It answers also while Redis or the storage is
@@ -305,7 +305,7 @@ func metricsOf(k heartbeat.Cluster) metricsPart {
 	refusals := map[string]int64{}
 	maps.Copy(refusals, k.Total.Refusals)
 	return metricsPart{
-		WindowSeconds: int(heartbeat.Window / time.Second),
+		WindowMS: heartbeat.Window.Milliseconds(),
 		Requests: requests{
 			Total: k.Total.Requests, SuccessRate: round(k.SuccessRate), RefusalRate: round(k.RefusalRate),
 			RatePerSecond: round(k.RatePerSecond), Accepted: k.Total.Accepted, Failed: k.Total.Failed,

@@ -80,12 +80,15 @@ type Figures struct {
 	Accuracy float64 `json:"accuracy"`
 	// Answered is the share of prompts at or above the threshold.
 	Answered float64 `json:"answered"`
-	// WrongAnswered is the share of these prompts that were answered wrongly: what
-	// the target bounds.
+	// WrongAnswered is the share of prompts that are answered wrongly, counted as the
+	// target bounds it: it never exceeds the target. A lesson that was left out to be
+	// judged by counts for what such lessons are worth, and deployments like this one
+	// count while judged prompts are few.
 	WrongAnswered float64 `json:"wrong_answered"`
-	// WrongOfAnswered is the share of the given answers that were wrong.
+	// WrongOfAnswered is the share of the given answers that are wrong, by the same count.
 	WrongOfAnswered float64 `json:"wrong_of_answered"`
-	// ForeignRefused is the share of foreign prompts that were refused.
+	// ForeignRefused is the share of foreign prompts that are refused, their kinds
+	// weighted as the bound on them weighs them.
 	ForeignRefused float64 `json:"foreign_refused"`
 	Threshold      float64 `json:"threshold"`
 }
@@ -103,6 +106,9 @@ type Outlook struct {
 
 // String says it in a sentence.
 func (o Outlook) String() string {
+	if o.Answers == 0 {
+		return "Nothing is taught, so nothing is answered."
+	}
 	s := fmt.Sprintf("%.0f %% of prompts like these would be answered, %.0f %% wrongly", 100*o.Answered, 100*o.Wrong)
 	switch o.SinglePhrasing {
 	case 0:
@@ -126,7 +132,7 @@ type Trained struct {
 	Contradictions      []Contradiction `json:"contradictions,omitempty"`
 	ContradictionsTotal int             `json:"contradictions_total"`
 	Steps               int             `json:"steps"`
-	Seconds             float64         `json:"seconds"`
+	DurationMS          int64           `json:"duration_ms"`
 	// Outlook is what to expect now, and Summary says so in a sentence.
 	Outlook    *Outlook `json:"outlook,omitempty"`
 	Summary    string   `json:"summary,omitempty"`

@@ -197,40 +197,49 @@ func judgedAlike(records []gate.Record) []gate.Record {
 	return slices.DeleteFunc(slices.Clone(records), func(r gate.Record) bool { return !r.Foreign && !r.Held })
 }
 
-// figures says how a gate would have done on records.
+// figures says how a gate would have done on records, and what it promises.
 func figures(g *gate.Gate, records []gate.Record) job.Figures {
 	f := job.Figures{Threshold: min(g.Threshold(), 1)}
-	var inScope, right, answered, wrong, foreign, refused float64
+	var inScope, right, answered float64
 	for i := range records {
 		r := &records[i]
+		if r.Foreign {
+			continue
+		}
 		best, confidence, _ := g.Weigh(&r.Look)
-		yes, correct := confidence >= g.Threshold(), best >= 0 && best == r.Right
-		switch {
-		case r.Foreign:
-			foreign++
-			if !yes {
-				refused++
-			}
-		default:
-			inScope++
-			if correct {
-				right++
-			}
-			if yes {
-				answered++
-			}
-			if yes && !correct {
-				wrong++
-			}
+		inScope++
+		if best >= 0 && best == r.Right {
+			right++
+		}
+		if confidence >= g.Threshold() {
+			answered++
 		}
 	}
 	f.Prompts = int(inScope)
 	f.Accuracy = right / max(inScope, 1)
 	f.Answered = answered / max(inScope, 1)
-	f.WrongAnswered = wrong / max(inScope, 1)
-	f.WrongOfAnswered = wrong / max(answered, 1)
-	f.ForeignRefused = refused / max(foreign, 1)
+	p := g.Promise()
+	f.WrongAnswered, f.ForeignRefused = p.Wrong, 1-p.Foreign
+	if p.Answered > 0 {
+		f.WrongOfAnswered = min(p.Wrong/p.Answered, 1)
+	}
 	return f
+}
+
+// refused is the share of foreign prompts among records that a gate refuses.
+func refused(g *gate.Gate, records []gate.Record) float64 {
+	var foreign, no float64
+	for i := range records {
+		r := &records[i]
+		if !r.Foreign {
+			continue
+		}
+		foreign++
+		if _, confidence, _ := g.Weigh(&r.Look); confidence < g.Threshold() {
+			no++
+		}
+	}
+	return no / max(foreign, 1)
 }
 
 // refusedAt is the share of foreign prompts refused at the threshold at which

@@ -71,7 +71,8 @@ func (l *Learner) settle(onto *Model, weights encoder.Weights) (*Model, Report, 
 		report.Why = unproven
 		return &old, report, nil
 	}
-	report.Promoted, report.Why = promote(report.Before, report.After, refusedAt(fresh.gate, judgedAlike(after), report.Before.Answered))
+	report.Promoted, report.Why = promote(report.Before, report.After,
+		refused(oldGate, judgedAlike(before)), refusedAt(fresh.gate, judgedAlike(after), report.Before.Answered))
 	if report.Promoted {
 		return fresh, report, nil
 	}
@@ -91,17 +92,17 @@ func (l *Learner) carry(onto *Model, w encoder.Weights) (*Model, error) {
 	return onto.withWeights(w, true)
 }
 
-// promote decides between old and new weights by their figures; refused is the
-// share of foreign prompts that the new ones refuse where they answer as many of
-// the others as the old ones do.
-func promote(before, after job.Figures, refused float64) (yes bool, why string) {
+// promote decides between old and new weights by their figures; was is the share of
+// foreign prompts that the old ones refuse, refused that of the new ones where they
+// answer as many of the others as the old ones do.
+func promote(before, after job.Figures, was, refused float64) (yes bool, why string) {
 	if after.Accuracy < before.Accuracy-mayLoseAccuracy {
 		return false, fmt.Sprintf("kept out: accuracy on %d held-out prompts would fall from %.1f to %.1f %%",
 			after.Prompts, 100*before.Accuracy, 100*after.Accuracy)
 	}
-	if refused < before.ForeignRefused-mayLoseRefusal {
+	if refused < was-mayLoseRefusal {
 		return false, fmt.Sprintf("kept out: with %.1f %% of the held-out prompts answered, %.1f %% of foreign ones would be refused instead of %.1f",
-			100*before.Answered, 100*refused, 100*before.ForeignRefused)
+			100*before.Answered, 100*refused, 100*was)
 	}
 	if after.Prompts == 0 {
 		return true, "no answer has enough phrasings to hold one out for judging"

@@ -171,7 +171,7 @@ func TestLessonsThatComeWhileLearningAreKept(t *testing.T) {
 
 func TestWorseWeightsAreKeptOut(t *testing.T) {
 	t.Parallel()
-	before := job.Figures{Prompts: 500, Accuracy: 0.90, Answered: 0.8, ForeignRefused: 0.95}
+	before := job.Figures{Prompts: 500, Accuracy: 0.90, Answered: 0.8}
 	for name, c := range map[string]struct {
 		accuracy, refused float64
 		want              bool
@@ -184,7 +184,7 @@ func TestWorseWeightsAreKeptOut(t *testing.T) {
 		"accurate, but answers trash": {0.99, 0.1, false},
 	} {
 		after := job.Figures{Prompts: 500, Accuracy: c.accuracy}
-		if yes, why := promote(before, after, c.refused); yes != c.want || why == "" {
+		if yes, why := promote(before, after, 0.95, c.refused); yes != c.want || why == "" {
 			t.Errorf("%s: promoted %v (%s), want %v", name, yes, why, c.want)
 		}
 	}

@@ -20,7 +20,9 @@ func (m *Model) Outlook(topic string) job.Outlook {
 		}
 		return true
 	})
-	out.Answers = len(phrasings)
+	if out.Answers = len(phrasings); out.Answers == 0 {
+		return job.Outlook{} // nothing taught, nothing answered
+	}
 	for _, n := range phrasings {
 		if n == 1 {
 			out.SinglePhrasing++

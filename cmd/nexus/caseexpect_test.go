@@ -56,13 +56,7 @@ func (c *caseRun) expect(s step) {
 			c.fault(s, "status %s, want %s: %v", got, rest, c.body)
 		}
 	case what == "source":
-		if !slices.ContainsFunc(c.reply.Sources, func(s struct {
-			LessonID string `json:"lesson_id"`
-			Prompt   string `json:"prompt"`
-		},
-		) bool {
-			return strings.EqualFold(s.Prompt, rest)
-		}) {
+		if !slices.ContainsFunc(c.reply.Sources, func(s source) bool { return strings.EqualFold(s.Prompt, rest) }) {
 			c.fault(s, "ask %q: %q is not among the sources %+v", c.prompt, rest, c.reply.Sources)
 		}
 	case strings.HasPrefix(what, "."):

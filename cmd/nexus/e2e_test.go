@@ -224,21 +224,24 @@ func (p *process) call(method, path string, body, out any, header ...string) (in
 
 // reply is what a test reads of an answer.
 type reply struct {
-	Response   string  `json:"response"`
-	Responded  bool    `json:"responded"`
-	Reason     *string `json:"reason"`
-	Confidence float64 `json:"confidence"`
-	Threshold  float64 `json:"threshold"`
-	Sources    []struct {
-		LessonID string `json:"lesson_id"`
-		Prompt   string `json:"prompt"`
-	} `json:"sources"`
-	Flow struct {
+	Response   string   `json:"response"`
+	Responded  bool     `json:"responded"`
+	Reason     *string  `json:"reason"`
+	Confidence float64  `json:"confidence"`
+	Threshold  float64  `json:"threshold"`
+	Sources    []source `json:"sources"`
+	Flow       struct {
 		Depth     int  `json:"depth"`
 		Converged bool `json:"converged"`
 	} `json:"flow"`
 	Detail string `json:"detail"`
 	Code   string `json:"code"`
+}
+
+type source struct {
+	LessonID   string  `json:"lesson_id"`
+	Prompt     string  `json:"prompt"`
+	Similarity float64 `json:"similarity"`
 }
 
 func (p *process) ask(prompt string) reply {

@@ -21,9 +21,9 @@ func bucketSettings(s *storetest.S3Server) []string {
 }
 
 type uploadState struct {
-	Pending    int     `json:"pending"`
-	LagSeconds float64 `json:"lag_seconds"`
-	Fault      *string `json:"fault"`
+	Pending int     `json:"pending"`
+	LagMS   float64 `json:"lag_ms"`
+	Fault   *string `json:"fault"`
 }
 
 func (p *process) uploads() uploadState {

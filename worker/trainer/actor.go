@@ -275,7 +275,11 @@ func (a *actor) resume(r *request) {
 			a.queue(r)
 			return
 		}
-		r.end(a.inMemory(e, r, "small"), nil)
+		why := "small"
+		if e.Removed > 0 {
+			why = "forget"
+		}
+		r.end(a.inMemory(e, r, why), nil)
 		return
 	}
 	if t, ok := a.state.recall(r.spec.Dataset); ok {
@@ -302,7 +306,7 @@ func (a *actor) inMemory(e entry, r *request, why string) job.Trained {
 	t := e.result(r.spec)
 	t.Checkpoint = a.head
 	outlook(&t, a.model)
-	t.Seconds = a.opt.Now().Sub(r.began).Seconds()
+	t.DurationMS = a.opt.Now().Sub(r.began).Milliseconds()
 	t.Before, t.After = a.state.Figures, a.state.Figures
 	t.Why = map[string]string{
 		"small":   "Saved and answering now. Training starts when more lessons arrive.",

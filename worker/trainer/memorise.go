@@ -342,9 +342,13 @@ func (a *actor) memorised(e entry, r *request) {
 		return
 	}
 	total := e.Taken + e.Known + e.Removed
-	a.tell(r, job.Progress{Phase: job.PhaseMemorised, Done: total, Total: total, Message: "the lessons are answering now"})
+	message := "the lessons are answering now"
+	if e.forgets() {
+		message = "the lessons are forgotten"
+	}
+	a.tell(r, job.Progress{Phase: job.PhaseMemorised, Done: total, Total: total, Message: message})
 	switch {
-	case e.Removed > 0 || total == 0:
+	case e.forgets():
 		r.end(a.inMemory(e, r, "forget"), nil)
 	case e.Taken == 0:
 		r.end(a.inMemory(e, r, "known"), nil)

@@ -328,7 +328,7 @@ func (a *actor) judged(ctx context.Context, v verdict) {
 		t.Steps, t.Before, t.After = v.report.Steps, &v.report.Before, &v.report.After
 		t.Promoted, t.Why = v.report.Promoted, v.report.Why
 		outlook(&t, next)
-		t.Seconds = a.opt.Now().Sub(s.began).Seconds()
+		t.DurationMS = a.opt.Now().Sub(s.began).Milliseconds()
 		results = append(results, t)
 	}
 	done = done.remember(results)

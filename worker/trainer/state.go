@@ -131,6 +131,9 @@ func (s state) lessons() int {
 	return n
 }
 
+// forgets reports whether nothing of a dataset was to be kept in memory: it unlearned.
+func (e entry) forgets() bool { return e.Removed > 0 || e.Taken+e.Known == 0 }
+
 // result begins the result of the job that brought the dataset.
 func (e entry) result(spec job.Spec) job.Trained {
 	return job.Trained{

@@ -5,7 +5,7 @@ export interface Status {
   daemon: { running: boolean; paused: boolean; uptime_seconds: number; version: string };
   control: { paused: boolean; training: boolean; topic: string | null; target_error: number | null };
   metrics: {
-    window_seconds: number;
+    window_ms: number;
     requests: {
       total: number; success_rate: number; refusal_rate: number; rate_per_second: number;
       answered: number; refused: number; failed: number; refusals: Record<string, number>;
@@ -96,7 +96,7 @@ export interface Figures {
   prompts: number; accuracy: number; answered: number; wrong_answered: number; foreign_refused: number; threshold: number;
 }
 export interface Trained {
-  lessons_taken: number; lessons_known: number; lessons_removed: number; lessons_skipped: number; steps: number; seconds: number;
+  lessons_taken: number; lessons_known: number; lessons_removed: number; lessons_skipped: number; steps: number; duration_ms: number;
   before: Figures | null; after: Figures | null; checkpoint: string; promoted: boolean; why: string;
   skipped?: ImportFault[]; contradictions?: { prompt: string; older: string; newer: string }[];
 }
@@ -121,4 +121,4 @@ export interface Preview {
   faults: ImportFault[]; faults_total: number; sample: { prompt: string; response: string | null; topic?: string }[];
 }
 
-export interface History { range: string; step_seconds: number; at: number[]; figures: Record<string, number[]> }
+export interface History { range: string; step_ms: number; at: number[]; figures: Record<string, number[]> }

@@ -144,7 +144,7 @@ export function Result({ t }: { t: Trained }): VNode | null {
   if (t.lessons_known) rows.push(['Known before', many(t.lessons_known, 'lesson')]);
   if (t.lessons_removed) rows.push(['Unlearned', many(t.lessons_removed, 'lesson')]);
   if (t.lessons_skipped) rows.push(['Left out', many(t.lessons_skipped, 'faulty line')]);
-  if (t.steps) rows.push(['Training', `${many(t.steps, 'step')} in ${span(t.seconds)}`]);
+  if (t.steps) rows.push(['Training', `${many(t.steps, 'step')} in ${span(t.duration_ms / 1000)}`]);
   if (t.after) rows.push(['Right, of held-out questions', (t.before ? percent(t.before.accuracy) + ' → ' : '') + percent(t.after.accuracy)], ['Answered', percent(t.after.answered)], ['Answered wrong', percent(t.after.wrong_answered)]);
   if (t.steps) rows.push(['New weights', t.promoted ? 'in service' : 'kept out']);
   if (t.why) rows.push(['Why', t.why]);

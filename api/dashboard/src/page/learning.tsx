@@ -92,7 +92,7 @@ function Runs({ jobs }: { jobs: Job[] }): VNode {
                   <td>{plain(j.topic ?? '') || (t?.lessons_removed ? 'unlearning' : t?.lessons_taken ? 'lessons' : 'what is known')}</td>
                   <td><Tag kind={j.state}>{j.state}</Tag></td>
                   <td class="num">{t ? (t.lessons_removed ? '−' + count(t.lessons_removed) : '+' + count(t.lessons_taken)) : '–'}</td>
-                  <td class="num">{t?.steps ? `${count(t.steps)} in ${span(t.seconds)}` : '–'}</td>
+                  <td class="num">{t?.steps ? `${count(t.steps)} in ${span(t.duration_ms / 1000)}` : '–'}</td>
                   <td class="num">{t?.after ? `${t.before ? percent(t.before.accuracy) + ' → ' : ''}${percent(t.after.accuracy)}` : '–'}</td>
                   <td class="num">{t?.after ? percent(t.after.answered) : '–'}</td>
                   <td class="num">{t?.after ? percent(t.after.wrong_answered) : '–'}</td>
