@@ -8,6 +8,10 @@ GO      ?= go
 # go-nvml wraps functions that its header calls deprecated; the warnings help nobody here.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 TOOL    := $(GO) tool -modfile=.ci/tools.mod
+PROGRAM := bin/nexus
+# What the program is built with: copies of three modules without what keeps unused code, see deploy/release/slim.
+SLIM    := bin/slim/slim.mod
+BUILD   := build -modfile=$(SLIM) -tags grpcnotrace -trimpath
 # A real S3 server for the tests, built by the go command in the version that .ci/s3.mod pins.
 S3_SERVER := $(GO) tool -modfile=.ci/s3.mod -n versitygw
 NEEDS   := redis-server redis-cli promtool prometheus chromium jq
@@ -29,14 +33,17 @@ run: ## build and start everything in one process
 	@$(MAKE) --no-print-directory build
 	@exec ./bin/nexus serve
 
-build: ## build bin/nexus
-	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/nexus ./cmd/nexus
+build: $(SLIM) ## build bin/nexus
+	@$(GO) $(BUILD) -ldflags '$(LDFLAGS)' -o $(PROGRAM) ./cmd/nexus
 
-static: ## build bin/nexus without cgo and symbols: one file that runs anywhere, but cannot read NVIDIA GPUs
-	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w $(LDFLAGS)' -o bin/nexus ./cmd/nexus
+$(SLIM): go.mod go.sum deploy/release/slim/main.go
+	@$(GO) run ./deploy/release/slim $(dir $(SLIM)) >/dev/null
 
-stripped: ## build bin/nexus with cgo (NVML) and without symbols
-	@CGO_ENABLED=1 $(GO) build -trimpath -ldflags '-s -w $(LDFLAGS)' -o bin/nexus ./cmd/nexus
+static: $(SLIM) ## build bin/nexus without cgo and symbols: one file that runs anywhere, but cannot read NVIDIA GPUs
+	@CGO_ENABLED=0 $(GO) $(BUILD) -ldflags '-s -w $(LDFLAGS)' -o $(PROGRAM) ./cmd/nexus
+
+stripped: $(SLIM) ## build bin/nexus with cgo (NVML) and without symbols
+	@CGO_ENABLED=1 $(GO) $(BUILD) -ldflags '-s -w $(LDFLAGS)' -o $(PROGRAM) ./cmd/nexus
 
 test: needs ## run every test
 	NEXUS_TEST_VERSITYGW="$$($(S3_SERVER))" $(GO) test -timeout 30m ./...
@@ -170,6 +177,10 @@ runbook: stripped ## type the runbook in a Debian booted by systemd (root, deboo
 
 runbook-docker: ## type the Docker half of the runbook (needs an engine, docker-compose and the image)
 	deploy/runbook/docker.sh
+
+.PHONY: size
+size: $(SLIM) ## say what the delivered program consists of (needs binutils)
+	deploy/release/size.sh
 
 clean: ## remove what was built
 	rm -rf bin dist coverage.out

@@ -251,9 +251,7 @@ func TestTheProgramOfTheChart(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	binary := filepath.Join(folder, "nexus")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../cmd/nexus").CombinedOutput(); err != nil {
-		t.Fatalf("build the program: %v\n%s", err, out)
-	}
+	program(t, binary)
 	for _, set := range valueSets {
 		for role, m := range pods(t, set) {
 			cmd := exec.CommandContext(t.Context(), binary, "config", "--json")

@@ -163,9 +163,7 @@ func TestTheServiceOfCompose(t *testing.T) {
 	t.Parallel()
 	app := t.TempDir()
 	binary := filepath.Join(t.TempDir(), "nexus")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../cmd/nexus").CombinedOutput(); err != nil {
-		t.Fatalf("build the program: %v\n%s", err, out)
-	}
+	program(t, binary)
 	service := project(t, nil).Services["nexus"]
 	settings := imageEnv(t)
 	for name, v := range service.Environment {

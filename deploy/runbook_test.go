@@ -131,9 +131,7 @@ func startSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &site{fleet: &fleet{T: t, dir: dir, binary: filepath.Join(dir, "bin", "nexus")}}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", s.binary, "../cmd/nexus").CombinedOutput(); err != nil {
-		t.Fatalf("build the program: %v\n%s", err, out)
-	}
+	program(t, s.binary)
 	unit, err := os.ReadFile("systemd/nexus.service")
 	if err != nil {
 		t.Fatal(err)

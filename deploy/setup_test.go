@@ -149,10 +149,7 @@ func startFleet(t *testing.T) *fleet {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	f := &fleet{T: t, dir: dir, binary: filepath.Join(dir, "nexus"), socket: filepath.Join(dir, "redis.sock")}
-	build := exec.Command("go", "build", "-o", f.binary, "../cmd/nexus")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the program: %v\n%s", err, out)
-	}
+	program(t, f.binary)
 	f.redis = launch(t, nil, "redis-server", "--port", "0", "--unixsocket", f.socket, "--dir", dir, "--save", "")
 	eventually(t, "Redis listens", func() string {
 		if _, err := os.Stat(f.socket); err != nil {

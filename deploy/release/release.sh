@@ -18,8 +18,9 @@ mkdir -p "$out"
 number=$version
 case $number in [0-9]*) ;; *) number=0~$version ;; esac
 
+slim=$("$go" run ./deploy/release/slim bin/slim)
 build() { # OS ARCH FILE
-  GOOS=$1 GOARCH=$2 "$go" build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$version" -o "$3" ./cmd/nexus
+  GOOS=$1 GOARCH=$2 "$go" build -modfile="$slim" -tags grpcnotrace -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$version" -o "$3" ./cmd/nexus
 }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
