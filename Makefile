@@ -14,6 +14,8 @@ SLIM    := bin/slim/slim.mod
 BUILD   := build -modfile=$(SLIM) -tags grpcnotrace -trimpath
 # A real S3 server for the tests, built by the go command in the version that .ci/s3.mod pins.
 S3_SERVER := $(GO) tool -modfile=.ci/s3.mod -n versitygw
+# A real ACME server for the tests.
+ACME_SERVER := $(GO) tool -modfile=.ci/acme.mod -n pebble
 NEEDS   := redis-server redis-cli promtool prometheus chromium jq
 RACE_PACKAGES := ./...
 FUZZTIME ?= 20s
@@ -46,15 +48,16 @@ stripped: $(SLIM) ## build bin/nexus with cgo (NVML) and without symbols
 	@CGO_ENABLED=1 $(GO) $(BUILD) -ldflags '-s -w $(LDFLAGS)' -o $(PROGRAM) ./cmd/nexus
 
 test: needs ## run every test
-	NEXUS_TEST_VERSITYGW="$$($(S3_SERVER))" $(GO) test -timeout 30m ./...
+	NEXUS_TEST_VERSITYGW="$$($(S3_SERVER))" NEXUS_TEST_PEBBLE="$$($(ACME_SERVER))" $(GO) test -timeout 30m ./...
 
 race: needs ## run the tests under the race detector (needs gcc)
-	NEXUS_TEST_VERSITYGW="$$($(S3_SERVER))" CGO_ENABLED=1 $(GO) test -race -short -timeout 40m $(RACE_PACKAGES)
+	NEXUS_TEST_VERSITYGW="$$($(S3_SERVER))" NEXUS_TEST_PEBBLE="$$($(ACME_SERVER))" CGO_ENABLED=1 $(GO) test -race -short -timeout 40m $(RACE_PACKAGES)
 
 needs: # the programs that tests run; without them some would be skipped
 	@missing=; for p in $(NEEDS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
 	  test -z "$$missing" || { echo "not on PATH:$$missing. The Debian packages redis-server, redis-tools, prometheus, chromium and jq have them; .ci/run installs them"; exit 1; }
 	@$(S3_SERVER) >/dev/null
+	@$(ACME_SERVER) >/dev/null
 
 lint: ## vet, golangci-lint (formatting, import rules), functions that nothing reaches
 	$(GO) vet ./...

@@ -26,7 +26,7 @@ func (h healthCmd) Run(ctx context.Context, rt *runtime) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	scheme, client := "http", http.DefaultClient
-	if rt.settings.TLSCert != "" {
+	if rt.settings.speaksTLS() {
 		// The certificate is for the name that clients use; here only our own port is asked.
 		config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // of this machine's own port, without a secret
 		if rt.settings.TLSClientCA != "" {

@@ -339,7 +339,8 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 	if err := s.admit(ctx, &opt); err != nil {
 		return err
 	}
-	if opt.TLS, err = s.settings.serverTLS(s.log, time.Now); err != nil {
+	var certs *certificates
+	if opt.TLS, certs, err = s.settings.serverTLS(s.log, time.Now); err != nil {
 		return err
 	}
 	server, err := api.New(opt) //nolint:contextcheck // what it makes lives longer than the start
@@ -347,6 +348,9 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 		return err
 	}
 	h.add("api", server)
+	if certs != nil {
+		h.add("certificates", certs)
+	}
 	h.url = server.URL
 	return nil
 }

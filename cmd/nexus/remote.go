@@ -45,7 +45,7 @@ func (r remote) address(rt *runtime) (string, error) {
 		host = "127.0.0.1"
 	}
 	scheme := "http"
-	if rt.settings.TLSCert != "" {
+	if rt.settings.speaksTLS() {
 		scheme = "https"
 	}
 	return scheme + "://" + net.JoinHostPort(host, port), nil
@@ -67,7 +67,7 @@ func (r remote) connect(rt *runtime) (*client.Client, error) {
 			options = append(options, client.Key(k.Key))
 		}
 	}
-	if r.URL == "" && rt.settings.TLSCert != "" {
+	if r.URL == "" && rt.settings.speaksTLS() {
 		// The certificate is for the name that clients use; here this machine's own port is asked.
 		transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // own port
 		options = append(options, client.HTTP(&http.Client{Transport: transport}))

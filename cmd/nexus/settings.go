@@ -40,6 +40,10 @@ type Settings struct {
 	MaxConnections   int      `group:"Advanced" var:"NEXUS_MAX_CONNECTIONS" default:"0" range:"0:1000000" help:"Connections at once; 0 is half of the files that the process may open, 10000 at the most. Probes are answered beyond it."`
 	TLSCert          string   `group:"Security" name:"tls-cert" var:"NEXUS_TLS_CERT" help:"Certificate in PEM: the API speaks TLS 1.2 or newer. Files that change are read again."`
 	TLSKey           string   `group:"Security" name:"tls-key" var:"NEXUS_TLS_KEY" help:"File with its key in PEM."`
+	TLSACME          []string `group:"Security" name:"tls-acme" var:"NEXUS_TLS_ACME" help:"Names for which an authority gives certificates by itself (ACME), such as nexus.example.com; setting it accepts the terms of the authority. It must reach this server at port 443."`
+	TLSACMEDirectory string   `group:"Advanced" name:"tls-acme-directory" var:"NEXUS_TLS_ACME_DIRECTORY" default:"https://acme-v02.api.letsencrypt.org/directory" help:"Directory of the authority."`
+	TLSACMEEmail     string   `group:"Advanced" name:"tls-acme-email" var:"NEXUS_TLS_ACME_EMAIL" help:"Address to which the authority may write."`
+	TLSACMERoots     string   `group:"Advanced" name:"tls-acme-roots" var:"NEXUS_TLS_ACME_ROOTS" help:"Certificates in PEM that the authority's own server is checked by; empty is those of the system."`
 	TLSClientCA      string   `group:"Advanced" name:"tls-client-ca" var:"NEXUS_TLS_CLIENT_CA" help:"Authority in PEM whose certificates clients must show; empty asks for none."`
 	RateLimitEnabled bool     `group:"Security" var:"NEXUS_RATE_LIMIT_ENABLED" default:"true" help:"Limit the rate of each caller."`
 	RateLimitRPM     int      `group:"Security" name:"rate-limit-rpm" var:"NEXUS_RATE_LIMIT_RPM" default:"60" range:"1:1000000" help:"Prompts a minute and caller; reading is allowed 50 times that. A service without keys that only this machine reaches allows 100 times the default."`

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,41 +25,46 @@ type certificate struct {
 	looked time.Time
 }
 
-// serverTLS is how the API speaks TLS; nil if it does not.
-func (s *Settings) serverTLS(log *slog.Logger, now func() time.Time) (*tls.Config, error) {
-	if err := s.checkTLS(); err != nil || s.TLSCert == "" {
-		return nil, err
+// speaksTLS reports whether the API speaks TLS.
+func (s *Settings) speaksTLS() bool { return s.TLSCert != "" || len(s.TLSACME) > 0 }
+
+// serverTLS is how the API speaks TLS; nil if it does not. The second is a part
+// that gets the certificates, if an authority is to give them.
+func (s *Settings) serverTLS(log *slog.Logger, now func() time.Time) (*tls.Config, *certificates, error) {
+	if err := s.checkTLS(); err != nil || !s.speaksTLS() {
+		return nil, nil, err
 	}
-	c := &certificate{cert: s.TLSCert, key: s.TLSKey, log: log, now: now}
-	if err := c.load(); err != nil {
-		return nil, &settingError{"NEXUS_TLS_CERT", s.TLSCert, "must name a certificate in PEM, and NEXUS_TLS_KEY its key: " + err.Error()}
-	}
-	config := &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current(), nil },
-	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	if s.TLSClientCA != "" {
-		pem, err := os.ReadFile(s.TLSClientCA)
-		if err != nil {
-			return nil, &settingError{"NEXUS_TLS_CLIENT_CA", s.TLSClientCA, "must name a file: " + err.Error()}
-		}
-		config.ClientCAs = x509.NewCertPool()
-		if !config.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, &settingError{"NEXUS_TLS_CLIENT_CA", s.TLSClientCA, "must hold certificates in PEM"}
+		var err error
+		if config.ClientCAs, err = readPool("NEXUS_TLS_CLIENT_CA", s.TLSClientCA); err != nil {
+			return nil, nil, err
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 	}
-	return config, nil
+	if s.TLSCert == "" {
+		c, err := newCertificates(s, log)
+		if err != nil {
+			return nil, nil, err
+		}
+		return c.config(config), c, nil
+	}
+	c := &certificate{cert: s.TLSCert, key: s.TLSKey, log: log, now: now}
+	if err := c.load(); err != nil {
+		return nil, nil, &settingError{"NEXUS_TLS_CERT", s.TLSCert, "must name a certificate in PEM, and NEXUS_TLS_KEY its key: " + err.Error()}
+	}
+	config.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current(), nil }
+	return config, nil, nil
 }
 
 func (s *Settings) checkTLS() error {
 	if (s.TLSCert == "") != (s.TLSKey == "") {
 		return &settingError{"NEXUS_TLS_KEY", s.TLSKey, "must be set together with NEXUS_TLS_CERT, or neither"}
 	}
-	if s.TLSClientCA != "" && s.TLSCert == "" {
-		return &settingError{"NEXUS_TLS_CLIENT_CA", s.TLSClientCA, "needs NEXUS_TLS_CERT and NEXUS_TLS_KEY"}
+	if s.TLSClientCA != "" && !s.speaksTLS() {
+		return &settingError{"NEXUS_TLS_CLIENT_CA", s.TLSClientCA, "needs NEXUS_TLS_CERT and NEXUS_TLS_KEY, or NEXUS_TLS_ACME"}
 	}
-	return nil
+	return s.checkACME()
 }
 
 // current is the certificate of the moment. One that cannot be read leaves the
