@@ -7,6 +7,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/storage"
 )
 
 // changeTo sends a change of what is known and waits for the end of its job.
@@ -49,6 +50,16 @@ func TestTheHistoryOfAnAnswerAndUndo(t *testing.T) {
 	}
 	if len(what) != 4 || what[0] != book.Moved || what[1] != book.Revised || what[2] != book.Taught || what[3] != book.Taught {
 		t.Fatalf("history: %v", what)
+	}
+	// The same where the datasets were put together, for a process that reads them anew.
+	learned, err := b.datasets.IDs(t.Context())
+	b.must(err)
+	done, err := b.datasets.Compact(t.Context(), storage.Compaction{Learned: learned, Least: 1})
+	b.must(err)
+	was, err := book.New(b.worker.known, storage.NewDatasets(b.store, storage.DatasetOptions{})).History(t.Context(), moved)
+	b.must(err)
+	if done.Datasets < 4 || len(was.Changes) != 4 || was.Changes[1].ID != changes[1].ID || *was.Changes[1].Response != "Open Setings." {
+		t.Errorf("after %d datasets were put together the history is %+v", done.Datasets, was.Changes)
 	}
 	if c := changes[1]; c.Response == nil || *c.Response != "Open Setings." || c.Topic != "support" || c.Phrasings != 2 || c.At == nil {
 		t.Errorf("the typo: %+v", c)

@@ -42,6 +42,12 @@ type Datasets interface {
 	IDs(ctx context.Context) ([]string, error)
 	Stat(ctx context.Context, id string) (storage.Dataset, error)
 	Delete(ctx context.Context, id string) error
+	Compactor
+}
+
+// Compactor puts many small datasets into one object.
+type Compactor interface {
+	Compact(ctx context.Context, which storage.Compaction) (storage.Compacted, error)
 }
 
 // Checkpoints is what was learned; *storage.Checkpoints is one.
@@ -81,6 +87,8 @@ type Options struct {
 	// Pruner is where they are deleted, if that is not Checkpoints: the bucket
 	// that folders follow.
 	Pruner Pruner
+	// Compactor is where datasets are put together, if that is not Datasets.
+	Compactor Compactor
 	// Backup writes a backup and says where; nil is none.
 	Backup func(ctx context.Context) (done string, err error)
 	// Young is the age below which a dataset without a job is left alone: its
@@ -147,6 +155,9 @@ func New(opt Options) (*Scheduler, error) {
 	}
 	if opt.Pruner == nil {
 		opt.Pruner = opt.Checkpoints
+	}
+	if opt.Compactor == nil {
+		opt.Compactor = opt.Datasets
 	}
 	opt.fill()
 	return &Scheduler{opt: opt, again: map[string]string{}}, nil

@@ -38,6 +38,7 @@ func (s *Scheduler) duties() []duty {
 	all := []duty{
 		{"checkpoint", s.opt.Schedules.Checkpoint, func(ctx context.Context) (string, error) { return "the trainer was asked", s.save(ctx) }},
 		{"prune", s.opt.Schedules.Prune, s.prune},
+		{"compact", s.opt.Schedules.Compact, s.compact},
 		{"scrub", s.opt.Schedules.Scrub, s.scrub},
 		{"recalibrate", s.opt.Schedules.Recalibrate, s.recalibrate},
 		{"cleanup", s.opt.Schedules.CleanUp, s.cleanUp},
@@ -55,7 +56,7 @@ func (s *Scheduler) duties() []duty {
 // Schedules say when each periodic task runs: "@every 5m", or five fields of
 // cron in UTC. Empty is never.
 type Schedules struct {
-	Checkpoint, Prune, Scrub, Recalibrate, CleanUp, Backup string
+	Checkpoint, Prune, Compact, Scrub, Recalibrate, CleanUp, Backup string
 }
 
 // CheckSchedule says what is wrong with a schedule; nil for a good one.
@@ -214,6 +215,27 @@ func (s *Scheduler) prune(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d checkpoints and %d parts (%d bytes) deleted", len(done.Checkpoints), done.Parts, done.Bytes), err
 }
 
+// compactAge is the age from which a learned dataset may be put together with others:
+// by then its job has ended.
+const compactAge = time.Hour
+
+// compact puts small datasets that the head has learned into larger objects.
+func (s *Scheduler) compact(ctx context.Context) (string, error) {
+	head, err := s.opt.Checkpoints.Head(ctx)
+	if err != nil || head.Checkpoint == "" {
+		return "nothing is learned yet", err
+	}
+	learned, err := s.opt.Checkpoints.Lineage(ctx, head.Checkpoint)
+	if err != nil {
+		return "", err
+	}
+	done, err := s.opt.Compactor.Compact(ctx, storage.Compaction{Learned: learned, Age: compactAge})
+	if done.Datasets > 0 {
+		s.opt.Log.Info("small datasets were put together", "datasets", done.Datasets, "objects", done.Segments)
+	}
+	return fmt.Sprintf("%d datasets put into %d objects", done.Datasets, done.Segments), err
+}
+
 // scrub reads everything that is stored and compares it with its digests.
 func (s *Scheduler) scrub(ctx context.Context) (string, error) {
 	done, err := s.opt.Checkpoints.Scrub(ctx)
@@ -262,7 +284,7 @@ func (l upkeepLog) Fatal(a ...any) { l.log.Error("asynq", "said", fmt.Sprint(a..
 
 func (s Schedules) check() error {
 	var errs []error
-	for _, spec := range []string{s.Checkpoint, s.Prune, s.Scrub, s.Recalibrate, s.CleanUp, s.Backup} {
+	for _, spec := range []string{s.Checkpoint, s.Prune, s.Compact, s.Scrub, s.Recalibrate, s.CleanUp, s.Backup} {
 		if err := CheckSchedule(spec); err != nil {
 			errs = append(errs, fmt.Errorf("schedule %q: %w", spec, err))
 		}

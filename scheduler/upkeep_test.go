@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+
+	"github.com/nexus-continuum/nexus/storage"
 )
 
 // The periodic tasks appear in asynq's tools, with their schedules and what
@@ -150,6 +153,27 @@ func TestMissedTasksAreCaughtUp(t *testing.T) {
 		})
 		if done, err := inspector.ListCompletedTasks(UpkeepQueue); err != nil || len(done) != 0 {
 			b.Errorf("completed %v, %v; the scrub's time has not come", done, err)
+		}
+	})
+}
+
+// Lessons that were taught one by one lie in few objects an hour later.
+func TestSmallDatasetsArePutTogether(t *testing.T) {
+	eachRung(t, func(b *bundle) {
+		var learned []string
+		for range 300 {
+			learned = append(learned, b.teach("a lesson"))
+		}
+		b.learn("", learned...)
+		later := func() time.Time { return time.Now().Add(2 * time.Hour) }
+		b.datasets = storage.NewDatasets(b.store, storage.DatasetOptions{Now: later})
+		b.start(b.scheduler(func(o *Options) { o.Schedules, o.Now = Schedules{Compact: "@every 1s"}, later }))
+		b.until("the datasets are in one object", func() bool {
+			infos, err := b.store.List(b.ctx, storage.DatasetsPrefix)
+			return err == nil && len(infos) == 1
+		})
+		if ids, err := b.datasets.IDs(b.ctx); err != nil || !slices.Equal(ids, learned) {
+			b.Errorf("%d datasets are listed, %v", len(ids), err)
 		}
 	})
 }

@@ -41,7 +41,6 @@ type Audit struct {
 type auditor struct {
 	store       Store
 	checkpoints *Checkpoints
-	datasets    *Datasets
 	parallel    int
 
 	mu    sync.Mutex
@@ -59,7 +58,7 @@ func Inspect(ctx context.Context, store Store, parallel int) (Audit, error) {
 	store = ReadOnly(store)
 	a := &auditor{
 		store: store, parallel: parallel,
-		checkpoints: NewCheckpoints(store, Options{Parallel: parallel}), datasets: NewDatasets(store, DatasetOptions{}),
+		checkpoints: NewCheckpoints(store, Options{Parallel: parallel}),
 	}
 	if err := a.run(ctx); err != nil {
 		return a.found, fmt.Errorf("verify %s: %w", store, err)
@@ -286,20 +285,19 @@ func (a *auditor) datasetsAll(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(a.parallel)
 	for _, i := range infos {
-		id, ok := datasetID(i.Key)
-		if !ok {
+		if !isDataset(i.Key) {
 			continue
 		}
 		group.Go(func() error {
-			err := a.datasets.verify(ctx, id, i.Key)
+			n, err := a.dataset(ctx, i.Key)
 			if errors.Is(err, ErrCorrupt) {
-				err = a.datasets.verify(ctx, id, i.Key)
+				n, err = a.dataset(ctx, i.Key)
 			}
 			if errors.Is(err, ErrNotFound) {
 				return nil
 			}
 			a.mu.Lock()
-			a.found.Datasets++
+			a.found.Datasets += n
 			a.mu.Unlock()
 			if err != nil {
 				return a.add(err, Fault{Key: i.Key})
@@ -309,6 +307,22 @@ func (a *auditor) datasetsAll(ctx context.Context) error {
 		})
 	}
 	return group.Wait()
+}
+
+// dataset reads a dataset, or a segment of them, to its end and says how many it holds.
+func (a *auditor) dataset(ctx context.Context, key string) (n int, err error) {
+	n = 1
+	err = readObject(ctx, a.store, key, func(r io.Reader) error {
+		if !IsSegment(key) {
+			return VerifyObject(key, r)
+		}
+		t, _, err := readSegment(r, key)
+		if err == nil {
+			n = len(t.Datasets)
+		}
+		return err
+	})
+	return n, err
 }
 
 // copyTo writes an object of the store to w.

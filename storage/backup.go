@@ -343,21 +343,54 @@ func (b *backup) allDatasets(ctx context.Context, lineage Lineage) error {
 		return err
 	}
 	b.report.Untrained = len(lineage.Missing(ids))
-	for _, id := range ids {
-		key, err := datasetKey(id)
-		if err != nil {
+	single, segments, err := b.datasets.objects(ctx)
+	if err != nil {
+		return err
+	}
+	held := map[string]bool{}
+	for _, i := range slices.Concat(single, segments) {
+		if err := b.dataset(ctx, i.Key, held); err != nil {
 			return err
 		}
-		err = b.object(ctx, key, func(s *spool) error { return verifyDataset(s.section(), id) })
-		switch {
-		case err == nil:
-			b.report.Datasets++
-		case errors.Is(err, ErrNotFound): // taken back since it was listed
-		case errors.Is(err, ErrCorrupt):
-			b.leave(key, err)
-		default:
-			return err
+	}
+	// What was listed as single may have been put into a segment before it was read.
+	_, segments, err = b.datasets.objects(ctx)
+	for _, i := range segments {
+		err = errors.Join(err, b.dataset(ctx, i.Key, held))
+	}
+	b.report.Datasets = len(held)
+	return err
+}
+
+// dataset writes a dataset or a segment and notes which ids it holds.
+func (b *backup) dataset(ctx context.Context, key string, held map[string]bool) error {
+	if b.written[key] {
+		return nil
+	}
+	var ids []string
+	err := b.object(ctx, key, func(s *spool) error {
+		if id, ok := datasetID(key); ok {
+			ids = []string{id}
+			return verifyDataset(s.section(), id)
 		}
+		t, _, err := readSegment(s.section(), key)
+		if err == nil {
+			for _, e := range t.Datasets {
+				ids = append(ids, e.ID)
+			}
+		}
+		return err
+	})
+	switch {
+	case err == nil:
+		for _, id := range ids {
+			held[id] = true
+		}
+	case errors.Is(err, ErrNotFound): // taken back, or put into a segment, since it was listed
+	case errors.Is(err, ErrCorrupt):
+		b.leave(key, err)
+	default:
+		return err
 	}
 	return nil
 }

@@ -1,9 +1,11 @@
 package storage_test
 
 import (
+	"flag"
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/storetest"
@@ -94,5 +96,33 @@ func BenchmarkTeachOne(b *testing.B) {
 	s := setupAt(b, filepath.Join(b.TempDir(), "nexus_checkpoints"))
 	for b.Loop() {
 		teach(b, s, lesson("how do i reset my password", "Open Settings, then Security."))
+	}
+}
+
+var listed = flag.Int("list.datasets", 5_000, "how many datasets the long log of BenchmarkListDatasets has")
+
+// BenchmarkListDatasets lists the ids of many lessons that were taught one by one,
+// single and put together.
+func BenchmarkListDatasets(b *testing.B) {
+	for _, n := range []int{1_000, *listed} {
+		s := setup(b)
+		learned := make(storage.Lineage, n)
+		for i := range learned {
+			learned[i] = teach(b, s, lesson("prompt", "response")).ID
+		}
+		s.clock.pass(2 * time.Hour)
+		list := func(b *testing.B) {
+			for b.Loop() {
+				if ids, err := s.datasets.IDs(b.Context()); err != nil || len(ids) != n {
+					b.Fatalf("%d datasets, %v", len(ids), err)
+				}
+				if _, err := s.datasets.SingleIDs(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		b.Run(fmt.Sprint(n, "/single"), list)
+		s.compact(b, learned, 0)
+		b.Run(fmt.Sprint(n, "/compacted"), list)
 	}
 }

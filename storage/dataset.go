@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -93,13 +94,17 @@ type DatasetOptions struct {
 }
 
 // Datasets is the ordered log of what was taught, unlearned and judged. A dataset is
-// one object, written once and whole.
+// one object, written once and whole, until Compact puts many small ones together.
 type Datasets struct {
 	store Store
 	opt   DatasetOptions
 
-	mu   sync.Mutex
-	last string // newest id seen, so that new ones sort after it
+	mu     sync.Mutex
+	last   string                   // newest id seen, so that new ones sort after it
+	tables map[string]*segmentTable // of the segments seen so far, by key
+	// payload is that of the segment that was read last.
+	payloadKey string
+	payload    []byte
 
 	ops sync.Map // Op by id, of the headers read so far: a dataset never changes
 }
@@ -112,22 +117,55 @@ func NewDatasets(store Store, opt DatasetOptions) *Datasets {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	return &Datasets{store: store, opt: opt}
+	return &Datasets{store: store, opt: opt, tables: map[string]*segmentTable{}}
 }
 
-// IDs lists the ids of all datasets, oldest first, without reading them.
+// IDs lists the ids of all datasets, oldest first, without reading them. Of a
+// segment it reads the header, once.
 func (d *Datasets) IDs(ctx context.Context) ([]string, error) {
-	infos, err := d.store.List(ctx, DatasetsPrefix)
+	single, segments, err := d.objects(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list datasets: %w", err)
+		return nil, err
 	}
-	ids := make([]string, 0, len(infos))
-	for _, i := range infos {
-		if id, ok := datasetID(i.Key); ok {
-			ids = append(ids, id)
+	apart := false
+	ids := make([]string, 0, len(single)+segmentMost*len(segments))
+	for _, i := range segments {
+		t, err := d.table(ctx, i.Key)
+		switch {
+		case errors.Is(err, ErrNotFound):
+		case errors.Is(err, ErrCorrupt):
+			apart = true
+		case err != nil:
+			return nil, fmt.Errorf("list datasets: %w", err)
+		default:
+			for _, e := range t.Datasets {
+				ids = append(ids, e.ID)
+			}
 		}
 	}
-	return ids, nil
+	if apart { // its datasets are single ones now
+		if single, _, err = d.list(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for _, i := range single {
+		id, _ := datasetID(i.Key)
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
+}
+
+// SingleIDs lists the ids of the datasets that lie in no segment, oldest first: each
+// unlearning is among them. It reads nothing and costs the same however much was
+// taught.
+func (d *Datasets) SingleIDs(ctx context.Context) ([]string, error) {
+	single, _, err := d.list(ctx)
+	ids := make([]string, len(single))
+	for i, s := range single {
+		ids[i], _ = datasetID(s.Key)
+	}
+	return ids, err
 }
 
 // List reads the headers of all datasets, oldest first. A damaged one is set
@@ -159,12 +197,12 @@ func (d *Datasets) Stat(ctx context.Context, id string) (Dataset, error) {
 	if err != nil {
 		return Dataset{}, err
 	}
-	ds, err := d.stat(ctx, id, key)
+	ds, err := d.stat(ctx, id)
 	if errors.Is(err, ErrCorrupt) {
 		// Once more: a fault of the wire must not set good bytes aside, and a store
 		// with a second place may have them there.
 		if err = mend(ctx, d.store, key); err == nil {
-			ds, err = d.stat(ctx, id, key)
+			ds, err = d.stat(ctx, id)
 		}
 		if errors.Is(err, ErrCorrupt) {
 			d.setAside(ctx, key, err)
@@ -176,8 +214,8 @@ func (d *Datasets) Stat(ctx context.Context, id string) (Dataset, error) {
 	return ds, nil
 }
 
-func (d *Datasets) stat(ctx context.Context, id, key string) (ds Dataset, err error) {
-	body, err := d.store.Get(ctx, key)
+func (d *Datasets) stat(ctx context.Context, id string) (ds Dataset, err error) {
+	body, err := d.get(ctx, id)
 	if err != nil {
 		return Dataset{}, err
 	}
@@ -206,7 +244,11 @@ func (d *Datasets) Delete(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := d.store.Delete(ctx, key); err != nil {
+	err = d.without(ctx, id)
+	if err == nil {
+		err = d.store.Delete(ctx, key)
+	}
+	if err != nil {
 		return fmt.Errorf("delete dataset %s: %w", id, err)
 	}
 	return nil
@@ -214,7 +256,11 @@ func (d *Datasets) Delete(ctx context.Context, id string) error {
 
 func (d *Datasets) setAside(ctx context.Context, key string, why error) {
 	to := Corrupted + key
-	if err := d.store.Move(ctx, key, to); err != nil && !errors.Is(err, ErrNotFound) {
+	err := d.store.Move(ctx, key, to)
+	if errors.Is(err, ErrNotFound) {
+		return // it lay in a segment, or another process was faster
+	}
+	if err != nil {
 		d.opt.Log.Error("dataset is damaged and could not be set aside", "dataset", strings.TrimPrefix(key, DatasetsPrefix), "why", why, "error", err)
 		return
 	}
@@ -225,22 +271,9 @@ func (d *Datasets) setAside(ctx context.Context, key string, why error) {
 // continues with the payload.
 func readHeader(r io.Reader, id string) (Dataset, *bufio.Reader, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
-	var line []byte
-	for {
-		part, err := b.ReadSlice('\n')
-		line = append(line, part...)
-		if err == nil {
-			break
-		}
-		if len(line) > maxHeader {
-			return Dataset{}, nil, fmt.Errorf("%w: no header in the first %d bytes", ErrCorrupt, maxHeader)
-		}
-		if errors.Is(err, io.EOF) {
-			return Dataset{}, nil, fmt.Errorf("%w: ends within its header", ErrCorrupt)
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return Dataset{}, nil, err
-		}
+	line, err := readLine(b)
+	if err != nil {
+		return Dataset{}, nil, err
 	}
 	ds, err := decodeHeader(line)
 	if err != nil {
@@ -250,6 +283,27 @@ func readHeader(r io.Reader, id string) (Dataset, *bufio.Reader, error) {
 		return Dataset{}, nil, fmt.Errorf("%w: it is dataset %s under another name", ErrCorrupt, ds.ID)
 	}
 	return ds, b, nil
+}
+
+// readLine reads the header of a dataset or segment: its first line.
+func readLine(b *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := b.ReadSlice('\n')
+		line = append(line, part...)
+		if err == nil {
+			return line, nil
+		}
+		if len(line) > maxHeader {
+			return nil, fmt.Errorf("%w: no header in the first %d bytes", ErrCorrupt, maxHeader)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("%w: ends within its header", ErrCorrupt)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return nil, err
+		}
+	}
 }
 
 func decodeHeader(line []byte) (Dataset, error) {

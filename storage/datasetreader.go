@@ -18,9 +18,6 @@ import (
 // were added. It is for one goroutine and must be closed.
 type DatasetReader struct {
 	Dataset
-	datasets *Datasets
-	key      string
-
 	object  io.ReadCloser
 	payload *payloadReader
 	zstd    *zstd.Decoder
@@ -37,12 +34,12 @@ func (d *Datasets) Open(ctx context.Context, id string) (*DatasetReader, error) 
 		return nil, err
 	}
 	// The first pass keeps a caller from taking lessons of a damaged dataset.
-	err = d.verify(ctx, id, key)
+	err = d.verify(ctx, id)
 	if errors.Is(err, ErrCorrupt) {
 		// Once more: a fault of the wire must not set good bytes aside, and a store
 		// with a second place may have them there.
 		if err = mend(ctx, d.store, key); err == nil {
-			err = d.verify(ctx, id, key)
+			err = d.verify(ctx, id)
 		}
 	}
 	if errors.Is(err, ErrCorrupt) {
@@ -51,7 +48,7 @@ func (d *Datasets) Open(ctx context.Context, id string) (*DatasetReader, error) 
 	if err != nil {
 		return nil, fmt.Errorf("open dataset %s: %w", id, err)
 	}
-	r, err := d.open(ctx, id, key)
+	r, err := d.open(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("open dataset %s: %w", id, err)
 	}
@@ -77,8 +74,8 @@ func (d *Datasets) Lessons(ctx context.Context, id string) (ds Dataset, lessons 
 	}
 }
 
-func (d *Datasets) verify(ctx context.Context, id, key string) (err error) {
-	object, err := d.store.Get(ctx, key)
+func (d *Datasets) verify(ctx context.Context, id string) (err error) {
+	object, err := d.get(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -105,8 +102,8 @@ func verifyDataset(object io.Reader, id string) error {
 	return errors.Join(err, r.Close())
 }
 
-func (d *Datasets) open(ctx context.Context, id, key string) (*DatasetReader, error) {
-	object, err := d.store.Get(ctx, key)
+func (d *Datasets) open(ctx context.Context, id string) (*DatasetReader, error) {
+	object, err := d.get(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +111,7 @@ func (d *Datasets) open(ctx context.Context, id, key string) (*DatasetReader, er
 	if err != nil {
 		return nil, errors.Join(err, object.Close())
 	}
-	r.datasets, r.key, r.object = d, key, object
+	r.object = object
 	return r, nil
 }
 

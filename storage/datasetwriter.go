@@ -173,12 +173,17 @@ func (d *Datasets) nextID(ctx context.Context) (string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.last == "" {
-		ids, err := d.IDs(ctx)
+		single, segments, err := d.list(ctx)
 		if err != nil {
 			return "", err
 		}
-		if len(ids) > 0 {
-			d.last = ids[len(ids)-1]
+		for _, i := range single {
+			id, _ := datasetID(i.Key)
+			d.last = max(d.last, id)
+		}
+		for _, i := range segments {
+			_, last, _ := segmentRange(i.Key)
+			d.last = max(d.last, last)
 		}
 	}
 	d.last = newID(d.last)

@@ -7,6 +7,7 @@
 //	checkpoint_<id>.json   manifest of a checkpoint: names its parts by digest
 //	parts/<sha256>         content of checkpoints, shared between them
 //	datasets/<id>          one teach or forget operation each
+//	datasets/<id>_<id>     a segment: many small ones together
 //	head.json              which checkpoint is served
 //	control.json           paused, training, topic
 //	corrupted/…            what was found damaged, set aside under its old name

@@ -98,6 +98,12 @@ func datasetID(key string) (string, bool) {
 	return id, ok && checkID(id) == nil
 }
 
+// isDataset reports whether key is that of a dataset or of a segment of them.
+func isDataset(key string) bool {
+	_, single := datasetID(key)
+	return single || IsSegment(key)
+}
+
 // checkID takes only the one spelling that job.NewID makes, so that an id is a
 // safe part of a key and sorts by time.
 func checkID(id string) error {

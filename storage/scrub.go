@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 )
 
 // Repairer is a Store that keeps its objects in two places.
@@ -106,15 +107,30 @@ func (c *Checkpoints) scrubDatasets(ctx context.Context, look func(string) error
 		return fmt.Errorf("list datasets: %w", err)
 	}
 	for _, i := range infos {
-		if _, ok := datasetID(i.Key); !ok {
+		if !isDataset(i.Key) {
 			continue
 		}
-		switch err := look(i.Key); {
+		segment := IsSegment(i.Key)
+		err := look(i.Key)
+		switch {
+		case err == nil && segment:
+			err = readObject(ctx, c.store, i.Key, func(r io.Reader) error {
+				t, _, err := readSegmentTable(r, i.Key)
+				if err == nil {
+					done.Datasets += len(t.Datasets)
+				}
+				return err
+			})
 		case err == nil:
 			done.Datasets++
+		case errors.Is(err, ErrCorrupt) && segment:
+			err = nil
+			NewDatasets(c.store, DatasetOptions{Log: c.opt.Log}).takeApart(ctx, i.Key, ErrCorrupt)
 		case errors.Is(err, ErrCorrupt):
 			c.setAside(ctx, "dataset is damaged", err, i.Key)
-		case !errors.Is(err, ErrNotFound):
+			err = nil
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
 			return fmt.Errorf("scrub %s: %w", i.Key, err)
 		}
 	}

@@ -37,6 +37,7 @@ var errNewer = errors.New("written by a newer version of nexus")
 const (
 	kindManifest = "checkpoint"
 	kindDataset  = "dataset"
+	kindSegment  = "segment"
 	kindHead     = "head"
 	kindControl  = "control"
 	kindRegistry = "registry"

@@ -202,7 +202,7 @@ func splitName(name string) (root, key string, ok bool) {
 	switch {
 	case manifest, file == archiveBegin, file == archiveSums:
 		root, key = folder, file
-	case path.Base(folder) == "parts" && checkDigest(file) == nil, path.Base(folder) == "datasets" && checkID(file) == nil:
+	case path.Base(folder) == "parts" && checkDigest(file) == nil, path.Base(folder) == "datasets" && isDataset(DatasetsPrefix+file):
 		within := path.Base(folder) + "/"
 		root, key = strings.TrimSuffix(folder, within), within+file
 	default:

@@ -26,6 +26,10 @@ func VerifyObject(key string, r io.Reader) error {
 	if id, ok := datasetID(key); ok {
 		return verifyDataset(r, id)
 	}
+	if IsSegment(key) {
+		_, _, err := readSegment(r, key)
+		return err
+	}
 	b, err := io.ReadAll(io.LimitReader(r, MaxRecord+1))
 	if err != nil {
 		return fmt.Errorf("read %s: %w", key, err)

@@ -23,6 +23,7 @@ type Teacher interface {
 // Datasets is where lessons are kept; *storage.Datasets is one.
 type Datasets interface {
 	trainer.Datasets
+	IDs(ctx context.Context) ([]string, error)
 	Stat(ctx context.Context, id string) (storage.Dataset, error)
 	Create(ctx context.Context, meta storage.DatasetMeta) (*storage.DatasetWriter, error)
 }

@@ -89,6 +89,13 @@ func prospectOf(ctx context.Context, store storage.Store, s *Settings) (prospect
 		_, err := data.Stat(ctx, id)
 		note("dataset "+id, err)
 	}
+	single, err := data.SingleIDs(ctx)
+	if err != nil {
+		return p, err
+	}
+	if len(single) > 0 {
+		p.Will = append(p.Will, "put small learned datasets together into larger objects, once an hour; versions without this feature serve what was learned from those, but cannot learn it anew nor back it up")
+	}
 	if served < 0 {
 		p.Will = append(p.Will, "start with an untaught model and learn every dataset")
 		return p, nil

@@ -35,7 +35,7 @@ func TestUpgradeCheck(t *testing.T) {
 		return p.out.String(), p.cmd.ProcessState.ExitCode()
 	}
 	out, code := check()
-	if code != exitOK || !strings.Contains(out, "with 1 lessons at once") || !strings.Contains(out, "converts nothing") {
+	if code != exitOK || !strings.Contains(out, "with 1 lessons at once") || !strings.Contains(out, "converts nothing") || !strings.Contains(out, "put small learned datasets together") {
 		t.Errorf("%d: %s", code, out)
 	}
 	if out, code := check("NEXUS_MODEL_SIZE=base"); code != exitOK || !strings.Contains(out, "train a model flowing base") {

@@ -20,6 +20,9 @@ const off = "off"
 // cleanUpSchedule is when results and logs past their time are dropped.
 const cleanUpSchedule = "@every 10m"
 
+// compactSchedule is when small datasets are put together into larger objects.
+const compactSchedule = "@every 1h"
+
 func (s *shared) openScheduler() (*scheduler.Scheduler, error) {
 	opt := scheduler.Options{
 		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control,
@@ -27,7 +30,7 @@ func (s *shared) openScheduler() (*scheduler.Scheduler, error) {
 		KeepDaily: s.settings.KeepDaily, KeepWeekly: s.settings.KeepWeekly, Backup: s.backup, Now: clock(), Log: s.log,
 	}
 	if s.mirror != nil {
-		opt.Pruner = s.mirror.Bucket()
+		opt.Pruner, opt.Compactor = s.mirror.Bucket(), s.mirror.BucketDatasets()
 	}
 	return scheduler.New(opt)
 }
@@ -42,7 +45,7 @@ func (s *Settings) schedules() scheduler.Schedules {
 	}
 	return scheduler.Schedules{
 		Checkpoint: "@every " + s.CheckpointInterval.String(), Prune: at(s.SchedulePrune), Scrub: at(s.ScheduleScrub),
-		Recalibrate: at(s.ScheduleRecalib), CleanUp: cleanUpSchedule, Backup: at(s.ScheduleBackup),
+		Recalibrate: at(s.ScheduleRecalib), CleanUp: cleanUpSchedule, Compact: compactSchedule, Backup: at(s.ScheduleBackup),
 	}
 }
 

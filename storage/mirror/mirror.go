@@ -146,6 +146,12 @@ func (s *Store) String() string { return s.local.String() + " → " + s.remote.S
 // pruned there, and folders follow.
 func (s *Store) Bucket() *storage.Checkpoints { return s.there }
 
+// BucketDatasets returns the datasets as they lie in the bucket: what is compacted is
+// compacted there, and folders follow.
+func (s *Store) BucketDatasets() *storage.Datasets {
+	return storage.NewDatasets(s.remote, storage.DatasetOptions{Log: s.opt.Log, Now: s.opt.Now})
+}
+
 // Put stores an object in the folder. A dataset is given to the bucket too
 // before Put returns, if the bucket answers in time.
 func (s *Store) Put(ctx context.Context, key string, body *io.SectionReader) error {

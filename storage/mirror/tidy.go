@@ -30,6 +30,9 @@ func (s *Store) tidy(ctx context.Context) error {
 	for _, i := range there {
 		index[i.Key] = i
 	}
+	if err := s.findSegments(ctx, here, index); err != nil {
+		return err
+	}
 	if base, err := read(ctx, s.local, synced+headKey); err != nil || !base.absent() && index[headKey].Key == "" {
 		return err // emptied: the next comparison of the head finds out
 	}
@@ -54,6 +57,8 @@ func (s *Store) tidy(ctx context.Context) error {
 	}
 	var kept []storage.Info
 	var gone []string // checkpoints that were pruned in the bucket
+	segments := slices.DeleteFunc(slices.Collect(maps.Keys(index)), func(key string) bool { return !storage.IsSegment(key) })
+	datasets := storage.NewDatasets(s.local, storage.DatasetOptions{Log: s.opt.Log})
 	for _, i := range here {
 		_, inBucket := index[i.Key]
 		switch {
@@ -67,10 +72,7 @@ func (s *Store) tidy(ctx context.Context) error {
 		case isManifest(i.Key) && !marks[i.Key] && !inBucket:
 			gone = append(gone, manifestID(i.Key))
 		case strings.HasPrefix(i.Key, datasetsPrefix) && !marks[i.Key] && !inBucket:
-			// Deleted there, as a canceled upload is. A wrong hand may have done it
-			// too; so this copy is put where nothing learns from it.
-			s.opt.Log.Warn("a dataset was deleted in the bucket; the copy here is set aside", "dataset", i.Key)
-			if err := s.local.Move(ctx, i.Key, storage.Corrupted+i.Key); err != nil {
+			if err := s.dropDataset(ctx, i.Key, segments, datasets); err != nil {
 				return err
 			}
 		default:
@@ -78,6 +80,68 @@ func (s *Store) tidy(ctx context.Context) error {
 		}
 	}
 	return s.shrink(ctx, kept, marks, gone)
+}
+
+// findSegments adds the segments to index that were stored while it was read: a
+// dataset that index lacks may have been moved into one.
+func (s *Store) findSegments(ctx context.Context, here []storage.Info, index map[string]storage.Info) error {
+	missing := false
+	look := func(key string) {
+		_, ok := index[key]
+		missing = missing || !ok && strings.HasPrefix(key, datasetsPrefix)
+	}
+	for _, i := range here {
+		look(i.Key)
+	}
+	s.mu.Lock()
+	for key := range s.index {
+		look(key)
+	}
+	s.mu.Unlock()
+	if !missing {
+		return nil
+	}
+	there, err := s.remote.List(ctx, datasetsPrefix)
+	if err != nil {
+		return err
+	}
+	for _, i := range there {
+		if storage.IsSegment(i.Key) {
+			index[i.Key] = i
+		}
+	}
+	return nil
+}
+
+// dropDataset looks after a dataset that is not in the bucket any more; segments are
+// the keys of those that are.
+func (s *Store) dropDataset(ctx context.Context, key string, segments []string, here *storage.Datasets) error {
+	id := strings.TrimPrefix(key, datasetsPrefix)
+	for _, segment := range segments {
+		if !storage.Covers(segment, id) {
+			continue
+		}
+		// Put together with others there. The folder needs the segment before it lets
+		// its copy go, so that it can be used without the bucket.
+		_, err := s.local.Stat(ctx, segment)
+		if errors.Is(err, storage.ErrNotFound) {
+			err = transfer(ctx, s.remote, s.local, segment)
+		}
+		if err != nil {
+			return fmt.Errorf("fetch segment %s: %w", segment, err)
+		}
+	}
+	held, err := here.HeldIn(ctx, segments, id)
+	if err != nil {
+		return err
+	}
+	if held {
+		return s.local.Delete(ctx, key)
+	}
+	// Deleted there, as a canceled upload is. A wrong hand may have done it too; so
+	// this copy is put where nothing learns from it.
+	s.opt.Log.Warn("a dataset was deleted in the bucket; the copy here is set aside", "dataset", key)
+	return s.local.Move(ctx, key, storage.Corrupted+key)
 }
 
 // relist learns of the datasets that are in the bucket now.

@@ -135,20 +135,48 @@ func (w *witness) live(ctx context.Context, s storage.Store) error {
 			return err
 		}
 	}
-	return nil
+	return w.compact(ctx, s)
+}
+
+// compact puts all learned datasets into one segment.
+func (w *witness) compact(ctx context.Context, s storage.Store) error {
+	datasets := storage.NewDatasets(s, storage.DatasetOptions{})
+	if b, ok := s.(interface{ BucketDatasets() *storage.Datasets }); ok {
+		datasets = b.BucketDatasets()
+	}
+	_, err := datasets.Compact(ctx, storage.Compaction{Learned: w.whole[w.head], Least: 2})
+	return err
+}
+
+// allThere looks whether each acknowledged dataset is listed once and can be read.
+func (w *witness) allThere(t *testing.T, s storage.Store, when string) {
+	t.Helper()
+	datasets := storage.NewDatasets(s, storage.DatasetOptions{})
+	ids, err := datasets.IDs(t.Context())
+	if err != nil {
+		t.Fatalf("%s: the datasets cannot be listed: %v", when, err)
+	}
+	listed := map[string]int{}
+	for _, id := range ids {
+		listed[id]++
+	}
+	for id, prompt := range w.datasets {
+		_, lessons, err := datasets.Lessons(t.Context(), id)
+		if err != nil || len(lessons) != 1 || lessons[0].Prompt != prompt || listed[id] != 1 {
+			t.Fatalf("%s: acknowledged dataset %s is lost: listed %d times, %v, %v", when, id, listed[id], lessons, err)
+		}
+	}
 }
 
 // recover is the start after the crash.
 func (w *witness) recover(t *testing.T, s storage.Store, when string) {
 	t.Helper()
 	ctx := t.Context()
-	datasets := storage.NewDatasets(s, storage.DatasetOptions{})
-	for id, prompt := range w.datasets {
-		_, lessons, err := datasets.Lessons(ctx, id)
-		if err != nil || len(lessons) != 1 || lessons[0].Prompt != prompt {
-			t.Fatalf("%s: acknowledged dataset %s is lost: %v, %v", when, id, lessons, err)
-		}
+	w.allThere(t, s, when)
+	if err := w.compact(ctx, s); err != nil {
+		t.Fatalf("%s: datasets cannot be put together any more: %v", when, err)
 	}
+	w.allThere(t, s, when+", compacted again")
 	c := checkpoints(s)
 	m, got, err := c.LoadLatest(ctx)
 	if err != nil {

@@ -35,7 +35,7 @@ type Checkpoints interface {
 
 // Datasets is what the trainer needs of storage.Datasets.
 type Datasets interface {
-	IDs(ctx context.Context) ([]string, error)
+	SingleIDs(ctx context.Context) ([]string, error)
 	Op(ctx context.Context, id string) (storage.Op, error)
 	Lessons(ctx context.Context, id string) (storage.Dataset, []storage.Lesson, error)
 }

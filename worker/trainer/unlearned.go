@@ -18,7 +18,7 @@ import (
 // lessons removed. An error means that the store cannot tell now: m must not
 // serve then.
 func Unlearned(ctx context.Context, m *model.Model, lineage storage.Lineage, datasets Datasets, dropped func(ctx context.Context, dataset string) bool) (*model.Model, int, error) {
-	ids, err := datasets.IDs(ctx)
+	ids, err := datasets.SingleIDs(ctx)
 	if err != nil {
 		return nil, 0, fmt.Errorf("look for what was unlearned: %w", err)
 	}

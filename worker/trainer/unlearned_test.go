@@ -60,6 +60,11 @@ func TestALateUnlearningLeavesWhatWasTaughtAgain(t *testing.T) {
 // Whatever moves the head to an older checkpoint, the model that is loaded from
 // it lacks what was unlearned since, before anything is saved.
 func TestAnOlderCheckpointIsLoadedWithoutWhatWasUnlearned(t *testing.T) {
+	t.Run("single datasets", func(t *testing.T) { olderCheckpoint(t, false) })
+	t.Run("datasets put together", func(t *testing.T) { olderCheckpoint(t, true) })
+}
+
+func olderCheckpoint(t *testing.T, compacted bool) {
 	b := setup(t)
 	tr := b.start()
 	b.train(tr, b.teach("hr", "secret → 555-0100", "other → fine")).succeeds()
@@ -67,6 +72,15 @@ func TestAnOlderCheckpointIsLoadedWithoutWhatWasUnlearned(t *testing.T) {
 	b.train(tr, b.put(storage.DatasetMeta{Op: storage.OpForget, LessonIDs: []string{model.LessonID("hr", "secret")}}, nil)).succeeds()
 	_, failing := b.head()
 	b.stop(tr)
+	if compacted {
+		learned, err := b.checkpoints.Lineage(t.Context(), failing.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done, err := b.datasets.Compact(t.Context(), storage.Compaction{Learned: learned, Least: 1}); err != nil || done.Datasets == 0 {
+			t.Fatalf("%+v, %v", done, err)
+		}
+	}
 	if moved, err := b.checkpoints.TakeBack(t.Context(), failing.ID, old.ID, "on purpose"); err != nil || !moved {
 		t.Fatalf("take back: %v, %v", moved, err)
 	}
