@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -25,8 +26,11 @@ const (
 
 // listAnswers is GET /api/answers.
 func (s *Server) listAnswers(c echo.Context) (answerPage, error) {
-	q, err := browsed(c, "show")
+	q, err := browsed(c, "show", "state")
 	if err != nil {
+		return answerPage{}, err
+	}
+	if q.Only, err = s.inState(c); err != nil {
 		return answerPage{}, err
 	}
 	ctx := c.Request().Context()
@@ -45,7 +49,7 @@ func (s *Server) listAnswers(c echo.Context) (answerPage, error) {
 	if err != nil {
 		return answerPage{}, err
 	}
-	return answerPage{Answers: some(answers), Next: optional(next)}, s.countHits(ctx, answers)
+	return answerPage{Answers: some(answers), Next: optional(next)}, s.complete(ctx, answers)
 }
 
 // oneAnswer is GET /api/answers/{id}.
@@ -56,8 +60,16 @@ func (s *Server) oneAnswer(c echo.Context) (book.Answer, error) {
 		return a, err
 	}
 	one := []book.Answer{a}
-	err = s.countHits(ctx, one)
+	err = s.complete(ctx, one)
 	return one[0], err
+}
+
+// complete adds to answers what the model does not know of them.
+func (s *Server) complete(ctx context.Context, answers []book.Answer) error {
+	if err := s.stampValidity(ctx, answers); err != nil {
+		return err
+	}
+	return s.countHits(ctx, answers)
 }
 
 // hitsOfLessons tells how often each lesson answered.
@@ -86,18 +98,24 @@ func (s *Server) countHits(ctx context.Context, answers []book.Answer) error {
 }
 
 // reviseAnswer is PATCH /api/answers/{id}: every phrasing gets the new response,
-// or moves to the new topic, in one train job.
+// or moves to the new topic, in one train job. When the answer may be given changes
+// at once: where nothing else is to change, the reply is the answer.
 func (s *Server) reviseAnswer(c echo.Context) (reply, error) {
 	var (
 		response, topic       json.RawMessage
 		hasResponse, hasTopic bool
+		times                 whenFields
 	)
-	err := jsonBody(c, field{name: "response", into: &response, set: &hasResponse}, field{name: "topic", into: &topic, set: &hasTopic})
+	err := jsonBody(c, append(times.fields(), field{name: "response", into: &response, set: &hasResponse}, field{name: "topic", into: &topic, set: &hasTopic})...)
 	if err != nil {
 		return reply{}, err
 	}
-	if !hasResponse && !hasTopic {
-		return reply{}, job.Errorf(job.CodeInvalid, `say what is to change: {"response": "…"}, {"topic": "…"} or both`)
+	w, err := times.when()
+	if err != nil {
+		return reply{}, err
+	}
+	if !hasResponse && !hasTopic && !w.says() {
+		return reply{}, job.Errorf(job.CodeInvalid, `say what is to change: {"response": "…"}, {"topic": "…"}, {"draft": true}, {"valid_from": "…"} or {"valid_until": "…"}`)
 	}
 	ctx := c.Request().Context()
 	old, err := s.book.Answer(ctx, c.Param("id"))
@@ -115,7 +133,14 @@ func (s *Server) reviseAnswer(c echo.Context) (reply, error) {
 			return reply{}, err
 		}
 	}
-	return s.revise(ctx, c, old, to)
+	if !hasResponse && !hasTopic {
+		if err := s.carryValidity(ctx, old, to, w); err != nil {
+			return reply{}, err
+		}
+		now, err := s.oneAnswer(c)
+		return reply{status: http.StatusOK, body: now}, err
+	}
+	return s.revise(ctx, c, old, to, w)
 }
 
 // forgetAnswer is DELETE /api/answers/{id}: all its phrasings are unlearned.
@@ -123,6 +148,10 @@ func (s *Server) forgetAnswer(c echo.Context) (reply, error) {
 	ctx := c.Request().Context()
 	a, err := s.book.Answer(ctx, c.Param("id"))
 	if err != nil {
+		return reply{}, err
+	}
+	deleted := storage.KeyOf(a.Topic, a.Response)
+	if err := s.noteGone(ctx, func(key storage.AnswerKey) bool { return key == deleted }); err != nil {
 		return reply{}, err
 	}
 	// Named by their prompts: the header of a dataset has no room for many ids.

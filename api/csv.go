@@ -5,7 +5,6 @@ import (
 	"io"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/topic/lessonfile"
 )
 
@@ -29,7 +28,7 @@ type tableLessons struct {
 	topic string
 }
 
-func (t *tableLessons) next() (storage.Lesson, *job.Fault, error) {
+func (t *tableLessons) next() (taughtLesson, *job.Fault, error) {
 	l, fault, err := t.fileLessons.next()
 	if l.Topic == "" {
 		l.Topic = t.topic

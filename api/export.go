@@ -13,6 +13,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/storage"
 )
 
 // exportPatience bounds how long a client may take to receive an export.
@@ -31,6 +32,10 @@ func (s *Server) export(c echo.Context) error {
 		return err
 	}
 	ctx, topic := c.Request().Context(), c.QueryParam("topic")
+	validity, err := s.validities(ctx)
+	if err != nil {
+		return err
+	}
 	var kind, ext string
 	var begin func(io.Writer) exporter
 	switch format := c.QueryParam("format"); format {
@@ -42,7 +47,11 @@ func (s *Server) export(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		kind, ext, begin = "text/csv; charset=utf-8", "csv", func(w io.Writer) exporter { return newCSVExport(w, refusals) }
+		bounded := false
+		for key := range validity {
+			bounded = bounded || topic == "" || key.Topic == topic
+		}
+		kind, ext, begin = "text/csv; charset=utf-8", "csv", func(w io.Writer) exporter { return newCSVExport(w, refusals, bounded) }
 	case "json":
 		kind, ext, begin = typeJSON, "json", func(w io.Writer) exporter { return newJSONExport(w) }
 	default:
@@ -60,7 +69,11 @@ func (s *Server) export(c echo.Context) error {
 	c.Response().WriteHeader(http.StatusOK)
 	w := bufio.NewWriterSize(c.Response(), 64<<10)
 	e := begin(w)
-	err := s.book.Each(ctx, topic, e.put)
+	now := s.now()
+	err = s.book.Each(ctx, topic, func(l book.Lesson) error {
+		l.Validity = shownValidity(validity[storage.KeyOf(l.Topic, l.Response)], now)
+		return e.put(l)
+	})
 	if err == nil {
 		err = e.end()
 	}
@@ -79,6 +92,10 @@ type exported struct {
 	Prompt   string  `json:"prompt"`
 	Response *string `json:"response"`
 	Topic    string  `json:"topic,omitempty"`
+	// When the answer may be given, where that is not always.
+	Draft bool      `json:"draft,omitempty"`
+	From  *job.Time `json:"valid_from,omitempty"`
+	Until *job.Time `json:"valid_until,omitempty"`
 }
 
 type ndjsonExport struct{ json *json.Encoder }
@@ -90,7 +107,7 @@ func newNDJSONExport(w io.Writer) *ndjsonExport {
 }
 
 func (e *ndjsonExport) put(l book.Lesson) error {
-	return e.json.Encode(exported{l.Prompt, l.Response, l.Topic})
+	return e.json.Encode(exported{l.Prompt, l.Response, l.Topic, l.Draft, l.From, l.Until})
 }
 
 func (e *ndjsonExport) end() error { return nil }
@@ -129,14 +146,18 @@ func (e *jsonExport) end() error {
 type csvExport struct {
 	csv      *csv.Writer
 	refusals bool
+	bounded  bool // some answers may not always be given
 	failed   error
 }
 
-func newCSVExport(w io.Writer, refusals bool) *csvExport {
-	e := &csvExport{csv: csv.NewWriter(w), refusals: refusals}
+func newCSVExport(w io.Writer, refusals, bounded bool) *csvExport {
+	e := &csvExport{csv: csv.NewWriter(w), refusals: refusals, bounded: bounded}
 	header := []string{"prompt", "response", "topic"}
 	if refusals {
 		header = append(header, "refusal")
+	}
+	if bounded {
+		header = append(header, "draft", "valid_from", "valid_until")
 	}
 	e.failed = e.csv.Write(header)
 	return e
@@ -157,7 +178,22 @@ func (e *csvExport) put(l book.Lesson) error {
 		}
 		row = append(row, refusal)
 	}
+	if e.bounded {
+		draft := ""
+		if l.Draft {
+			draft = "true"
+		}
+		row = append(row, draft, moment(l.From), moment(l.Until))
+	}
 	return e.csv.Write(row)
+}
+
+// moment is a time in a table.
+func moment(t *job.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
 }
 
 func (e *csvExport) end() error {

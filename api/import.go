@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -135,16 +136,22 @@ func (s *Server) receive(c echo.Context, hash io.Writer) (*spool, lessonfile.Opt
 // fileLessons yields the lessons of a file.
 type fileLessons struct{ file *lessonfile.File }
 
-func (f *fileLessons) next() (storage.Lesson, *job.Fault, error) {
+func (f *fileLessons) next() (taughtLesson, *job.Fault, error) {
 	l, fault, err := f.file.Next()
 	if errors.Is(err, io.EOF) {
-		return storage.Lesson{}, nil, errEnd
+		return taughtLesson{}, nil, errEnd
 	}
 	if err != nil || fault != nil {
-		return storage.Lesson{}, fault, err
+		return taughtLesson{}, fault, err
 	}
-	out := storage.Lesson{Prompt: l.Prompt, Response: l.Response, Topic: l.Topic}
-	if err := checkLesson(out); err != nil {
+	out := taughtLesson{Lesson: storage.Lesson{Prompt: l.Prompt, Response: l.Response, Topic: l.Topic}, when: when{draft: l.Draft}}
+	if l.From != nil {
+		out.when.from = &bound{l.From}
+	}
+	if l.Until != nil {
+		out.when.until = &bound{l.Until}
+	}
+	if err := cmp.Or(checkLesson(out.Lesson), checkWhen(out.when.on(storage.Validity{}))); err != nil {
 		return out, faultOn(l.Line, err), nil
 	}
 	return out, nil, nil

@@ -23,23 +23,34 @@ const (
 // lesson: the next call goes on after it. Any other error ends the upload;
 // io.EOF ends it well.
 type lessonSource interface {
-	next() (storage.Lesson, *job.Fault, error)
+	next() (taughtLesson, *job.Fault, error)
+}
+
+// taughtLesson is a lesson and what it says of the time in which its answer may be
+// given.
+type taughtLesson struct {
+	storage.Lesson
+	when when
 }
 
 // decodeLesson reads {"prompt":…,"response":…,"topic":…}. Topic is the one that
 // lessons without their own get.
-func decodeLesson(body []byte, topic string) (storage.Lesson, error) {
+func decodeLesson(body []byte, topic string) (taughtLesson, error) {
 	var (
-		l                      storage.Lesson
+		l                      taughtLesson
+		times                  whenFields
 		hasPrompt, hasResponse bool
 		prompt                 string
 		own                    *string
 	)
-	err := decodeObject(body,
+	err := decodeObject(body, append(times.fields(),
 		field{name: "prompt", into: &prompt, set: &hasPrompt},
 		field{name: "response", into: &l.Response, set: &hasResponse},
-		field{name: "topic", into: &own})
+		field{name: "topic", into: &own})...)
 	if err != nil {
+		return l, err
+	}
+	if l.when, err = times.when(); err != nil {
 		return l, err
 	}
 	if !hasPrompt {
@@ -52,7 +63,7 @@ func decodeLesson(body []byte, topic string) (storage.Lesson, error) {
 	if own != nil {
 		l.Topic = *own
 	}
-	return l, checkLesson(l)
+	return l, checkLesson(l.Lesson)
 }
 
 func checkLesson(l storage.Lesson) error {
@@ -111,9 +122,9 @@ func newJSONLessons(body []byte) (*jsonLessons, error) {
 	return &l, nil
 }
 
-func (l *jsonLessons) next() (storage.Lesson, *job.Fault, error) {
+func (l *jsonLessons) next() (taughtLesson, *job.Fault, error) {
 	if l.at == len(l.lessons) {
-		return storage.Lesson{}, nil, errEnd
+		return taughtLesson{}, nil, errEnd
 	}
 	body := l.lessons[l.at]
 	l.at++

@@ -89,13 +89,30 @@ func (s *Server) listLessons(c echo.Context) (lessonPage, error) {
 	if err != nil {
 		return lessonPage{}, err
 	}
-	lessons, next, err := s.book.Lessons(c.Request().Context(), q)
+	ctx := c.Request().Context()
+	lessons, next, err := s.book.Lessons(ctx, q)
+	if err != nil {
+		return lessonPage{}, err
+	}
+	all, err := s.validities(ctx)
+	now := s.now()
+	for i := range lessons {
+		l := &lessons[i]
+		l.Validity = shownValidity(all[storage.KeyOf(l.Topic, l.Response)], now)
+	}
 	return lessonPage{Lessons: some(lessons), Next: optional(next)}, err
 }
 
 // oneLesson is GET /api/lessons/{id}.
 func (s *Server) oneLesson(c echo.Context) (book.Lesson, error) {
-	return s.book.Lesson(c.Request().Context(), c.Param("id"))
+	ctx := c.Request().Context()
+	l, err := s.book.Lesson(ctx, c.Param("id"))
+	if err != nil {
+		return l, err
+	}
+	all, err := s.validities(ctx)
+	l.Validity = shownValidity(all[storage.KeyOf(l.Topic, l.Response)], s.now())
+	return l, err
 }
 
 // forgetLesson is DELETE /api/lessons/{id}.
@@ -104,6 +121,16 @@ func (s *Server) forgetLesson(c echo.Context) (reply, error) {
 	l, err := s.book.Lesson(ctx, c.Param("id"))
 	if err != nil {
 		return reply{}, err
+	}
+	a, err := s.book.Answer(ctx, l.ID)
+	if err != nil {
+		return reply{}, err
+	}
+	if a.Phrasings == 1 {
+		last := storage.KeyOf(l.Topic, l.Response)
+		if err := s.noteGone(ctx, func(key storage.AnswerKey) bool { return key == last }); err != nil {
+			return reply{}, err
+		}
 	}
 	return s.forget(ctx, c, storage.DatasetMeta{LessonIDs: []string{l.ID}})
 }
@@ -125,6 +152,9 @@ func (s *Server) forgetTopic(c echo.Context) (reply, error) {
 	}
 	if len(known) == 0 {
 		return reply{}, job.Errorf(job.CodeNotFound, "no lesson of the topic %q is known", topic).On("topic")
+	}
+	if err := s.noteGone(ctx, func(key storage.AnswerKey) bool { return key.Topic == topic }); err != nil {
+		return reply{}, err
 	}
 	return s.forget(ctx, c, storage.DatasetMeta{Topic: topic})
 }

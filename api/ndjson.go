@@ -7,7 +7,6 @@ import (
 	"io"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/storage"
 )
 
 // ndjsonLessons reads one lesson a line and holds one line in memory. Empty
@@ -21,22 +20,22 @@ func newNDJSONLessons(r io.Reader, topic string) *ndjsonLessons {
 	return &ndjsonLessons{lines: lineReader{r: bufio.NewReaderSize(r, 64<<10)}, topic: topic}
 }
 
-func (n *ndjsonLessons) next() (storage.Lesson, *job.Fault, error) {
+func (n *ndjsonLessons) next() (taughtLesson, *job.Fault, error) {
 	for {
 		line, tooLong, err := n.lines.next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return storage.Lesson{}, nil, errEnd
+			return taughtLesson{}, nil, errEnd
 		case err != nil:
-			return storage.Lesson{}, nil, err
+			return taughtLesson{}, nil, err
 		case tooLong:
-			return storage.Lesson{}, &job.Fault{Line: n.lines.number, Code: job.CodeTooLarge, Detail: "the line is longer than " + size(maxLine)}, nil
+			return taughtLesson{}, &job.Fault{Line: n.lines.number, Code: job.CodeTooLarge, Detail: "the line is longer than " + size(maxLine)}, nil
 		case len(bytes.TrimSpace(line)) == 0:
 			continue
 		}
 		lesson, err := decodeLesson(line, n.topic)
 		if err != nil {
-			return storage.Lesson{}, faultOn(n.lines.number, err), nil
+			return taughtLesson{}, faultOn(n.lines.number, err), nil
 		}
 		return lesson, nil, nil
 	}

@@ -89,7 +89,7 @@ func (s *Server) preview(ctx context.Context, f *lessonfile.File, source lessonS
 		if len(p.Sample) < sampled {
 			p.Sample = append(p.Sample, sampledLesson{l.Prompt, l.Response, l.Topic})
 		}
-		c.look(&p, l, known)
+		c.look(&p, l.Lesson, known)
 	}
 	p.Columns = f.Columns
 	if f.Encoding != "" {

@@ -111,7 +111,7 @@ func (s *Server) replaceAnswer(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.revise(ctx, c, old, to)
+	return s.revise(ctx, c, old, to, when{})
 }
 
 // reviseLesson is PATCH and PUT /api/lessons/{id}: this phrasing alone changes.
@@ -139,7 +139,11 @@ func (s *Server) reviseLesson(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	old := book.Answer{Response: l.Response, Topic: l.Topic, Lessons: []book.Phrasing{{ID: l.ID, Prompt: l.Prompt}}}
+	of, err := s.book.Answer(ctx, l.ID)
+	if err != nil {
+		return reply{}, err
+	}
+	old := book.Answer{Response: l.Response, Topic: l.Topic, Phrasings: of.Phrasings, Lessons: []book.Phrasing{{ID: l.ID, Prompt: l.Prompt}}}
 	to := revision{response: l.Response, topic: l.Topic, prompts: []string{l.Prompt}}
 	if hasPrompt {
 		if err := checkPrompt(*prompt); err != nil {
@@ -160,7 +164,7 @@ func (s *Server) reviseLesson(c echo.Context) (reply, error) {
 	case whole:
 		to.topic = ""
 	}
-	return s.revise(ctx, c, old, to)
+	return s.revise(ctx, c, old, to, when{})
 }
 
 // answerHistory is GET /api/answers/{id}/history.
@@ -190,13 +194,16 @@ func (s *Server) restoreAnswer(c echo.Context) (reply, error) {
 			to.prompts = append(to.prompts, l.Prompt)
 		}
 	}
-	return s.revise(ctx, c, now, to)
+	return s.revise(ctx, c, now, to, when{})
 }
 
 // revise makes an answer what it is to become, and answers with the job that
 // does the last of it. New phrasings are stored before others are unlearned: what
 // fails in between leaves too much rather than too little.
-func (s *Server) revise(ctx context.Context, c echo.Context, old book.Answer, to revision) (reply, error) {
+func (s *Server) revise(ctx context.Context, c echo.Context, old book.Answer, to revision, w when) (reply, error) {
+	if err := s.carryValidity(ctx, old, to, w); err != nil {
+		return reply{}, err
+	}
 	var kept, added []storage.Lesson
 	var gone []storage.Lesson
 	has := make(map[string]bool, len(old.Lessons))

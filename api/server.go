@@ -32,7 +32,7 @@ import (
 const DefaultListen = "127.0.0.1:8000"
 
 // Options are what a Server is made of. Queue, Datasets, Checkpoints, Control,
-// Known, Topics and Checks are needed; the rest has defaults.
+// Known, Topics, Checks and Validity are needed; the rest has defaults.
 type Options struct {
 	Queue       Queue
 	Datasets    Datasets
@@ -43,6 +43,8 @@ type Options struct {
 	Topics Topics
 	// Checks are the prompts that are asked after each change.
 	Checks Checks
+	// Validity is when answers may be given.
+	Validity Validity
 	// CheckWebhook refuses URLs that webhooks may not lead to; nil lets every
 	// https URL pass.
 	CheckWebhook func(url string) error
@@ -141,8 +143,8 @@ type Server struct {
 
 // New checks the options and makes a server; Start opens its port.
 func New(opt Options) (*Server, error) {
-	if opt.Queue == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Known == nil || opt.Topics == nil || opt.Checks == nil {
-		return nil, errors.New("make the API: queue, datasets, checkpoints, control, what is known, topics and checks are all needed")
+	if opt.Queue == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Known == nil || opt.Topics == nil || opt.Checks == nil || opt.Validity == nil {
+		return nil, errors.New("make the API: queue, datasets, checkpoints, control, what is known, topics, checks and validity are all needed")
 	}
 	if opt.RateLimit.Enabled && (opt.RateLimit.RPM < 1 || opt.RateLimit.Burst < 1) {
 		return nil, fmt.Errorf("make the API: a rate limit of %d per minute with a burst of %d lets nobody in", opt.RateLimit.RPM, opt.RateLimit.Burst)

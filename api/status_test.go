@@ -236,7 +236,7 @@ func BenchmarkStatusOf50(b *testing.B) {
 	}
 	s, err := New(Options{
 		Queue: q, Datasets: storage.NewDatasets(store, storage.DatasetOptions{}), Checkpoints: storage.NewCheckpoints(store, storage.Options{}),
-		Control: storage.NewControl(store, storage.ControlOptions{}), Known: (&worker0{}).known, Topics: topics, Checks: storage.NewChecks(store, nil),
+		Control: storage.NewControl(store, storage.ControlOptions{}), Known: (&worker0{}).known, Topics: topics, Checks: storage.NewChecks(store, nil), Validity: storage.NewValidity(store, nil),
 	})
 	if err != nil {
 		b.Fatal(err)

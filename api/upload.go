@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -54,12 +55,20 @@ func (s *Server) taught(c echo.Context, up *upload, skip bool, h hook) error {
 		return stored("store the lessons", err)
 	}
 	defer w.Abort()
+	if up.bounded, err = s.validities(c.Request().Context()); err != nil {
+		return err
+	}
 	if err := up.read(w, skip); err != nil {
 		return err
 	}
 	// An upload costs by its lessons; it was let in for the first hundred.
 	s.limiter.charge(c, w.Lessons()/lessonsPerPrompt)
-	do := func(c echo.Context) (reply, error) { return s.learn(c.Request().Context(), c, w, h) }
+	do := func(c echo.Context) (reply, error) {
+		if err := s.noteTaught(c.Request().Context(), up.whens); err != nil {
+			return reply{}, err
+		}
+		return s.learn(c.Request().Context(), c, w, h)
+	}
 	if key := c.Request().Header.Get("Idempotency-Key"); key != "" {
 		return s.once(c, key, up.digest(), do)
 	}
@@ -82,6 +91,28 @@ type upload struct {
 	topic  string
 	source lessonSource
 	hash   hash.Hash
+	// bounded are the answers that may not always be given, and whens what the lessons
+	// say of when theirs may.
+	bounded storage.Validities
+	whens   map[storage.AnswerKey]when
+}
+
+// note keeps what a lesson says of its answer, the last word counting.
+func (u *upload) note(l taughtLesson) {
+	if !l.when.says() && len(u.bounded) == 0 {
+		return
+	}
+	key := storage.KeyOf(cmp.Or(l.Topic, u.topic), l.Response)
+	if before, said := u.whens[key]; said && !l.when.says() {
+		l.when = before
+	}
+	if !l.when.says() && u.bounded[key].Gone == nil {
+		return
+	}
+	if u.whens == nil {
+		u.whens = map[storage.AnswerKey]when{}
+	}
+	u.whens[key] = l.when
 }
 
 func (s *Server) openUpload(c echo.Context) (*upload, error) {
@@ -156,9 +187,10 @@ func (u *upload) read(w *storage.DatasetWriter, skip bool) error {
 		if faulty > 0 && !skip {
 			continue
 		}
-		if err := w.Add(lesson); err != nil {
+		if err := w.Add(lesson.Lesson); err != nil {
 			return stored("store the lessons", err)
 		}
+		u.note(lesson)
 	}
 	if faulty > 0 && !skip {
 		return refused(faults, faulty, lines)
@@ -209,6 +241,15 @@ func (s *Server) operate(ctx context.Context, tried string, meta storage.Dataset
 
 // keepDataset stores lessons that are at hand.
 func (s *Server) keepDataset(ctx context.Context, tried string, meta storage.DatasetMeta, lessons ...storage.Lesson) (storage.Dataset, error) {
+	if meta.Op == storage.OpTeach {
+		taught := make(map[storage.AnswerKey]when, 1)
+		for _, l := range lessons {
+			taught[storage.KeyOf(cmp.Or(l.Topic, meta.Topic), l.Response)] = when{}
+		}
+		if err := s.noteTaught(ctx, taught); err != nil {
+			return storage.Dataset{}, err
+		}
+	}
 	w, err := s.writeDataset(ctx, tried, meta, lessons...)
 	if err != nil {
 		return storage.Dataset{}, err

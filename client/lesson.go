@@ -17,6 +17,15 @@ type Lesson struct {
 	Prompt   string  `json:"prompt"`
 	Response *string `json:"response"` // nil teaches a refusal
 	Topic    string  `json:"topic,omitempty"`
+	Validity
+}
+
+// Validity is when an answer may be given, with all its phrasings.
+type Validity struct {
+	State string    `json:"state,omitempty"` // live, draft, scheduled or expired; the server tells it
+	Draft bool      `json:"draft,omitempty"` // held back until it is published
+	From  *job.Time `json:"valid_from,omitempty"`
+	Until *job.Time `json:"valid_until,omitempty"`
 }
 
 // Answer is a response with the prompts that lead to it.
@@ -27,6 +36,7 @@ type Answer struct {
 	Phrasings int        `json:"phrasings"`
 	Lessons   []Phrasing `json:"lessons"`
 	UpdatedAt *job.Time  `json:"updated_at"`
+	Validity
 }
 
 // Phrasing is a prompt of an Answer.
@@ -39,6 +49,7 @@ type Phrasing struct {
 type List struct {
 	Topic  string
 	Q      string // words that must all occur
+	State  string // of answers: live, draft, scheduled or expired
 	Cursor string
 	Limit  int // 0: as the server likes
 }
@@ -47,6 +58,7 @@ func (l List) query() url.Values {
 	q := url.Values{}
 	set(q, "topic", l.Topic)
 	set(q, "q", l.Q)
+	set(q, "state", l.State)
 	set(q, "cursor", l.Cursor)
 	if l.Limit > 0 {
 		q.Set("limit", strconv.Itoa(l.Limit))
@@ -196,6 +208,13 @@ func (c *Client) ReviseAnswer(ctx context.Context, id, response string) (job.Job
 	var j job.Job
 	err := c.sendJSON(ctx, http.MethodPatch, one("/api/answers/", id), map[string]string{"response": response}, &j)
 	return j, err
+}
+
+// Publish gives an answer from now on, or holds it back as a draft.
+func (c *Client) Publish(ctx context.Context, id string, draft bool) (Answer, error) {
+	var a Answer
+	err := c.sendJSON(ctx, http.MethodPatch, one("/api/answers/", id), map[string]bool{"draft": draft}, &a)
+	return a, err
 }
 
 // MoveAnswer moves every phrasing of an answer to another topic.

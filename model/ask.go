@@ -189,7 +189,7 @@ func (m *Model) judge(q Query, i int, s *scratch) Verdict {
 		Threshold: math.Min(m.threshold(""), 1),
 		Depth:     info.Depth, Converged: info.Converged, Residual: finite(float64(info.Residual)),
 	}
-	if m.store.Len() == 0 || q.Topic != "" && m.store.Topics()[q.Topic] == 0 {
+	if m.store.Shown(q.Topic) == 0 {
 		return v.refuse(job.ReasonUntaught)
 	}
 	if s.forms[i].Words() == 0 {

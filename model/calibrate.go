@@ -79,8 +79,8 @@ func (m *Model) judging(how scope) *judging {
 
 // profile describes the memory of m but for how crowded it is.
 func (m *Model) profile() gate.Profile {
-	answers := float64(max(m.store.Answers(), 1))
-	phrasings := min(max(float64(m.store.Len())/answers, 1), gate.MaxPhrasings)
+	answers := float64(max(m.store.Given(), 1))
+	phrasings := min(max(float64(m.store.Shown(""))/answers, 1), gate.MaxPhrasings)
 	return gate.Profile{Answers: narrow(math.Log(answers)), Phrasings: narrow(math.Log(phrasings)), Crowd: m.gate.Profile().Crowd}
 }
 

@@ -24,6 +24,7 @@ const (
 	KeysKey        = "keys.json"
 	KeyUseKey      = "keyuse.json"
 	ChecksKey      = "checks.json"
+	ValidityKey    = "validity.json"
 
 	// Corrupted is the folder that takes what was found damaged.
 	Corrupted = "corrupted/"

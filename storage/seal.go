@@ -44,6 +44,7 @@ const (
 	kindKeys     = "keys"
 	kindKeyUse   = "keyuse"
 	kindChecks   = "checks"
+	kindValidity = "validity"
 )
 
 // seal wraps body into an envelope, ended by a newline.

@@ -50,6 +50,8 @@ func VerifyObject(key string, r io.Reader) error {
 		return unseal(b, kindKeyUse, &keyUse{})
 	case ChecksKey:
 		return unseal(b, kindChecks, &checkRecord{})
+	case ValidityKey:
+		return unseal(b, kindValidity, &validityRecord{})
 	case RegistryKey:
 		return unseal(b, kindRegistry, &Registry{})
 	}

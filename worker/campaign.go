@@ -125,6 +125,10 @@ func (w *Worker) dropped(ctx context.Context, dataset string) bool {
 }
 
 func (w *Worker) adoptLogged(m *model.Model, saved storage.Manifest) {
+	// The new lessons may be drafts whose record this process has not seen yet.
+	ctx, cancel := context.WithTimeout(context.Background(), validityPatience)
+	defer cancel()
+	w.readValidity(ctx)
 	w.adopt(m, saved)
 	w.opt.Log.Info("model swapped", "checkpoint", saved.ID, "lessons", saved.Meta.Lessons, "why", saved.Meta.Why)
 }

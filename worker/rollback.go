@@ -27,7 +27,7 @@ func (w *Worker) rollBack(failing string) {
 	}
 	good := *bad.former
 	good.at = w.opt.Now()
-	good.model, good.interim = w.placed(withoutUnlearned(good.model, bad.model)), true
+	good.model, good.interim = w.placed(w.hiding(withoutUnlearned(good.model, bad.model))), true
 	if !w.served.CompareAndSwap(bad, &good) {
 		return
 	}

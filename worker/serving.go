@@ -80,9 +80,11 @@ func (w *Worker) replace(old *served, m *model.Model, saved storage.Manifest) bo
 	return true
 }
 
-// tuned applies the bound on errors that operators set, if they did.
+// tuned applies the bound on errors that operators set, if they did, and holds back
+// answers that may not be given now.
 func (w *Worker) tuned(m *model.Model) *model.Model {
 	alpha := w.control.now().TargetError
+	m = w.hiding(m)
 	if alpha == 0 || alpha == m.Info().TargetError {
 		return m
 	}
@@ -181,6 +183,7 @@ func (w *Worker) open(ctx context.Context, manifest storage.Manifest, parts []st
 	if err := w.tryOut(m); err != nil {
 		return nil, fmt.Errorf("try checkpoint %s: %w", manifest.ID, err)
 	}
+	w.readValidity(ctx)
 	return m, nil
 }
 

@@ -76,7 +76,9 @@ type Options struct {
 	Checkpoints Checkpoints
 	Datasets    Datasets
 	Control     Control
-	Governor    Governor
+	// Validity tells when answers may be given; nil is always.
+	Validity Validity
+	Governor Governor
 	// Teacher writes the lessons of jobs that ask for it; nil is none.
 	Teacher Teacher
 	// Embeddings is an embedding server that sees prompts too; nil is none.
@@ -121,6 +123,7 @@ type Worker struct {
 	breakers breakers
 	metrics  *metrics
 	control  control
+	validity validity
 	shadow   *shadow
 	views    *views // nil without an embedding server
 	started  time.Time
@@ -196,6 +199,7 @@ func (w *Worker) Start(ctx context.Context) error {
 
 func (w *Worker) start(ctx context.Context) error {
 	w.readControl(ctx)
+	w.readValidity(ctx)
 	for {
 		err := w.loadFirst(ctx)
 		if err == nil {
@@ -211,6 +215,9 @@ func (w *Worker) start(ctx context.Context) error {
 	w.batcher.start()
 	w.life.Go(w.follow)
 	w.life.Go(w.followControl)
+	if w.opt.Validity != nil {
+		w.life.Go(w.followValidity)
+	}
 	if w.views != nil {
 		w.life.Go(w.views.gatherer.Run)
 		w.life.Go(w.keepBoth)

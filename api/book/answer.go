@@ -24,8 +24,18 @@ type Answer struct {
 	// Hits is how often it was given, LastHitAt when last.
 	Hits      int64     `json:"hits"`
 	LastHitAt *job.Time `json:"last_hit_at"`
+	Validity
 
 	all []string // ids of its phrasings
+}
+
+// Validity is when an answer may be given.
+type Validity struct {
+	// State is live, draft, scheduled or expired.
+	State string    `json:"state"`
+	Draft bool      `json:"draft"`
+	From  *job.Time `json:"valid_from"`
+	Until *job.Time `json:"valid_until"`
 }
 
 // Phrasing is a prompt of an answer.
@@ -46,11 +56,16 @@ type group struct {
 
 func (g *group) id() string { return model.LessonID(g.topic, g.prompts[0]) }
 
-func (g *group) shown(most int) Answer {
-	a := Answer{ID: g.id(), Topic: g.topic, Phrasings: len(g.prompts)}
-	if !g.refusal {
-		a.Response = &g.response
+// said is the response; nil is a taught refusal.
+func (g *group) said() *string {
+	if g.refusal {
+		return nil
 	}
+	return &g.response
+}
+
+func (g *group) shown(most int) Answer {
+	a := Answer{ID: g.id(), Topic: g.topic, Phrasings: len(g.prompts), Response: g.said()}
 	for _, p := range g.prompts {
 		a.all = append(a.all, model.LessonID(g.topic, p))
 	}
@@ -97,6 +112,9 @@ func (b *Book) Answers(ctx context.Context, q Query) (answers []Answer, next str
 	}
 	words := newWords(q.Q)
 	for _, g := range all {
+		if q.Only != nil && !q.Only(g.topic, g.said()) {
+			continue
+		}
 		if words.any() && !g.holds(words) || q.SinglePhrasing && len(g.prompts) != 1 || q.NeverHit != nil && (g.refusal || g.hit(q.NeverHit)) {
 			continue
 		}
@@ -153,6 +171,16 @@ func (b *Book) Answer(ctx context.Context, id string) (Answer, error) {
 	one := []Answer{a}
 	b.times.stamp(ctx, one)
 	return one[0], nil
+}
+
+// Has reports whether an answer is known in a topic; a nil response is a taught
+// refusal.
+func (b *Book) Has(ctx context.Context, topic string, response *string) (has bool, err error) {
+	err = b.entries(ctx, func(e model.Entry) bool {
+		has = e.Topic == topic && e.Refusal == (response == nil) && (response == nil || e.Response == *response)
+		return !has
+	})
+	return has, err
 }
 
 // at is a time of an answer; the zero time is not known.

@@ -40,6 +40,8 @@ type Query struct {
 	// often a lesson answered, only those that were never given.
 	SinglePhrasing bool
 	NeverHit       func(lesson string) int64
+	// Only picks answers by topic and response; nil shows all.
+	Only func(topic string, response *string) bool
 }
 
 // Lesson is one taught phrasing.
@@ -48,6 +50,7 @@ type Lesson struct {
 	Topic    string  `json:"topic"`
 	Prompt   string  `json:"prompt"`
 	Response *string `json:"response"` // nil: a taught refusal
+	Validity
 }
 
 func shown(l model.Lesson) Lesson {

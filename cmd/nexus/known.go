@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -17,6 +18,9 @@ type lessonsCmd struct {
 	Answers bool   `help:"List answers with their phrasings instead of single lessons."`
 	Limit   int    `default:"50" help:"How many at most."`
 	Forget  string `help:"Unlearn the lesson with this id."`
+	State   string `enum:",live,draft,scheduled,expired" default:"" help:"List answers in this state: live, draft, scheduled (not given yet) or expired."`
+	Publish string `help:"Give the answer with this id, which was a draft, from now on."`
+	Hold    string `help:"Hold the answer with this id back as a draft."`
 }
 
 // Run lists what is known.
@@ -32,7 +36,18 @@ func (l lessonsCmd) Run(ctx context.Context, rt *runtime) error {
 		}
 		return rt.learned(ctx, c, l.remote, j.ID)
 	}
-	if l.Answers {
+	if id := cmp.Or(l.Publish, l.Hold); id != "" {
+		a, err := c.Publish(ctx, id, l.Publish == "")
+		if err != nil {
+			return told(err)
+		}
+		if l.JSON {
+			return rt.print(a)
+		}
+		fmt.Fprintln(rt.main.Stdout, a.State)
+		return nil
+	}
+	if l.Answers || l.State != "" {
 		return l.answers(ctx, rt, c)
 	}
 	all := []client.Lesson{}
@@ -59,7 +74,7 @@ func (l lessonsCmd) Run(ctx context.Context, rt *runtime) error {
 
 func (l lessonsCmd) answers(ctx context.Context, rt *runtime, c *client.Client) error {
 	all := []client.Answer{}
-	for at := (client.List{Topic: l.Topic, Q: l.Search}); len(all) < l.Limit; {
+	for at := (client.List{Topic: l.Topic, Q: l.Search, State: l.State}); len(all) < l.Limit; {
 		at.Limit = min(l.Limit-len(all), 500)
 		page, next, err := c.Answers(ctx, at)
 		if err != nil {
@@ -73,9 +88,9 @@ func (l lessonsCmd) answers(ctx context.Context, rt *runtime, c *client.Client) 
 	if l.JSON {
 		return rt.print(all)
 	}
-	rows := [][]string{{"ID", "TOPIC", "PHRASINGS", "FIRST", "RESPONSE"}}
+	rows := [][]string{{"ID", "TOPIC", "STATE", "PHRASINGS", "FIRST", "RESPONSE"}}
 	for _, a := range all {
-		rows = append(rows, []string{a.ID, a.Topic, strconv.Itoa(a.Phrasings), brief(a.Lessons[0].Prompt), response(a.Response)})
+		rows = append(rows, []string{a.ID, a.Topic, a.State, strconv.Itoa(a.Phrasings), brief(a.Lessons[0].Prompt), response(a.Response)})
 	}
 	return rt.table(rows)
 }

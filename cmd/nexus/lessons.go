@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/job"
@@ -30,26 +31,49 @@ func knownTo(w *worker.Worker) func(context.Context) (book.Source, error) {
 type follower struct {
 	checkpoints *storage.Checkpoints
 	datasets    *storage.Datasets
+	validity    *storage.ValidityRecord
 	config      model.Config
 
 	mu         sync.Mutex
 	model      *model.Model
 	checkpoint string
+	// shown is model without the answers that may not be given, from and until these
+	// moments, by this version of their record.
+	shown       *model.Model
+	version     int64
+	from, until time.Time
 }
 
-// known gives the model of the newest checkpoint.
-func (f *follower) known(ctx context.Context) (book.Source, error) { return f.refresh(ctx) }
+// known gives the model of the newest checkpoint, as it may answer now.
+func (f *follower) known(ctx context.Context) (book.Source, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.model
+	m, err := f.refresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, version, err := f.validity.Read(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read when answers may be given: %w", err)
+	}
+	now := time.Now()
+	if f.shown != nil && m == before && version == f.version && !now.Before(f.from) && (f.until.IsZero() || now.Before(f.until)) {
+		return f.shown, nil
+	}
+	hide, until := all.Hidden(now)
+	f.shown, f.version, f.from, f.until = m.Hiding(hide), version, now, until
+	return f.shown, nil
+}
 
 // relieve lets the model go; it is loaded again when lessons are asked for.
 func (f *follower) relieve(bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.model, f.checkpoint = nil, ""
+	f.model, f.shown, f.checkpoint = nil, nil, ""
 }
 
 func (f *follower) refresh(ctx context.Context) (*model.Model, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	head, err := f.checkpoints.Head(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the head: %w", err)

@@ -241,7 +241,7 @@ func (s *shared) openWorker(ctx context.Context, h *app) (*worker.Worker, error)
 		return nil, err
 	}
 	opt := worker.Options{
-		Queue: s.queue, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Governor: gov, Teacher: writes, Embeddings: sees,
+		Queue: s.queue, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Validity: s.validity(), Governor: gov, Teacher: writes, Embeddings: sees,
 		Late: s.mirror != nil, Model: s.modelConfig(), Slots: s.settings.Concurrency, ServeOnly: s.settings.ServeOnly, Recorder: s.recorder, Hardware: hardware,
 		Shadow: s.settings.Shadow, Challengers: s.checkpoints, LogPrompts: s.settings.LogPrompts, Unobserved: s.unobserved, Now: clock(), Log: s.log,
 	}
@@ -271,6 +271,9 @@ func (s *shared) openTeacher() (worker.Teacher, error) {
 		Answers: s.settings.TeacherAnswers, Patience: s.settings.TeacherTimeout.D(),
 	})
 }
+
+// validity is the record of when answers may be given.
+func (s *shared) validity() *storage.ValidityRecord { return storage.NewValidity(s.store, clock()) }
 
 // readEvery is how often the governor reads the machine; zero is its default.
 func (s *shared) readEvery() time.Duration {
@@ -310,7 +313,7 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 	}
 	known := knownTo(w)
 	if w == nil {
-		f := &follower{checkpoints: s.checkpoints, datasets: s.datasets, config: s.modelConfig()}
+		f := &follower{checkpoints: s.checkpoints, datasets: s.datasets, validity: s.validity(), config: s.modelConfig()}
 		s.memory.OnPressure(f.relieve)
 		known = f.known
 	}
@@ -327,7 +330,7 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 	}
 	opt := api.Options{
 		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
-		Checks: storage.NewChecks(s.store, clock()),
+		Checks: storage.NewChecks(s.store, clock()), Validity: s.validity(),
 		Tracer: s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
 		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
 		Teacher: s.settings.TeacherURL != "", DrainDelay: s.settings.drainDelay(os.Getenv), Unobserved: s.unobserved, Now: clock(), Log: s.log,

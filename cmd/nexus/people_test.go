@@ -107,6 +107,18 @@ func TestPeopleAtATerminal(t *testing.T) {
 		}
 	}
 
+	run(exitOK, "teach", "--draft", "--topic", "shop", "-q", "Is the shop open at Easter?", "-a", "Until noon.")
+	if _, out, _ := typed(t, []string{"NEXUS_URL=" + p.url}, "ask", "Is the shop open at Easter?"); strings.Contains(out, "Until noon.") {
+		t.Errorf("a draft is given: %s", out)
+	}
+	draft := strings.Fields(strings.Split(run(exitOK, "lessons", "--state", "draft"), "\n")[1])
+	says(strings.Join(draft, " "), "shop draft 1 Is the shop open", "Until noon.")
+	says(run(exitOK, "lessons", "--publish", draft[0]), "live")
+	p.eventually(10*time.Second, "the published answer is given", func() bool {
+		code, out, _ := typed(t, []string{"NEXUS_URL=" + p.url}, "ask", "Is the shop open at Easter?")
+		return code == exitOK && out == "Until noon.\n"
+	})
+
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ type teachCmd struct {
 	remote
 	Question string   `short:"q" help:"One prompt to teach, with --answer."`
 	Answer   string   `short:"a" help:"Its answer; empty teaches that it is to be refused."`
+	Draft    bool     `help:"With --answer: keep it as a draft until it is published (nexus lessons --publish)."`
 	Topic    string   `help:"Topic of lessons that name none, or the column that holds it."`
 	Skip     bool     `help:"Take the good lines of a file that has faulty ones."`
 	Files    []string `arg:"" optional:"" help:"Files of any format that nexus import reads; - is standard input."`
@@ -29,7 +30,7 @@ func (t teachCmd) Run(ctx context.Context, rt *runtime) error {
 		return err
 	}
 	if t.Question != "" {
-		l := client.Lesson{Prompt: t.Question}
+		l := client.Lesson{Prompt: t.Question, Validity: client.Validity{Draft: t.Draft}}
 		if t.Answer != "" {
 			l.Response = &t.Answer
 		}

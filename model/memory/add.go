@@ -97,6 +97,7 @@ type edit struct {
 
 func (s *Store) edit() *edit {
 	w := &edit{old: s, store: *s, fresh: map[uint32]bool{}, ids: map[uint64]uint32{}, prompts: map[uint64]uint32{}, replies: map[uint64]uint32{}, words: map[uint64]bool{}}
+	w.store.veil = nil
 	w.store.answers = slices.Clone(s.answers)
 	w.store.responses = slices.Clone(s.responses)
 	w.store.dead = slices.Clone(s.dead)

@@ -62,7 +62,7 @@ func (s *Store) read(n uint32, q *Query, sc *Scratch) {
 		if place < 0 {
 			place = len(c.keys)
 			own := text.Weight(c.lesson.Word(t))
-			w := compared{own: own, weight: weightOf(s.known, s.vocabulary.count(key), own), held: 1}
+			w := compared{own: own, weight: weightOf(s.Given(), s.knows(key), own), held: 1}
 			if !slices.ContainsFunc(sc.words, func(x wordWeight) bool { return x.key == key }) {
 				w.held = alike(c.lesson.Spelling(t), false, q.Form)
 			}

@@ -21,7 +21,7 @@ type Recoding struct {
 func (s *Store) Recode(dim int, encode Encode) *Recoding {
 	out := *s
 	out.dim = dim
-	out.rows, out.lessons, out.live, out.within = kernel.NewRows(dim), nil, nil, nil
+	out.rows, out.lessons, out.live, out.within, out.veil = kernel.NewRows(dim), nil, nil, nil, nil
 	out.rowOf = make([]uint32, len(s.rowOf))
 	return &Recoding{store: &out, encode: encode, vectors: make([][]float32, s.next)}
 }

@@ -55,7 +55,7 @@ func (s *Store) Repeated(q *Query, sc *Scratch) (lesson uint32, how Repeat) {
 
 // visible reports whether lesson n may answer q.
 func (s *Store) visible(q *Query, n uint32) bool {
-	return s.alive(n) && (q.Topic == "" || s.topic(n) == q.Topic) &&
+	return s.alive(n) && !s.hidden(n) && (q.Topic == "" || s.topic(n) == q.Topic) &&
 		n+1 != q.WithoutLesson && s.answerOf(n)+1 != q.WithoutAnswer
 }
 
@@ -63,7 +63,7 @@ func (s *Store) visible(q *Query, n uint32) bool {
 func (s *Store) mistyped(q *Query, sc *Scratch) (lesson uint32, how Repeat) {
 	f, at := q.Form, -1
 	for t := range f.Words() {
-		if s.vocabulary.count(f.Key(t)) > 0 {
+		if s.knows(f.Key(t)) > 0 {
 			continue
 		}
 		if at >= 0 {

@@ -183,11 +183,9 @@ func (s *Store) scan(sc *Scratch, n int) {
 
 // allowed is the bitmap of the rows that q may find.
 func (s *Store) allowed(q *Query, i int, sc *Scratch) kernel.Bitmap {
-	live := s.live
-	if q.Topic != "" {
-		if live = s.within[q.Topic]; live == nil {
-			return noRows
-		}
+	live := s.findable(q.Topic)
+	if q.Topic != "" && live == nil {
+		return noRows
 	}
 	if q.WithoutLesson == 0 && q.WithoutAnswer == 0 {
 		return live
@@ -238,7 +236,7 @@ func (s *Store) byWord(q *Query, f *Found, sc *Scratch) {
 			added += s.knowing(q, f, w.key, maxByWord-added, sc)
 		}
 		for _, near := range w.near[:w.nears] {
-			if s.vocabulary.count(near.key) <= maxWordAnswers {
+			if s.knows(near.key) <= maxWordAnswers {
 				added += s.knowing(q, f, near.key, maxByWord-added, sc)
 			}
 		}
@@ -470,7 +468,7 @@ func (s *Store) core(q *Query, number uint32, sc *Scratch) float32 {
 			continue
 		}
 		share := float32(n) / float32(lessons)
-		weight := weightOf(s.known, s.vocabulary.count(key), share*share)
+		weight := weightOf(s.Given(), s.knows(key), share*share)
 		got += weight * match
 		total += weight
 	}

@@ -38,6 +38,7 @@ type Store struct {
 	next       uint32   // number of the next lesson
 	known      int      // answers that are not nil
 	topics     map[string]int
+	veil       *veil // nil: nothing is hidden
 }
 
 // block is an immutable run of lessons.

@@ -34,7 +34,7 @@ const maxNear = 4
 // answers as documents).
 func (s *Store) weigh(q *Query, sc *Scratch) {
 	sc.words = sc.words[:0]
-	known := s.known
+	known := s.Given()
 	if q.WithoutAnswer > 0 {
 		known--
 	}
@@ -43,7 +43,7 @@ func (s *Store) weigh(q *Query, sc *Scratch) {
 		if slices.ContainsFunc(sc.words, func(w wordWeight) bool { return w.key == key }) {
 			continue
 		}
-		df := s.vocabulary.count(key)
+		df := s.knows(key)
 		if a := q.WithoutAnswer; a > 0 && s.answers[a-1].count(key) > 0 {
 			df--
 		}
@@ -65,6 +65,9 @@ func (s *Store) nearWords(w *wordWeight, word []byte, sc *Scratch) {
 	spelling, left := text.Spell(word), maxSlips
 	for _, h := range sc.slips {
 		s.index.newest(keyed(kindSlip, h), func(n uint32) bool {
+			if s.hidden(n) {
+				return true
+			}
 			sc.other.Read(s.prompt(n))
 			for t := range sc.other.Words() {
 				key := sc.other.Key(t)

@@ -40,6 +40,7 @@ const (
 	registryKey    = storage.RegistryKey
 	keysKey        = storage.KeysKey
 	checksKey      = storage.ChecksKey
+	validityKey    = storage.ValidityKey
 	keyUseKey      = storage.KeyUseKey
 )
 

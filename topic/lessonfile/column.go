@@ -19,6 +19,10 @@ var (
 	topicNames = strings.Fields(`topic category class section subject theme group kategorie thema categoria categorie tema rubrik категория 类别 分类 カテゴリ`)
 	// refusalNames mark lessons that teach a refusal, in tables, which have no null.
 	refusalNames = []string{"refusal"}
+	// Names of when an answer may be given, as an export calls them.
+	draftNames = []string{"draft"}
+	fromNames  = []string{"valid_from"}
+	untilNames = []string{"valid_until"}
 )
 
 // plain is a name without case, accents, spaces and punctuation.
@@ -32,12 +36,12 @@ func plain(name string) string {
 }
 
 // choice is where the parts of a lesson stand; -1 is nowhere.
-type choice struct{ prompt, response, topic, refusal int }
+type choice struct{ prompt, response, topic, refusal, draft, from, until int }
 
 // choose finds the columns of a header. miss names the option that no column
 // fits, if one was given.
 func choose(header []string, opt Options) (c choice, miss string) {
-	c = choice{-1, -1, -1, -1}
+	c = choice{-1, -1, -1, -1, -1, -1, -1}
 	for _, want := range []struct {
 		name  string
 		given string
@@ -68,6 +72,9 @@ func choose(header []string, opt Options) (c choice, miss string) {
 		usual(&c.topic, topicNames)
 	}
 	usual(&c.refusal, refusalNames)
+	usual(&c.draft, draftNames)
+	usual(&c.from, fromNames)
+	usual(&c.until, untilNames)
 	return c, ""
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/nexus-continuum/nexus/job"
 )
@@ -33,6 +34,9 @@ type Lesson struct {
 	Prompt   string
 	Response *string // nil: prompts like it are to be refused
 	Topic    string  // empty: the file names none
+	// When the answer may be given; nil where the file does not say.
+	Draft       *bool
+	From, Until *time.Time
 }
 
 // Columns are the columns or fields that were taken, by the names in the file.

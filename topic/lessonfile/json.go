@@ -94,11 +94,28 @@ func lessonsOf(body []byte, opt Options, columns **Columns) ([]Lesson, string) {
 		}
 		response = &answers[0]
 	}
+	said := func(i int) string {
+		if i < 0 {
+			return ""
+		}
+		return strings.Trim(string(bytes.TrimSpace(all[i].value)), `"`)
+	}
 	out := make([]Lesson, len(prompts))
 	for i, p := range prompts {
 		out[i] = Lesson{Prompt: p, Response: response, Topic: topic}
+		if wrong := out[i].when(said(c.draft), without(said(c.from)), without(said(c.until))); wrong != "" {
+			return nil, wrong
+		}
 	}
 	return out, ""
+}
+
+// without is text, and nothing for null.
+func without(text string) string {
+	if text == "null" {
+		return ""
+	}
+	return text
 }
 
 // texts reads a text, a number, or a list of them; of objects in a list their

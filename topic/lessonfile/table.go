@@ -223,6 +223,9 @@ func row(record, header []string, c choice, opt Options) (*Lesson, *job.Fault) {
 	} else {
 		l.Topic = opt.Topic
 	}
+	if wrong := l.when(cell(c.draft), cell(c.from), cell(c.until)); wrong != "" {
+		return nil, fault(0, "%s", wrong)
+	}
 	if truthy(cell(c.refusal)) {
 		return l, nil
 	}

@@ -51,8 +51,9 @@ export interface Learning {
   waiting_for: string | null; queued: number;
 }
 
-export interface Lesson { id: string; topic: string; prompt: string; response: string | null; created_at?: string }
-export interface Answer {
+export interface Validity { state?: 'live' | 'draft' | 'scheduled' | 'expired'; draft?: boolean; valid_from?: string | null; valid_until?: string | null }
+export interface Lesson extends Validity { id: string; topic: string; prompt: string; response: string | null; created_at?: string }
+export interface Answer extends Validity {
   id: string; response: string | null; topic: string; lessons: { id: string; prompt: string }[]; updated_at: string | null;
   phrasings?: number; hits?: number; last_hit_at?: string | null;
 }

@@ -11,13 +11,15 @@ import { ago, many } from '../words';
 import { Changes } from '../part/changes';
 import { Card, Field, Head, More, Search, TopicPick } from '../part/basic';
 import { Await, Empty } from '../part/state';
+import { Given, When } from '../part/validity';
 
 export function Answers(): VNode {
   const topic = param('topic'), open = param('id'), show = param('show');
   const [q, setQ] = useState(param('q'));
   const late = useLater(q);
   useEffect(() => view({ q: late }), [late]);
-  const list = useList<Answer>(path('/api/answers', { topic, q: late, show }), 'answers');
+  const state = ['live', 'draft', 'scheduled', 'expired'].includes(show) ? show : '';
+  const list = useList<Answer>(path('/api/answers', { topic, q: late, show: state ? '' : show, state }), 'answers');
   const hide = (id: string): void => list.change((all) => all.filter((a) => a.id !== id));
 
   useKeys((key) => {
@@ -44,6 +46,9 @@ export function Answers(): VNode {
           <option value="">All answers</option>
           <option value="single_phrasing">With one phrasing only</option>
           <option value="never_hit">Never given</option>
+          <option value="draft">Drafts</option>
+          <option value="scheduled">Not given yet</option>
+          <option value="expired">Not given any more</option>
         </select>
       </div>
       <Await load={list} what="the answers" empty={() => (list.items.length || open ? null
@@ -55,7 +60,7 @@ export function Answers(): VNode {
               {list.items.map((a) => (
                 <li key={a.id}>
                   <a class="pickable" href={href('answers', { topic, q, show, id: a.id })} aria-current={a.id === open ? 'true' : undefined}>
-                    <b>{a.response ?? 'Refuses on purpose'}</b>
+                    <b>{a.response ?? 'Refuses on purpose'}</b> <Given of={a} />
                     <small>{a.topic || 'no topic'} · {many(a.phrasings ?? a.lessons.length, 'phrasing')}{a.lessons.length === 1 && <em class="warn"> · add more</em>} · {a.hits ? `given ${many(a.hits, 'time')}` : 'never given'}</small>
                   </a>
                 </li>
@@ -79,7 +84,7 @@ function One({ id, known, onGone, onBack, onChanged }: OneProps): VNode {
   const a = load.data ?? known;
   return (
     <Card class="pane" title="Answer" aside={<a class="button plain" href={href('answers', { topic: param('topic'), q: param('q'), show: param('show') })}>Close</a>}>
-      {a ? <Edit key={a.id + a.updated_at} a={a} at={at} onGone={onGone} onBack={onBack} onChanged={() => { load.again(); onChanged(); }} />
+      {a ? <Edit key={a.id + a.updated_at + a.draft + a.valid_from + a.valid_until} a={a} at={at} onGone={onGone} onBack={onBack} onChanged={() => { load.again(); onChanged(); }} />
         : load.fault?.status === 404 ? <Empty title="This answer was deleted">It can be put back from its history.</Empty>
           : <Await load={load} what="this answer">{() => null}</Await>}
       <Changes at={at} version={load.data?.updated_at ?? ''} open={load.fault?.status === 404} onBack={(to) => { view({ id: to }); load.again(); onChanged(); }} id={id} />
@@ -136,6 +141,7 @@ function Edit({ a, at, onGone, onBack, onChanged }: { a: Answer; at: string; onG
           <button type="submit" class="main" id="saveanswer" disabled={!changed}>Save for all phrasings</button>
         </div>
       </form>
+      <When a={a} at={at} onChanged={onChanged} />
       <h3>{many(shown.length, 'phrasing')}{shown.length === 1 && <em class="warn"> · two more make it far more likely to be found</em>}</h3>
       <ul class="rows">
         {shown.map((l) => <li key={l.id}><span>{l.prompt}</span><button type="button" class="plain" aria-label={'Delete the phrasing ' + l.prompt} onClick={() => drop(l)}>Delete</button></li>)}

@@ -123,6 +123,7 @@ function TeachCard(): VNode {
   const [response, setResponse] = useState('');
   const [topic, setTopic] = useState(param('topic'));
   const [refuse, setRefuse] = useState(false);
+  const [draft, setDraft] = useState(false);
   const [said, setSaid] = useState<{ text: string; kind: string } | null>(null);
   const stop = useRef<AbortController | null>(null);
   useEffect(() => () => stop.current?.abort(), []);
@@ -134,7 +135,7 @@ function TeachCard(): VNode {
   const teach = async (): Promise<void> => {
     if (!prompts.length) { setSaid({ text: 'Write at least one question.', kind: 'bad' }); return; }
     if (!refuse && !response.trim()) { setSaid({ text: 'Write the answer, or choose to refuse.', kind: 'bad' }); return; }
-    const lessons = prompts.map((p) => ({ prompt: p, response: refuse ? null : response.trim() }));
+    const lessons = prompts.map((p) => ({ prompt: p, response: refuse ? null : response.trim(), ...(draft && { draft }) }));
     setSaid({ text: 'Storing…', kind: '' });
     stop.current?.abort();
     stop.current = new AbortController();
@@ -145,7 +146,7 @@ function TeachCard(): VNode {
       const last = await follow(j.id, (now) => { if (now.waiting_for) setSaid({ text: `Stored safely. It is learned as soon as it can be: ${now.waiting_for}.`, kind: '' }); }, answers, stop.current.signal);
       if (last.state === 'failed' || last.state === 'canceled') setSaid({ text: last.error?.detail ?? 'It was canceled.', kind: 'bad' });
       else {
-        setSaid({ text: `${many(lessons.length, 'lesson')} ${lessons.length === 1 ? 'answers' : 'answer'} from now on (after ${span((Date.now() - began) / 1000)}).`, kind: 'good' });
+        setSaid({ text: draft ? `Kept as a draft: ${many(lessons.length, 'lesson')}. Publish it on the page Answers.` : `${many(lessons.length, 'lesson')} ${lessons.length === 1 ? 'answers' : 'answer'} from now on (after ${span((Date.now() - began) / 1000)}).`, kind: 'good' });
         setPhrasings('');
         setResponse('');
       }
@@ -168,6 +169,7 @@ function TeachCard(): VNode {
           <Field label="Topic" class="inline"><input id="teachtopic" maxLength={128} placeholder="support" list="topics" value={topic} onInput={(e) => setTopic(e.currentTarget.value)} /></Field>
           <datalist id="topics">{topicNames().map((t) => <option value={t} key={t} />)}</datalist>
           <label class="check"><input id="refuse" type="checkbox" checked={refuse} onChange={(e) => setRefuse(e.currentTarget.checked)} /> Refuse these instead</label>
+          <label class="check"><input id="asdraft" type="checkbox" checked={draft} onChange={(e) => setDraft(e.currentTarget.checked)} /> As a draft</label>
           <span class="gap" />
           <button type="submit" class="main">Teach</button>
         </div>

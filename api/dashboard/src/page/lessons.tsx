@@ -10,6 +10,7 @@ import { attempt, later, tell } from '../undo';
 import { cut, many } from '../words';
 import { Head, More, Scroll, Search, TopicPick } from '../part/basic';
 import { Await, Empty } from '../part/state';
+import { Given } from '../part/validity';
 
 export function Lessons(): VNode {
   const topic = param('topic');
@@ -89,7 +90,7 @@ export function Lessons(): VNode {
                         setPicked((old) => { const s = new Set(old); if (on) s.add(l.id); else s.delete(l.id); return s; });
                       }} /></td>
                       <td class="text">{editing === l.id ? <EditPrompt l={l} onCancel={() => setEditing('')} onSave={(prompt) => void revise([l], { prompt }, 'The question is put in other words.')} /> : l.prompt}</td>
-                      <td class="text"><a href={href('answers', { q: l.response ?? l.prompt })}>{l.response === null ? <em>refuses on purpose</em> : cut(l.response, 140)}</a></td>
+                      <td class="text"><a href={href('answers', { q: l.response ?? l.prompt })}>{l.response === null ? <em>refuses on purpose</em> : cut(l.response, 140)}</a> <Given of={l} /></td>
                       <td>{l.topic ? <a href={href('lessons', { topic: l.topic })}>{l.topic}</a> : '–'}</td>
                       <td class="acts">
                         <button type="button" class="plain" aria-label={'Edit ' + l.prompt} onClick={() => setEditing(l.id)}>Edit</button>
