@@ -181,6 +181,11 @@ runbook: stripped ## type the runbook in a Debian booted by systemd (root, deboo
 runbook-docker: ## type the Docker half of the runbook (needs an engine, docker-compose and the image)
 	deploy/runbook/docker.sh
 
+.PHONY: upgrade
+FROM ?= HEAD~1
+upgrade: ## upgrade from the revision FROM to this one and back, on data that FROM made
+	deploy/release/upgrade.sh $(FROM)
+
 .PHONY: size
 size: $(SLIM) ## say what the delivered program consists of (needs binutils)
 	deploy/release/size.sh

@@ -98,7 +98,13 @@ var readyLine = regexp.MustCompile(`(?m)^\s*api\s+(http\S+?)/?(?:\s|$)`)
 // listener takes a free port; the data folder is dir.
 func start(t *testing.T, dir string, args []string, env ...string) *process {
 	t.Helper()
-	p := launch(t, dir, args, env...)
+	return startProgram(t, binary, dir, args, env...)
+}
+
+// startProgram is start with another version of the program.
+func startProgram(t *testing.T, program, dir string, args []string, env ...string) *process {
+	t.Helper()
+	p := launchProgram(t, program, dir, args, env...)
 	url, err := p.out.await(readyLine, p.done, 30*time.Second)
 	if err != nil {
 		t.Fatalf("no address printed: %v\n%s", err, p.out)
@@ -118,8 +124,14 @@ func start(t *testing.T, dir string, args []string, env ...string) *process {
 // launch runs nexus without waiting for anything.
 func launch(t *testing.T, dir string, args []string, env ...string) *process {
 	t.Helper()
+	return launchProgram(t, binary, dir, args, env...)
+}
+
+// launchProgram is launch with another version of the program.
+func launchProgram(t *testing.T, program, dir string, args []string, env ...string) *process {
+	t.Helper()
 	p := &process{t: t, dir: dir, out: &transcript{grown: make(chan struct{})}, done: make(chan struct{})}
-	p.cmd = exec.Command(binary, args...)
+	p.cmd = exec.Command(program, args...)
 	p.cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
 		"NEXUS_DATA_DIR=" + dir, "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_RATE_LIMIT_ENABLED=false",

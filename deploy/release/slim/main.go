@@ -9,6 +9,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -121,7 +122,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: slim FOLDER, which lies below the module")
 		os.Exit(2)
 	}
-	name, err := prepare(filepath.Clean(os.Args[1]))
+	name, err := prepare(context.Background(), filepath.Clean(os.Args[1]))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "slim:", err)
 		os.Exit(1)
@@ -130,13 +131,13 @@ func main() {
 }
 
 // prepare writes the changed copies and the go.mod that uses them.
-func prepare(folder string) (string, error) {
-	if err := os.RemoveAll(folder); err != nil {
+func prepare(ctx context.Context, folder string) (string, error) {
+	if err := os.RemoveAll(folder); err != nil { //nolint:gosec // the folder that the caller names
 		return "", fmt.Errorf("clear the folder: %w", err)
 	}
 	args := []string{"mod", "edit"}
 	for _, module := range []string{"github.com/alecthomas/kong", "github.com/hibiken/asynqmon", "gorgonia.org/tensor"} {
-		out, err := exec.Command("go", "mod", "download", "-json", module).Output()
+		out, err := exec.CommandContext(ctx, "go", "mod", "download", "-json", module).Output()
 		if err != nil {
 			return "", fmt.Errorf("download %s: %w", module, err)
 		}
@@ -161,14 +162,14 @@ func prepare(folder string) (string, error) {
 		}
 	}
 	mod := filepath.Join(folder, "slim.mod")
-	if out, err := exec.Command("go", append(args, mod)...).CombinedOutput(); err != nil { //nolint:gosec // our own arguments
+	if out, err := exec.CommandContext(ctx, "go", append(args, mod)...).CombinedOutput(); err != nil { //nolint:gosec // our own arguments
 		return "", fmt.Errorf("write %s: %w: %s", mod, err, out)
 	}
 	return mod, nil
 }
 
 func (e edit) apply(path string) error {
-	content, err := os.ReadFile(path)
+	content, err := os.ReadFile(path) //nolint:gosec // below the folder that the caller names
 	if err != nil {
 		return fmt.Errorf("read a file to change: %w", err)
 	}
