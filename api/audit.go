@@ -27,6 +27,8 @@ const (
 	auditPatience = 250 * time.Millisecond
 	// auditKey holds what a handler says of a change beyond its path.
 	auditKey = "nexus.audit"
+	// promptsKey is set by a handler that took prompts only.
+	promptsKey = "nexus.prompts"
 )
 
 // change is an entry of the audit log: who did what, when, from where.
@@ -52,7 +54,8 @@ type audit struct {
 }
 
 // audited notes what a request changed: in the file before the answer goes out, so
-// that nobody is told of a change that a crash can hide. Prompts change nothing.
+// that nobody is told of a change that a crash can hide. Prompts change nothing,
+// whether their callers wait or not.
 func (s *Server) audited(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -63,7 +66,7 @@ func (s *Server) audited(next echo.HandlerFunc) echo.HandlerFunc {
 		var line []byte
 		var failed error
 		c.Response().Before(func() {
-			if c.Response().Status >= http.StatusBadRequest || line != nil {
+			if c.Response().Status >= http.StatusBadRequest || line != nil || c.Get(promptsKey) != nil {
 				return
 			}
 			e := change{

@@ -58,6 +58,7 @@ func (s *Server) batch(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	c.Set(promptsKey, true)
 	ctx := c.Request().Context()
 	base, done, err := s.claimBatch(c, body)
 	if err != nil {

@@ -49,6 +49,7 @@ func (s *Server) submit(c echo.Context) (reply, error) {
 	}
 	c.Set(jobKey, spec.ID)
 	if spec.Kind == job.KindInteract {
+		c.Set(promptsKey, true)
 		return s.put(c.Request().Context(), spec, began)
 	}
 	return s.submitTrain(c, spec)

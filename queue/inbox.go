@@ -91,11 +91,15 @@ func (q *Queue) countHits(ctx context.Context, pipe redis.Pipeliner, batch []job
 			h.LastAt = max(h.LastAt, it.At.UnixMilli())
 		}
 	}
+	var last []any
 	for lesson, h := range hits {
 		pipe.HIncrBy(ctx, q.hitsKey(), lesson, h.Count)
 		if h.LastAt > 0 {
-			pipe.HSet(ctx, q.lastHitKey(), lesson, h.LastAt)
+			last = append(last, lesson, h.LastAt)
 		}
+	}
+	if len(last) > 0 {
+		pipe.HSet(ctx, q.lastHitKey(), last...)
 	}
 }
 

@@ -41,7 +41,7 @@ func loadScripts(eventHistory int, clock string) *scripts {
 	past := func(name string) *redis.Script { return redis.NewScript(source("past") + source(name)) }
 	record := func(name string) *redis.Script { return redis.NewScript(prelude + source(name)) }
 	return &scripts{
-		enqueue: redis.NewScript(clock + flow + source("enqueue")), dequeue: redis.NewScript(clock + flow + source("dequeue")),
+		enqueue: redis.NewScript(clock + flow + source("enqueue")), dequeue: redis.NewScript(prelude + flow + source("dequeue")),
 		submit: redis.NewScript(prelude + flow + source("submit")), start: record("start"),
 		answer: plain("answer"), finish: record("finish"), requeue: record("requeue"), outlive: record("outlive"),
 		abandon: plain("abandon"), cancel: record("cancel"), read: record("read"),

@@ -284,7 +284,10 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 		}
 	}
 	// A job whose caller still waits has no record, and costs no command here.
-	if p.ReplyTo == "" || s.q.now().UnixMilli() >= p.Outlives {
+	if attempt := s.begunWith(id); attempt > 0 {
+		t.recorded.Store(true)
+		t.Attempt = attempt
+	} else if p.ReplyTo == "" || s.q.now().UnixMilli() >= p.Outlives {
 		if o, stop := s.begin(ctx, t); stop {
 			if o != nil {
 				s.settle(ctx, t, began, *o)

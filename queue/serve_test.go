@@ -110,7 +110,7 @@ func (b *bundle) crash(lane job.Lane) (dead *Server) {
 	k := b.q.keys(lane)
 	dead = b.q.Serve(lane, 1, echo)
 	cmd := b.q.scripts.dequeue.Run(b.ctx, b.q.redis, []string{k.pending(), k.paused(), k.active(), k.lease()},
-		time.Now().Add(time.Hour).Unix(), k.tasks(), dead.id, 1, k.own)
+		time.Now().Add(time.Hour).Unix(), k.tasks(), dead.id, 1, k.own, dead.beginsAtOnce())
 	if err := cmd.Err(); err != nil {
 		b.Fatal(err)
 	}
@@ -121,9 +121,7 @@ func TestLostWorkersJobsRunAgain(t *testing.T) {
 	eachRung(t, func(t *bundle) {
 		id := t.submit(interact("x")).ID
 		k := t.q.keys(job.LaneBatch)
-		if _, _, err := t.crash(job.LaneBatch).tryBegin(t.ctx, id); err != nil {
-			t.Fatal(err)
-		}
+		t.crash(job.LaneBatch)
 		t.serve(t.q, job.LaneBatch, 1, echo)
 		j := t.untilState(id, job.StateSucceeded)
 		if j.Attempts != 2 {
@@ -270,9 +268,7 @@ func TestRecordsWithoutATaskAreAdopted(t *testing.T) {
 		for range 2 {
 			ids = append(ids, t.submit(interact("x")).ID)
 		}
-		if _, _, err := t.crash(job.LaneBatch).tryBegin(t.ctx, ids[0]); err != nil {
-			t.Fatal(err)
-		}
+		t.crash(job.LaneBatch)
 		for _, id := range ids {
 			if err := t.q.redis.Del(t.ctx, k.task(id)).Err(); err != nil {
 				t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -338,7 +339,7 @@ func (s *simulation) callerDies() error {
 func (s *simulation) dequeue(server *Server, most int) ([]*simTask, error) {
 	k := s.keys
 	got, err := s.q.scripts.dequeue.Run(s.ctx, s.redis, []string{k.pending(), k.paused(), k.active(), k.lease()},
-		int64(s.now)+30, k.tasks(), server.id, most, k.own).StringSlice()
+		int64(s.now)+30, k.tasks(), server.id, most, k.own, s.rand.IntN(4) < 3).StringSlice()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
@@ -346,7 +347,7 @@ func (s *simulation) dequeue(server *Server, most int) ([]*simTask, error) {
 		return nil, err
 	}
 	var out []*simTask
-	for i := 0; i+2 < len(got); i += 3 {
+	for i := 0; i+3 < len(got); i += 4 {
 		at := slices.IndexFunc(s.jobs, func(j *simJob) bool { return j.spec.ID == got[i] })
 		if at < 0 {
 			return nil, fmt.Errorf("task %s is nobody's", got[i])
@@ -355,10 +356,15 @@ func (s *simulation) dequeue(server *Server, most int) ([]*simTask, error) {
 		j := s.jobs[at]
 		j.taker = server
 		p := parcel{Spec: j.spec}
-		out = append(out, &simTask{
+		taken := &simTask{
 			server: server, job: j, parcel: p, over: got[i+2] != "" && strings.HasPrefix(got[i+2], "-"),
 			task: &Task{Spec: p.Spec, Attempt: 1, s: server, cancel: func(error) {}},
-		})
+		}
+		if attempt, err := strconv.Atoi(got[i+3]); err == nil {
+			taken.task.Attempt = attempt
+			taken.task.recorded.Store(true)
+		}
+		out = append(out, taken)
 	}
 	return out, nil
 }
@@ -403,7 +409,7 @@ func (s *simulation) beginTask(w *simWorker, t *simTask) error {
 	if t.over {
 		return s.end(w, t, outcome{state: job.StateFailed, err: errTimeout()})
 	}
-	if t.job.asked && !t.job.recorded {
+	if t.job.asked && !t.job.recorded || t.task.recorded.Load() {
 		return nil
 	}
 	o, stop := t.server.begin(s.ctx, t.task)

@@ -13,14 +13,22 @@ import (
 
 // holding is a task that this server knows it has.
 type holding struct {
-	times int       // that it was taken
-	ends  time.Time // its deadline by our own steady clock; zero is never
+	times   int       // that it was taken
+	ends    time.Time // its deadline by our own steady clock; zero is never
+	attempt int       // that began when it was taken; 0 if none did
 }
 
-func (s *Server) hold(id string, ends time.Time) {
+func (s *Server) hold(id string, ends time.Time, attempt int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.held[id] = holding{s.held[id].times + 1, ends}
+	s.held[id] = holding{s.held[id].times + 1, ends, attempt}
+}
+
+// begunWith is the attempt that began when a task was taken, 0 if none did.
+func (s *Server) begunWith(id string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[id].attempt
 }
 
 // clocksAgree is how near a deadline by the submitter's clock must be to what

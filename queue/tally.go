@@ -13,7 +13,7 @@ import (
 const (
 	// tallyEvery bounds how old a count of what was answered becomes before Redis has
 	// it. Counts may be lost with a process; lines of the log are not.
-	tallyEvery = 50 * time.Millisecond
+	tallyEvery = 250 * time.Millisecond
 	// trimEvery is after how many lines of this process the log is cut to its bounds.
 	trimEvery = 256
 )

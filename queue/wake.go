@@ -79,6 +79,7 @@ func (q *Queue) toTick() time.Duration { return lookEvery - time.Since(q.born)%l
 type taken struct {
 	id, msg string
 	ends    time.Time // its deadline by this process's own clock; zero is never
+	attempt int       // that has begun with the dequeue; 0 if none has
 }
 
 // dequeue gives asynq a task. It takes as many as there are free slots at once
@@ -128,7 +129,7 @@ func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []
 		s.taking.Unlock()
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
-	cmd := s.q.scripts.dequeue.Run(ctx, client, keys, append(args, s.id, min(free, takeAtMost), s.keys.own)...)
+	cmd := s.q.scripts.dequeue.Run(ctx, client, keys, append(args, s.id, min(free, takeAtMost), s.keys.own, s.beginsAtOnce())...)
 	s.taking.Unlock()
 	got, err := cmd.StringSlice()
 	switch {
@@ -142,16 +143,26 @@ func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []
 		return redis.NewCmdResult(nil, err)
 	}
 	s.trouble = 0
-	for i := 0; i+2 < len(got); i += 3 {
+	for i := 0; i+3 < len(got); i += 4 {
 		t := taken{id: got[i], msg: got[i+1]}
 		// What is left of its time is told by Redis: clocks of hosts differ.
 		if left, err := strconv.ParseInt(got[i+2], 10, 64); err == nil {
 			t.ends = asked.Add(time.Duration(left) * time.Millisecond)
 		}
+		t.attempt, _ = strconv.Atoi(got[i+3])
 		s.taken = append(s.taken, t)
-		s.hold(t.id, t.ends)
+		s.hold(t.id, t.ends, t.attempt)
 	}
 	return s.give()
+}
+
+// beginsAtOnce tells whether jobs begin when they are taken: prompts do, since there is
+// a free handler for each. A train job may wait behind another, and is then not running.
+func (s *Server) beginsAtOnce() string {
+	if laneOf(s.lane) == job.LaneTrain {
+		return "0"
+	}
+	return "1"
 }
 
 func (s *Server) give() *redis.Cmd {

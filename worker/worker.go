@@ -186,7 +186,7 @@ const (
 	// enough to fill a batch, few enough that other workers get theirs.
 	handlersPerSlot = model.MaxBatch
 	// batchHandlersPerSlot is the same for prompts that nobody waits for.
-	batchHandlersPerSlot = 8
+	batchHandlersPerSlot = 16
 	retryLoad            = time.Second
 )
 

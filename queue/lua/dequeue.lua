@@ -1,9 +1,11 @@
 -- asynq's dequeue for as many tasks as there are free slots. It also notes
 -- whose they now are, steps over ids whose task is gone (asynq would leave
--- them active for ever) and drops prompts that nobody waits for any more.
+-- them active for ever), drops prompts that nobody waits for any more, and begins
+-- jobs that have a record: a step of its own (start.lua) would cost as much again.
 -- KEYS: pending, paused, active, lease
--- ARGV: lease end, task prefix | owner, most tasks, prefix
--- Returns {id, msg, ms to its deadline or '', …}, or nil when there is none
+-- ARGV: lease end, task prefix | owner, most tasks, prefix, '1' to begin jobs
+-- Returns {id, msg, ms to its deadline or '', its attempt or '' if it is not begun, …},
+--   or nil when there is none
 local p = ARGV[5]
 if redis.call('EXISTS', KEYS[2]) == 1 then
   redis.call('HDEL', p .. 'flow', 'at')
@@ -16,7 +18,7 @@ for _ = 1, 1000 do
   local id = redis.call('RPOPLPUSH', KEYS[1], KEYS[3])
   if not id then break end
   local key = ARGV[2] .. id
-  local v = redis.call('HMGET', key, 'msg', 'deadline', 'until')
+  local v = redis.call('HMGET', key, 'msg', 'deadline', 'until', 'reply')
   local gone = not v[1]
   if not gone and v[3] and clock() > tonumber(v[3]) and redis.call('EXISTS', p .. 'job:' .. id) == 0 then
     gone = true
@@ -35,6 +37,15 @@ for _ = 1, 1000 do
     out[#out + 1] = id
     out[#out + 1] = v[1]
     out[#out + 1] = v[2] and whole(tonumber(v[2]) - clock()) or ''
+    local attempt = ''
+    if ARGV[6] == '1' and not v[4] then
+      local r = redis.call('HMGET', p .. 'job:' .. id, 'state', 'cancel', 'attempts', 'started', 'waiting', 'quiet')
+      if r[1] == 'queued' and r[2] ~= '1' then
+        attempt = tostring(tonumber(r[3]) + 1)
+        begin(p, id, attempt, {r[4], r[5], r[6]})
+      end
+    end
+    out[#out + 1] = attempt
   end
 end
 if n == 0 then return nil end

@@ -12,20 +12,21 @@ if redis.call('HGET', KEYS[3], 'owner') ~= ARGV[2] or redis.call('LREM', KEYS[1]
 end
 redis.call('ZREM', KEYS[2], id)
 redis.call('DEL', KEYS[3])
-local v = redis.call('HMGET', KEYS[8], 'state', 'cancel')
+local v = recall(p, id)
 -- The client that canceled the job was told that it ends canceled.
-if v[2] == '1' then to, result, err = 'canceled', '', CANCELED end
+if v.cancel then to, result, err = 'canceled', '', CANCELED end
 if redis.call('INCR', KEYS[4]) == 1 then redis.call('EXPIREAT', KEYS[4], ARGV[9]) end
 redis.call('INCR', KEYS[5])
 if to == 'failed' then
   if redis.call('INCR', KEYS[6]) == 1 then redis.call('EXPIREAT', KEYS[6], ARGV[9]) end
   redis.call('INCR', KEYS[7])
 end
-if not v[1] then return 'ok' end
-if v[1] == 'queued' and to == 'succeeded' then -- it began while its caller still waited
+if not v.state then return 'ok' end
+if v.state == 'queued' and to == 'succeeded' then -- it began while its caller still waited
   move(p, id, 'running')
   redis.call('HINCRBY', KEYS[8], 'attempts', 1)
   changed(p, id)
+  v = recall(p, id)
 end
-conclude(p, id, to, result, err, {progress = ARGV[8], started = whole(clock() - tonumber(ARGV[5]))})
+conclude(p, id, to, result, err, v, ARGV[8], whole(clock() - tonumber(ARGV[5])))
 return 'ok'

@@ -4,6 +4,7 @@
 -- Returns 1, or 0 when the job has ended or is not known.
 local v = redis.call('HMGET', KEYS[1], 'state', 'attempts', 'waiting', 'progress')
 if not v[1] then return 0 end
+redis.call('HDEL', KEYS[1], 'quiet')
 if redis.call('EXISTS', KEYS[2]) == 1 then return 1 end
 local function add(kind, data) redis.call('XADD', KEYS[2], '*', 't', kind, 'd', data) end
 if v[1] == 'queued' then

@@ -41,6 +41,8 @@ end
 
 -- event tells the followers of a job. The stream is written only where somebody
 -- follows (see follow.lua), for webhooks, and where `keep` says so; it is bounded.
+-- A record that is `quiet` has neither, so its events are not even looked at: nearly
+-- all jobs stay so.
 local function event(p, id, kind, data, keep, at)
   local stream, said = p .. 'events:' .. id, nil
   local hook = redis.call('EXISTS', p .. 'hook:' .. id) == 1
@@ -86,7 +88,8 @@ end
 
 -- changed announces the state that the record is in now.
 local function changed(p, id, keep)
-  local v = redis.call('HMGET', p .. 'job:' .. id, 'state', 'attempts', 'waiting')
+  local v = redis.call('HMGET', p .. 'job:' .. id, 'state', 'attempts', 'waiting', 'quiet')
+  if v[4] and not keep then return end
   event(p, id, 'state', said(v[1], v[2], v[3]), keep)
 end
 
@@ -100,11 +103,27 @@ local function create(p, id, fields)
     into[#into + 1] = into == hook and string.sub(fields[i], 6) or fields[i]
     into[#into + 1] = fields[i + 1]
   end
+  -- The history of a train job counts, and such jobs are few.
+  local train = fields[2] == 'train'
+  if #hook == 0 and not train then
+    record[#record + 1] = 'quiet'
+    record[#record + 1] = '1'
+  end
   redis.call('HSET', p .. 'job:' .. id, 'state', 'queued', 'attempts', '0', unpack(record))
   if #hook > 0 then redis.call('HSET', p .. 'hook:' .. id, unpack(hook)) end
   redis.call('ZADD', p .. 'jobs:queued', 0, id)
-  -- The history of a train job counts, and such jobs are few.
-  event(p, id, 'state', said('queued', '0'), fields[2] == 'train')
+  if #hook > 0 or train then event(p, id, 'state', said('queued', '0'), train) end
+end
+
+-- begin moves a job that waits to running, as one more attempt; v is what its record
+-- holds of started, waiting and quiet.
+local function begin(p, id, attempts, v)
+  local key, now = p .. 'job:' .. id, whole(clock())
+  redis.call('HSET', key, 'state', 'running', 'attempts', attempts, 'started', v[1] or now)
+  if v[2] then redis.call('HDEL', key, 'waiting') end
+  redis.call('ZREM', p .. 'jobs:queued', id)
+  redis.call('ZADD', p .. 'jobs:running', 0, id)
+  if not v[3] then event(p, id, 'state', said('running', attempts)) end
 end
 
 -- due notes when a job's time is up, and wakes who looks for such jobs if it is
@@ -117,32 +136,43 @@ local function due(p, id, task, at)
   if redis.call('ZRANGE', p .. 'deadlines', 0, 0)[1] == id then redis.call('PUBLISH', p .. 'deadline', '') end
 end
 
+-- recall reads what conclude, and those who decide on it, need of a record.
+local function recall(p, id)
+  local v = redis.call('HMGET', p .. 'job:' .. id, 'state', 'attempts', 'kind', 'created', 'started', 'topic', 'progress',
+    'owner', 'quiet', 'deadline', 'cancel')
+  return {state = v[1], attempts = v[2], kind = v[3], created = v[4], started = v[5], topic = v[6], progress = v[7],
+    owner = v[8], quiet = v[9], deadline = v[10], cancel = v[11] == '1'}
+end
+
 -- conclude moves a job to its final state: its record becomes one member of the
 -- sorted set of that state, the id first, so that members lie in order of time:
 --   id kind attempts created started finished #topic #owner #error #progress LF
 --   topic owner error progress result
--- started and finished are ms after created, '-' for never. last holds what the
--- record does not: progress, started.
-local function conclude(p, id, to, result, err, last)
+-- started and finished are ms after created, '-' for never. v is what recall gave, if
+-- it was called already; progress and began are for what the record lacks.
+local function conclude(p, id, to, result, err, v, progress, began)
   local key = p .. 'job:' .. id
-  local v = redis.call('HMGET', key, 'state', 'attempts', 'kind', 'created', 'started', 'topic', 'progress', 'owner')
-  local from = v[1]
+  v = v or recall(p, id)
+  local from = v.state
   if not from or not (allows[from] and allows[from][to]) then return false end
   local function after(ms)
     if not ms or ms == '' then return '-' end
-    return whole(tonumber(ms) - tonumber(v[4]))
+    return whole(tonumber(ms) - tonumber(v.created))
   end
   local now = whole(clock())
-  local topic, owner, progress = v[6] or '', v[8] or '', (last and last.progress ~= '' and last.progress) or v[7] or ''
+  local topic, owner = v.topic or '', v.owner or ''
+  if not progress or progress == '' then progress = v.progress or '' end
   local member = id .. table.concat({
-    string.sub(v[3], 1, 1), v[2], v[4], after(v[5] or (last and last.started)), after(now), #topic, #owner, #err, #progress,
+    string.sub(v.kind, 1, 1), v.attempts, v.created, after(v.started or began), after(now), #topic, #owner, #err, #progress,
   }, ' ') .. '\n' .. topic .. owner .. err .. progress .. result
   redis.call('ZADD', p .. 'ended:' .. to, 0, member)
   redis.call('INCRBY', p .. 'ended:bytes', #member + MEMBER_COST)
   redis.call('DEL', key)
   redis.call('ZREM', p .. 'jobs:' .. from, id)
-  redis.call('ZREM', p .. 'deadlines', id)
-  event(p, id, 'state', said(to, v[2]), false, now .. LAST_STATE)
+  if v.deadline then redis.call('ZREM', p .. 'deadlines', id) end
+  -- A follower of an older version leaves a record quiet.
+  if v.quiet and redis.call('EXISTS', p .. 'events:' .. id) == 0 then return true end
+  event(p, id, 'state', said(to, v.attempts), false, now .. LAST_STATE)
   event(p, id, 'result', '', false, now .. LAST_RESULT)
   redis.call('EXPIRE', p .. 'events:' .. id, STREAM_LIFE)
   redis.call('EXPIRE', p .. 'hook:' .. id, BOX_LIFE)
@@ -170,5 +200,10 @@ local function revive(p, id)
   end
   create(p, id, fields)
   redis.call('HSET', p .. 'job:' .. id, 'attempts', attempts)
+  -- Who listened before its end still does.
+  if redis.call('EXISTS', p .. 'hook:' .. id, p .. 'events:' .. id) > 0 then
+    redis.call('HDEL', p .. 'job:' .. id, 'quiet')
+    changed(p, id)
+  end
   return true
 end

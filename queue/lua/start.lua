@@ -3,10 +3,10 @@
 -- Returns {'run' | 'final' | 'canceled' | 'lost' | 'none', attempt}; lost when the
 -- job is no longer this worker's to begin
 local p, id = ARGV[1], ARGV[2]
-local v = redis.call('HMGET', KEYS[1], 'state', 'cancel', 'attempts')
+local v = redis.call('HMGET', KEYS[1], 'state', 'cancel', 'attempts', 'started', 'waiting', 'quiet')
 local state = v[1]
 if not state and redis.call('HEXISTS', p .. 'hands', id) == 1 and revive(p, id) then
-  v = redis.call('HMGET', KEYS[1], 'state', 'cancel', 'attempts')
+  v = redis.call('HMGET', KEYS[1], 'state', 'cancel', 'attempts', 'started', 'waiting', 'quiet')
   state = v[1]
 end
 if redis.call('HGET', KEYS[2], 'owner') ~= ARGV[3] then return {'lost', 0} end
@@ -20,9 +20,6 @@ if state == 'running' then -- its former worker never ended it
   move(p, id, 'queued')
   changed(p, id)
 end
-move(p, id, 'running')
-local attempt = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
-redis.call('HSETNX', KEYS[1], 'started', whole(clock()))
-redis.call('HDEL', KEYS[1], 'waiting')
-changed(p, id)
+local attempt = tonumber(v[3]) + 1
+begin(p, id, attempt, {v[4], v[5], v[6]})
 return {'run', attempt}
