@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue"
 )
 
 const (
@@ -31,34 +32,83 @@ type outcome struct {
 // once does the work behind an Idempotency-Key, unless it was done before: then
 // its reply is given again. A failure is not kept, so that a repeat tries again.
 func (s *Server) once(c echo.Context, key, digest string, do work) error {
-	if !printable(key, maxKeyLength) {
-		return job.Errorf(job.CodeInvalid, "the Idempotency-Key must be 1 to %d printable characters without spaces", maxKeyLength).On("Idempotency-Key")
-	}
-	// Keys belong to who sends them: two clients may choose the same one. Without
-	// API keys all callers are one, since addresses change under the same client.
-	claim, kept, err := s.queue.Once(c.Request().Context(), ownerOf(c), key, digest, idempotencyTTL)
+	claim, kept, err := s.claim(c, key, digest)
 	if err != nil {
 		return err
 	}
 	if claim == nil {
-		var o outcome
-		if err := json.Unmarshal(kept, &o); err != nil {
-			return fmt.Errorf("read the outcome of an idempotency key: %w", err)
-		}
-		c.Response().Header().Set(headerReplayed, "true")
-		return write(c, o.Status, o.Location, o.Body)
+		return replay(c, kept)
 	}
-	// What was begun is ended and kept even when the caller goes away: the
-	// repeat is what the key is for.
-	ctx := context.WithoutCancel(c.Request().Context())
+	return s.claimed(c, claim, do)
+}
+
+// largeBody is work whose body is not read before its key is looked at.
+type largeBody struct {
+	do work
+	// skim reads the body of a repeat, for its digest alone.
+	skim   func(c echo.Context) error
+	digest func() string // of what do or skim has read
+}
+
+// onceUnread is once for a large body. The key is claimed before the body is read:
+// a repeat waits for the first to end and is then only compared with it.
+func (s *Server) onceUnread(c echo.Context, body largeBody) error {
+	key := c.Request().Header.Get(headerKey)
+	if key == "" {
+		return s.send(c, body.do)
+	}
+	claim, _, err := s.claim(c, key, queue.Unread)
+	if err != nil {
+		return err
+	}
+	if claim != nil {
+		return s.claimed(c, claim, func(c echo.Context) (reply, error) {
+			r, err := body.do(c)
+			claim.SetDigest(body.digest())
+			return r, err
+		})
+	}
+	if err := body.skim(c); err != nil {
+		return err
+	}
+	claim, kept, err := s.claim(c, key, body.digest())
+	if err != nil {
+		return err
+	}
+	if claim != nil { // the first was forgotten while this one was read
+		s.drop(c, claim, false)
+		return job.Errorf(job.CodeUnavailable, "the first request with this Idempotency-Key has just expired; send this one again")
+	}
+	return replay(c, kept)
+}
+
+// claim asks for the right to do what a key names. Keys belong to who sends them: two
+// clients may choose the same one. Without API keys all callers are one, since
+// addresses change under the same client.
+func (s *Server) claim(c echo.Context, key, digest string) (*queue.Claim, []byte, error) {
+	if !printable(key, maxKeyLength) {
+		return nil, nil, job.Errorf(job.CodeInvalid, "the Idempotency-Key must be 1 to %d printable characters without spaces", maxKeyLength).On(headerKey)
+	}
+	return s.queue.Once(c.Request().Context(), ownerOf(c), key, digest, idempotencyTTL)
+}
+
+func replay(c echo.Context, kept []byte) error {
+	var o outcome
+	if err := json.Unmarshal(kept, &o); err != nil {
+		return fmt.Errorf("read the outcome of an idempotency key: %w", err)
+	}
+	c.Response().Header().Set(headerReplayed, "true")
+	return write(c, o.Status, o.Location, o.Body)
+}
+
+// claimed does the work that a claim is for and keeps its reply, also when the caller
+// goes away: the repeat is what the key is for.
+func (s *Server) claimed(c echo.Context, claim *queue.Claim, do work) error {
 	c.Set(claimedKey, claim.JobID)
 	r, err := do(c)
 	if err != nil {
 		// Without Redis's answer nobody knows whether the job was made.
-		unsure := job.AsError(err).Code == job.CodeUnavailable
-		if derr := claim.Drop(ctx, unsure); derr != nil {
-			s.log.Warn("an idempotency key stays claimed for a while", "request_id", requestID(c), "error", derr)
-		}
+		s.drop(c, claim, job.AsError(err).Code == job.CodeUnavailable)
 		return err
 	}
 	body, err := json.Marshal(r.body)
@@ -69,10 +119,16 @@ func (s *Server) once(c echo.Context, key, digest string, do work) error {
 	if err != nil {
 		return fmt.Errorf("write the outcome: %w", err)
 	}
-	if err := claim.Keep(ctx, o); err != nil {
+	if err := claim.Keep(context.WithoutCancel(c.Request().Context()), o); err != nil {
 		s.log.Warn("the outcome of an idempotency key could not be kept; a repeat would be done anew", "request_id", requestID(c), "error", err)
 	}
 	return write(c, r.status, r.location, body)
+}
+
+func (s *Server) drop(c echo.Context, claim *queue.Claim, unsure bool) {
+	if err := claim.Drop(context.WithoutCancel(c.Request().Context()), unsure); err != nil {
+		s.log.Warn("an idempotency key stays claimed for a while", "request_id", requestID(c), "error", err)
+	}
 }
 
 // newID is the id for the job that a request makes: that of its claim, if it has

@@ -49,6 +49,36 @@ func (s *Server) importFile(c echo.Context) error {
 	}
 	up := &upload{hash: sha256.New()}
 	_, _ = fmt.Fprintf(up.hash, "%s\n%s\n", c.Request().Method, c.Request().URL.RequestURI())
+	if dry {
+		return s.withFile(c, up, !header, func(f *lessonfile.File) error {
+			p, err := s.preview(c.Request().Context(), f, up.source)
+			if err != nil {
+				return err
+			}
+			return s.send(c, func(echo.Context) (reply, error) { return reply{status: http.StatusOK, body: p}, nil })
+		})
+	}
+	return s.onceUnread(c, largeBody{
+		do: func(c echo.Context) (r reply, err error) {
+			err = s.withFile(c, up, !header, func(*lessonfile.File) (err error) {
+				r, err = s.taught(c, up, skip, h)
+				return err
+			})
+			return r, err
+		},
+		skim: func(c echo.Context) error {
+			spooled, _, err := s.receive(c, up.hash)
+			if err != nil {
+				return err
+			}
+			return spooled.Close()
+		},
+		digest: up.digest,
+	})
+}
+
+// withFile receives the file of an import and opens it for do.
+func (s *Server) withFile(c echo.Context, up *upload, noHeader bool, do func(*lessonfile.File) error) error {
 	spooled, opt, err := s.receive(c, up.hash)
 	if err != nil {
 		return err
@@ -58,21 +88,14 @@ func (s *Server) importFile(c echo.Context) error {
 	if e := c.QueryParam("encoding"); e != "" {
 		opt.Encoding = e
 	}
-	opt.NoHeader = !header
+	opt.NoHeader = noHeader
 	f, err := lessonfile.Open(spooled, spooled.size, opt)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	up.source = &fileLessons{f}
-	if dry {
-		p, err := s.preview(c.Request().Context(), f, up.source)
-		if err != nil {
-			return err
-		}
-		return s.send(c, func(echo.Context) (reply, error) { return reply{status: http.StatusOK, body: p}, nil })
-	}
-	return s.taught(c, up, skip, h)
+	return do(f)
 }
 
 // flag reads ?name=true.

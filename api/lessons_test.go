@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/job"
@@ -206,6 +208,55 @@ func TestALargeUploadIsStreamed(t *testing.T) {
 	if got := b.ended(j.ID)["result"].(map[string]any)["lessons_taken"]; got != float64(lessons) {
 		t.Errorf("%v lessons taken", got)
 	}
+}
+
+// The key of an upload is looked at before its body: one that cannot be right is
+// refused at once, and a repeat waits for the first instead of being read beside it.
+func TestTheKeyOfAnUploadIsLookedAtBeforeItsBody(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	// A client that sends its body only when the server asks for it.
+	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
+	t.Cleanup(client.CloseIdleConnections)
+	begin := func(key string, body io.Reader) (asked chan struct{}, done chan answer) {
+		asked, done = make(chan struct{}), make(chan answer, 1)
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(asked) }})
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url+"/api/lessons", body)
+		b.must(err)
+		req.Header.Set("Content-Type", "application/x-ndjson")
+		req.Header.Set("Expect", "100-continue")
+		req.Header.Set("Idempotency-Key", key)
+		go func() {
+			res, err := client.Do(req)
+			if err != nil {
+				t.Error(err)
+				close(done)
+				return
+			}
+			defer res.Body.Close()
+			text, _ := io.ReadAll(res.Body)
+			done <- answer{res.StatusCode, res.Header, text}
+		}()
+		return asked, done
+	}
+	never, _ := io.Pipe()
+	_, wrong := begin(strings.Repeat("k", 300), never)
+	b.wantError(<-wrong, 400, job.CodeInvalid, "Idempotency-Key")
+
+	body, send := io.Pipe()
+	asked, first := begin("k", body)
+	<-asked // the key is claimed
+	_, same := begin("k", strings.NewReader(`{"prompt":"a","response":"1"}`+"\n"))
+	_, other := begin("k", strings.NewReader(`{"prompt":"b","response":"2"}`+"\n"))
+	_, err := io.WriteString(send, `{"prompt":"a","response":"1"}`+"\n")
+	b.must(err)
+	b.must(send.Close())
+	one, two := <-first, <-same
+	if one.status != http.StatusAccepted || two.status != http.StatusAccepted || one.text(t, "id") != two.text(t, "id") || two.header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("the first got %d %s, its repeat %d %s", one.status, one.body, two.status, two.body)
+	}
+	b.wantError(<-other, 422, job.CodeIdempotencyReuse, "Idempotency-Key")
+	b.wantStored(1)
 }
 
 func TestAnUploadThatBreaksOffLeavesNothing(t *testing.T) {

@@ -37,6 +37,7 @@ const (
 
 	headerLocation = echo.HeaderLocation
 	headerReplayed = "Idempotency-Replayed"
+	headerKey      = "Idempotency-Key"
 )
 
 // makes turns work into a handler: with an Idempotency-Key it is done once and

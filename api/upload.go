@@ -40,39 +40,42 @@ func (s *Server) teach(c echo.Context) error {
 	if err := s.queue.Ping(c.Request().Context()); err != nil {
 		return err
 	}
-	up, err := s.openUpload(c)
+	up, err := newUpload(c)
 	if err != nil {
 		return err
 	}
-	return s.taught(c, up, skip, h)
+	return s.onceUnread(c, largeBody{
+		do: func(c echo.Context) (reply, error) {
+			if err := s.openUpload(c, up); err != nil {
+				return reply{}, err
+			}
+			return s.taught(c, up, skip, h)
+		},
+		skim:   func(c echo.Context) error { return s.skimUpload(c, up) },
+		digest: up.digest,
+	})
 }
 
 // taught stores the lessons of an upload and answers with the job that learns
 // them.
-func (s *Server) taught(c echo.Context, up *upload, skip bool, h hook) error {
+func (s *Server) taught(c echo.Context, up *upload, skip bool, h hook) (reply, error) {
 	w, err := s.datasets.Create(c.Request().Context(), storage.DatasetMeta{Op: storage.OpTeach, Owner: ownerOf(c), Topic: up.topic})
 	if err != nil {
-		return stored("store the lessons", err)
+		return reply{}, stored("store the lessons", err)
 	}
 	defer w.Abort()
 	if up.bounded, err = s.validities(c.Request().Context()); err != nil {
-		return err
+		return reply{}, err
 	}
 	if err := up.read(w, skip); err != nil {
-		return err
+		return reply{}, err
 	}
 	// An upload costs by its lessons; it was let in for the first hundred.
 	s.limiter.charge(c, w.Lessons()/lessonsPerPrompt)
-	do := func(c echo.Context) (reply, error) {
-		if err := s.noteTaught(c.Request().Context(), up.whens); err != nil {
-			return reply{}, err
-		}
-		return s.learn(c.Request().Context(), c, w, h)
+	if err := s.noteTaught(c.Request().Context(), up.whens); err != nil {
+		return reply{}, err
 	}
-	if key := c.Request().Header.Get("Idempotency-Key"); key != "" {
-		return s.once(c, key, up.digest(), do)
-	}
-	return s.send(c, do)
+	return s.learn(c.Request().Context(), c, w, h)
 }
 
 func onError(c echo.Context) (skip bool, err error) {
@@ -88,9 +91,11 @@ func onError(c echo.Context) (skip bool, err error) {
 
 // upload is one body of lessons in any of the three forms.
 type upload struct {
-	topic  string
-	source lessonSource
-	hash   hash.Hash
+	topic         string
+	form, charset string
+	table         bool
+	source        lessonSource
+	hash          hash.Hash
 	// bounded are the answers that may not always be given, and whens what the lessons
 	// say of when theirs may.
 	bounded storage.Validities
@@ -115,7 +120,8 @@ func (u *upload) note(l taughtLesson) {
 	u.whens[key] = l.when
 }
 
-func (s *Server) openUpload(c echo.Context) (*upload, error) {
+// newUpload looks at the header of a request and reads nothing of its body.
+func newUpload(c echo.Context) (*upload, error) {
 	form, charset, err := mediaTypeIn(c, typeJSON, typeNDJSON, typeCSV, "application/jsonl", "application/jsonlines", "application/x-jsonlines",
 		"application/ndjson", typeTSV, "application/csv")
 	if err != nil {
@@ -125,42 +131,62 @@ func (s *Server) openUpload(c echo.Context) (*upload, error) {
 	if charset != "" && !table {
 		return nil, notUTF8(charset)
 	}
-	up := &upload{topic: c.QueryParam("topic"), hash: sha256.New()}
+	up := &upload{topic: c.QueryParam("topic"), form: form, charset: charset, table: table, hash: sha256.New()}
 	if err := checkTopic(up.topic); err != nil {
 		return nil, err
 	}
 	_, _ = fmt.Fprintf(up.hash, "%s\n%s\n%s\n", c.Request().Method, c.Request().URL.RequestURI(), form)
-	if form == typeJSON {
+	return up, nil
+}
+
+// skimUpload reads the body for its digest alone.
+func (s *Server) skimUpload(c echo.Context, up *upload) error {
+	if up.form == typeJSON {
+		body, err := readBody(c, maxLessonJSON)
+		up.hash.Write(body)
+		return err
+	}
+	s.allowToSend(c, uploadPatience)
+	if _, err := io.Copy(up.hash, http.MaxBytesReader(c.Response(), c.Request().Body, maxUpload)); err != nil {
+		return brokenOff(err)
+	}
+	return nil
+}
+
+// openUpload begins to read the body.
+func (s *Server) openUpload(c echo.Context, up *upload) error {
+	if up.form == typeJSON {
 		body, err := readBody(c, maxLessonJSON)
 		if err != nil {
 			if tooBig, ok := errors.AsType[*job.Error](err); ok && tooBig.Code == job.CodeTooLarge {
-				return nil, job.Errorf(job.CodeTooLarge, "the body is larger than the %s that are taken as JSON; send more as %s, one lesson a line, up to %s",
+				return job.Errorf(job.CodeTooLarge, "the body is larger than the %s that are taken as JSON; send more as %s, one lesson a line, up to %s",
 					size(maxLessonJSON), typeNDJSON, size(maxUpload))
 			}
-			return nil, err
+			return err
 		}
 		up.hash.Write(body)
 		lessons, err := newJSONLessons(trimBOM(body))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if lessons.topic == "" {
 			lessons.topic = up.topic
 		}
 		up.topic, up.source = lessons.topic, lessons
-		return up, nil
+		return nil
 	}
 	s.allowToSend(c, uploadPatience)
 	body := io.TeeReader(http.MaxBytesReader(c.Response(), c.Request().Body, maxUpload), up.hash)
-	if !table {
+	if !up.table {
 		up.source = newNDJSONLessons(body, up.topic)
-		return up, nil
+		return nil
 	}
-	up.source, err = newCSVLessons(body, lessonfile.Options{Prompt: c.QueryParam("prompt"), Response: c.QueryParam("response"), Encoding: charset}, up.topic)
+	var err error
+	up.source, err = newCSVLessons(body, lessonfile.Options{Prompt: c.QueryParam("prompt"), Response: c.QueryParam("response"), Encoding: up.charset}, up.topic)
 	if err != nil {
-		return nil, brokenOff(err)
+		return brokenOff(err)
 	}
-	return up, nil
+	return nil
 }
 
 // read puts all lessons into w. In the strict way any fault refuses the upload;

@@ -16,6 +16,10 @@ import (
 // claimTTL is how long a claim in flight outlives the process that made it.
 const claimTTL = 15 * time.Second
 
+// Unread is the digest of a body that was not read yet. It is the same as every other
+// until SetDigest says what it was.
+const Unread = ""
+
 // Claim is the right to do what an Idempotency-Key names. Exactly one of Keep
 // and Drop ends it.
 type Claim struct {
@@ -92,7 +96,7 @@ func (c *Claim) answer(verdict string, outcome []byte, err error) (*Claim, []byt
 func (c *Claim) try(ctx context.Context, renew bool) (string, []byte, error) {
 	ctx, cancel := c.q.patience(ctx)
 	defer cancel()
-	got, err := c.q.pipeliner.run(ctx, c.q.scripts.claim, []string{c.key}, c.digest, c.id, claimTTL.Milliseconds(), c.JobID, c.ttl.Milliseconds(), renew).StringSlice()
+	got, err := c.q.pipeliner.run(ctx, c.q.scripts.claim, []string{c.key}, c.currentDigest(), c.id, claimTTL.Milliseconds(), c.JobID, c.ttl.Milliseconds(), renew).StringSlice()
 	if err != nil {
 		return "", nil, err
 	}
@@ -100,6 +104,19 @@ func (c *Claim) try(ctx context.Context, renew bool) (string, []byte, error) {
 		return got[0], []byte(got[1]), nil
 	}
 	return got[0], nil, nil
+}
+
+// SetDigest says what the digest of an unread body turned out to be.
+func (c *Claim) SetDigest(digest string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.digest = digest
+}
+
+func (c *Claim) currentDigest() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.digest
 }
 
 // again renews the claim while its work goes on.
@@ -129,7 +146,7 @@ func (c *Claim) Keep(ctx context.Context, outcome []byte) error {
 	c.end()
 	ctx, cancel := c.q.patience(ctx)
 	defer cancel()
-	err := c.q.scripts.keep.Run(ctx, c.q.redis, []string{c.key}, c.digest, c.id, outcome, c.ttl.Milliseconds(), c.channel).Err()
+	err := c.q.scripts.keep.Run(ctx, c.q.redis, []string{c.key}, c.currentDigest(), c.id, outcome, c.ttl.Milliseconds(), c.channel).Err()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return unavailable("keep the outcome of an idempotency key", err)
 	}
