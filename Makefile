@@ -181,6 +181,14 @@ runbook: stripped ## type the runbook in a Debian booted by systemd (root, deboo
 runbook-docker: ## type the Docker half of the runbook (needs an engine, docker-compose and the image)
 	deploy/runbook/docker.sh
 
+.PHONY: reproduce
+reproduce: ## make a release twice and compare every byte
+	deploy/release/reproduce.sh
+
+.PHONY: kubeconform
+kubeconform: ## hold what the Helm chart renders against the schemas of Kubernetes, KEDA and the Prometheus operator
+	deploy/helm/conform.sh
+
 .PHONY: upgrade
 FROM ?= HEAD~1
 upgrade: ## upgrade from the revision FROM to this one and back, on data that FROM made

@@ -13,10 +13,10 @@ import (
 
 // slim builds the program as it is delivered, once for all tests.
 var slim = sync.OnceValues(func() (string, error) {
-	if out, err := exec.Command("make", "-s", "-C", "..", "static", "PROGRAM=bin/slim/nexus").CombinedOutput(); err != nil {
+	if out, err := exec.Command("make", "-s", "-C", "..", "static", "PROGRAM=bin/delivered").CombinedOutput(); err != nil {
 		return string(out), err
 	}
-	return filepath.Abs("../bin/slim/nexus")
+	return filepath.Abs("../bin/delivered")
 })
 
 // program puts the program as it is delivered at a path.

@@ -7,8 +7,9 @@ import (
 	"runtime/debug"
 )
 
-// version is set by the linker (make VERSION=…); else the build information tells.
-var version = ""
+// The linker sets version (make VERSION=…), and for a release revision. Without
+// them the build information tells.
+var version, revision = "", ""
 
 type versionCmd struct {
 	JSON bool `help:"Print JSON."`
@@ -51,6 +52,9 @@ func buildOf() build {
 		case "CGO_ENABLED":
 			b.Cgo = s.Value == "1"
 		}
+	}
+	if revision != "" {
+		b.Revision = revision
 	}
 	return b
 }

@@ -11,6 +11,7 @@ tool() { CGO_ENABLED=0 "$go" tool -modfile=.ci/release.mod "$@"; }
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH CGO_ENABLED=0 TZ=UTC LC_ALL=C
 umask 022
+revision=$(git rev-parse HEAD)
 out=$PWD/dist/$version
 rm -rf "$out"
 mkdir -p "$out"
@@ -18,9 +19,10 @@ mkdir -p "$out"
 number=$version
 case $number in [0-9]*) ;; *) number=0~$version ;; esac
 
-slim=$("$go" run ./deploy/release/slim bin/slim)
+slim=bin/slim/slim.mod
+make -s "$slim"
 build() { # OS ARCH FILE
-  GOOS=$1 GOARCH=$2 "$go" build -modfile="$slim" -tags grpcnotrace -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$version" -o "$3" ./cmd/nexus
+  GOOS=$1 GOARCH=$2 "$go" build -modfile="$slim" -tags grpcnotrace -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$version -X main.revision=$revision" -o "$3" ./cmd/nexus
 }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
