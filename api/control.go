@@ -16,21 +16,31 @@ import (
 )
 
 // actions are what POST /api/control knows, in the order in which it lists them.
-var actions = [...]string{"pause", "resume", "train_start", "train_stop", "checkpoint", "rollback"}
+var actions = [...]string{"pause", "resume", "train_start", "train_stop", "checkpoint", "rollback", "set_target"}
 
 type controlled struct {
 	Status     string  `json:"status"`
 	Topic      *string `json:"topic,omitempty"`
 	JobID      string  `json:"job_id,omitempty"`
 	Checkpoint string  `json:"checkpoint,omitempty"`
+	// TargetError is the bound that was set; nil of a set_target is that of the settings.
+	TargetError *float64 `json:"target_error,omitempty"`
 }
 
 // control is POST /api/control.
 func (s *Server) control(c echo.Context) (reply, error) {
-	var action, about, checkpoint string
-	err := jsonBody(c, field{name: "action", into: &action}, field{name: "topic", into: &about}, field{name: "checkpoint", into: &checkpoint})
+	var (
+		action, about, checkpoint string
+		target                    *float64
+		hasTarget                 bool
+	)
+	err := jsonBody(c, field{name: "action", into: &action}, field{name: "topic", into: &about}, field{name: "checkpoint", into: &checkpoint},
+		field{name: "target_error", into: &target, set: &hasTarget})
 	if err != nil {
 		return reply{}, err
+	}
+	if hasTarget != (action == "set_target") {
+		return reply{}, job.Errorf(job.CodeInvalid, "set_target takes a target_error, and no other action does").On("target_error")
 	}
 	if about != "" && action != "train_start" {
 		return reply{}, job.Errorf(job.CodeInvalid, "only train_start takes a topic").On("topic")
@@ -42,6 +52,10 @@ func (s *Server) control(c echo.Context) (reply, error) {
 		return reply{}, err
 	}
 	c.Set(auditKey, action)
+	if action == "set_target" {
+		done, err := s.setTarget(c.Request().Context(), target)
+		return reply{status: http.StatusOK, body: done}, err
+	}
 	done, err := s.act(c.Request().Context(), ownerOf(c), action, about, checkpoint)
 	if err != nil {
 		return reply{}, err
@@ -74,6 +88,18 @@ func (s *Server) act(ctx context.Context, owner, action, about, checkpoint strin
 		return controlled{}, job.Errorf(job.CodeUnknownAction, "the action is missing; known: %s", strings.Join(actions[:], ", ")).On("action")
 	}
 	return controlled{}, job.Errorf(job.CodeUnknownAction, "the action %q is unknown; known: %s", job.Clip(action, 40), strings.Join(actions[:], ", ")).On("action")
+}
+
+// setTarget bounds the share of wrong answers anew; nil is the bound of the settings.
+func (s *Server) setTarget(ctx context.Context, target *float64) (controlled, error) {
+	alpha := 0.0
+	if target != nil {
+		if err := checkTarget(*target); err != nil {
+			return controlled{}, err
+		}
+		alpha = *target
+	}
+	return controlled{Status: "target_set", TargetError: target}, s.steer(ctx, func(k *storage.Control) { k.TargetError = alpha })
 }
 
 // steer changes the control record and tells the others, who would see it

@@ -38,11 +38,12 @@ type point struct {
 	figures [figureCount]float64
 }
 
-const figureCount = 10
+const figureCount = 12
 
 // figureNames are the series of GET /api/history.
 var figureNames = [figureCount]string{
 	"requests_per_second", "refusal_rate", "success_rate", "p50_ms", "p95_ms", "cpu_percent", "memory_mb", "waiting", "lessons", "confidence_p50",
+	"threshold", "target_error",
 }
 
 func newHistory() *history {
@@ -146,13 +147,14 @@ func (s *Server) note(v view) {
 	for _, l := range v.lanes {
 		waiting += l.Pending
 	}
-	lessons := 0
-	if k.Model != nil {
-		lessons = k.Model.Lessons
+	lessons, threshold, target := 0, 0.0, 0.0
+	if m := k.Model; m != nil {
+		lessons, threshold, target = m.Lessons, finite(m.ConfidenceThreshold), finite(m.TargetError)
 	}
 	s.past.note(v.at, [figureCount]float64{
 		finite(k.RatePerSecond), finite(k.RefusalRate), finite(k.SuccessRate), finite(k.Latency.P50), finite(k.Latency.P95),
 		finite(k.CPUPercent), finite(k.Memory.CurrentMB), float64(waiting), float64(lessons), finite(k.Confidence.P50),
+		threshold, target,
 	})
 }
 

@@ -63,6 +63,7 @@ func (s *Server) routes() *echo.Echo {
 	g.GET("/status", get(s.showStatus), reads...)
 	g.GET("/events", s.follow, reads[:len(reads)-1]...)
 	g.GET("/history", get(s.showHistory), reads...)
+	g.GET("/risk", get(s.showRisk), s.guarded(ScopeRead, requestPatience, costList)...)
 	g.GET("/packs", get(s.listPacks), s.guarded(ScopeRead|ScopeTeach|ScopeControl, requestPatience)...)
 	g.GET("/hardware", get(s.showHardware), reads...)
 	g.GET("/metrics", echo.WrapHandler(s.metrics.handler()), reads...)

@@ -22,6 +22,7 @@ import (
 	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/model/gate"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/queue/ladder"
 	"github.com/nexus-continuum/nexus/storage"
@@ -511,3 +512,24 @@ func (k known0) Outlook(topic string) job.Outlook {
 }
 
 func (k known0) Collisions(string) []model.Collision { return nil }
+
+func (k known0) Info() model.Info { return model.Info{TargetError: 0.05} }
+
+// Risk is that of a straight line: the higher the threshold, the less is wrong.
+func (k known0) Risk(target float64, targets []float64) model.Risk {
+	at := func(tau float64) gate.Point {
+		return gate.Point{Threshold: tau, Answered: 1.5 - tau, Wrong: (1 - tau) / 4, Foreign: (1 - tau) / 2}
+	}
+	of := func(alpha float64) gate.Point { return at(max(0.5, 1-4*alpha)) }
+	r := model.Risk{Prompts: 120, Foreign: 40, Own: true, Now: of(target)}
+	for tau := 0.5; tau <= 1; tau += 0.05 {
+		r.Curve = append(r.Curve, at(tau))
+	}
+	for _, alpha := range targets {
+		r.Choices = append(r.Choices, of(alpha))
+	}
+	for i := range 10 {
+		r.Reliability = append(r.Reliability, gate.Bin{From: float64(i) / 10, To: float64(i+1) / 10, Prompts: 12, Confidence: float64(i)/10 + 0.05, Right: float64(i)/10 + 0.07})
+	}
+	return r
+}

@@ -65,7 +65,9 @@ func TestValidityOverHTTP(t *testing.T) {
 
 	// What is exported means the same where nothing was taught.
 	for _, form := range []struct{ kind, path, body string }{
-		{"application/x-ndjson", "/api/lessons", lines}, {"text/csv", "/api/lessons", csv}, {"text/csv", "/api/import?filename=a.csv", csv},
+		{"application/x-ndjson", "/api/lessons", lines},
+		{"text/csv", "/api/lessons", csv},
+		{"text/csv", "/api/import?filename=a.csv", csv},
 		{"application/x-ndjson", "/api/import?filename=a.ndjson", lines},
 	} {
 		t.Run(form.kind+form.path, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,9 +84,9 @@ func (w *Worker) replace(old *served, m *model.Model, saved storage.Manifest) bo
 // tuned applies the bound on errors that operators set, if they did, and holds back
 // answers that may not be given now.
 func (w *Worker) tuned(m *model.Model) *model.Model {
-	alpha := w.control.now().TargetError
+	alpha := cmp.Or(w.control.now().TargetError, w.opt.Model.TargetError)
 	m = w.hiding(m)
-	if alpha == 0 || alpha == m.Info().TargetError {
+	if alpha == 0 || alpha == m.Config().TargetError {
 		return m
 	}
 	out, err := m.WithTargetError(alpha)

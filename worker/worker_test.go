@@ -381,7 +381,7 @@ func TestControlIsFollowed(t *testing.T) {
 		j := b.job(id)
 		return j.State == job.StateQueued && j.WaitingFor != nil && *j.WaitingFor == job.WhyPaused
 	})
-	if _, err := b.control.Update(b.ctx, func(c *storage.Control) { c.Paused = false }); err != nil {
+	if _, err := b.control.Update(b.ctx, func(c *storage.Control) { c.Paused, c.TargetError = false, 0 }); err != nil {
 		b.Fatal(err)
 	}
 	// The job rests since it was handed back; the end of the pause ends its rest too.
@@ -389,4 +389,5 @@ func TestControlIsFollowed(t *testing.T) {
 		b.Fatal(err)
 	}
 	b.ends(id)
+	b.until("the bound of the settings is in force again", func() bool { m, _ := w.Served(); return m.Info().TargetError == 0.05 })
 }

@@ -16,6 +16,8 @@ type Source interface {
 	Ask(queries []model.Query) []model.Verdict
 	Outlook(topic string) job.Outlook
 	Collisions(topic string) []model.Collision
+	Risk(target float64, targets []float64) model.Risk
+	Info() model.Info
 }
 
 // Book lists what a source knows.

@@ -248,14 +248,23 @@ func (p Profile) Floor() float64 {
 // missing are taken for content.
 const fewJudged = 200
 
-// WithTarget is the gate with another bound.
-func (g *Gate) WithTarget(alpha float64) *Gate { return g.from.Calibrate(g.records, alpha) }
+// WithTarget is the gate with another bound. The confidences do not depend on it.
+func (g *Gate) WithTarget(alpha float64) *Gate {
+	out := *g
+	out.alpha = alpha
+	out.setThresholds()
+	return &out
+}
 
 // Expected is the share of prompts that would be answered, and the share that would
 // be answered wrongly; of one topic, or of all where topic is empty. It counts the
 // deployment's own judged prompts and, while they are few, deployments like it.
 func (g *Gate) Expected(topic string) (answered, wrong float64) {
-	tau := g.ThresholdIn(topic)
+	return g.expected(topic, g.ThresholdIn(topic))
+}
+
+// expected is Expected with another threshold.
+func (g *Gate) expected(topic string, tau float64) (answered, wrong float64) {
 	n := 0.0
 	for i := range g.base {
 		j := &g.base[i]

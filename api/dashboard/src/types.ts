@@ -88,6 +88,13 @@ export interface CheckChanges {
   before: CheckRun | null; after: CheckRun | null; changes: (CheckResult & { before: CheckResult | null; change: 'fixed' | 'broken' | 'changed' | 'new' | 'same' })[];
 }
 
+export interface RiskPoint { threshold: number; answered: number; wrong: number; foreign_answered: number }
+export interface RiskChoice extends RiskPoint { target_error: number }
+export interface Risks extends RiskPoint {
+  target_error: number; set: boolean; prompts: number; foreign: number; own: boolean; curve: RiskPoint[]; choices: RiskChoice[];
+  reliability: { from: number; to: number; prompts: number; confidence: number; right: number }[];
+}
+
 export interface Topic {
   topic: string; answers: number; lessons: number; single_phrasing: number; never_hit: number;
   expected: { answered: number; wrong: number } | null; collisions?: { answers: [string, string]; similarity: number }[];

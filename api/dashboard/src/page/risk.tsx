@@ -1,21 +1,25 @@
 import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { link, status, why } from '../live';
-import { href } from '../place';
-import type { Checkpoint, Figures, Status, Topic } from '../types';
+import { href, param, view } from '../place';
+import type { Checkpoint, Figures, History, Risks, Status, Topic } from '../types';
 import { useLoad } from '../load';
 import { count, percent } from '../words';
 import { Bar, Card, Head, Scroll } from '../part/basic';
 import { Chart } from '../part/chart';
 import { Await, Empty, Loading } from '../part/state';
+import { Reliability, Tradeoff } from '../part/tradeoff';
 
 export function Risk(): VNode {
   const s = status.value;
+  const risks = useLoad<Risks>('/api/risk');
   const checkpoints = useLoad<{ checkpoints: Checkpoint[] }>('/api/checkpoints');
   return (
     <>
       <Head title="Risk and coverage" lead="How sure it must be before it answers, and what that costs in refusals." />
       {!s ? (link.value === 'denied' ? <Empty title="Your key may not read the figures">{why.value}</Empty> : <Loading />) : <Promise s={s} />}
+      <Await load={risks} what="risk and coverage">{(r) => (r.curve.length ? <><Tradeoff r={r} onSet={risks.again} /><Reliability r={r} /></> : <span />)}</Await>
+      <Past />
       <Await load={checkpoints} what="the checkpoints">{(d) => <Judged all={d.checkpoints} />}</Await>
       <Expected />
     </>
@@ -30,6 +34,28 @@ function Promise({ s }: { s: Status }): VNode {
       <section class="tile"><h2>Threshold</h2><p class="figure"><b id="threshold">{m.confidence_threshold.toFixed(3)}</b></p><Bar share={c.p50} mark={m.confidence_threshold} label={`Median confidence ${c.p50.toFixed(3)}, threshold ${m.confidence_threshold.toFixed(3)}`} /><small>{c.count ? `median confidence ${c.p50.toFixed(3)}` : 'no question yet'}</small></section>
       <section class="tile"><h2>Answered</h2><p class="figure"><b>{q.answered + q.refused ? percent(1 - q.refusal_rate) : '–'}</b></p><small>of what was asked lately</small></section>
     </div>
+  );
+}
+
+// Past is the threshold as this process noted it.
+function Past(): VNode {
+  const range = param('range') || 'day';
+  const load = useLoad<History>('/api/history?range=' + range);
+  const h = load.data;
+  const lines = useMemo(() => (h ? [
+    { label: 'Threshold', values: h.figures.threshold ?? [], colour: '1' as const },
+  ] : []), [h]);
+  return (
+    <Card title="The threshold over time" id="past" aside={(
+      <select aria-label="Over what time" value={range} onChange={(e) => view({ range: e.currentTarget.value })}>
+        <option value="hour">an hour</option><option value="day">24 hours</option><option value="week">7 days</option>
+      </select>
+    )}>
+      <Await load={load} what="the history" empty={(d) => (d.at.length ? null : <p class="hint">Nothing was noted yet. A figure is noted every ten seconds.</p>)}>
+        {(d) => <Chart title="Threshold" at={d.at} format={(v) => v.toFixed(3)} lines={lines} />}
+      </Await>
+      <p class="hint">Who set the bound, and when, is in the <a href={href('audit')}>audit log</a>.</p>
+    </Card>
   );
 }
 
