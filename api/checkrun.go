@@ -139,7 +139,7 @@ func (s *Server) keepRun(ctx context.Context, run checkRun) error {
 	if err != nil {
 		return err //nolint:wrapcheck // plain values
 	}
-	pipe := s.queue.Redis().Pipeline()
+	pipe := s.opt.Redis.Pipeline()
 	pipe.LPush(ctx, s.runsKey(), b)
 	pipe.LTrim(ctx, s.runsKey(), 0, runsKept-1)
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -150,7 +150,7 @@ func (s *Server) keepRun(ctx context.Context, run checkRun) error {
 
 // runs reads the runs that are kept, newest first.
 func (s *Server) runs(ctx context.Context) ([]checkRun, error) {
-	list, err := s.queue.Redis().LRange(ctx, s.runsKey(), 0, -1).Result()
+	list, err := s.opt.Redis.LRange(ctx, s.runsKey(), 0, -1).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, job.Errorf(job.CodeUnavailable, "the runs of the checks cannot be read just now; try again").After(time.Second).Because(err)
 	}
@@ -199,7 +199,7 @@ func (s *Server) runOnce(ctx context.Context, checkpoint string) error {
 	if err != nil || len(checks) == 0 {
 		return err //nolint:wrapcheck // it says what was tried
 	}
-	mine, err := s.queue.Redis().SetNX(ctx, s.runsKey()+":"+checkpoint, 1, time.Hour).Result()
+	mine, err := s.opt.Redis.SetNX(ctx, s.runsKey()+":"+checkpoint, 1, time.Hour).Result()
 	if err != nil || !mine {
 		return err //nolint:wrapcheck // Redis says what is wrong
 	}

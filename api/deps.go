@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
@@ -45,7 +44,6 @@ type Queue interface {
 	// Check tries what jobs need of Redis: its error says what Redis refuses.
 	Check(ctx context.Context) error
 	RedisState(ctx context.Context) (queue.RedisState, error)
-	Redis() redis.UniversalClient
 	Asynq() asynq.RedisConnOpt
 }
 

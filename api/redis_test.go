@@ -26,7 +26,7 @@ func onRedis(t *testing.T, s *redistest.Server) func(*Options) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = q.Stop(t.Context()) })
-		opt.Queue = q
+		opt.Queue, opt.Redis = q, rung.Client()
 	}
 }
 

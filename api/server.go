@@ -20,6 +20,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexus-continuum/nexus/api/book"
@@ -31,10 +32,13 @@ import (
 // only.
 const DefaultListen = "127.0.0.1:8000"
 
-// Options are what a Server is made of. Queue, Datasets, Checkpoints, Control,
+// Options are what a Server is made of. Queue, Redis, Datasets, Checkpoints, Control,
 // Known, Topics, Checks and Validity are needed; the rest has defaults.
 type Options struct {
-	Queue       Queue
+	Queue Queue
+	// Redis keeps counters of the rate limit, sessions, the audit log and runs of test
+	// prompts.
+	Redis       redis.UniversalClient
 	Datasets    Datasets
 	Checkpoints Checkpoints
 	Control     Control
@@ -143,8 +147,8 @@ type Server struct {
 
 // New checks the options and makes a server; Start opens its port.
 func New(opt Options) (*Server, error) {
-	if opt.Queue == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Known == nil || opt.Topics == nil || opt.Checks == nil || opt.Validity == nil {
-		return nil, errors.New("make the API: queue, datasets, checkpoints, control, what is known, topics, checks and validity are all needed")
+	if opt.Queue == nil || opt.Redis == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Known == nil || opt.Topics == nil || opt.Checks == nil || opt.Validity == nil {
+		return nil, errors.New("make the API: queue, Redis, datasets, checkpoints, control, what is known, topics, checks and validity are all needed")
 	}
 	if opt.RateLimit.Enabled && (opt.RateLimit.RPM < 1 || opt.RateLimit.Burst < 1) {
 		return nil, fmt.Errorf("make the API: a rate limit of %d per minute with a burst of %d lets nobody in", opt.RateLimit.RPM, opt.RateLimit.Burst)
@@ -178,11 +182,11 @@ func New(opt Options) (*Server, error) {
 	if opt.Unobserved {
 		s.tally, s.metrics.off = nil, true
 	}
-	s.limiter = newLimiter(opt.RateLimit, opt.Queue.Redis(), opt.Prefix, s.keys.open, opt.Now, m.limited)
-	s.audit = &audit{client: opt.Queue.Redis(), key: opt.Prefix + "{log}:audit", file: opt.Audit}
+	s.limiter = newLimiter(opt.RateLimit, opt.Redis, opt.Prefix, s.keys.open, opt.Now, m.limited)
+	s.audit = &audit{client: opt.Redis, key: opt.Prefix + "{log}:audit", file: opt.Audit}
 	s.keys.told = s.audit.noteKeys
 	s.guesses, s.streams = newGuesses(), newStreams()
-	s.sessions, s.secure = newSessions(opt.Queue.Redis(), opt.Prefix, opt.Now), secureCaller(opt.TrustedProxies)
+	s.sessions, s.secure = newSessions(opt.Redis, opt.Prefix, opt.Now), secureCaller(opt.TrustedProxies)
 	s.hosts = newHosts(opt.AllowedHosts, opt.Listen, opt.Public)
 	s.relief = &relief{log: opt.Log}
 	s.lines = newLines(opt.Log.Handler())

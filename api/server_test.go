@@ -145,7 +145,7 @@ func TestRateLimit(t *testing.T) {
 			t.Fatalf("status: %d %v", a.status, a.header)
 		}
 	}
-	keys, err := b.queue.Redis().Keys(t.Context(), "*rate:*").Result()
+	keys, err := b.rung.Client().Keys(t.Context(), "*rate:*").Result()
 	b.must(err)
 	for _, k := range keys {
 		if !strings.HasPrefix(k, "nexus:rate:") {
@@ -324,7 +324,7 @@ func (b *bundle) until(what string, cond func() bool) {
 // stallRedis stops the server: connections stay, answers do not come.
 func (b *bundle) stallRedis() (resume func()) {
 	b.Helper()
-	info, err := b.queue.Redis().InfoMap(b.Context(), "server").Result()
+	info, err := b.rung.Client().InfoMap(b.Context(), "server").Result()
 	b.must(err)
 	pid, err := strconv.Atoi(info["Server"]["process_id"])
 	b.must(err)
@@ -370,7 +370,7 @@ func TestRedisGone(t *testing.T) {
 func TestAFullQueue(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *Options) {
-		o.Queue = queue.Open(queue.Options{Redis: o.Queue.Redis(), Asynq: o.Queue.Asynq(), MaxQueue: 1})
+		o.Queue = queue.Open(queue.Options{Redis: o.Redis, Asynq: o.Queue.Asynq(), MaxQueue: 1})
 	})
 	t.Cleanup(func() { b.must(b.srv.queue.(*queue.Queue).Stop(context.Background())) })
 	b.must(b.queue.PauseLane(t.Context(), job.LaneTrain, true, "a test"))

@@ -75,7 +75,7 @@ func setup(t *testing.T, change ...func(*Options)) *bundle {
 	recorder.Fill(b.worker.fill)
 
 	opt := Options{
-		Queue: b.queue, Datasets: b.datasets, Checkpoints: storage.NewCheckpoints(b.store, storage.Options{}),
+		Queue: b.queue, Redis: rung.Client(), Datasets: b.datasets, Checkpoints: storage.NewCheckpoints(b.store, storage.Options{}),
 		Control: storage.NewControl(b.store, storage.ControlOptions{}), Known: b.worker.known, Topics: topics,
 		Checks: storage.NewChecks(b.store, nil), Validity: storage.NewValidity(b.store, nil),
 		Listen: "127.0.0.1:0", Recorder: recorder, Version: "test", RedisRung: rung.Name, RedisDescribe: rung.Describe(),

@@ -235,7 +235,7 @@ func BenchmarkStatusOf50(b *testing.B) {
 		b.Fatal(err)
 	}
 	s, err := New(Options{
-		Queue: q, Datasets: storage.NewDatasets(store, storage.DatasetOptions{}), Checkpoints: storage.NewCheckpoints(store, storage.Options{}),
+		Queue: q, Redis: rung.Client(), Datasets: storage.NewDatasets(store, storage.DatasetOptions{}), Checkpoints: storage.NewCheckpoints(store, storage.Options{}),
 		Control: storage.NewControl(store, storage.ControlOptions{}), Known: (&worker0{}).known, Topics: topics, Checks: storage.NewChecks(store, nil), Validity: storage.NewValidity(store, nil),
 	})
 	if err != nil {

@@ -215,9 +215,6 @@ func (q *Queue) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Redis is the client that the queue itself uses.
-func (q *Queue) Redis() redis.UniversalClient { return q.redis }
-
 // Asynq makes clients for asynq's own tools: its monitor and its metrics.
 func (q *Queue) Asynq() asynq.RedisConnOpt { return q.opt.Asynq }
 

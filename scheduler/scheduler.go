@@ -21,9 +21,10 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// Queue is what a scheduler needs of the jobs' transport; *queue.Queue is one.
+// Queue is what a scheduler needs of the jobs' transport; On makes one of a
+// *queue.Queue.
 type Queue interface {
-	Lease(name string, ttl time.Duration) *queue.Lease
+	Lease(name string, ttl time.Duration) Lease
 	Submit(ctx context.Context, spec job.Spec) (job.Job, error)
 	Job(ctx context.Context, id string) (job.Job, error)
 	Lanes(ctx context.Context) ([]queue.LaneState, error)
@@ -34,8 +35,23 @@ type Queue interface {
 	Subscribe(ctx context.Context, channel string) <-chan string
 	Tick(ctx context.Context, name string, due func(last time.Time) bool) (ok bool, err error)
 	CleanUp(ctx context.Context) (int64, error)
-	Redis() redis.UniversalClient
 }
+
+// Lease is a right that one process of the cluster has at a time; *queue.Lease is one.
+type Lease interface {
+	// Acquire returns the fencing token of the lease if it is held now.
+	Acquire(ctx context.Context) (token int64, held bool, err error)
+	Lost() <-chan struct{}
+	Release(ctx context.Context) error
+}
+
+// On makes a Queue of q.
+func On(q *queue.Queue) Queue { return on{q} }
+
+type on struct{ *queue.Queue }
+
+// Lease implements Queue.
+func (o on) Lease(name string, ttl time.Duration) Lease { return o.Queue.Lease(name, ttl) }
 
 // Datasets is the log of what was taught; *storage.Datasets is one.
 type Datasets interface {
@@ -73,7 +89,9 @@ type Control interface {
 
 // Options of a Scheduler. Those without a default are required.
 type Options struct {
-	Queue       Queue
+	Queue Queue
+	// Redis is where asynq keeps the periodic tasks.
+	Redis       redis.UniversalClient
 	Datasets    Datasets
 	Checkpoints Checkpoints
 	Control     Control
@@ -144,8 +162,8 @@ type Scheduler struct {
 
 // New makes a scheduler; nothing runs before Start.
 func New(opt Options) (*Scheduler, error) {
-	if opt.Queue == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil {
-		return nil, errors.New("scheduler: Queue, Datasets, Checkpoints and Control are needed")
+	if opt.Queue == nil || opt.Redis == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil {
+		return nil, errors.New("scheduler: Queue, Redis, Datasets, Checkpoints and Control are needed")
 	}
 	if opt.MaxCheckpoints < 0 || opt.KeepDaily < 0 || opt.KeepWeekly < 0 || opt.SweepEvery < 0 {
 		return nil, errors.New("scheduler: periods and the numbers of checkpoints must not be negative")

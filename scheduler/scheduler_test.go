@@ -95,7 +95,7 @@ func (b *bundle) open() *queue.Queue {
 func (b *bundle) scheduler(change func(*Options)) *Scheduler {
 	b.Helper()
 	opt := Options{
-		Queue: b.queue, Datasets: b.datasets, Checkpoints: b.checkpoints, Control: b.control,
+		Queue: On(b.queue), Redis: b.rung.Client(), Datasets: b.datasets, Checkpoints: b.checkpoints, Control: b.control,
 		Young: time.Nanosecond, Log: testLog(b.T),
 	}
 	if change != nil {
@@ -299,7 +299,7 @@ func TestSweepMakesNoJobForWhatIsLearnedMeanwhile(t *testing.T) {
 	b := setup(t, ladder.Embedded)
 	taught := b.teach("taught")
 	s := b.scheduler(func(o *Options) {
-		o.Queue = learnedMeanwhile{Queue: b.queue, learn: func() { b.learn("", taught) }}
+		o.Queue = learnedMeanwhile{Queue: On(b.queue), learn: func() { b.learn("", taught) }}
 	})
 	if err := s.sweep(b.ctx); err != nil {
 		b.Fatal(err)
@@ -370,7 +370,7 @@ func TestThePauseOfTheLaneIsApplied(t *testing.T) {
 
 // counting counts the requests for a save.
 type counting struct {
-	*queue.Queue
+	Queue
 	saves *atomic.Int64
 }
 
@@ -388,7 +388,7 @@ func TestOneOfManyLeads(t *testing.T) {
 		for range 3 {
 			q := b.open()
 			s := b.scheduler(func(o *Options) {
-				o.Queue = counting{q, &saves}
+				o.Queue = counting{On(q), &saves}
 				o.Schedules.Checkpoint, o.LeaseTTL = "@every 1s", time.Second
 			})
 			b.start(s)

@@ -111,12 +111,12 @@ func upkeepOptions() []asynq.Option {
 // for a moment that they lead.
 func (s *Scheduler) upkeep(ctx context.Context) error {
 	log := upkeepLog{s.opt.Log}
-	server := asynq.NewServerFromRedisClient(s.opt.Queue.Redis(), asynq.Config{
+	server := asynq.NewServerFromRedisClient(s.opt.Redis, asynq.Config{
 		Concurrency: 1, Queues: map[string]int{UpkeepQueue: 1}, BaseContext: func() context.Context { return ctx },
 		ShutdownTimeout: upkeepStop, Logger: log, LogLevel: asynq.WarnLevel,
 	})
 	manager, err := asynq.NewPeriodicTaskManager(asynq.PeriodicTaskManagerOpts{
-		RedisUniversalClient: s.opt.Queue.Redis(), PeriodicTaskConfigProvider: s,
+		RedisUniversalClient: s.opt.Redis, PeriodicTaskConfigProvider: s,
 		SchedulerOpts: &asynq.SchedulerOpts{
 			HeartbeatInterval: 2 * time.Second, Logger: log, LogLevel: asynq.WarnLevel,
 			PostEnqueueFunc: func(_ *asynq.TaskInfo, err error) {
@@ -144,7 +144,7 @@ func (s *Scheduler) upkeep(ctx context.Context) error {
 
 // catchUp enqueues what was missed while nobody led.
 func (s *Scheduler) catchUp(ctx context.Context) {
-	client := asynq.NewClientFromRedisClient(s.opt.Queue.Redis())
+	client := asynq.NewClientFromRedisClient(s.opt.Redis)
 	for _, d := range s.duties() {
 		late := false
 		_, err := s.opt.Queue.Tick(ctx, d.name, func(last time.Time) bool {

@@ -23,12 +23,12 @@ func TestPeriodicTasks(t *testing.T) {
 		for range 3 {
 			q := b.open()
 			b.start(b.scheduler(func(o *Options) {
-				o.Queue = q
+				o.Queue = On(q)
 				o.Schedules = Schedules{Prune: "@every 1h", Scrub: "17 3 * * *", CleanUp: "@every 1s", Backup: "@every 1s"}
 				o.Backup = func(context.Context) (string, error) { runs.Add(1); return "somewhere", nil }
 			}))
 		}
-		inspector := asynq.NewInspectorFromRedisClient(b.queue.Redis())
+		inspector := asynq.NewInspectorFromRedisClient(b.rung.Client())
 		b.until("the schedules are shown", func() bool {
 			entries, err := inspector.SchedulerEntries()
 			seen := map[string]string{}
@@ -146,7 +146,7 @@ func TestMissedTasksAreCaughtUp(t *testing.T) {
 		case <-time.After(patience):
 			b.Fatal("the missed backup was not made")
 		}
-		inspector := asynq.NewInspectorFromRedisClient(b.queue.Redis())
+		inspector := asynq.NewInspectorFromRedisClient(b.rung.Client())
 		b.until("its failure is shown", func() bool {
 			failed, err := inspector.ListArchivedTasks(UpkeepQueue)
 			return err == nil && len(failed) == 1 && strings.Contains(failed[0].LastErr, "on purpose")

@@ -92,7 +92,7 @@ const governorEvery = time.Second
 
 // watchGovernor takes no train jobs while the governor says that a limit is near, until
 // this process is to train no more.
-func (w *Worker) watchGovernor(ctx context.Context, lane *queue.Server, lost, overtaken <-chan struct{}) {
+func (w *Worker) watchGovernor(ctx context.Context, lane LaneServer, lost, overtaken <-chan struct{}) {
 	tick := time.NewTicker(governorEvery)
 	defer tick.Stop()
 	told := ""

@@ -107,7 +107,7 @@ func (b *bundle) worker(change func(*Options)) *Worker {
 		b.Fatal(err)
 	}
 	opt := Options{
-		Queue: b.open(), Checkpoints: storage.NewCheckpoints(b.store, storage.Options{Log: testLog(b.T)}),
+		Queue: On(b.open()), Checkpoints: storage.NewCheckpoints(b.store, storage.Options{Log: testLog(b.T)}),
 		Datasets: b.datasets, Control: b.control, Governor: g,
 		Recorder: heartbeat.New(heartbeat.Options{}), LogPrompts: true, Log: testLog(b.T),
 	}

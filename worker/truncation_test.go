@@ -120,7 +120,7 @@ func cutAndLoad(b *bundle, whole, good, bad, part string, size int64) {
 	}
 	var log bytes.Buffer
 	opt := Options{
-		Queue: b.queue, Checkpoints: storage.NewCheckpoints(store, storage.Options{Log: slog.New(slog.NewTextHandler(&log, nil))}),
+		Queue: On(b.queue), Checkpoints: storage.NewCheckpoints(store, storage.Options{Log: slog.New(slog.NewTextHandler(&log, nil))}),
 		Datasets: b.datasets, Control: b.control, Governor: gov,
 	}
 	w, err := New(opt)

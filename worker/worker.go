@@ -19,24 +19,12 @@ import (
 	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
-	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/worker/accelerator"
 	"github.com/nexus-continuum/nexus/worker/governor"
 	"github.com/nexus-continuum/nexus/worker/trainer"
 )
-
-// Queue is what a worker needs of the jobs' transport; *queue.Queue is one.
-type Queue interface {
-	Serve(lane job.Lane, concurrency int, h queue.Handler) *queue.Server
-	Lease(name string, ttl time.Duration) *queue.Lease
-	Job(ctx context.Context, id string) (job.Job, error)
-	Publish(ctx context.Context, channel, msg string) error
-	Subscribe(ctx context.Context, channel string) <-chan string
-	Coming(ctx context.Context, before string) ([]string, error)
-	EndRest(ctx context.Context, lane job.Lane, why string) error
-}
 
 // Checkpoints is where models are kept; *storage.Checkpoints is one.
 type Checkpoints interface {
@@ -136,7 +124,7 @@ type Worker struct {
 	wake     chan struct{}                   // latched: look at the head now
 
 	life  lifecycle.Life
-	lanes []*queue.Server
+	lanes []LaneServer
 }
 
 // New makes a worker; nothing runs before Start.

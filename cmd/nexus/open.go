@@ -241,7 +241,7 @@ func (s *shared) openWorker(ctx context.Context, h *app) (*worker.Worker, error)
 		return nil, err
 	}
 	opt := worker.Options{
-		Queue: s.queue, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Validity: s.validity(), Governor: gov, Teacher: writes, Embeddings: sees,
+		Queue: worker.On(s.queue), Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Validity: s.validity(), Governor: gov, Teacher: writes, Embeddings: sees,
 		Late: s.mirror != nil, Model: s.modelConfig(), Slots: s.settings.Concurrency, ServeOnly: s.settings.ServeOnly, Recorder: s.recorder, Hardware: hardware,
 		Shadow: s.settings.Shadow, Challengers: s.checkpoints, LogPrompts: s.settings.LogPrompts, Unobserved: s.unobserved, Now: clock(), Log: s.log,
 	}
@@ -329,7 +329,7 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 		uploads = s.mirror
 	}
 	opt := api.Options{
-		Queue: s.queue, Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
+		Queue: s.queue, Redis: s.rung.Client(), Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
 		Checks: storage.NewChecks(s.store, clock()), Validity: s.validity(),
 		Tracer: s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
 		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
