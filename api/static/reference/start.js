@@ -1,6 +1,14 @@
 // Starts the renderer of the API reference: everything comes from this server,
 // and requests go to this server only.
 /* global Scalar */
+
+// A person who has signed in may try requests by the session. A change needs its
+// token, which pages of this server read from a cookie.
+const signChange = ({ request }) => {
+  const token = /(?:^|; )XSRF-TOKEN=([^;]+)/.exec(document.cookie);
+  if (token && !['GET', 'HEAD', 'OPTIONS'].includes(request.method)) request.headers.set('X-CSRF-Token', token[1]);
+};
+
 Scalar.createApiReference('#reference', {
   url: '/openapi.yaml',
   baseServerURL: location.origin,
@@ -8,6 +16,7 @@ Scalar.createApiReference('#reference', {
   withDefaultFonts: false,
   telemetry: false,
   proxyUrl: '',
+  onBeforeRequest: signChange,
   hideClientButton: true,
   showDeveloperTools: 'never',
   agent: { disabled: true },
