@@ -191,8 +191,13 @@ func TestTheMonitorOnlyShowsWithoutControl(t *testing.T) {
 	pause := "/monitoring/api/queues/interactive:pause"
 	b.wantError(b.do("POST", pause, nil, "X-API-Key", scopeKey("read")), 403, job.CodeForbidden, "", "control")
 	b.wantError(b.get("/monitoring", "X-API-Key", scopeKey("ask")), 403, job.CodeForbidden, "", "read or control")
+	b.get("/api/status", "X-API-Key", rootKey)
 	if a := b.do("POST", pause, nil, "X-API-Key", rootKey); a.status >= 300 {
 		t.Errorf("with control: %d %s", a.status, a.body)
+	}
+	// The very next status says so.
+	if a := b.get("/api/status", "X-API-Key", rootKey); !strings.Contains(string(a.body), "queue interactive is paused") {
+		t.Errorf("health does not name a queue that was just paused: %s", a.body)
 	}
 }
 

@@ -110,13 +110,14 @@ func withCaller(ctx context.Context, c net.Conn) context.Context {
 type steadyWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	within  time.Duration // for each piece
 	until   time.Time
 }
 
 // Write implements http.ResponseWriter.
 func (w *steadyWriter) Write(b []byte) (int, error) {
-	if now := time.Now(); w.until.Sub(now) < sendWithin/2 {
-		w.until = now.Add(sendWithin)
+	if now := time.Now(); w.until.Sub(now) < w.within/2 {
+		w.until = now.Add(w.within)
 		_ = w.control.SetWriteDeadline(w.until) // a writer without deadlines is none of a network
 	}
 	return w.ResponseWriter.Write(b) //nolint:wrapcheck // the same writer
@@ -131,10 +132,10 @@ func (w *steadyWriter) Flush() { _ = w.control.Flush() }
 // Hijack implements http.Hijacker.
 func (w *steadyWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.control.Hijack() } //nolint:wrapcheck // the same connection
 
-func steady(next echo.HandlerFunc) echo.HandlerFunc {
+func (s *Server) steady(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		w := c.Response().Writer
-		c.Response().Writer = &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+		c.Response().Writer = &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w), within: s.opt.sendWithin}
 		return next(c)
 	}
 }

@@ -2,14 +2,22 @@ package api
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"github.com/nexus-continuum/nexus/job"
 )
@@ -141,6 +149,25 @@ func TestWithoutAKeyNoBodyIsRead(t *testing.T) {
 	}
 }
 
+// Who sends on, byte by byte, what nobody wants is not listened to for as long as
+// one whose body is read.
+func TestARefusedBodyIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *Options) { o.Keys = keysOfEachScope() })
+	b.srv.patience = time.Hour
+	c := b.raw()
+	fmt.Fprintf(c, "POST /api/interact HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	b.must(err)
+	if res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("%d", res.StatusCode)
+	}
+	b.untilCut(c, func() error {
+		_, err := c.Write([]byte(" "))
+		return err
+	})
+}
+
 func TestStreamsOfEndedJobsEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -214,35 +241,55 @@ func TestConnectionsAreBoundedAndProbesAnswered(t *testing.T) {
 	b.until("places are free again", func() bool { return ask("/api/status") == http.StatusOK })
 }
 
+// A client that asks and asks and never reads is let go, however it speaks.
 func TestAClientThatNeverReadsIsLetGo(t *testing.T) {
 	t.Parallel()
-	server, far := net.Pipe() // nothing is buffered: a write waits for its reader
-	defer far.Close()
-	w := &steadyWriter{ResponseWriter: pipeWriter{Conn: server}, until: time.Now()}
-	w.control = http.NewResponseController(pipeWriter{Conn: server})
-	done := make(chan error, 1)
-	go func() {
-		_, err := w.Write([]byte("answer"))
-		done <- err
-	}()
-	b := make([]byte, 6)
-	if _, err := io.ReadFull(far, b); err != nil || <-done != nil {
-		t.Fatal("a client that reads is not served")
-	}
-	if left := time.Until(w.until); left <= 0 || left > sendWithin {
-		t.Errorf("the next piece may take %v", left)
-	}
-	if _, err := server.Write([]byte("x")); err == nil {
-		t.Error("a write to a client that does not read ends well")
-	}
+	cert := httptest.NewTLSServer(nil)
+	t.Cleanup(cert.Close)
+	plain := setup(t, func(o *Options) { o.sendWithin = 500 * time.Millisecond })
+	secure := setup(t, func(o *Options) {
+		o.sendWithin = 500 * time.Millisecond
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: cert.TLS.Certificates, NextProtos: []string{"h2", "http/1.1"}}
+	})
+	const path = "/docs/assets/scalar.js" // more than all buffers between us hold
+	c := plain.raw()
+	plain.untilCut(c, func() error {
+		_, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
+		return err
+	})
+
+	raw, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(secure.url, "https://"))
+	secure.must(err)
+	t.Cleanup(func() { raw.Close() })
+	c = tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	_, err = io.WriteString(c, http2.ClientPreface)
+	secure.must(err)
+	f := http2.NewFramer(c, nil)
+	secure.must(f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30}))
+	secure.must(f.WriteWindowUpdate(0, 1<<30))
+	var head bytes.Buffer
+	stream := uint32(1)
+	encoder := hpack.NewEncoder(&head)
+	secure.untilCut(c, func() error {
+		if stream > 20 { // fewer than may be open at once
+			return f.WritePing(false, [8]byte{1})
+		}
+		head.Reset()
+		for name, value := range map[string]string{":method": "GET", ":scheme": "https", ":authority": "localhost", ":path": path} {
+			secure.must(encoder.WriteField(hpack.HeaderField{Name: name, Value: value}))
+		}
+		stream += 2
+		return f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream - 2, BlockFragment: head.Bytes(), EndStream: true, EndHeaders: true})
+	})
 }
 
-// pipeWriter is a response on a connection; its deadlines are shortened to run
-// out at once.
-type pipeWriter struct{ net.Conn }
-
-func (pipeWriter) Header() http.Header { return http.Header{} }
-func (pipeWriter) WriteHeader(int)     {}
-func (p pipeWriter) SetWriteDeadline(t time.Time) error {
-	return p.Conn.SetWriteDeadline(time.Now().Add(time.Until(t) / 1000))
+// untilCut asks again and again, without reading, until the server has closed the
+// connection.
+func (b *bundle) untilCut(c net.Conn, ask func() error) {
+	b.Helper()
+	b.until("the connection is cut", func() bool {
+		b.must(c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)))
+		err := ask()
+		return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+	})
 }

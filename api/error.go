@@ -136,7 +136,9 @@ func (s *Server) renderError(err error, c echo.Context) {
 	}
 	if unread(c) {
 		// Nobody waits for a body that was refused; the connection ends with the answer.
+		// A client that sends on is given a moment to see it.
 		h.Set(echo.HeaderConnection, "close")
+		s.allowToSend(c, min(s.patience, partingPatience))
 	}
 	setting, _ := c.Get(settingKey).(string)
 	h.Set(echo.HeaderCacheControl, "no-store")

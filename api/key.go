@@ -111,9 +111,9 @@ func CheckKey(key string) error {
 }
 
 // variety is how many bits the characters of a text hold by their frequencies
-// (Shannon), of the shortest block that it repeats.
+// (Shannon), of the shortest block that it repeats, once whole or more.
 func variety(s string) float64 {
-	for n := 1; n <= len(s)/2; n++ {
+	for n := 1; n < len(s); n++ {
 		if strings.HasPrefix(strings.Repeat(s[:n], len(s)/n+1), s) {
 			s = s[:n]
 			break

@@ -33,7 +33,7 @@ func TestKeysOfTheSettings(t *testing.T) {
 
 func TestKeysThatCouldBeGuessed(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"a", "secret", strings.Repeat("a", 40), strings.Repeat("abc", 12), "aaaaaaaabaaaaaaaaaaa", strings.Repeat("x", 600), "naïve-but-long-enough-key"} {
+	for _, bad := range []string{"a", "secret", strings.Repeat("a", 40), strings.Repeat("abc", 12), "aaaaaaaabaaaaaaaaaaa", "1234567890123456", "qwertyuiopqwertyuio", strings.Repeat("x", 600), "naïve-but-long-enough-key"} {
 		if err := CheckKey(bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}

@@ -194,8 +194,12 @@ func zipped() echo.MiddlewareFunc {
 	})
 }
 
-// sendPatience is how long a client may take to send an ordinary body.
-const sendPatience = 30 * time.Second
+const (
+	// sendPatience is how long a client may take to send an ordinary body.
+	sendPatience = 30 * time.Second
+	// partingPatience is how long it may go on sending a body that was refused.
+	partingPatience = 2 * time.Second
+)
 
 // patientBody ends the bound on sending once the body is read: it would else
 // also end the wait for the answer, since net/http goes on reading to notice

@@ -48,6 +48,9 @@ func (s *Server) monitoring(c echo.Context) error {
 	w := &pageWriter{ResponseWriter: c.Response(), nonce: nonce}
 	w.Header().Set(echo.HeaderContentSecurityPolicy, monitorPolicy(nonce))
 	h.ServeHTTP(w, r)
+	if !harmless(r.Method) {
+		s.status.forget()
+	}
 	return w.send()
 }
 

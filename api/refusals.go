@@ -41,7 +41,7 @@ func (s *Server) refusals(c echo.Context) (refusalPage, error) {
 	}
 	near := map[string][]nearLesson{}
 	var answered []string
-	list, next, err := s.queue.Refusals(ctx, onlyOwner(c), c.QueryParam("cursor"), byVerdict(known, func(g *queue.Refusal, v *verdict) bool {
+	list, next, err := s.queue.Refusals(ctx, onlyOwner(c), c.QueryParam("cursor"), s.verdicts.keep(known, func(g *queue.Refusal, v *verdict) bool {
 		if v.Responded || v.Reason == job.ReasonTaughtRefusal {
 			answered = append(answered, g.ID)
 			return false

@@ -8,9 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/queue"
 )
 
@@ -56,7 +54,7 @@ func (s *Server) reviews(c echo.Context) (reviewPage, error) {
 	}
 	near := map[string][]nearLesson{}
 	var settled []string
-	list, next, err := s.queue.Grouped(ctx, kind, onlyOwner(c), c.QueryParam("cursor"), byVerdict(known, func(g *queue.Refusal, v *verdict) bool {
+	list, next, err := s.queue.Grouped(ctx, kind, onlyOwner(c), c.QueryParam("cursor"), s.verdicts.keep(known, func(g *queue.Refusal, v *verdict) bool {
 		if reviewed(kind, g, v) {
 			settled = append(settled, g.ID)
 			return false
@@ -159,11 +157,7 @@ func (s *Server) suggestions(c echo.Context) (suggestionList, error) {
 	if err != nil {
 		return suggestionList{}, err
 	}
-	queries := make([]model.Query, len(groups))
-	for i, g := range groups {
-		queries[i] = model.Query{Prompt: g.Prompt, Topic: g.Topic}
-	}
-	by := likeliest(known, groups, known.Ask(queries))
+	by := likeliest(groups, s.verdicts.of(known, queriesOf(groups)))
 	out := suggestionList{Suggestions: []suggestion{}}
 	for _, one := range by {
 		if len(one.Groups) >= least {
@@ -176,14 +170,14 @@ func (s *Server) suggestions(c echo.Context) (suggestionList, error) {
 	return out, nil
 }
 
-func likeliest(known book.Source, groups []queue.Refusal, verdicts []model.Verdict) map[[2]string]*suggestion {
+func likeliest(groups []queue.Refusal, said []verdict) map[[2]string]*suggestion {
 	by := map[[2]string]*suggestion{}
 	for i := range groups {
-		g, v := &groups[i], &verdicts[i]
+		g, v := &groups[i], &said[i]
 		if v.Responded || v.Reason == job.ReasonTaughtRefusal {
 			continue // the list of refusals drops it
 		}
-		near := nearest(known, v)
+		near := v.near
 		if len(near) == 0 || near[0].Response == nil || near[0].Similarity < likeness {
 			continue
 		}

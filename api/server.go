@@ -99,6 +99,9 @@ type Options struct {
 
 	Log *slog.Logger
 	Now func() time.Time
+
+	// sendWithin is how long a client may take to accept a piece of an answer.
+	sendWithin time.Duration
 }
 
 // Server answers HTTP.
@@ -123,6 +126,7 @@ type Server struct {
 	hosts       *hosts
 	streams     *streams
 	sessions    *sessions
+	verdicts    verdicts
 	secure      func(*http.Request) bool
 	relief      *relief
 	lines       *lines
@@ -200,6 +204,9 @@ func New(opt Options) (*Server, error) {
 	s.http = &http.Server{
 		Handler: s.echo, TLSConfig: opt.TLS,
 		ReadHeaderTimeout: 10 * time.Second, WriteTimeout: answerWithin, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		// Of HTTP/2 deadlines only end streams; the connection of a client that accepts
+		// nothing would stay.
+		HTTP2:       &http.HTTP2Config{WriteByteTimeout: opt.sendWithin},
 		BaseContext: func(net.Listener) context.Context { return life }, ConnContext: withCaller,
 		ErrorLog: slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
 	}
@@ -212,6 +219,9 @@ func fill(opt *Options) {
 	}
 	if opt.MaxConnections == 0 {
 		opt.MaxConnections = DefaultConnections
+	}
+	if opt.sendWithin == 0 {
+		opt.sendWithin = sendWithin
 	}
 	if opt.Prefix == "" {
 		opt.Prefix = "nexus:"

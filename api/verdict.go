@@ -1,6 +1,9 @@
 package api
 
 import (
+	"sync"
+	"weak"
+
 	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/queue"
@@ -12,22 +15,78 @@ type verdict struct {
 	near []nearLesson
 }
 
-// byVerdict makes the question of queue.Refusals of one about each group and what
-// the model of now says of it; without a model every group is kept. All prompts of
-// a page are computed together.
-func byVerdict(known book.Source, want func(*queue.Refusal, *verdict) bool) queue.Keep {
+// maxVerdicts bounds how many prompts verdicts are remembered of, some 500 bytes
+// each.
+const maxVerdicts = 5000
+
+// verdicts remembers what the model said of prompts that are listed: a model never
+// says anything else of one, and pages are read far more often than models change.
+type verdicts struct {
+	mu   sync.Mutex
+	by   weak.Pointer[model.Model] // who said so; a model that is gone is not kept for this
+	said map[model.Query]verdict
+}
+
+// of returns what a source says of prompts. Those that are not known yet are
+// computed together.
+func (vs *verdicts) of(known book.Source, prompts []model.Query) []verdict {
+	m, ok := known.(*model.Model)
+	if !ok {
+		return asked(known, prompts)
+	}
+	out := make([]verdict, len(prompts))
+	var news []model.Query
+	var places []int
+	vs.mu.Lock()
+	if by := weak.Make(m); vs.by != by || len(vs.said) > maxVerdicts {
+		vs.by, vs.said = by, map[model.Query]verdict{}
+	}
+	said := vs.said // of m, also when another model comes meanwhile
+	for i, p := range prompts {
+		v, ok := said[p]
+		if !ok {
+			news, places = append(news, p), append(places, i)
+		}
+		out[i] = v
+	}
+	vs.mu.Unlock()
+	fresh := asked(known, news)
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	for i, v := range fresh {
+		out[places[i]], said[news[i]] = v, v
+	}
+	return out
+}
+
+func asked(known book.Source, prompts []model.Query) []verdict {
+	out := make([]verdict, len(prompts))
+	for i, v := range known.Ask(prompts) {
+		out[i] = verdict{Verdict: v, near: nearest(known, &v)}
+	}
+	return out
+}
+
+// keep makes the question of queue.Refusals of one about each group and what the
+// model of now says of it; without a model every group is kept. All prompts of a
+// page are computed together.
+func (vs *verdicts) keep(known book.Source, want func(*queue.Refusal, *verdict) bool) queue.Keep {
 	if known == nil {
 		return nil
 	}
 	return func(groups []queue.Refusal) []bool {
-		prompts := make([]model.Query, len(groups))
-		for i, g := range groups {
-			prompts[i] = model.Query{Prompt: g.Prompt, Topic: g.Topic}
-		}
 		out := make([]bool, len(groups))
-		for i, v := range known.Ask(prompts) {
-			out[i] = want(&groups[i], &verdict{Verdict: v, near: nearest(known, &v)})
+		for i, v := range vs.of(known, queriesOf(groups)) {
+			out[i] = want(&groups[i], &v)
 		}
 		return out
 	}
+}
+
+func queriesOf(groups []queue.Refusal) []model.Query {
+	out := make([]model.Query, len(groups))
+	for i, g := range groups {
+		out[i] = model.Query{Prompt: g.Prompt, Topic: g.Topic}
+	}
+	return out
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/nexus-continuum/nexus/internal/lifecycle"
+)
+
+const (
+	// listenerConnections are open at once; more wait until one ends.
+	listenerConnections = 512
+	// listenerPatience bounds an answer, which a client may not want to read.
+	listenerPatience = 30 * time.Second
 )
 
 // listener is a small HTTP server beside the roles: metrics, pprof.
@@ -18,6 +28,7 @@ type listener struct {
 	setting string // the variable that holds the address
 	listen  string
 	handler http.Handler
+	within  time.Duration // for an answer; listenerPatience if 0
 	log     *slog.Logger
 
 	life lifecycle.Life
@@ -36,13 +47,13 @@ func (l *listener) open(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", l.setting, err)
 	}
 	l.http = &http.Server{
-		Handler: l.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: l.handler, ReadTimeout: 10 * time.Second, WriteTimeout: cmp.Or(l.within, listenerPatience), IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
 	}
 	addr := ln.Addr()
 	l.addr.Store(&addr)
 	l.life.Go(func(context.Context) {
-		if err := l.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := l.http.Serve(netutil.LimitListener(ln, listenerConnections)); !errors.Is(err, http.ErrServerClosed) {
 			l.life.Fail(fmt.Errorf("the port of %s is no longer served: %w", l.setting, err))
 		}
 	})

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -29,7 +31,7 @@ func fetch(t *testing.T, url string) (code int, body string) {
 
 func TestMetricsAndProfilesOfARunningServer(t *testing.T) {
 	t.Parallel()
-	p := start(t, t.TempDir(), []string{"serve"}, "NEXUS_METRICS_LISTEN=127.0.0.1:0", "NEXUS_PPROF_LISTEN=localhost:0")
+	p := start(t, t.TempDir(), []string{"serve", "--teacher-api-key=planted-0123"}, "NEXUS_METRICS_LISTEN=127.0.0.1:0", "NEXUS_PPROF_LISTEN=localhost:0")
 	p.ask("what is this?")
 	printed := func(label string) string {
 		url, err := p.out.await(regexp.MustCompile(`(?m)^\s*`+label+`\s+(http\S+)$`), p.done, 10*time.Second)
@@ -62,8 +64,68 @@ func TestMetricsAndProfilesOfARunningServer(t *testing.T) {
 	if code, body := fetch(t, printed("pprof")+"goroutine?debug=1"); code != http.StatusOK || !strings.Contains(body, "goroutine profile") {
 		t.Errorf("pprof: %d %.200s", code, body)
 	}
+	if code, body := fetch(t, printed("pprof")+"cmdline"); code != http.StatusOK || !strings.Contains(body, "serve") || strings.Contains(body, "planted") {
+		t.Errorf("the command line over pprof: %d %q", code, body)
+	}
 	if code, _ := fetch(t, p.url+"/debug/pprof/"); code != http.StatusNotFound {
 		t.Errorf("pprof on the API: %d", code)
+	}
+}
+
+// A site that lets its own name lead to this machine reads no profiles.
+func TestProfilesAreForLocalhostOnly(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir(), []string{"serve"}, "NEXUS_REDIS=embedded", "NEXUS_PPROF_LISTEN=127.0.0.1:0")
+	url, err := p.out.await(regexp.MustCompile(`(?m)^\s*pprof\s+(http\S+)$`), p.done, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]int{"evil.example": http.StatusForbidden, "localhost": http.StatusOK} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"cmdline", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("profiles by the name %s: %d, want %d", host, res.StatusCode, want)
+		}
+	}
+}
+
+// A client of a port beside the API that asks and never reads is let go.
+func TestAPortBesideLetsGoOfWhoNeverReads(t *testing.T) {
+	t.Parallel()
+	cut := make(chan struct{})
+	l := &listener{setting: "a test", listen: "127.0.0.1:0", within: 300 * time.Millisecond, log: slog.New(slog.DiscardHandler)}
+	l.handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for piece := make([]byte, 1<<20); ; {
+			if _, err := w.Write(piece); err != nil {
+				close(cut)
+				return
+			}
+		}
+	})
+	if err := l.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Stop(context.Background()) })
+	c, err := net.Dial("tcp", strings.TrimPrefix(l.url(), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-cut:
+	case <-time.After(30 * time.Second):
+		t.Error("the answer still waits for its reader")
 	}
 }
 

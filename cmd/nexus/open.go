@@ -113,7 +113,7 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 			return h, err
 		}
 	}
-	addPprof(h, s.settings, log)
+	addPprof(h, s.settings, rt.hide, log)
 	h.say("role", name)
 	h.say("redis", s.rung.Name+": "+s.rung.Describe())
 	h.say("storage", s.where)

@@ -2,12 +2,19 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"os"
+	"strings"
+	"time"
 
 	"github.com/nexus-continuum/nexus/api"
 )
+
+// profilePatience is more than the longest profile that one may want to take.
+const profilePatience = 15 * time.Minute
 
 // checkPprof refuses an address that others could reach: profiles show what is
 // in memory, prompts too.
@@ -22,17 +29,21 @@ func checkPprof(ctx context.Context, s *Settings) error {
 }
 
 // addPprof opens the profiles of the Go runtime if NEXUS_PPROF_LISTEN is set.
-func addPprof(h *app, s *Settings, log *slog.Logger) {
+func addPprof(h *app, s *Settings, hide *redaction, log *slog.Logger) {
 	if s.PprofListen == "" {
 		return
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/cmdline", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		_, _ = io.WriteString(w, hide.text(strings.Join(os.Args, "\x00"))) //nolint:gosec // plain text of our own command line
+	})
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	l := &listener{setting: "NEXUS_PPROF_LISTEN", listen: s.PprofListen, handler: api.OnLoopback(mux), log: log}
+	l := &listener{setting: "NEXUS_PPROF_LISTEN", listen: s.PprofListen, handler: api.OnLoopback(mux), within: profilePatience, log: log}
 	h.add("pprof", l)
 	h.sayOf("pprof", func() string { return l.url() + "/debug/pprof/" })
 }

@@ -53,6 +53,9 @@ func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err erro
 	if err := checkPprof(ctx, rt.settings); err != nil {
 		return err
 	}
+	// What is written is for nobody else, by the Redis that we start too, whatever
+	// the parent of a folder allows.
+	syscall.Umask(0o077)
 	if err := makeDataDir(rt.settings); err != nil {
 		return err
 	}
