@@ -122,11 +122,79 @@ func (s *Server) sum(beats []heartbeat.Beat, past heartbeat.Counts) heartbeat.Cl
 	return cluster
 }
 
-// upToDate is v with what this process has done since v was taken: a client finds
-// counted what it was answered here.
-func (s *Server) upToDate(v view) view {
+// upToDate is v with what every process has counted until now: a client finds counted
+// what it was answered, by whichever process.
+func (s *Server) upToDate(ctx context.Context, v view) view {
+	if v.redis == nil {
+		if n := s.counts.now(ctx, func(ctx context.Context) news { return s.callRoll(ctx, len(v.cluster.Beats)) }); n.ok {
+			v.past, v.cluster = n.past, s.sum(slices.Clone(n.beats), n.past)
+			return v
+		}
+	}
 	v.cluster = s.sum(slices.Clone(v.cluster.Beats), v.past)
 	return v
+}
+
+// news is what all processes say of themselves now, and what those that have ended said.
+type news struct {
+	beats []heartbeat.Beat
+	past  heartbeat.Counts
+	ok    bool
+}
+
+// callRoll has every process say what it has counted.
+func (s *Server) callRoll(ctx context.Context, known int) news {
+	s.queue.RollCall(ctx, known)
+	payloads, past, err := s.queue.BeatsAndPast(ctx)
+	if err != nil {
+		return news{}
+	}
+	beats, err := heartbeat.Decode(payloads)
+	if err != nil {
+		s.log.Debug("some beats cannot be read", "error", err)
+	}
+	return news{beats: beats, past: heartbeat.CountsOf(past), ok: true}
+}
+
+// rollCalls shares roll calls between requests: one at a time, and a request takes part
+// in one that begins after it came.
+type rollCalls struct {
+	calling sync.Mutex // held while the roll is called; before mu
+	mu      sync.Mutex
+	next    *rollCall // has not begun
+}
+
+type rollCall struct {
+	done chan struct{}
+	news news
+}
+
+// now returns what call said in a round that began after now was called.
+func (r *rollCalls) now(ctx context.Context, call func(context.Context) news) news {
+	r.mu.Lock()
+	next := r.next
+	first := next == nil
+	if first {
+		next = &rollCall{done: make(chan struct{})}
+		r.next = next
+	}
+	r.mu.Unlock()
+	if first { // the others wait for this one, which must not end with its client
+		defer close(next.done)
+		r.calling.Lock()
+		defer r.calling.Unlock()
+		r.mu.Lock()
+		r.next = nil
+		r.mu.Unlock()
+		next.news = call(context.WithoutCancel(ctx))
+		return next.news
+	}
+	select {
+	case <-next.done:
+		return next.news
+	case <-ctx.Done():
+		return news{}
+	}
 }
 
 // withOwn puts this process's present state in place of its last beat, so that

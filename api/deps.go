@@ -25,6 +25,7 @@ type Queue interface {
 	Once(ctx context.Context, scope, key, digest string, ttl time.Duration) (claim *queue.Claim, outcome []byte, err error)
 	Lanes(ctx context.Context) ([]queue.LaneState, error)
 	PauseLane(ctx context.Context, lane job.Lane, paused bool, reason string) error
+	RollCall(ctx context.Context, known int)
 	BeatsAndPast(ctx context.Context) (beats map[string][]byte, past map[string]int64, err error)
 	Repairs(ctx context.Context) (map[string]int64, error)
 	Dropped(ctx context.Context) (map[string]int64, error)

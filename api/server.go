@@ -117,6 +117,7 @@ type Server struct {
 	tally       *heartbeat.Recorder // counts; nil if nothing is to be counted
 	metrics     *metrics
 	status      *viewer
+	counts      rollCalls
 	feed        *feed
 	past        *history
 	keys        *keyring

@@ -244,7 +244,8 @@ func uploadsOf(k heartbeat.Cluster) *uploads {
 // showStatus is GET /api/status. It answers also while Redis or the storage is
 // gone: then it says so.
 func (s *Server) showStatus(c echo.Context) (status, error) {
-	v := s.upToDate(s.status.view(c.Request().Context()))
+	ctx := c.Request().Context()
+	v := s.upToDate(ctx, s.status.view(ctx))
 	return s.statusOf(v), nil
 }
 

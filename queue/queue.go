@@ -120,6 +120,7 @@ type Queue struct {
 	shed      shed
 	watch     redisWatch
 	tally     tally
+	rolls     rollCalls
 	books     books
 
 	mu      sync.Mutex

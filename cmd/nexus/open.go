@@ -95,7 +95,7 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 		}
 	}
 	if !s.unobserved {
-		h.add("heartbeat", heartbeat.NewPulse(s.recorder, heartbeat.NewResources(time.Now), s.queue.Beat, s.queue.Unbeat, log))
+		h.add("heartbeat", heartbeat.NewPulse(s.recorder, heartbeat.NewResources(time.Now), s.queue.Beat, s.queue.Unbeat, log).OnCalls(s.queue.OnRollCall))
 	}
 	if roles.scheduler {
 		sched, err := s.openScheduler()

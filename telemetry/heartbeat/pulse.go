@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nexus-continuum/nexus/internal/lifecycle"
@@ -25,8 +26,12 @@ type Pulse struct {
 	log       *slog.Logger
 	interval  time.Duration
 
-	life   lifecycle.Life
-	failed bool
+	calls func(ctx context.Context, beat func(context.Context)) // nil: nobody calls
+
+	life    lifecycle.Life
+	sending sync.Mutex // held while a beat is made and sent: they arrive in their order
+	failed  bool
+	over    bool
 }
 
 // Interval is how often a process beats. A beat outlives three of them, so that
@@ -43,12 +48,22 @@ func NewPulse(recorder *Recorder, resources *Resources, send Send, withdraw With
 	return &Pulse{recorder: recorder, resources: resources, send: send, withdraw: withdraw, log: log, interval: Interval}
 }
 
+// OnCalls has the process also beat when it is called upon: listen is given what to do
+// then. To be called before Start.
+func (p *Pulse) OnCalls(listen func(ctx context.Context, beat func(context.Context))) *Pulse {
+	p.calls = listen
+	return p
+}
+
 // Start sends the first beat and begins beating. A send that fails is logged
 // once and tried again at the next beat.
 func (p *Pulse) Start(ctx context.Context) error {
-	return p.life.Start(ctx, func(context.Context) error {
+	return p.life.Start(ctx, func(life context.Context) error {
 		p.beat(ctx)
 		p.life.Every(p.interval, p.beat)
+		if p.calls != nil {
+			p.calls(life, p.say)
+		}
 		return nil
 	})
 }
@@ -66,6 +81,9 @@ func (p *Pulse) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.interval)
 	defer cancel()
 	p.beat(ctx) // what was counted since the last one stays in the totals
+	p.sending.Lock()
+	p.over = true // a beat after the withdrawal would count twice
+	p.sending.Unlock()
 	if err := p.withdraw(ctx, p.recorder.ID()); err != nil {
 		p.log.Warn("the last heartbeat could not be withdrawn; it is forgotten by itself", "error", err)
 	}
@@ -73,9 +91,19 @@ func (p *Pulse) Stop(ctx context.Context) error {
 }
 
 func (p *Pulse) beat(ctx context.Context) {
+	p.resources.Read(ctx)
+	p.say(ctx)
+}
+
+// say sends a beat with the resources as they were last read.
+func (p *Pulse) say(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, p.interval)
 	defer cancel()
-	p.resources.Read(ctx)
+	p.sending.Lock()
+	defer p.sending.Unlock()
+	if p.over {
+		return
+	}
 	b := p.recorder.Snapshot()
 	payload, err := json.Marshal(b)
 	if err == nil {

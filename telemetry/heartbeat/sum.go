@@ -37,9 +37,10 @@ type Cluster struct {
 
 	StartedAt time.Time // of the process that has run longest
 	Breakers  map[string]Breaker
-	// Model is the one that the most recently updated worker serves; nil if
-	// there is none.
-	Model *Model
+	// Model is the one that the trainer serves, which knows new lessons first, or else
+	// the most recently updated worker; nil if there is none.
+	Model     *Model
+	byTrainer bool // Model is the trainer's
 	// Successor is the model that a trainer makes to follow it; nil if none is.
 	Successor *Successor
 }
@@ -151,8 +152,11 @@ func (c *Cluster) addModel(b *Beat) {
 	if b.Model == nil {
 		return
 	}
-	if c.Model == nil || (b.Model.LoadedAt != nil && (c.Model.LoadedAt == nil || b.Model.LoadedAt.After(c.Model.LoadedAt.Time))) {
-		c.Model = b.Model
+	if c.byTrainer && !b.Trainer {
+		return
+	}
+	if c.Model == nil || b.Trainer && !c.byTrainer || (b.Model.LoadedAt != nil && (c.Model.LoadedAt == nil || b.Model.LoadedAt.After(c.Model.LoadedAt.Time))) {
+		c.Model, c.byTrainer = b.Model, b.Trainer
 	}
 }
 
