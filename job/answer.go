@@ -132,7 +132,9 @@ type Trained struct {
 	Contradictions      []Contradiction `json:"contradictions,omitempty"`
 	ContradictionsTotal int             `json:"contradictions_total"`
 	Steps               int             `json:"steps"`
-	DurationMS          int64           `json:"duration_ms"`
+	// Losses are means over as many steps each, from the first step to the last.
+	Losses     []float64 `json:"losses,omitempty"`
+	DurationMS int64     `json:"duration_ms"`
 	// Outlook is what to expect now, and Summary says so in a sentence.
 	Outlook    *Outlook `json:"outlook,omitempty"`
 	Summary    string   `json:"summary,omitempty"`

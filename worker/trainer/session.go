@@ -33,6 +33,7 @@ type session struct {
 	stopped bool
 	began   time.Time
 	loss    float64
+	curve   curve // of the loss
 }
 
 // pace lets judging, which is one long call, keep to the governor's share. A
@@ -198,6 +199,7 @@ func (a *actor) slice(ctx context.Context) {
 		a.failed(s, fmt.Errorf("gradient step %d of %d: %w", s.learner.Done(), s.learner.Total(), err))
 		return
 	}
+	s.curve.add(s.loss)
 	done, total := s.learner.Done(), s.learner.Total()
 	a.tellAll(s.jobs, job.Progress{Phase: job.PhaseConsolidating, Done: done, Total: total, Message: fmt.Sprintf("loss %.3f", s.loss)})
 	if done >= total {
@@ -218,7 +220,7 @@ func (a *actor) stop() {
 	for _, r := range s.jobs {
 		e, _ := a.state.find(r.spec.Dataset)
 		t := a.inMemory(e, r, "stopped")
-		t.Steps = s.learner.Done()
+		t.Steps, t.Losses = s.learner.Done(), s.curve.losses()
 		r.end(t, nil)
 	}
 	a.endSession()
@@ -326,6 +328,7 @@ func (a *actor) judged(ctx context.Context, v verdict) {
 		e, _ := a.state.find(r.spec.Dataset)
 		t := e.result(r.spec)
 		t.Steps, t.Before, t.After = v.report.Steps, &v.report.Before, &v.report.After
+		t.Losses = s.curve.losses()
 		t.Promoted, t.Why = v.report.Promoted, v.report.Why
 		outlook(&t, next)
 		t.DurationMS = a.opt.Now().Sub(s.began).Milliseconds()

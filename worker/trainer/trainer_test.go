@@ -39,7 +39,7 @@ func TestLessonsAnswerBeforeGradientSteps(t *testing.T) {
 	p.step <- nil
 	got := r.succeeds()
 	_, manifest = b.head()
-	if got.LessonsTaken != 6 || got.Steps != 2 || !got.Promoted || got.Why != "better" || got.After.Accuracy != 0.9 || got.Before.Accuracy != 0.5 ||
+	if got.LessonsTaken != 6 || got.Steps != 2 || !got.Promoted || got.Why != "better" || got.After.Accuracy != 0.9 || got.Before.Accuracy != 0.5 || len(got.Losses) != 2 ||
 		got.Dataset != id || got.Checkpoint != manifest.ID {
 		t.Errorf("result %+v, head %s", got, manifest.ID)
 	}

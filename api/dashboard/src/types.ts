@@ -104,7 +104,7 @@ export interface Figures {
   prompts: number; accuracy: number; answered: number; wrong_answered: number; foreign_refused: number; threshold: number;
 }
 export interface Trained {
-  lessons_taken: number; lessons_known: number; lessons_removed: number; lessons_skipped: number; steps: number; duration_ms: number;
+  lessons_taken: number; lessons_known: number; lessons_removed: number; lessons_skipped: number; steps: number; losses?: number[]; duration_ms: number;
   before: Figures | null; after: Figures | null; checkpoint: string; promoted: boolean; why: string;
   skipped?: ImportFault[]; contradictions?: { prompt: string; older: string; newer: string }[];
 }

@@ -1,7 +1,7 @@
 import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { learning, status } from '../live';
-import { href } from '../place';
+import { href, param, view } from '../place';
 import { control, del } from '../server';
 import type { Job, Trained } from '../types';
 import { useLoad } from '../load';
@@ -23,7 +23,7 @@ export function Learning(): VNode {
       <Now />
       <Start onStarted={list.again} />
       <Await load={list} what="the train jobs" empty={() => (list.items.length ? null : <Empty title="Nothing has been learned yet">Each lesson, import or pack makes a run here.</Empty>)}>
-        {() => <><Curve jobs={list.items} /><Runs jobs={list.items} /><More next={list.next} onMore={list.more} /></>}
+        {() => <><div class="columns"><Loss jobs={list.items} /><Curve jobs={list.items} /></div><Runs jobs={list.items} /><More next={list.next} onMore={list.more} /></>}
       </Await>
     </>
   );
@@ -77,6 +77,35 @@ function Curve({ jobs }: { jobs: Job[] }): VNode | null {
   return <Card title="On held-out questions"><Chart title="After each run" at={data.at} format={percent} lines={data.lines} height={200} /></Card>;
 }
 
+// Loss shows how the loss fell in one run; the page names which.
+function Loss({ jobs }: { jobs: Job[] }): VNode | null {
+  const runs = jobs.filter((j) => (trained(j)?.losses?.length ?? 0) > 1);
+  const job = runs.find((j) => j.id === param('run')) ?? runs[0];
+  const t = job && trained(job);
+  const data = useMemo(() => {
+    if (!t) return { at: [], lines: [] };
+    const points = t.losses!;
+    return { at: points.map((_, i) => Math.round((i + 1) * t.steps / points.length)), lines: [{ label: 'Loss', values: points, colour: '2' as const }] };
+  }, [job?.id]);
+  if (!t) return null;
+  return (
+    <Card title="Loss" id="loss" aside={(
+      <select aria-label="Which run" value={job.id} onChange={(e) => view({ run: e.currentTarget.value })}>
+        {runs.map((j) => <option key={j.id} value={j.id}>{`${plain(j.topic ?? '') || 'what is known'}, ${ago(j.finished_at)}`}</option>)}
+      </select>
+    )}>
+      <Chart title={`Over ${count(t.steps)} steps`} at={data.at} lines={data.lines} format={(v) => v.toFixed(3)} height={200} steps />
+      <p id="outcome">{outcomeOf(t)}</p>
+    </Card>
+  );
+}
+
+// outcomeOf says what became of the weights of a run, and why.
+function outcomeOf(t: Trained): string {
+  if (!t.steps) return t.why || 'Stored and answering';
+  return `${t.promoted ? 'In service' : 'Kept out'}${t.why ? ': ' + t.why : ''}`;
+}
+
 function Runs({ jobs }: { jobs: Job[] }): VNode {
   return (
     <Card title="Runs">
@@ -96,7 +125,7 @@ function Runs({ jobs }: { jobs: Job[] }): VNode {
                   <td class="num">{t?.after ? `${t.before ? percent(t.before.accuracy) + ' → ' : ''}${percent(t.after.accuracy)}` : '–'}</td>
                   <td class="num">{t?.after ? percent(t.after.answered) : '–'}</td>
                   <td class="num">{t?.after ? percent(t.after.wrong_answered) : '–'}</td>
-                  <td class="text">{t ? (t.steps ? `${t.promoted ? 'In service' : 'Kept out'}${t.why ? ': ' + t.why : ''}` : t.why || 'Stored and answering') : j.error?.detail ?? j.waiting_for ?? (j.progress.total ? many(j.progress.total - j.progress.done, 'step') + ' to go' : '')}</td>
+                  <td class="text">{t ? outcomeOf(t) : j.error?.detail ?? j.waiting_for ?? (j.progress.total ? many(j.progress.total - j.progress.done, 'step') + ' to go' : '')}</td>
                 </tr>
               );
             })}

@@ -6,11 +6,11 @@ import 'uplot/dist/uPlot.min.css';
 import { number } from '../words';
 
 export interface Line { label: string; values: (number | null)[]; colour: '1' | '2' | '3'; fill?: boolean }
-interface Props { title: string; at: number[]; lines: Line[]; format?: (v: number) => string; height?: number }
+interface Props { title: string; at: number[]; lines: Line[]; format?: (v: number) => string; height?: number; steps?: boolean }
 
 const css = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-export function Chart({ title, at, lines, format = number, height = 170 }: Props): VNode {
+export function Chart({ title, at, lines, format = number, height = 170, steps = false }: Props): VNode {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [scheme, setScheme] = useState(0);
@@ -35,8 +35,8 @@ export function Chart({ title, at, lines, format = number, height = 170 }: Props
         width: Math.max(el.clientWidth, 120), height, padding: [8, 8, 0, 0],
         cursor: { y: false, points: { size: 6 } },
         legend: { show: lines.length > 1 },
-        scales: { x: { range: (_u, min, max) => (max - min < 60 ? [max - 60, max] : [min, max]) }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
-        axes: [{ ...axis, space: 60 }, { ...axis, size: 58, values: (_u, v) => v.map((x) => format(x)) }],
+        scales: { x: { time: !steps, range: (_u, min, max) => (!steps && max - min < 60 ? [max - 60, max] : [min, max]) }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
+        axes: [{ ...axis, space: 60, ...(steps && { values: (_u, v) => v.map((n) => number(n).replace(/\.0+$/, '')) }) }, { ...axis, size: 58, values: (_u, v) => v.map((x) => format(x)) }],
         series: [{}, ...lines.map((l) => ({
           label: l.label, stroke: css('--chart-' + l.colour), width: 1.6, points: { show: at.length < 2 },
           fill: l.fill ? css('--chart-' + l.colour) + '22' : undefined, value: (_u: uPlot, v: number | null) => (v === null ? '–' : format(v)),
