@@ -9,24 +9,24 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/nexus-continuum/nexus/queue"
-	"github.com/nexus-continuum/nexus/queue/ladder"
-	"github.com/nexus-continuum/nexus/queue/ladder/redistest"
+	"github.com/nexus-continuum/nexus/queue/provider"
+	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
 
 // onRedis has the server stand on a Redis of the test's own.
 func onRedis(t *testing.T, s *redistest.Server) func(*Options) {
 	return func(opt *Options) {
-		rung, err := ladder.Start(t.Context(), ladder.Options{URL: "redis://" + s.Addr, Timeout: 20 * time.Second})
+		provided, err := provider.Start(t.Context(), provider.Options{URL: "redis://" + s.Addr, Timeout: 20 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = rung.Stop(t.Context()) })
-		q := queue.Open(queue.Options{Redis: rung.Client(), Asynq: rung.Asynq(), Log: opt.Log})
+		t.Cleanup(func() { _ = provided.Stop(t.Context()) })
+		q := queue.Open(queue.Options{Redis: provided.Client(), Asynq: provided.Asynq(), Log: opt.Log})
 		if err := q.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = q.Stop(t.Context()) })
-		opt.Queue, opt.Redis = q, rung.Client()
+		opt.Queue, opt.Redis = q, provided.Client()
 	}
 }
 
@@ -87,7 +87,7 @@ func TestRedisThatMayLoseJobsIsAnIssue(t *testing.T) {
 func TestPausedQueueIsAnIssue(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	inspector := asynq.NewInspector(b.rung.Asynq())
+	inspector := asynq.NewInspector(b.provided.Asynq())
 	t.Cleanup(func() { _ = inspector.Close() })
 	b.must(inspector.PauseQueue("batch"))
 	began := time.Now()

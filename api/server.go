@@ -80,7 +80,7 @@ type Options struct {
 	Version  string
 
 	// Shown in /api/status.
-	RedisRung, RedisDescribe  string
+	RedisMode, RedisDescribe  string
 	StorageKind, StorageWhere string
 	// Uploads tells what waits for the bucket; nil without one.
 	Uploads Uploads

@@ -145,7 +145,7 @@ func TestRateLimit(t *testing.T) {
 			t.Fatalf("status: %d %v", a.status, a.header)
 		}
 	}
-	keys, err := b.rung.Client().Keys(t.Context(), "*rate:*").Result()
+	keys, err := b.provided.Client().Keys(t.Context(), "*rate:*").Result()
 	b.must(err)
 	for _, k := range keys {
 		if !strings.HasPrefix(k, "nexus:rate:") {
@@ -324,7 +324,7 @@ func (b *bundle) until(what string, cond func() bool) {
 // stallRedis stops the server: connections stay, answers do not come.
 func (b *bundle) stallRedis() (resume func()) {
 	b.Helper()
-	info, err := b.rung.Client().InfoMap(b.Context(), "server").Result()
+	info, err := b.provided.Client().InfoMap(b.Context(), "server").Result()
 	b.must(err)
 	pid, err := strconv.Atoi(info["Server"]["process_id"])
 	b.must(err)

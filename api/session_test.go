@@ -80,7 +80,7 @@ func TestASessionMayWhatItsKeyMay(t *testing.T) {
 	}
 
 	// Nobody is signed in by a made-up session, or by what Redis keeps of one.
-	kept, err := b.rung.Client().HGetAll(t.Context(), b.srv.sessions.all).Result()
+	kept, err := b.provided.Client().HGetAll(t.Context(), b.srv.sessions.all).Result()
 	b.must(err)
 	if len(kept) != 2 {
 		t.Errorf("%d sessions are kept", len(kept))

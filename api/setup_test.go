@@ -24,7 +24,7 @@ import (
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/model/gate"
 	"github.com/nexus-continuum/nexus/queue"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
@@ -40,7 +40,7 @@ type bundle struct {
 	srv      *Server
 	url      string
 	queue    *queue.Queue
-	rung     *ladder.Rung
+	provided *provider.Provider
 	store    *dir.Store
 	datasets *storage.Datasets
 	worker   *worker0
@@ -57,11 +57,11 @@ func setup(t *testing.T, change ...func(*Options)) *bundle {
 	b := &bundle{T: t, contract: newContract(t), log: &journal{}, client: &http.Client{Transport: &http.Transport{}, Timeout: 60 * time.Second}}
 	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 
-	rung, err := ladder.Start(ctx, ladder.Options{Rung: rungName(), Dir: t.TempDir(), Log: log})
+	provided, err := provider.Start(ctx, provider.Options{Mode: redisMode(), Dir: t.TempDir(), Log: log})
 	b.must(err)
-	b.rung = rung
-	t.Cleanup(func() { b.must(rung.Stop(context.Background())) })
-	b.queue = queue.Open(queue.Options{Redis: rung.Client(), Asynq: rung.Asynq(), Log: log})
+	b.provided = provided
+	t.Cleanup(func() { b.must(provided.Stop(context.Background())) })
+	b.queue = queue.Open(queue.Options{Redis: provided.Client(), Asynq: provided.Asynq(), Log: log})
 	b.must(b.queue.Start(ctx))
 	t.Cleanup(func() { b.must(b.queue.Stop(context.Background())) })
 
@@ -75,10 +75,10 @@ func setup(t *testing.T, change ...func(*Options)) *bundle {
 	recorder.Fill(b.worker.fill)
 
 	opt := Options{
-		Queue: b.queue, Redis: rung.Client(), Datasets: b.datasets, Checkpoints: storage.NewCheckpoints(b.store, storage.Options{}),
+		Queue: b.queue, Redis: provided.Client(), Datasets: b.datasets, Checkpoints: storage.NewCheckpoints(b.store, storage.Options{}),
 		Control: storage.NewControl(b.store, storage.ControlOptions{}), Known: b.worker.known, Topics: topics,
 		Checks: storage.NewChecks(b.store, nil), Validity: storage.NewValidity(b.store, nil),
-		Listen: "127.0.0.1:0", Recorder: recorder, Version: "test", RedisRung: rung.Name, RedisDescribe: rung.Describe(),
+		Listen: "127.0.0.1:0", Recorder: recorder, Version: "test", RedisMode: provided.Name, RedisDescribe: provided.Describe(),
 		StorageKind: "directory", StorageWhere: b.store.String(), Log: log,
 	}
 	for _, f := range change {
@@ -96,12 +96,12 @@ func setup(t *testing.T, change ...func(*Options)) *bundle {
 	return b
 }
 
-// rungName is a Redis server where there is one; else the one in the process.
-func rungName() string {
+// redisMode is a Redis server where there is one; else the one in the process.
+func redisMode() string {
 	if _, err := exec.LookPath("redis-server"); err == nil {
-		return ladder.Child
+		return provider.Child
 	}
-	return ladder.Embedded
+	return provider.Embedded
 }
 
 func (b *bundle) must(err error) {

@@ -274,7 +274,7 @@ func (s *Server) statusOf(v view) status {
 
 func (s *Server) redisOf(v view) redisPart {
 	r := redisPart{
-		Rung: s.opt.RedisRung, Describe: s.opt.RedisDescribe, Connected: v.redis == nil, PingMS: v.pingMS,
+		Rung: s.opt.RedisMode, Describe: s.opt.RedisDescribe, Connected: v.redis == nil, PingMS: v.pingMS,
 		UsedBytes: v.server.UsedBytes, MaxBytes: v.server.MaxBytes, Policy: optional(v.server.Policy), AppendOnly: v.server.AppendOnly,
 	}
 	if v.refuses != nil {

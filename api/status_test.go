@@ -10,7 +10,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
@@ -200,16 +200,16 @@ func TestHealthIssues(t *testing.T) {
 // From nothing to the JSON of the status of 50 workers, whose beats lie in a real
 // Redis. Callers share it for a quarter of a second.
 func BenchmarkStatusOf50(b *testing.B) {
-	rung, err := ladder.Start(b.Context(), ladder.Options{Rung: rungName(), Dir: b.TempDir()})
+	provided, err := provider.Start(b.Context(), provider.Options{Mode: redisMode(), Dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
 	}
-	q := queue.Open(queue.Options{Redis: rung.Client(), Asynq: rung.Asynq()})
+	q := queue.Open(queue.Options{Redis: provided.Client(), Asynq: provided.Asynq()})
 	if err := q.Start(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	defer func() {
-		if err := errors.Join(q.Stop(context.Background()), rung.Stop(context.Background())); err != nil {
+		if err := errors.Join(q.Stop(context.Background()), provided.Stop(context.Background())); err != nil {
 			b.Error(err)
 		}
 	}()
@@ -235,7 +235,7 @@ func BenchmarkStatusOf50(b *testing.B) {
 		b.Fatal(err)
 	}
 	s, err := New(Options{
-		Queue: q, Redis: rung.Client(), Datasets: storage.NewDatasets(store, storage.DatasetOptions{}), Checkpoints: storage.NewCheckpoints(store, storage.Options{}),
+		Queue: q, Redis: provided.Client(), Datasets: storage.NewDatasets(store, storage.DatasetOptions{}), Checkpoints: storage.NewCheckpoints(store, storage.Options{}),
 		Control: storage.NewControl(store, storage.ControlOptions{}), Known: (&worker0{}).known, Topics: topics, Checks: storage.NewChecks(store, nil), Validity: storage.NewValidity(store, nil),
 	})
 	if err != nil {

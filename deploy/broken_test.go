@@ -13,7 +13,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/queue"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/storage/mirror"
@@ -98,10 +98,10 @@ func startBrokenWorker(f *fleet) *brokenWorker {
 	}
 	// The test's context ends before its clean-up, and so do these parts.
 	ends := func(stop func(context.Context) error) { f.Cleanup(func() { _ = stop(context.Background()) }) }
-	rung, err := ladder.Start(f.Context(), ladder.Options{Rung: ladder.Embedded, Dir: f.TempDir()})
+	provided, err := provider.Start(f.Context(), provider.Options{Mode: provider.Embedded, Dir: f.TempDir()})
 	must(err)
-	ends(rung.Stop)
-	b.queue = queue.Open(queue.Options{Redis: rung.Client(), Asynq: rung.Asynq()})
+	ends(provided.Stop)
+	b.queue = queue.Open(queue.Options{Redis: provided.Client(), Asynq: provided.Asynq()})
 	must(b.queue.Start(f.Context()))
 	ends(b.queue.Stop)
 	folder, err := dir.Open(filepath.Join(f.TempDir(), "folder"))
@@ -129,7 +129,7 @@ func startBrokenWorker(f *fleet) *brokenWorker {
 	})
 	b.datasets = storage.NewDatasets(store, storage.DatasetOptions{})
 	w, err := worker.New(worker.Options{
-		Queue: b.queue, Checkpoints: storage.NewCheckpoints(store, storage.Options{}), Datasets: b.datasets,
+		Queue: worker.On(b.queue), Checkpoints: storage.NewCheckpoints(store, storage.Options{}), Datasets: b.datasets,
 		Control: storage.NewControl(store, storage.ControlOptions{}), Governor: gov, Recorder: recorder, Learn: b.learn, Ask: b.ask,
 	})
 	must(err)

@@ -85,7 +85,7 @@ func startGPUWorker(f *fleet) *gpuWorker {
 	}
 	recorder := heartbeat.New(heartbeat.Options{})
 	w, err := worker.New(worker.Options{
-		Queue: queue.Open(queue.Options{Redis: f.client()}), Checkpoints: storage.NewCheckpoints(store, storage.Options{}),
+		Queue: worker.On(queue.Open(queue.Options{Redis: f.client()})), Checkpoints: storage.NewCheckpoints(store, storage.Options{}),
 		Datasets: storage.NewDatasets(store, storage.DatasetOptions{}), Control: storage.NewControl(store, storage.ControlOptions{}),
 		Governor: gov, Recorder: recorder, Device: twoCards{},
 	})

@@ -29,7 +29,7 @@ func (b *bundle) flow(lane job.Lane, fields ...any) {
 // A job that cannot begin before its caller gives up is refused at once, and
 // told when another would be taken; one whose caller waits longer is taken.
 func TestJobThatWouldBeLateIsRefused(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.slow(job.LaneInteractive, 10)
 		began := time.Now()
 		_, _, err := t.q.Ask(t.ctx, interact("x"), 4*time.Second)
@@ -67,7 +67,7 @@ func TestJobThatWouldBeLateIsRefused(t *testing.T) {
 // While a lane does not run empty, only so much waits; a burst may be longer, and
 // 64 callers are no overload on a machine of any pace.
 func TestLastingOverloadIsRefused(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		q := t.open(Options{MaxStanding: 3 * time.Second})
 		ask := func(wait time.Duration) error {
 			_, _, err := q.Ask(t.ctx, interact("x"), wait)
@@ -107,7 +107,7 @@ func TestLastingOverloadIsRefused(t *testing.T) {
 
 // A lane that is full and paused says that waiting does not help.
 func TestAFullLaneThatIsPausedSaysSo(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		q := t.open(Options{MaxQueue: 2})
 		if err := q.PauseLane(t.ctx, job.LaneTrain, true, job.WhyPaused); err != nil {
 			t.Fatal(err)
@@ -125,7 +125,7 @@ func TestAFullLaneThatIsPausedSaysSo(t *testing.T) {
 
 // The pace of a lane is learned from its workers.
 func TestPaceIsMeasured(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		g := newGate()
 		t.serve(t.q, job.LaneBatch, 1, g.handle)
 		for range 6 {

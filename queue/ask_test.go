@@ -12,7 +12,7 @@ import (
 )
 
 func TestAskAnswers(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.serve(t.q, job.LaneInteractive, 4, echo)
 		a, j, err := t.q.Ask(t.ctx, interact("hello"), 5*time.Second)
 		if err != nil || j != nil {
@@ -36,7 +36,7 @@ func TestAskAnswers(t *testing.T) {
 }
 
 func TestAskManyAtOnce(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.serve(t.q, job.LaneInteractive, 8, echo)
 		other := t.open(Options{})
 		t.serve(other, job.LaneInteractive, 8, echo)
@@ -56,7 +56,7 @@ func TestAskManyAtOnce(t *testing.T) {
 }
 
 func TestAskOutlivesItsWaitWhileQueued(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		a, j, err := t.q.Ask(t.ctx, interact("later"), 30*time.Millisecond)
 		if err != nil || a != nil {
 			t.Fatalf("answer %v, error %v", a, err)
@@ -76,7 +76,7 @@ func TestAskOutlivesItsWaitWhileQueued(t *testing.T) {
 }
 
 func TestAskOutlivesItsWaitWhileRunning(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		g := newGate()
 		t.serve(t.q, job.LaneInteractive, 1, g.handle)
 		_, j, err := t.q.Ask(t.ctx, interact("slow"), 300*time.Millisecond)
@@ -97,7 +97,7 @@ func TestAskOutlivesItsWaitWhileRunning(t *testing.T) {
 // The wait runs out at the moment of the answer: each ask gets exactly one of
 // answer and job, and every job ends with the answer in its record.
 func TestAskRacesItsWait(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		// The handler answers when the callers' waits are about to run out.
 		t.serve(t.q, job.LaneInteractive, 16, func(ctx context.Context, task *Task) (any, error) {
 			pause(ctx, time.Duration(len(task.Spec.Prompt))*time.Millisecond)
@@ -132,7 +132,7 @@ func TestAskRacesItsWait(t *testing.T) {
 }
 
 func TestAskReturnsTheJobsError(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.serve(t.q, job.LaneInteractive, 1, func(context.Context, *Task) (any, error) {
 			return nil, job.Errorf(job.CodeUnknownTopic, "no such topic").On("topic")
 		})
@@ -145,7 +145,7 @@ func TestAskReturnsTheJobsError(t *testing.T) {
 }
 
 func TestAskWhoseCallerWentAwayIsDropped(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		ctx, cancel := context.WithCancel(t.ctx)
 		gone := make(chan error, 1)
 		go func() {
@@ -162,7 +162,7 @@ func TestAskWhoseCallerWentAwayIsDropped(t *testing.T) {
 }
 
 func TestAskPastItsDeadlineIsNotComputed(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		spec := interact("too late")
 		spec.Deadline = time.Now().Add(-time.Millisecond)
 		ran := make(chan struct{}, 1)
@@ -181,7 +181,7 @@ func TestAskPastItsDeadlineIsNotComputed(t *testing.T) {
 }
 
 func TestAskOfAFullLaneIsRefused(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		q := t.open(Options{MaxQueue: 2})
 		for range 2 {
 			if _, err := q.Submit(t.ctx, job.Spec{Kind: job.KindInteract, Lane: job.LaneInteractive, Prompt: "x"}); err != nil {

@@ -14,17 +14,17 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 )
 
-// benchRung is a real Redis where there is one.
-func benchRung(b *testing.B) *ladder.Rung {
+// benchProvider is a real Redis where there is one.
+func benchProvider(b *testing.B) *provider.Provider {
 	b.Helper()
-	rung := ladder.Embedded
+	mode := provider.Embedded
 	if _, err := exec.LookPath("redis-server"); err == nil {
-		rung = ladder.Child
+		mode = provider.Child
 	}
-	r, err := ladder.Start(b.Context(), ladder.Options{Rung: rung, Dir: b.TempDir()})
+	r, err := provider.Start(b.Context(), provider.Options{Mode: mode, Dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func benchRung(b *testing.B) *ladder.Rung {
 type asker func(ctx context.Context, prompt string) error
 
 // throughQueue asks through the queue.
-func throughQueue(b *testing.B, r *ladder.Rung) asker {
+func throughQueue(b *testing.B, r *provider.Provider) asker {
 	b.Helper()
 	q := Open(Options{Redis: r.Client(), Asynq: r.Asynq(), Patience: 10 * time.Second})
 	if err := q.Start(b.Context()); err != nil {
@@ -61,7 +61,7 @@ func throughQueue(b *testing.B, r *ladder.Rung) asker {
 
 // throughList asks through plain lists, the least that Redis can do: push, move
 // to a list of what is being worked on, push the reply, remove.
-func throughList(b *testing.B, r *ladder.Rung) asker {
+func throughList(b *testing.B, r *provider.Provider) asker {
 	b.Helper()
 	client := r.Client()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -138,10 +138,10 @@ func rate(b *testing.B, ask asker, callers int, total int64) float64 {
 func BenchmarkAsk(b *testing.B) {
 	for _, way := range []struct {
 		name string
-		of   func(*testing.B, *ladder.Rung) asker
+		of   func(*testing.B, *provider.Provider) asker
 	}{{"queue", throughQueue}, {"list", throughList}} {
 		b.Run(way.name, func(b *testing.B) {
-			ask := way.of(b, benchRung(b))
+			ask := way.of(b, benchProvider(b))
 			for range 50 { // connections and scripts
 				if err := ask(b.Context(), "warm"); err != nil {
 					b.Fatal(err)
@@ -165,7 +165,7 @@ func BenchmarkAsk(b *testing.B) {
 // BenchmarkAsk64 is the throughput of 64 callers, and its ratio to that of
 // plain lists in the same run.
 func BenchmarkAsk64(b *testing.B) {
-	r := benchRung(b)
+	r := benchProvider(b)
 	queue, list := throughQueue(b, r), throughList(b, r)
 	rate(b, queue, 64, 500)
 	rate(b, list, 64, 500)

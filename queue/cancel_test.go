@@ -10,7 +10,7 @@ import (
 )
 
 func TestCancelQueued(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		id := t.submit(interact("x")).ID
 		j, err := t.q.Cancel(t.ctx, id)
 		if err != nil || j.State != job.StateCanceled || j.FinishedAt == nil || j.Error == nil {
@@ -29,7 +29,7 @@ func TestCancelQueued(t *testing.T) {
 }
 
 func TestCancelRunning(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		g := newGate()
 		causes := make(chan error, 1)
 		t.serve(t.open(Options{}), job.LaneBatch, 1, func(ctx context.Context, task *Task) (any, error) {
@@ -59,7 +59,7 @@ func TestCancelRunning(t *testing.T) {
 
 // The message to the worker is lost; the flag in the record is not.
 func TestCancelRunningWithoutItsMessage(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		g := newGate()
 		s := t.serve(t.q, job.LaneBatch, 1, g.handle)
 		id := t.submit(interact("x")).ID
@@ -73,7 +73,7 @@ func TestCancelRunningWithoutItsMessage(t *testing.T) {
 
 // A job that is handed back after its cancellation ends canceled.
 func TestCancelWinsOverHandBack(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		g := newGate()
 		s := t.serve(t.q, job.LaneBatch, 1, func(_ context.Context, task *Task) (any, error) {
 			g.started <- task
@@ -90,7 +90,7 @@ func TestCancelWinsOverHandBack(t *testing.T) {
 }
 
 func TestCancelResting(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.serve(t.q, job.LaneBatch, 1, func(context.Context, *Task) (any, error) {
 			return nil, HandBack("too hot", time.Hour)
 		})
@@ -107,7 +107,7 @@ func TestCancelResting(t *testing.T) {
 }
 
 func TestCancelOfADeliveredAnswer(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		it := job.Interaction{ID: job.NewID(), Prompt: "x", Response: "y", Responded: true, At: job.At(time.Now())}
 		if err := t.q.LogInteractions(t.ctx, []job.Interaction{it}); err != nil {
 			t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 )
 
 func TestPublishReachesEveryProcess(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		ctx, cancel := context.WithCancel(t.ctx)
 		here, there := t.q.Subscribe(ctx, "checkpoint"), t.open(Options{}).Subscribe(ctx, "checkpoint")
 		elsewhere := t.q.Subscribe(ctx, "control")
@@ -32,8 +32,8 @@ func TestPublishReachesEveryProcess(t *testing.T) {
 // The connection of the subscription is cut: a listener is told that it may
 // have missed something, and hears what follows.
 func TestSubscriptionOutlivesItsConnection(t *testing.T) {
-	eachRung(t, func(t *bundle) {
-		if t.rung.Name != "child" {
+	eachMode(t, func(t *bundle) {
+		if t.provided.Name != "child" {
 			return // miniredis cannot cut a connection
 		}
 		c := t.q.Subscribe(t.ctx, "checkpoint")
@@ -53,7 +53,7 @@ func TestSubscriptionOutlivesItsConnection(t *testing.T) {
 }
 
 func TestSlowSubscriberLosesTheOldest(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		c := t.q.Subscribe(t.ctx, "control")
 		for range 100 {
 			if err := t.q.Publish(t.ctx, "control", "old"); err != nil {
@@ -73,7 +73,7 @@ func TestSlowSubscriberLosesTheOldest(t *testing.T) {
 
 // What a process counted stays in the totals when it has ended, or seemed to have.
 func TestTotalsOutliveProcesses(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		beat := func(id string, requests, untaught int, ttl time.Duration) {
 			t.Helper()
 			body := fmt.Sprintf(`{"id":%q,"total":{"requests":%d,"failed":0,"refusals":{"untaught":%d}},"latency":""}`, id, requests, untaught)
@@ -109,7 +109,7 @@ func TestTotalsOutliveProcesses(t *testing.T) {
 }
 
 func TestBeats(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		q := t.q
 		for id, ttl := range map[string]time.Duration{"a": time.Minute, "b": 500 * time.Millisecond} {
 			if err := q.Beat(t.ctx, id, []byte(`{"busy":1}`), ttl); err != nil {

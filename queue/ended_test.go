@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 )
 
 // fullAnswer is an answer as a model gives it: 13 bytes, three sources.
@@ -30,7 +30,7 @@ func fullAnswer(_ context.Context, t *Task) (any, error) {
 // What is kept of an ended job with a short answer is at most 500 bytes, all told.
 func TestEndedJobsAreSmall(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Child, Options{MaxQueue: 100_000})
+	b := setup(t, provider.Child, Options{MaxQueue: 100_000})
 	b.serve(b.q, job.LaneBatch, 16, fullAnswer)
 	used := func() (n int64) {
 		info, err := b.q.redis.InfoMap(b.ctx, "memory").Result()
@@ -64,7 +64,7 @@ func TestEndedJobsAreSmall(t *testing.T) {
 
 // Whatever a job ended with is read as it was.
 func TestEndedJobsAreReadAsTheyWere(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		results := map[string]any{
 			"short":   job.Answer{Response: "x"},
 			"unicode": job.Answer{Response: "Größe ≠ \n 尺寸\u2028", Responded: true},
@@ -122,7 +122,7 @@ func TestEndedJobsAreReadAsTheyWere(t *testing.T) {
 
 // The records of ended jobs keep to their bytes: the oldest go, and are counted.
 func TestEndedJobsKeepToTheirBytes(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		q := t.open(Options{ResultBytes: 8000})
 		t.serve(q, job.LaneBatch, 1, fullAnswer)
 		var ids []string
@@ -156,7 +156,7 @@ func TestEndedJobsKeepToTheirBytes(t *testing.T) {
 // A client that was told 200 sees the job end canceled, however late it came; one
 // that came too late is told 409.
 func TestCancelIsKept(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.serve(t.open(Options{}), job.LaneBatch, 4, func(ctx context.Context, task *Task) (any, error) {
 			// A handler that ends just when it is told to stop.
 			select {

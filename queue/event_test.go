@@ -36,7 +36,7 @@ func types(events []Event) (out []string) {
 }
 
 func TestFollowFromTheBeginning(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		g := newGate()
 		t.serve(t.open(Options{}), job.LaneTrain, 1, g.handle)
 		j := t.submit(job.Spec{Kind: job.KindTrain})
@@ -85,7 +85,7 @@ func TestFollowFromTheBeginning(t *testing.T) {
 
 // Nobody followed the job while it ran: the end is told as the record knows it.
 func TestFollowOfAnEndedJob(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.serve(t.q, job.LaneBatch, 1, echo)
 		id := t.submit(interact("x")).ID
 		t.untilState(id, job.StateSucceeded)
@@ -113,7 +113,7 @@ func TestFollowOfAnEndedJob(t *testing.T) {
 }
 
 func TestFollowOfADeliveredAnswer(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		it := job.Interaction{ID: job.NewID(), Prompt: "x", Response: "y", Responded: true, At: job.At(time.Now())}
 		if err := t.q.LogInteractions(t.ctx, []job.Interaction{it}); err != nil {
 			t.Fatal(err)
@@ -129,7 +129,7 @@ func TestFollowOfADeliveredAnswer(t *testing.T) {
 }
 
 func TestFollowEndsWithItsContext(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		ctx, cancel := context.WithCancel(t.ctx)
 		events, err := t.q.Follow(ctx, t.submit(interact("x")).ID, "")
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/queue/ladder"
-	"github.com/nexus-continuum/nexus/queue/ladder/redistest"
+	"github.com/nexus-continuum/nexus/queue/provider"
+	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
 
 // onURL is a bundle on an external Redis.
@@ -19,12 +19,12 @@ func onURL(t *testing.T, url string, opt Options) *bundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
-	r, err := ladder.Start(ctx, ladder.Options{URL: url, Timeout: 20 * time.Second})
+	r, err := provider.Start(ctx, provider.Options{URL: url, Timeout: 20 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.Stop(context.Background()) })
-	b := &bundle{T: t, rung: r, ctx: ctx}
+	b := &bundle{T: t, provided: r, ctx: ctx}
 	b.q = b.open(opt)
 	return b
 }

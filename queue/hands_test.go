@@ -25,10 +25,10 @@ type operator struct {
 // operate runs a test with asynq's Inspector in place of the pages of asynqmon, and
 // times of a real deployment.
 func operate(t *testing.T, test func(o operator)) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.q = t.open(Options{Liveness: 6 * time.Second})
 		t.reconcile(1)
-		o := operator{t, asynq.NewInspector(t.rung.Asynq())}
+		o := operator{t, asynq.NewInspector(t.provided.Asynq())}
 		t.Cleanup(func() { _ = o.Close() })
 		test(o)
 	})

@@ -8,7 +8,7 @@ import (
 )
 
 func TestAHeldServerTakesNothingAndSaysWhy(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		g := newGate()
 		q := t.open(Options{})
 		s := t.serve(q, job.LaneBatch, 4, g.handle)
@@ -46,7 +46,7 @@ func TestAHeldServerTakesNothingAndSaysWhy(t *testing.T) {
 }
 
 func TestJobsThatRestForAReasonRunWhenItIsGone(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		const why = "learning is paused"
 		g := newGate()
 		t.serve(t.open(Options{}), job.LaneBatch, 4, g.handle)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestInteractionsAreFound(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		var batch []job.Interaction
 		for i := range 1200 { // more than one look of the search
 			batch = append(batch, job.Interaction{
@@ -45,7 +45,7 @@ func TestInteractionsAreFound(t *testing.T) {
 // An answer that was given is in the log, whatever becomes of its worker: the line is
 // written ahead of it.
 func TestAnAnswerIsLoggedBeforeItIsGiven(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.serve(t.q, job.LaneInteractive, 8, logged)
 		t.serve(t.q, job.LaneBatch, 8, logged)
 		var wg sync.WaitGroup
@@ -80,7 +80,7 @@ func logged(ctx context.Context, t *Task) (any, error) {
 }
 
 func TestInteractionLogIsBounded(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		q := t.open(Options{LogLength: 500})
 		for range 10 {
 			batch := make([]job.Interaction, 200)
@@ -109,7 +109,7 @@ func TestInteractionLogIsBounded(t *testing.T) {
 }
 
 func TestRefusalsAreGrouped(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		var batch []job.Interaction
 		add := func(n int, prompt string, responded bool) {
 			for range n {
@@ -143,7 +143,7 @@ func TestRefusalsAreGrouped(t *testing.T) {
 }
 
 func TestRefusalsComeInPages(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		var batch []job.Interaction
 		for i := range refusalPage + 10 {
 			prompt := fmt.Sprintf("%c%c%c %d", 'a'+i%26, 'a'+i%25, 'a'+i%23, i*7919)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestSubmitRunsAndKeepsTheResult(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		g := newGate()
 		t.serve(t.q, job.LaneTrain, 1, g.handle)
 		j := t.submit(job.Spec{Kind: job.KindTrain, Topic: "support", Dataset: "d1"})
@@ -50,7 +50,7 @@ func TestSubmitRunsAndKeepsTheResult(t *testing.T) {
 }
 
 func TestSubmitTwiceIsOneJob(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		spec := interact("once")
 		spec.ID = job.NewID()
 		t.submit(spec)
@@ -62,7 +62,7 @@ func TestSubmitTwiceIsOneJob(t *testing.T) {
 }
 
 func TestSubmitRefusesWhatCannotRun(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		for _, spec := range []job.Spec{{Kind: "dance"}, {Kind: job.KindTrain, ID: "me"}} {
 			_, err := t.q.Submit(t.ctx, spec)
 			wantCode(t.T, err, job.CodeInvalid)
@@ -71,7 +71,7 @@ func TestSubmitRefusesWhatCannotRun(t *testing.T) {
 }
 
 func TestQueuePositions(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		for i := range 3 {
 			j := t.submit(interact("x"))
 			if j.QueuePosition == nil || *j.QueuePosition != i+1 {
@@ -86,7 +86,7 @@ func TestQueuePositions(t *testing.T) {
 }
 
 func TestUnknownJobs(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		for _, id := range []string{"", "x", job.NewID(), "00000000-0000-4000-8000-000000000000"} {
 			_, err := t.q.Job(t.ctx, id)
 			wantCode(t.T, err, job.CodeNotFound)
@@ -99,7 +99,7 @@ func TestUnknownJobs(t *testing.T) {
 }
 
 func TestFailuresAndRetries(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		runs := make(chan int, 10)
 		t.serve(t.q, job.LaneBatch, 4, func(_ context.Context, task *Task) (any, error) {
 			switch task.Spec.Prompt {
@@ -134,7 +134,7 @@ func TestFailuresAndRetries(t *testing.T) {
 }
 
 func TestDeadlineIsKeptToTheMillisecond(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		causes := make(chan error, 1)
 		took := make(chan time.Duration, 1)
 		t.serve(t.q, job.LaneBatch, 1, func(ctx context.Context, task *Task) (any, error) {
@@ -172,7 +172,7 @@ func TestDeadlineIsKeptToTheMillisecond(t *testing.T) {
 }
 
 func TestJobsListsNewestFirst(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		var ids []string
 		for i := range 7 {
 			spec := interact("x")
@@ -215,7 +215,7 @@ func TestJobsListsNewestFirst(t *testing.T) {
 }
 
 func TestEndedJobsFade(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		q := t.open(Options{ResultRetention: time.Second})
 		t.serve(q, job.LaneBatch, 1, echo)
 		id := t.submit(interact("x")).ID
@@ -232,7 +232,7 @@ func TestEndedJobsFade(t *testing.T) {
 
 // The Lua side allows exactly the steps that job.State allows.
 func TestRecordsFollowTheStateMachine(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		states := []job.State{job.StateQueued, job.StateRunning, job.StateSucceeded, job.StateFailed, job.StateCanceled}
 		k := t.q.keys(job.LaneBatch)
 		script := bounds(200) + source("clock") + transitions() + source("record") + "\nif move(ARGV[1], ARGV[2], ARGV[3]) then return 1 end return 0"
@@ -257,7 +257,7 @@ func TestRecordsFollowTheStateMachine(t *testing.T) {
 // The lessons that are to come are those whose jobs have not ended, the older ones
 // alone.
 func TestLessonsThatAreToCome(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		train := func() string {
 			id := job.NewID()
 			t.submit(job.Spec{ID: id, Kind: job.KindTrain, Dataset: id})

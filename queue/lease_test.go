@@ -15,7 +15,7 @@ func (b *bundle) hold(l *Lease) int64 {
 }
 
 func TestLeaseHasOneHolder(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		other := t.open(Options{})
 		first, second := t.q.Lease("trainer", 10*time.Second), other.Lease("trainer", 10*time.Second)
 		token := t.hold(first)
@@ -50,7 +50,7 @@ func TestLeaseHasOneHolder(t *testing.T) {
 }
 
 func TestLeaseIsRenewedWhileHeld(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		l := t.q.Lease("leader", 9*time.Second)
 		t.hold(l)
 		last := t.q.redis.PTTL(t.ctx, l.key()).Val()
@@ -72,7 +72,7 @@ func TestLeaseIsRenewedWhileHeld(t *testing.T) {
 // The key is deleted by hand, another takes the lease: the first notices, and
 // its token is the lower one.
 func TestLeaseLostToAnother(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		first, second := t.q.Lease("leader", 300*time.Millisecond), t.q.Lease("leader", 300*time.Millisecond)
 		old := t.hold(first)
 		if err := t.q.redis.FlushAll(t.ctx).Err(); err != nil {
@@ -96,7 +96,7 @@ func TestLeaseLostToAnother(t *testing.T) {
 
 // The token rises also where the clock of Redis was put back: the last one counts.
 func TestLeaseTokenRisesThoughTheClockWasPutBack(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		const last = int64(8_000_000_000_000_000) // the year 2223, in µs
 		if err := t.q.redis.Set(t.ctx, t.q.shared("lease:trainer", "fence"), last, 0).Err(); err != nil {
 			t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 // 200 posts with one key, over two processes: one does the work, all get its
 // outcome.
 func TestOnceAmong200(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		other := t.open(Options{})
 		var did atomic.Int64
 		var wg sync.WaitGroup
@@ -49,7 +49,7 @@ func TestOnceAmong200(t *testing.T) {
 }
 
 func TestOnceWithAnotherBody(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		claim, _, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
 		if err != nil {
 			t.Fatal(err)
@@ -73,7 +73,7 @@ func TestOnceWithAnotherBody(t *testing.T) {
 }
 
 func TestOncePassesADroppedClaimOn(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		first, _, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
 		if err != nil {
 			t.Fatal(err)
@@ -110,7 +110,7 @@ func TestOncePassesADroppedClaimOn(t *testing.T) {
 }
 
 func TestOnceEndsWithItsContext(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		first, _, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
 		if err != nil {
 			t.Fatal(err)
@@ -130,7 +130,7 @@ func TestOnceEndsWithItsContext(t *testing.T) {
 // The first could not tell whether its job was made, or died: the next, with the
 // same key, goes on with the same job.
 func TestOnceKeepsTheJobsID(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		first, _, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
 		if err != nil {
 			t.Fatal(err)
@@ -167,7 +167,7 @@ func TestOnceKeepsTheJobsID(t *testing.T) {
 // A renewal that is under way while its claim is dropped does not bring it back: the
 // next use of the key is the first one, at once.
 func TestOnceIsNotClaimedAgainByALateRenewal(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		claim, _, err := t.q.Once(t.ctx, "s", "key", "body", time.Minute)
 		if err != nil {
 			t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 )
 
 // server is a Redis that a test can take away and bring back.
@@ -38,12 +38,12 @@ func eachServer(t *testing.T, test func(t *bundle, s server)) {
 			s := kind(t)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			t.Cleanup(cancel)
-			r, err := ladder.Start(ctx, ladder.Options{URL: s.url()})
+			r, err := provider.Start(ctx, provider.Options{URL: s.url()})
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = r.Stop(context.Background()) })
-			b := &bundle{T: t, rung: r, ctx: ctx}
+			b := &bundle{T: t, provided: r, ctx: ctx}
 			b.q = b.open(Options{Patience: 900 * time.Millisecond})
 			test(b, s)
 		})

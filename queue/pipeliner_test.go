@@ -10,13 +10,13 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 )
 
 // Redis forgets its scripts, as after a restart, while many callers share
 // pipelines: nobody notices.
 func TestScriptsForgottenUnderLoad(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.serve(t.q, job.LaneInteractive, 8, echo)
 		for range 3 {
 			if err := t.q.redis.ScriptFlush(t.ctx).Err(); err != nil {
@@ -40,7 +40,7 @@ func TestScriptsForgottenUnderLoad(t *testing.T) {
 // Tasks that were taken ahead and not begun are free again when the worker
 // stops.
 func TestTakenAheadIsGivenBack(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		for range 3 {
 			t.submit(interact("x"))
 		}
@@ -64,7 +64,7 @@ func TestTakenAheadIsGivenBack(t *testing.T) {
 // the others with it.
 func TestCompanyKeepsItsOwnDeadlines(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Child, Options{})
+	b := setup(t, provider.Child, Options{})
 	p := &pipeliner{client: b.q.redis, busy: pipelines} // as many are under way as may be
 	slow := redis.NewScript("local t = 0 while t < 3000000 do t = t + 1 end return 1")
 	if err := slow.Load(b.ctx, b.q.redis).Err(); err != nil {

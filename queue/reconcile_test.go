@@ -34,7 +34,7 @@ func (b *bundle) repairs(what string) int64 {
 
 // A job's time is up while it waits, with no worker anywhere.
 func TestWaitingJobFailsAtItsDeadline(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.reconcile(1)
 		spec := interact("x")
 		spec.CreatedAt = time.Now()
@@ -60,7 +60,7 @@ func TestWaitingJobFailsAtItsDeadline(t *testing.T) {
 func TestWorkersClockIsWrong(t *testing.T) {
 	for _, off := range []time.Duration{-5 * time.Minute, 5 * time.Minute} {
 		t.Run(off.String(), func(t *testing.T) {
-			eachRung(t, func(t *bundle) {
+			eachMode(t, func(t *bundle) {
 				q := t.open(Options{Now: func() time.Time { return time.Now().Add(off) }})
 				left := make(chan time.Duration, 1)
 				t.serve(q, job.LaneBatch, 1, func(ctx context.Context, task *Task) (any, error) {
@@ -111,7 +111,7 @@ func TestPromptsOfADeadProcessAreDropped(t *testing.T) {
 		}
 	}
 	t.Run("by the worker", func(t *testing.T) {
-		eachRung(t, func(t *bundle) {
+		eachMode(t, func(t *bundle) {
 			id := forget(t)
 			asked := make(chan string, 2)
 			t.serve(t.q, job.LaneInteractive, 1, func(ctx context.Context, task *Task) (any, error) {
@@ -128,7 +128,7 @@ func TestPromptsOfADeadProcessAreDropped(t *testing.T) {
 		})
 	})
 	t.Run("by the reconciler", func(t *testing.T) {
-		eachRung(t, func(t *bundle) {
+		eachMode(t, func(t *bundle) {
 			id := forget(t)
 			t.reconcile(1)
 			gone(t, id)
@@ -137,7 +137,7 @@ func TestPromptsOfADeadProcessAreDropped(t *testing.T) {
 }
 
 func TestFormerLeaderStops(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.reconcile(7)
 		t.until("the leader has looked", func() bool {
 			return t.q.redis.Exists(t.ctx, t.q.keys(job.LaneTrain).own+"leader").Val() == 1
@@ -150,7 +150,7 @@ func TestFormerLeaderStops(t *testing.T) {
 
 // The worker of a canceled job dies before it could stop: the job ends all the same.
 func TestCanceledJobOfALostWorkerEnds(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		id := t.submit(interact("x")).ID
 		t.crash(job.LaneBatch)
 		if j, err := t.q.Cancel(t.ctx, id); err != nil || j.State != job.StateRunning {
@@ -163,7 +163,7 @@ func TestCanceledJobOfALostWorkerEnds(t *testing.T) {
 
 // Prompts in hand are answered by the worker that stops, though there is no other.
 func TestDrainFinishesPrompts(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		g := newGate()
 		s := t.q.Serve(job.LaneInteractive, 2, g.handle)
 		if err := s.Start(t.ctx); err != nil {
@@ -193,7 +193,7 @@ func TestDrainFinishesPrompts(t *testing.T) {
 
 // The caller of a prompt that a worker has taken goes away: the worker is told.
 func TestWorkerHearsThatTheCallerHasGone(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		g := newGate()
 		ended := make(chan error, 1)
 		t.serve(t.q, job.LaneInteractive, 1, func(ctx context.Context, task *Task) (any, error) {

@@ -42,7 +42,7 @@ func (b *bundle) counted(q *Queue, owner *string) map[string]int {
 // Every process follows the list without reading it anew, and sees what others
 // took out of it.
 func TestEveryProcessFollowsTheRefusals(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		one, two := t.q, t.open(Options{LogLength: 100_000})
 		alice, bob := "alice", "bob"
 		want := func(what string, groups map[string]int) {
@@ -92,7 +92,7 @@ func TestEveryProcessFollowsTheRefusals(t *testing.T) {
 
 // What Redis trims is forgotten too.
 func TestTrimmedRefusalsAreForgotten(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		q := t.open(Options{LogLength: 1000}) // and so 200 refusals
 		old := *t
 		old.q = q

@@ -10,7 +10,7 @@ import (
 )
 
 func TestHandBackSpendsNoAttempt(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		attempts := make(chan int, 4)
 		var ready atomic.Bool
 		t.serve(t.q, job.LaneBatch, 1, func(ctx context.Context, task *Task) (any, error) {
@@ -39,7 +39,7 @@ func TestHandBackSpendsNoAttempt(t *testing.T) {
 }
 
 func TestPauseLane(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.serve(t.open(Options{}), job.LaneBatch, 1, echo)
 		if err := t.q.PauseLane(t.ctx, job.LaneBatch, true, "paused by hand"); err != nil {
 			t.Fatal(err)
@@ -63,7 +63,7 @@ func TestPauseLane(t *testing.T) {
 }
 
 func TestDrainGivesJobsToOthers(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		first, second := newGate(), newGate()
 		s := t.q.Serve(job.LaneTrain, 1, first.handle)
 		if err := s.Start(t.ctx); err != nil {
@@ -92,7 +92,7 @@ func TestDrainGivesJobsToOthers(t *testing.T) {
 }
 
 func TestStopBeforeStart(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		s := t.q.Serve(job.LaneTrain, 1, echo)
 		if err := s.Stop(t.ctx); err != nil {
 			t.Fatal(err)
@@ -118,7 +118,7 @@ func (b *bundle) crash(lane job.Lane) (dead *Server) {
 }
 
 func TestLostWorkersJobsRunAgain(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		id := t.submit(interact("x")).ID
 		k := t.q.keys(job.LaneBatch)
 		t.crash(job.LaneBatch)
@@ -134,7 +134,7 @@ func TestLostWorkersJobsRunAgain(t *testing.T) {
 }
 
 func TestLostWorkersAskIsAnswered(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		answered := make(chan error, 1)
 		go func() {
 			a, _, err := t.q.Ask(t.ctx, interact("x"), 30*time.Second)
@@ -153,7 +153,7 @@ func TestLostWorkersAskIsAnswered(t *testing.T) {
 }
 
 func TestJobThatKillsItsWorkersIsGivenUp(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		answered := make(chan error, 1)
 		go func() {
 			_, _, err := t.q.Ask(t.ctx, interact("poison"), 30*time.Second)
@@ -170,7 +170,7 @@ func TestJobThatKillsItsWorkersIsGivenUp(t *testing.T) {
 // A worker that was taken for dead comes back: what it brings is dropped, and
 // the job's effect is that of the second run alone.
 func TestLateWorkerIsFenced(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		g := newGate()
 		s := t.serve(t.q, job.LaneBatch, 1, g.handle)
 		id := t.submit(interact("x")).ID
@@ -197,7 +197,7 @@ func TestLateWorkerIsFenced(t *testing.T) {
 }
 
 func TestSlotsAreNeverExceeded(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		var now, most atomic.Int64
 		t.serve(t.q, job.LaneBatch, 3, func(ctx context.Context, task *Task) (any, error) {
 			n := now.Add(1)
@@ -221,7 +221,7 @@ func TestSlotsAreNeverExceeded(t *testing.T) {
 // Another process's submission wakes an idle worker without waiting for its
 // next look.
 func TestWakeAcrossProcesses(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.serve(t.open(Options{}), job.LaneInteractive, 1, echo)
 		best := time.Hour
 		for range 5 {
@@ -240,7 +240,7 @@ func TestWakeAcrossProcesses(t *testing.T) {
 // The reply to a dequeue is lost: Redis holds a task as the server's, which
 // never heard of it.
 func TestTaskThatItsWorkerNeverGotRunsAgain(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		s := t.serve(t.q, job.LaneBatch, 1, echo)
 		if err := t.q.PauseLane(t.ctx, job.LaneBatch, true, "for the test"); err != nil {
 			t.Fatal(err)
@@ -262,7 +262,7 @@ func TestTaskThatItsWorkerNeverGotRunsAgain(t *testing.T) {
 
 // A queued and a running job whose tasks were deleted under them run after all.
 func TestRecordsWithoutATaskAreAdopted(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		k := t.q.keys(job.LaneBatch)
 		var ids []string
 		for range 2 {
@@ -285,7 +285,7 @@ func TestRecordsWithoutATaskAreAdopted(t *testing.T) {
 
 // Ids whose task was lost are stepped over and not left active.
 func TestLostTasksAreSteppedOver(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		k := t.q.keys(job.LaneBatch)
 		if err := t.q.redis.LPush(t.ctx, k.pending(), job.NewID(), job.NewID()).Err(); err != nil {
 			t.Fatal(err)
@@ -301,7 +301,7 @@ func TestLostTasksAreSteppedOver(t *testing.T) {
 
 // After a FLUSHALL under live processes new work is done as before.
 func TestFlushAll(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		t.serve(t.q, job.LaneInteractive, 1, echo)
 		t.serve(t.q, job.LaneBatch, 1, echo)
 		ask := func() {
@@ -323,7 +323,7 @@ func TestFlushAll(t *testing.T) {
 
 // asynq dequeues in a way that is not recognised: the lane is polled instead.
 func TestUnrecognisedDequeueFallsBackToPolling(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		s := t.q.Serve(job.LaneInteractive, 2, echo)
 		s.shape = func(keys []string, args []any) shape {
 			if sh := shapeOf(keys, args); sh != shapeDequeue {

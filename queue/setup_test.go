@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -20,19 +20,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // bundle is a Redis and a queue on it.
 type bundle struct {
 	*testing.T
-	rung *ladder.Rung
-	q    *Queue
-	ctx  context.Context
+	provided *provider.Provider
+	q        *Queue
+	ctx      context.Context
 }
 
-// eachRung runs a test on every Redis that this machine has.
-func eachRung(t *testing.T, test func(t *bundle)) {
+// eachMode runs a test on every Redis that this machine has.
+func eachMode(t *testing.T, test func(t *bundle)) {
 	t.Helper()
 	t.Parallel()
-	names := []string{ladder.Embedded}
+	names := []string{provider.Embedded}
 	for _, server := range []string{"redis-server", "valkey-server"} {
 		if _, err := exec.LookPath(server); err == nil {
-			names = append(names, ladder.Child)
+			names = append(names, provider.Child)
 			break
 		}
 	}
@@ -44,12 +44,12 @@ func eachRung(t *testing.T, test func(t *bundle)) {
 	}
 }
 
-func setup(t *testing.T, rung string, opt Options) *bundle {
+func setup(t *testing.T, mode string, opt Options) *bundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	t.Cleanup(cancel)
-	r, err := ladder.Start(ctx, ladder.Options{
-		Rung: rung, Dir: t.TempDir(), Log: testLog(t), Timeout: 20 * time.Second, // as below
+	r, err := provider.Start(ctx, provider.Options{
+		Mode: mode, Dir: t.TempDir(), Log: testLog(t), Timeout: 20 * time.Second, // as below
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func setup(t *testing.T, rung string, opt Options) *bundle {
 			t.Error(err)
 		}
 	})
-	b := &bundle{T: t, rung: r, ctx: ctx}
+	b := &bundle{T: t, provided: r, ctx: ctx}
 	b.q = b.open(opt)
 	return b
 }
@@ -67,8 +67,8 @@ func setup(t *testing.T, rung string, opt Options) *bundle {
 // open makes one more process, as it were, on the same Redis.
 func (b *bundle) open(opt Options) *Queue {
 	b.Helper()
-	opt.Redis = b.rung.Client()
-	opt.Asynq = b.rung.Asynq()
+	opt.Redis = b.provided.Client()
+	opt.Asynq = b.provided.Asynq()
 	opt.Log = testLog(b.T)
 	if opt.Patience == 0 {
 		opt.Patience = 20 * time.Second // the machine may be busy with other tests

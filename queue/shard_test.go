@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/queue/ladder/redistest"
+	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
 
 // Processes with different numbers of shards get on with each other, on a

@@ -20,7 +20,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/job/jobtest"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 )
 
 var (
@@ -38,11 +38,11 @@ var (
 // printed and runs again with -sim.seed.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	rung := ladder.Embedded
+	mode := provider.Embedded
 	if _, err := exec.LookPath("redis-server"); err == nil {
-		rung = ladder.Child
+		mode = provider.Child
 	}
-	b := setup(t, rung, Options{})
+	b := setup(t, mode, Options{})
 	seeds := make(chan uint64)
 	go func() {
 		defer close(seeds)
@@ -54,7 +54,7 @@ func TestSimulation(t *testing.T) {
 			seeds <- *simFirst + i
 		}
 	}()
-	unix := b.rung.Client().(*redis.Client).Options()
+	unix := b.provided.Client().(*redis.Client).Options()
 	steps := map[string]int{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup

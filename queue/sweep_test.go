@@ -19,7 +19,7 @@ func (b *bundle) sweeps(r *reconciler, n int) (queued bool) {
 // After a pause of Redis the signs of all workers have run out at once, though each
 // lives: one look that finds none takes nothing away.
 func TestOneMissedSignIsNoDeath(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		id := t.submit(interact("x")).ID
 		worker := t.crash(job.LaneBatch)
 		worker.sign(t.ctx)
@@ -55,7 +55,7 @@ func TestOneMissedSignIsNoDeath(t *testing.T) {
 // seconds, long before its last sign runs out. One that lives and is late with its
 // sign keeps them.
 func TestKilledWorkersJobsRunAgainSoon(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		q := t.open(Options{Liveness: time.Hour})
 		dead := q.submit(t, "dead")
 		killed := t.crash(job.LaneBatch)
@@ -99,7 +99,7 @@ func (q *Queue) submit(t *bundle, prompt string) string {
 
 // What progress is answered tells of a cancellation whose message was lost.
 func TestProgressTellsOfACancellation(t *testing.T) {
-	eachRung(t, func(t *bundle) {
+	eachMode(t, func(t *bundle) {
 		id := t.submit(interact("x")).ID
 		s := t.crash(job.LaneBatch)
 		if _, _, err := s.tryBegin(t.ctx, id); err != nil {

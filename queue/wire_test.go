@@ -59,7 +59,7 @@ func (r *recorder) shapes() map[shape]string {
 func TestAsynqShape(t *testing.T) {
 	t.Parallel()
 	b := setup(t, "embedded", Options{})
-	r := &recorder{UniversalClient: b.rung.Client(), seen: map[shape]string{}, note: make(chan struct{}, 1)}
+	r := &recorder{UniversalClient: b.provided.Client(), seen: map[shape]string{}, note: make(chan struct{}, 1)}
 	client := asynq.NewClientFromRedisClient(r)
 	for _, kind := range []string{"succeed", "retry", "archive"} {
 		if _, err := client.Enqueue(asynq.NewTask(kind, nil)); err != nil {

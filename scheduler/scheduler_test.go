@@ -15,7 +15,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 )
@@ -27,7 +27,7 @@ const patience = 30 * time.Second
 type bundle struct {
 	*testing.T
 	ctx         context.Context
-	rung        *ladder.Rung
+	provided    *provider.Provider
 	queue       *queue.Queue
 	store       *dir.Store
 	checkpoints *storage.Checkpoints
@@ -35,12 +35,12 @@ type bundle struct {
 	control     *storage.ControlRecord
 }
 
-func eachRung(t *testing.T, test func(b *bundle)) {
+func eachMode(t *testing.T, test func(b *bundle)) {
 	t.Helper()
 	t.Parallel()
-	names := []string{ladder.Embedded}
+	names := []string{provider.Embedded}
 	if _, err := exec.LookPath("redis-server"); err == nil {
-		names = append(names, ladder.Child)
+		names = append(names, provider.Child)
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
@@ -50,11 +50,11 @@ func eachRung(t *testing.T, test func(b *bundle)) {
 	}
 }
 
-func setup(t *testing.T, rung string) *bundle {
+func setup(t *testing.T, mode string) *bundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	t.Cleanup(cancel)
-	r, err := ladder.Start(ctx, ladder.Options{Rung: rung, Dir: t.TempDir(), Log: testLog(t)})
+	r, err := provider.Start(ctx, provider.Options{Mode: mode, Dir: t.TempDir(), Log: testLog(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func setup(t *testing.T, rung string) *bundle {
 		t.Fatal(err)
 	}
 	b := &bundle{
-		T: t, ctx: ctx, rung: r, store: store,
+		T: t, ctx: ctx, provided: r, store: store,
 		checkpoints: storage.NewCheckpoints(store, storage.Options{}),
 		datasets:    storage.NewDatasets(store, storage.DatasetOptions{}),
 		control:     storage.NewControl(store, storage.ControlOptions{}),
@@ -79,7 +79,7 @@ func setup(t *testing.T, rung string) *bundle {
 
 func (b *bundle) open() *queue.Queue {
 	b.Helper()
-	q := queue.Open(queue.Options{Redis: b.rung.Client(), Asynq: b.rung.Asynq(), Patience: 10 * time.Second, Log: testLog(b.T)})
+	q := queue.Open(queue.Options{Redis: b.provided.Client(), Asynq: b.provided.Asynq(), Patience: 10 * time.Second, Log: testLog(b.T)})
 	if err := q.Start(b.ctx); err != nil {
 		b.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func (b *bundle) open() *queue.Queue {
 func (b *bundle) scheduler(change func(*Options)) *Scheduler {
 	b.Helper()
 	opt := Options{
-		Queue: On(b.queue), Redis: b.rung.Client(), Datasets: b.datasets, Checkpoints: b.checkpoints, Control: b.control,
+		Queue: On(b.queue), Redis: b.provided.Client(), Datasets: b.datasets, Checkpoints: b.checkpoints, Control: b.control,
 		Young: time.Nanosecond, Log: testLog(b.T),
 	}
 	if change != nil {
@@ -177,7 +177,7 @@ func (b *bundle) until(what string, ok func() bool) {
 }
 
 func TestSweepMakesLostJobsAgain(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		learned, lost, queued := b.teach("learned"), b.teach("lost"), b.teach("queued")
 		b.learn("", learned)
 		if _, err := b.queue.Submit(b.ctx, job.Spec{ID: queued, Kind: job.KindTrain, Dataset: queued}); err != nil {
@@ -202,7 +202,7 @@ func TestSweepMakesLostJobsAgain(t *testing.T) {
 
 func TestSweepLeavesYoungDatasetsAlone(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	id := b.teach("young")
 	now := time.Now()
 	s := b.scheduler(func(o *Options) { o.Young = time.Minute; o.Now = func() time.Time { return now } })
@@ -223,7 +223,7 @@ func TestSweepLeavesYoungDatasetsAlone(t *testing.T) {
 
 func TestSweepForgetsCanceledUploads(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	id := b.teach("canceled")
 	if _, err := b.queue.Submit(b.ctx, job.Spec{ID: id, Kind: job.KindTrain, Dataset: id}); err != nil {
 		b.Fatal(err)
@@ -243,7 +243,7 @@ func TestSweepForgetsCanceledUploads(t *testing.T) {
 // by one job however often the sweep comes.
 func TestSweepLearnsAgainWhatADamagedCheckpointKnew(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	first, second := b.teach("first"), b.teach("second")
 	whole := b.learn("", first)
 	damaged := b.learn(whole, second)
@@ -296,7 +296,7 @@ func (q learnedMeanwhile) Job(ctx context.Context, id string) (job.Job, error) {
 // lost with a checkpoint.
 func TestSweepMakesNoJobForWhatIsLearnedMeanwhile(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	taught := b.teach("taught")
 	s := b.scheduler(func(o *Options) {
 		o.Queue = learnedMeanwhile{Queue: On(b.queue), learn: func() { b.learn("", taught) }}
@@ -311,7 +311,7 @@ func TestSweepMakesNoJobForWhatIsLearnedMeanwhile(t *testing.T) {
 
 func TestSweepDoesNotUndoARollback(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	good, bad := b.teach("good"), b.teach("bad")
 	before := b.learn("", good)
 	b.learn(before, bad)
@@ -329,7 +329,7 @@ func TestSweepDoesNotUndoARollback(t *testing.T) {
 }
 
 func TestThePauseOfTheLaneIsApplied(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		if _, err := b.control.Update(b.ctx, func(c *storage.Control) { c.Paused = true }); err != nil {
 			b.Fatal(err)
 		}
@@ -382,7 +382,7 @@ func (c counting) Publish(ctx context.Context, channel, msg string) error {
 }
 
 func TestOneOfManyLeads(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		var saves atomic.Int64
 		var all []*Scheduler
 		for range 3 {
@@ -420,7 +420,7 @@ func TestOneOfManyLeads(t *testing.T) {
 
 func TestPruneKeepsTheNumberSet(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	id, parent := b.teach("kept"), ""
 	for range 6 {
 		parent = b.learn(parent, id)
@@ -446,7 +446,7 @@ func TestPruneKeepsTheNumberSet(t *testing.T) {
 
 func TestStopBeforeStart(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	b.stop(b.scheduler(nil))
 	if _, err := New(Options{}); err == nil {
 		t.Error("a scheduler without anything was made")

@@ -18,7 +18,7 @@ import (
 // The periodic tasks appear in asynq's tools, with their schedules and what
 // came of them, and run once however many schedulers there are.
 func TestPeriodicTasks(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		var runs atomic.Int64
 		for range 3 {
 			q := b.open()
@@ -28,7 +28,7 @@ func TestPeriodicTasks(t *testing.T) {
 				o.Backup = func(context.Context) (string, error) { runs.Add(1); return "somewhere", nil }
 			}))
 		}
-		inspector := asynq.NewInspectorFromRedisClient(b.rung.Client())
+		inspector := asynq.NewInspectorFromRedisClient(b.provided.Client())
 		b.until("the schedules are shown", func() bool {
 			entries, err := inspector.SchedulerEntries()
 			seen := map[string]string{}
@@ -69,7 +69,7 @@ func TestPeriodicTasks(t *testing.T) {
 
 // A tick that several schedulers bring is claimed by one of them.
 func TestATickIsClaimedOnce(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		var claimed atomic.Int64
 		var all sync.WaitGroup
 		start := make(chan struct{})
@@ -131,7 +131,7 @@ func TestDue(t *testing.T) {
 // What was due while no scheduler ran is done at the next start; what never ran
 // waits for its time.
 func TestMissedTasksAreCaughtUp(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		if _, err := b.queue.Tick(b.ctx, "backup", func(time.Time) bool { return true }); err != nil {
 			b.Fatal(err)
 		}
@@ -146,7 +146,7 @@ func TestMissedTasksAreCaughtUp(t *testing.T) {
 		case <-time.After(patience):
 			b.Fatal("the missed backup was not made")
 		}
-		inspector := asynq.NewInspectorFromRedisClient(b.rung.Client())
+		inspector := asynq.NewInspectorFromRedisClient(b.provided.Client())
 		b.until("its failure is shown", func() bool {
 			failed, err := inspector.ListArchivedTasks(UpkeepQueue)
 			return err == nil && len(failed) == 1 && strings.Contains(failed[0].LastErr, "on purpose")
@@ -159,7 +159,7 @@ func TestMissedTasksAreCaughtUp(t *testing.T) {
 
 // Lessons that were taught one by one lie in few objects an hour later.
 func TestSmallDatasetsArePutTogether(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		var learned []string
 		for range 300 {
 			learned = append(learned, b.teach("a lesson"))

@@ -12,7 +12,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/queue"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/worker/governor"
 	"github.com/nexus-continuum/nexus/worker/trainer"
 )
@@ -124,7 +124,7 @@ func TestFaultMatrix(t *testing.T) {
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, ladder.Embedded)
+			b := setup(t, provider.Embedded)
 			m := &machine{}
 			m.become(func(*governor.Reading) {}, nil)
 			gov := b.govern(m, !f.cpu)
@@ -181,7 +181,7 @@ func TestFaultMatrix(t *testing.T) {
 
 // Near a limit what runs goes on, and nothing more is taken.
 func TestNoJobIsTakenNearALimit(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		m := &machine{}
 		m.become(func(*governor.Reading) {}, nil)
 		gov := b.govern(m, false)
@@ -262,7 +262,7 @@ func (b *bundle) lane(name job.Lane) queue.LaneState {
 // neither the process nor its answers with it.
 func TestAPanicWhileLearning(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	var poison atomic.Bool
 	poison.Store(true)
 	b.worker(func(o *Options) {

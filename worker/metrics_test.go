@@ -57,7 +57,7 @@ func wantLines(t *testing.T, text string, lines ...string) {
 }
 
 func TestAWorkerTellsWhatItDoes(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		w := b.worker(nil)
 		id := b.teach(phrased(20)...)
 		b.until("the lessons are learned", func() bool {

@@ -37,7 +37,7 @@ func (b *bundle) crash() {
 // A checkpoint that fails in service is not served again after a restart, the
 // registry says why, and what only it had learned is to be learned again.
 func TestARetreatOutlastsARestart(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		broken := func(o *Options) { o.Ask = crashes(1) }
 		w := b.worker(broken)
 		b.ends(b.teach("steady → yes"))
@@ -99,7 +99,7 @@ func TestAPromptThatFailsAlwaysMovesNoHead(t *testing.T) {
 // A checkpoint that is taken back does not bring back what was unlearned after
 // the one that serves again, on no worker and not after a restart.
 func TestATakeBackBringsNothingBackThatWasUnlearned(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		var bad atomic.Pointer[model.Model]
 		w := b.worker(func(o *Options) {
 			o.Ask = func(m *model.Model, queries []model.Query) []model.Verdict {

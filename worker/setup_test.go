@@ -17,7 +17,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/queue"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
@@ -33,7 +33,7 @@ const timeout = 4 * time.Minute
 type bundle struct {
 	*testing.T
 	ctx         context.Context
-	rung        *ladder.Rung
+	provided    *provider.Provider
 	queue       *queue.Queue
 	store       *dir.Store
 	checkpoints *storage.Checkpoints
@@ -41,13 +41,13 @@ type bundle struct {
 	control     *storage.ControlRecord
 }
 
-// eachRung runs a test on every Redis that this machine has.
-func eachRung(t *testing.T, test func(b *bundle)) {
+// eachMode runs a test on every Redis that this machine has.
+func eachMode(t *testing.T, test func(b *bundle)) {
 	t.Helper()
 	t.Parallel()
-	names := []string{ladder.Embedded}
+	names := []string{provider.Embedded}
 	if _, err := exec.LookPath("redis-server"); err == nil {
-		names = append(names, ladder.Child)
+		names = append(names, provider.Child)
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
@@ -57,11 +57,11 @@ func eachRung(t *testing.T, test func(b *bundle)) {
 	}
 }
 
-func setup(t *testing.T, rung string) *bundle {
+func setup(t *testing.T, mode string) *bundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*timeout)
 	t.Cleanup(cancel)
-	r, err := ladder.Start(ctx, ladder.Options{Rung: rung, Dir: t.TempDir(), Log: testLog(t)})
+	r, err := provider.Start(ctx, provider.Options{Mode: mode, Dir: t.TempDir(), Log: testLog(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func setup(t *testing.T, rung string) *bundle {
 		t.Fatal(err)
 	}
 	b := &bundle{
-		T: t, ctx: ctx, rung: r, store: store,
+		T: t, ctx: ctx, provided: r, store: store,
 		checkpoints: storage.NewCheckpoints(store, storage.Options{Log: testLog(t)}),
 		datasets:    storage.NewDatasets(store, storage.DatasetOptions{}),
 		control:     storage.NewControl(store, storage.ControlOptions{}),
@@ -87,7 +87,7 @@ func setup(t *testing.T, rung string) *bundle {
 // open makes the queue of one more process.
 func (b *bundle) open() *queue.Queue {
 	b.Helper()
-	q := queue.Open(queue.Options{Redis: b.rung.Client(), Asynq: b.rung.Asynq(), Liveness: time.Second, Patience: 20 * time.Second, Log: testLog(b.T)})
+	q := queue.Open(queue.Options{Redis: b.provided.Client(), Asynq: b.provided.Asynq(), Liveness: time.Second, Patience: 20 * time.Second, Log: testLog(b.T)})
 	if err := q.Start(b.ctx); err != nil {
 		b.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/topic"
 )
@@ -30,7 +30,7 @@ func (a *author) Lessons(_ context.Context, about string) ([]topic.Lesson, error
 // were written for it.
 func TestTheTeacherIsAskedOnceForAJob(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	a := &author{}
 	slow := newSlowSteps(t)
 	first := b.worker(func(o *Options) { o.Teacher, o.Learn = a, slow.learn })
@@ -60,7 +60,7 @@ func TestTheTeacherIsAskedOnceForAJob(t *testing.T) {
 // Nothing is asked of the teacher while learning is paused.
 func TestTheTeacherRestsWhileLearningIsPaused(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	if _, err := b.control.Update(b.ctx, func(c *storage.Control) { c.Paused = true }); err != nil {
 		t.Fatal(err)
 	}

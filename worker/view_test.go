@@ -10,7 +10,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/worker/embedding"
 	"github.com/nexus-continuum/nexus/worker/embedding/embeddingtest"
 )
@@ -86,7 +86,7 @@ func lessonsSent(s *embeddingtest.Server, name string, lessons []string) (n int)
 func TestAnEmbeddingServerHasMoreAnswered(t *testing.T) {
 	t.Parallel()
 	s := embeddingtest.Start(t, map[string]int{"tiny": 64}) // ends after the worker
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	lessons, asked := deskLessons(s)
 	w := b.worker(seesWith(t, s, "tiny", timeout))
 	s.Hold()
@@ -123,7 +123,7 @@ func TestAnEmbeddingServerHasMoreAnswered(t *testing.T) {
 func TestADeadEmbeddingServerIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := embeddingtest.Start(t, map[string]int{"tiny": 64})
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	lessons, asked := deskLessons(s)
 	w := b.worker(seesWith(t, s, "tiny", 50*time.Millisecond))
 	b.ends(b.teach(lessons...))
@@ -153,7 +153,7 @@ func TestADeadEmbeddingServerIsNotWaitedFor(t *testing.T) {
 func TestVectorsOutliveTheProcessAndTheModelThatMadeThem(t *testing.T) {
 	t.Parallel()
 	s := embeddingtest.Start(t, map[string]int{"tiny": 64, "other": 48})
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	lessons, asked := deskLessons(s)
 	w := b.worker(seesWith(t, s, "tiny", timeout))
 	b.ends(b.teach(lessons...))
@@ -205,7 +205,7 @@ func TestVectorsOutliveTheProcessAndTheModelThatMadeThem(t *testing.T) {
 func TestAnEmbeddingServerThatRefusesIsNamedInTheHealth(t *testing.T) {
 	t.Parallel()
 	s := embeddingtest.Start(t, map[string]int{"tiny": 64})
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	lessons, _ := deskLessons(s)
 	w := b.worker(seesWith(t, s, "gone", timeout))
 	b.ends(b.teach(lessons...))

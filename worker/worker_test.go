@@ -10,14 +10,14 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/worker/trainer"
 )
 
 func TestTeachAskRefuse(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		var recorder *heartbeat.Recorder
 		w := b.worker(func(o *Options) { recorder = o.Recorder })
 		a := b.ask("How do I reset my password?")
@@ -54,7 +54,7 @@ func TestTeachAskRefuse(t *testing.T) {
 // Enough lessons for gradient steps: the model's own learner runs.
 func TestConsolidation(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	b.worker(nil)
 	var lessons []string
 	for _, thing := range []string{"apple", "pear", "plum", "fig", "lime", "mango"} {
@@ -73,7 +73,7 @@ func TestConsolidation(t *testing.T) {
 
 func TestBatchJobsAreAnsweredToo(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	b.worker(nil)
 	b.ends(b.teach("ping → pong"))
 	j, err := b.queue.Submit(b.ctx, job.Spec{Kind: job.KindInteract, Prompt: "ping"})
@@ -84,7 +84,7 @@ func TestBatchJobsAreAnsweredToo(t *testing.T) {
 }
 
 func TestEveryWorkerFollowsAndOneTrains(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		workers := []*Worker{b.worker(nil), b.worker(nil), b.worker(func(o *Options) { o.ServeOnly = true })}
 		b.ends(b.teach("first → 1"))
 		for _, w := range workers {
@@ -116,7 +116,7 @@ func TestEveryWorkerFollowsAndOneTrains(t *testing.T) {
 
 func TestANewWorkerLoadsWhatWasLearned(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	first := b.worker(nil)
 	b.ends(b.teach("kept → yes"))
 	b.end(first)
@@ -128,7 +128,7 @@ func TestANewWorkerLoadsWhatWasLearned(t *testing.T) {
 
 func TestACheckpointThatDoesNotLoadLeavesTheOldOneServing(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	w := b.worker(nil)
 	b.ends(b.teach("steady → yes"))
 	b.end(w)
@@ -186,7 +186,7 @@ func (b *bundle) refused(prompt string) *job.Error {
 
 // Callers meet five failures, and then the model that served before.
 func TestAModelThatFailsInServiceIsTakenBack(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		b.end(b.taught("steady → yes"))
 		w := b.worker(func(o *Options) { o.ServeOnly = true })
 		good := w.served.Load()
@@ -213,7 +213,7 @@ func TestAModelThatFailsInServiceIsTakenBack(t *testing.T) {
 // A model that has stood its trial is not taken back: callers are told at once
 // that it fails, without it being asked, and when to come again.
 func TestAnOpenBreakerRefusesAtOnce(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		clock := &testClock{now: time.Now()}
 		w := b.worker(func(o *Options) { o.ServeOnly, o.Now = true, clock.read })
 		b.failing(w, "bad")
@@ -233,7 +233,7 @@ func TestAnOpenBreakerRefusesAtOnce(t *testing.T) {
 
 func TestTheFormerModelIsLetGoAfterTheTrial(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	clock := &testClock{now: time.Now()}
 	w := b.worker(func(o *Options) { o.ServeOnly, o.Now = true, clock.read })
 	w.replace(w.served.Load(), w.served.Load().model, storage.Manifest{ID: "next"})
@@ -295,7 +295,7 @@ func lessons(n int) []string {
 
 func TestCancelOfARunningTrainJob(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	s := newSlowSteps(b.T)
 	b.worker(func(o *Options) { o.Learn = s.learn })
 	id := b.teach(lessons(20)...)
@@ -317,7 +317,7 @@ func TestCancelOfARunningTrainJob(t *testing.T) {
 // While steps are taken, prompts are answered and lessons memorised; a worker
 // that stops hands the job back, and another one ends it.
 func TestServingGoesOnAndAStoppedTrainerHandsBack(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		s := newSlowSteps(b.T)
 		first := b.worker(func(o *Options) { o.Learn = s.learn })
 		id := b.teach(lessons(20)...)
@@ -363,7 +363,7 @@ func TestServingGoesOnAndAStoppedTrainerHandsBack(t *testing.T) {
 
 func TestControlIsFollowed(t *testing.T) {
 	t.Parallel()
-	b := setup(t, ladder.Embedded)
+	b := setup(t, provider.Embedded)
 	w := b.worker(nil)
 	if _, err := b.control.Update(b.ctx, func(c *storage.Control) { c.Paused, c.TargetError = true, 0.2 }); err != nil {
 		b.Fatal(err)

@@ -13,30 +13,30 @@ import (
 	"time"
 )
 
-// The rungs of the Redis ladder that can be had here. The promise is the same on each.
-func rungs(t *testing.T) []string {
+// The ways to a Redis that can be had here. The promise is the same for each.
+func modes(t *testing.T) []string {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Log("no redis-server on PATH: only the rung in the process is tested")
+		t.Log("no redis-server on PATH: only the Redis in the process is tested")
 		return []string{"embedded"}
 	}
 	return []string{"child", "embedded"}
 }
 
-// What was acknowledged with 202 answers after a kill -9 at once, on every rung.
+// What was acknowledged with 202 answers after a kill -9 at once, in every mode.
 func TestKillAfterAcknowledge(t *testing.T) {
 	t.Parallel()
-	for _, rung := range rungs(t) {
-		t.Run(rung, func(t *testing.T) {
+	for _, mode := range modes(t) {
+		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			p := start(t, dir, []string{"serve"}, "NEXUS_REDIS="+rung)
+			p := start(t, dir, []string{"serve"}, "NEXUS_REDIS="+mode)
 			var status struct {
 				Redis struct{ Rung string }
 			}
 			p.call("GET", "/api/status", nil, &status)
-			if status.Redis.Rung != rung {
-				t.Errorf("rung %q, want %q", status.Redis.Rung, rung)
+			if status.Redis.Rung != mode {
+				t.Errorf("rung %q, want %q", status.Redis.Rung, mode)
 			}
 			lessons := make([]lesson, 50)
 			for i := range lessons {
@@ -46,7 +46,7 @@ func TestKillAfterAcknowledge(t *testing.T) {
 			p.teach("parts", lessons...)
 			p.kill()
 
-			p = start(t, dir, []string{"serve"}, "NEXUS_REDIS="+rung)
+			p = start(t, dir, []string{"serve"}, "NEXUS_REDIS="+mode)
 			p.eventually(30*time.Second, "all 50 lessons answer", func() bool {
 				for _, l := range lessons {
 					if a := p.ask(l.Prompt); !a.Responded || a.Response != l.Response {

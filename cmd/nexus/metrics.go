@@ -19,7 +19,7 @@ func (s *shared) openMetrics(h *app, roles roleSet, w *worker.Worker) (*promethe
 	if roles.api || roles.scheduler {
 		parts = append(parts, metric.NewCluster(metric.ClusterOptions{
 			Queue: s.queue, Checkpoints: s.checkpoints, Control: s.control,
-			Inspector: asynq.NewInspectorFromRedisClient(s.rung.Client()), Now: time.Now, Log: s.log,
+			Inspector: asynq.NewInspectorFromRedisClient(s.redis.Client()), Now: time.Now, Log: s.log,
 		}))
 	}
 	if s.mirror != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/model/base"
 	"github.com/nexus-continuum/nexus/queue"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/queue/webhook"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
@@ -35,7 +35,7 @@ import (
 type shared struct {
 	settings    *Settings
 	values      []value // of the settings, with their sources
-	rung        *ladder.Rung
+	redis       *provider.Provider
 	queue       *queue.Queue
 	store       storage.Store
 	mirror      *mirror.Store // the store, where a bucket is behind the folder; else nil
@@ -115,7 +115,7 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 	}
 	addPprof(h, s.settings, rt.hide, log)
 	h.say("role", name)
-	h.say("redis", s.rung.Name+": "+s.rung.Describe())
+	h.say("redis", s.redis.Name+": "+s.redis.Describe())
 	h.say("storage", s.where)
 	return h, nil
 }
@@ -174,19 +174,19 @@ func (s *shared) openStore(ctx context.Context, h *app, roles roleSet) error {
 // since the other parts need them to be made.
 func (s *shared) openQueue(ctx context.Context, h *app) error {
 	if s.settings.RedisURL != "" {
-		if _, err := ladder.Parse(s.settings.RedisURL); err != nil {
+		if _, err := provider.Parse(s.settings.RedisURL); err != nil {
 			return &settingError{"NEXUS_REDIS_URL", s.settings.RedisURL, err.Error()}
 		}
 	}
-	rung, err := ladder.Start(ctx, ladder.Options{URL: s.settings.RedisURL, Dir: s.settings.DataDir, Rung: s.settings.Redis, Log: s.log})
+	found, err := provider.Start(ctx, provider.Options{URL: s.settings.RedisURL, Dir: s.settings.DataDir, Mode: s.settings.Redis, Log: s.log})
 	if err != nil {
 		return fmt.Errorf("find a Redis: %w", err)
 	}
-	s.rung = rung
-	h.add("redis", stopFunc(rung.Stop))
+	s.redis = found
+	h.add("redis", stopFunc(found.Stop))
 	h.started++
 	s.queue = queue.Open(queue.Options{
-		Redis: rung.Client(), Asynq: rung.Asynq(), Shards: s.settings.QueueShards, MaxQueue: s.settings.MaxQueue,
+		Redis: found.Client(), Asynq: found.Asynq(), Shards: s.settings.QueueShards, MaxQueue: s.settings.MaxQueue,
 		ResultRetention: s.settings.ResultRetention.D(), FailedRetention: s.settings.FailedRetention.D(),
 		ResultBytes: int64(s.settings.ResultMaxMB) << 20,
 		MaxStanding: s.settings.MaxQueueDelay.D(), LogRetention: s.settings.LogRetention.D(), LogLength: s.settings.LogLength,
@@ -329,10 +329,10 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 		uploads = s.mirror
 	}
 	opt := api.Options{
-		Queue: s.queue, Redis: s.rung.Client(), Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
+		Queue: s.queue, Redis: s.redis.Client(), Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
 		Checks: storage.NewChecks(s.store, clock()), Validity: s.validity(),
 		Tracer: s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
-		RedisRung: s.rung.Name, RedisDescribe: s.rung.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
+		RedisMode: s.redis.Name, RedisDescribe: s.redis.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
 		Teacher: s.settings.TeacherURL != "", DrainDelay: s.settings.drainDelay(os.Getenv), Unobserved: s.unobserved, Now: clock(), Log: s.log,
 	}
 	opt.Audit = &lumberjack.Logger{

@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/nexus-continuum/nexus/queue/ladder/redistest"
+	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
 
 // followed is how long a change may take to reach every process. It is 2 s; the

@@ -14,7 +14,7 @@ import (
 	spans "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/nexus-continuum/nexus/queue/ladder/redistest"
+	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
 
 // collectorOf is an OTLP collector that keeps what it is sent.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 )
 
 // transport measures the way through the queue with a handler that does
@@ -26,13 +26,13 @@ func transport(ctx context.Context, o options) (rows []row, err error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	rung, err := ladder.Start(ctx, ladder.Options{Dir: filepath.Join(dir, "redis")})
+	provided, err := provider.Start(ctx, provider.Options{Dir: filepath.Join(dir, "redis")})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, rung.Stop(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, provided.Stop(context.WithoutCancel(ctx))) }()
 
-	q := queue.Open(queue.Options{Redis: rung.Client(), Asynq: rung.Asynq()})
+	q := queue.Open(queue.Options{Redis: provided.Client(), Asynq: provided.Asynq()})
 	if err := q.Start(ctx); err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func transport(ctx context.Context, o options) (rows []row, err error) {
 		stop := context.WithoutCancel(ctx)
 		err = errors.Join(err, server.Stop(stop), q.Stop(stop))
 	}()
-	list := newPlainList(rung.Client())
+	list := newPlainList(provided.Client())
 	listCtx, cancel := context.WithCancel(ctx)
 	defer list.wait()
 	defer cancel()
@@ -72,7 +72,7 @@ func transport(ctx context.Context, o options) (rows []row, err error) {
 		}
 	}
 	return []row{
-		{fmt.Sprintf("asks/s through asynq, %d callers, no model (Redis: %s)", o.callers, rung.Name), fmt.Sprintf("%.0f", queued), ""},
+		{fmt.Sprintf("asks/s through asynq, %d callers, no model (Redis: %s)", o.callers, provided.Name), fmt.Sprintf("%.0f", queued), ""},
 		{"asks/s through a plain list (BLMOVE)", fmt.Sprintf("%.0f", plain), ""},
 		{"asynq / plain list", fmt.Sprintf("%.2f", queued/plain), ""},
 	}, nil

@@ -15,7 +15,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,11 +35,11 @@ func setup(t *testing.T, change ...func(*Options)) *bundle {
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	t.Cleanup(cancel)
 	b := &bundle{T: t, ctx: ctx}
-	name := ladder.Embedded
+	name := provider.Embedded
 	if _, err := exec.LookPath("redis-server"); err == nil {
-		name = ladder.Child
+		name = provider.Child
 	}
-	r, err := ladder.Start(ctx, ladder.Options{Rung: name, Dir: t.TempDir(), Timeout: 20 * time.Second})
+	r, err := provider.Start(ctx, provider.Options{Mode: name, Dir: t.TempDir(), Timeout: 20 * time.Second})
 	b.must(err)
 	t.Cleanup(func() { b.must(r.Stop(context.Background())) })
 	b.q = queue.Open(queue.Options{Redis: r.Client(), Asynq: r.Asynq(), Patience: 20 * time.Second})

@@ -17,7 +17,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
-	"github.com/nexus-continuum/nexus/queue/ladder"
+	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
@@ -31,16 +31,16 @@ type bundle struct {
 	queue       *queue.Queue
 	checkpoints *storage.Checkpoints
 	control     *storage.ControlRecord
-	redis       *ladder.Rung
+	redis       *provider.Provider
 }
 
-// eachRung runs a test on every Redis that this machine has.
-func eachRung(t *testing.T, test func(b *bundle)) {
+// eachMode runs a test on every Redis that this machine has.
+func eachMode(t *testing.T, test func(b *bundle)) {
 	t.Helper()
 	t.Parallel()
-	names := []string{ladder.Embedded}
+	names := []string{provider.Embedded}
 	if _, err := exec.LookPath("redis-server"); err == nil {
-		names = append(names, ladder.Child)
+		names = append(names, provider.Child)
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
@@ -50,9 +50,9 @@ func eachRung(t *testing.T, test func(b *bundle)) {
 	}
 }
 
-func setup(t *testing.T, rung string) *bundle {
+func setup(t *testing.T, mode string) *bundle {
 	t.Helper()
-	r, err := ladder.Start(t.Context(), ladder.Options{Rung: rung, Dir: t.TempDir()})
+	r, err := provider.Start(t.Context(), provider.Options{Mode: mode, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func (b *bundle) beat(id, role string, m *heartbeat.Model) {
 }
 
 func TestTheClusterIsTold(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		for range 3 {
 			if _, err := b.queue.Submit(b.Context(), job.Spec{Kind: job.KindInteract, Lane: job.LaneBatch, Prompt: "why?"}); err != nil {
 				b.Fatal(err)
@@ -163,7 +163,7 @@ func TestTheClusterIsTold(t *testing.T) {
 }
 
 func TestTheConventionsAreKept(t *testing.T) {
-	eachRung(t, func(b *bundle) {
+	eachMode(t, func(b *bundle) {
 		if _, err := b.queue.Submit(b.Context(), job.Spec{Kind: job.KindInteract, Lane: job.LaneBatch, Prompt: "why?"}); err != nil {
 			b.Fatal(err)
 		}

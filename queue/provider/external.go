@@ -1,4 +1,4 @@
-package ladder
+package provider
 
 import (
 	"context"
@@ -16,7 +16,7 @@ const (
 	oldest           = "6.2"
 )
 
-func startExternal(ctx context.Context, opt Options) (*Rung, error) {
+func startExternal(ctx context.Context, opt Options) (*Provider, error) {
 	t, err := Parse(opt.URL)
 	if err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func startExternal(ctx context.Context, opt Options) (*Rung, error) {
 		_ = client.Close()
 		return nil, fmt.Errorf("the Redis at %s is version %s; %s or newer is needed", t.label, version, oldest)
 	}
-	r := &Rung{
+	r := &Provider{
 		describe: "Redis " + version + " at " + t.label,
 		connect:  func() redis.UniversalClient { return t.connect(opt) },
 		client:   client,

@@ -1,4 +1,4 @@
-package ladder
+package provider
 
 import (
 	"crypto/tls"

@@ -1,4 +1,4 @@
-package ladder
+package provider
 
 import (
 	"bytes"
@@ -22,8 +22,8 @@ import (
 
 // TestMain also plays a process that holds a child and is killed.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("LADDER_TEST_HOLD"); dir != "" {
-		r, err := Start(context.Background(), Options{Rung: Child, Dir: dir})
+	if dir := os.Getenv("PROVIDER_TEST_HOLD"); dir != "" {
+		r, err := Start(context.Background(), Options{Mode: Child, Dir: dir})
 		if err != nil {
 			panic(err)
 		}
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func start(t *testing.T, opt Options) *Rung {
+func start(t *testing.T, opt Options) *Provider {
 	t.Helper()
 	r, err := Start(t.Context(), opt)
 	if err != nil {
@@ -53,24 +53,24 @@ func start(t *testing.T, opt Options) *Rung {
 // withChild says whether this machine can run a child.
 func withChild() bool { return findServer() != "" }
 
-func eachOwn(t *testing.T, test func(t *testing.T, rung string)) {
+func eachOwn(t *testing.T, test func(t *testing.T, mode string)) {
 	t.Parallel()
-	rungs := []string{Embedded}
+	modes := []string{Embedded}
 	if withChild() {
-		rungs = append(rungs, Child)
+		modes = append(modes, Child)
 	}
-	for _, rung := range rungs {
-		t.Run(rung, func(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			test(t, rung)
+			test(t, mode)
 		})
 	}
 }
 
 func TestRungAnswers(t *testing.T) {
-	eachOwn(t, func(t *testing.T, rung string) {
-		r := start(t, Options{Rung: rung, Dir: t.TempDir()})
-		if r.Name != rung || r.Describe() == "" {
+	eachOwn(t, func(t *testing.T, mode string) {
+		r := start(t, Options{Mode: mode, Dir: t.TempDir()})
+		if r.Name != mode || r.Describe() == "" {
 			t.Errorf("rung is %q, %q", r.Name, r.Describe())
 		}
 		if err := r.Client().Set(t.Context(), "k", "v", 0).Err(); err != nil {
@@ -85,8 +85,8 @@ func TestRungAnswers(t *testing.T) {
 }
 
 func TestKeysExpire(t *testing.T) {
-	eachOwn(t, func(t *testing.T, rung string) {
-		r := start(t, Options{Rung: rung, Dir: t.TempDir()})
+	eachOwn(t, func(t *testing.T, mode string) {
+		r := start(t, Options{Mode: mode, Dir: t.TempDir()})
 		if err := r.Client().Set(t.Context(), "k", "v", 50*time.Millisecond).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -95,8 +95,8 @@ func TestKeysExpire(t *testing.T) {
 }
 
 func TestStopIsSafeTwice(t *testing.T) {
-	eachOwn(t, func(t *testing.T, rung string) {
-		r := start(t, Options{Rung: rung, Dir: t.TempDir()})
+	eachOwn(t, func(t *testing.T, mode string) {
+		r := start(t, Options{Mode: mode, Dir: t.TempDir()})
 		for range 2 {
 			if err := r.Stop(t.Context()); err != nil {
 				t.Fatal(err)
@@ -108,7 +108,7 @@ func TestStopIsSafeTwice(t *testing.T) {
 // Others on the machine can reach the embedded Redis, but not use it.
 func TestEmbeddedWantsAPassword(t *testing.T) {
 	t.Parallel()
-	r := start(t, Options{Rung: Embedded})
+	r := start(t, Options{Mode: Embedded})
 	c := redis.NewClient(&redis.Options{Addr: r.Client().(*redis.Client).Options().Addr})
 	defer closing(t, c)
 	if err := c.Ping(t.Context()).Err(); err == nil {
@@ -122,9 +122,9 @@ func TestChoice(t *testing.T) {
 		opt  Options
 		want string // in the error
 	}{
-		{Options{Rung: "sideways"}, "auto, external, child and embedded"},
-		{Options{Rung: External}, "redis://"},
-		{Options{Rung: Child}, "data folder"},
+		{Options{Mode: "sideways"}, "auto, external, child and embedded"},
+		{Options{Mode: External}, "redis://"},
+		{Options{Mode: Child}, "data folder"},
 	} {
 		if _, err := Start(t.Context(), c.opt); err == nil || (!strings.Contains(err.Error(), c.want) && withChild()) {
 			t.Errorf("%+v: %v", c.opt, err)
@@ -143,8 +143,8 @@ func TestChoice(t *testing.T) {
 }
 
 func TestExternal(t *testing.T) {
-	eachOwn(t, func(t *testing.T, rung string) {
-		o := start(t, Options{Rung: rung, Dir: t.TempDir()}).Client().(*redis.Client).Options()
+	eachOwn(t, func(t *testing.T, mode string) {
+		o := start(t, Options{Mode: mode, Dir: t.TempDir()}).Client().(*redis.Client).Options()
 		url := "redis://:" + o.Password + "@" + o.Addr
 		if o.Network == "unix" {
 			url = "unix://" + o.Addr
@@ -156,7 +156,7 @@ func TestExternal(t *testing.T) {
 		if o.Password != "" && strings.Contains(r.Describe(), o.Password) {
 			t.Error("the password is told")
 		}
-		if rung != Child {
+		if mode != Child {
 			return
 		}
 		if len(r.Warnings) != 0 {
@@ -280,7 +280,7 @@ func (l *log) says(s string) bool {
 func (l *log) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // kill ends the server on a data folder as a crash would.
-func kill(t *testing.T, r *Rung) {
+func kill(t *testing.T, r *Provider) {
 	t.Helper()
 	info, err := r.Client().InfoMap(t.Context(), "server").Result()
 	if err != nil {
@@ -298,14 +298,14 @@ func TestChildKeepsItsData(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
-	first := start(t, Options{Rung: Child, Dir: dir})
+	first := start(t, Options{Mode: Child, Dir: dir})
 	if err := first.Client().Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	second := start(t, Options{Rung: Child, Dir: dir})
+	second := start(t, Options{Mode: Child, Dir: dir})
 	if v, err := second.Client().Get(t.Context(), "k").Result(); v != "v" {
 		t.Errorf("it reads %q, %v", v, err)
 	}
@@ -317,7 +317,7 @@ func TestChildIsStartedAgain(t *testing.T) {
 		return
 	}
 	var l log
-	r := start(t, Options{Rung: Child, Dir: t.TempDir(), Log: l.logger()})
+	r := start(t, Options{Mode: Child, Dir: t.TempDir(), Log: l.logger()})
 	if err := r.Client().Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -336,8 +336,8 @@ func TestGuestTakesOver(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
-	owner := start(t, Options{Rung: Child, Dir: dir})
-	guest := start(t, Options{Rung: Child, Dir: dir})
+	owner := start(t, Options{Mode: Child, Dir: dir})
+	guest := start(t, Options{Mode: Child, Dir: dir})
 	if err := owner.Client().Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +358,7 @@ func TestKilledProcessLeavesNoServer(t *testing.T) {
 	}
 	dir := t.TempDir()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "LADDER_TEST_HOLD="+dir)
+	cmd.Env = append(os.Environ(), "PROVIDER_TEST_HOLD="+dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -382,7 +382,7 @@ func TestKilledProcessLeavesNoServer(t *testing.T) {
 		f.Close()
 		return true
 	})
-	r := start(t, Options{Rung: Child, Dir: dir})
+	r := start(t, Options{Mode: Child, Dir: dir})
 	if v, err := r.Client().Get(t.Context(), "from").Result(); v != "the killed" {
 		t.Errorf("it reads %q, %v", v, err)
 	}
@@ -404,7 +404,7 @@ func TestStaleSocketIsRemoved(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := start(t, Options{Rung: Child, Dir: dir})
+	r := start(t, Options{Mode: Child, Dir: dir})
 	if err := r.Client().Ping(t.Context()).Err(); err != nil {
 		t.Error(err)
 	}
@@ -443,7 +443,7 @@ func TestLongFoldersGetAShortSocket(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := start(t, Options{Rung: Child, Dir: long[:len(long)-6]}).Client().Ping(t.Context()).Err(); err != nil {
+	if err := start(t, Options{Mode: Child, Dir: long[:len(long)-6]}).Client().Ping(t.Context()).Err(); err != nil {
 		t.Error(err)
 	}
 }
@@ -462,7 +462,7 @@ func TestChildThatFailsAtOnce(t *testing.T) {
 	if err := os.WriteFile(manifest, []byte("garbage\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Start(t.Context(), Options{Rung: Child, Dir: dir})
+	_, err := Start(t.Context(), Options{Mode: Child, Dir: dir})
 	if err == nil || !strings.Contains(err.Error(), "last words") {
 		t.Errorf("error is %v", err)
 	}

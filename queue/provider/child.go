@@ -1,4 +1,4 @@
-package ladder
+package provider
 
 import (
 	"bufio"
@@ -50,7 +50,7 @@ type child struct {
 	proc *os.Process // of our own child, while it runs
 }
 
-func startChild(ctx context.Context, opt Options, binary string) (*Rung, error) {
+func startChild(ctx context.Context, opt Options, binary string) (*Provider, error) {
 	dir, err := filepath.Abs(filepath.Join(opt.Dir, "redis"))
 	if err != nil {
 		return nil, fmt.Errorf("find data folder %s: %w", opt.Dir, err)
@@ -80,7 +80,7 @@ func startChild(ctx context.Context, opt Options, binary string) (*Rung, error) 
 		_ = client.Close()
 		return nil, errors.Join(fmt.Errorf("run %s on %s: %w", binary, dir, err), c.stop(ctx))
 	}
-	return &Rung{
+	return &Provider{
 		describe: fmt.Sprintf("%s as a child process, append-only file in %s", filepath.Base(binary), dir),
 		connect:  func() redis.UniversalClient { return t.connect(opt) },
 		client:   client,

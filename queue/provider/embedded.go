@@ -1,4 +1,4 @@
-package ladder
+package provider
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 // forward is how often the embedded Redis lets time pass for its keys.
 const forward = 100 * time.Millisecond
 
-func startEmbedded(_ context.Context, opt Options) (*Rung, error) {
+func startEmbedded(_ context.Context, opt Options) (*Provider, error) {
 	m := miniredis.NewMiniRedis()
 	// It listens on loopback, which every user of the machine can reach.
 	secret := rand.Text()
@@ -27,7 +27,7 @@ func startEmbedded(_ context.Context, opt Options) (*Rung, error) {
 		defer close(done)
 		passTime(m, quit)
 	}()
-	return &Rung{
+	return &Provider{
 		describe: "embedded in this process; jobs do not outlive it",
 		connect:  func() redis.UniversalClient { return t.connect(opt) },
 		client:   t.connect(opt),

@@ -1,4 +1,4 @@
-package ladder
+package provider
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/nexus-continuum/nexus/queue/ladder/redistest"
+	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
 
 // Every form of URL leads to a real Redis of its kind.

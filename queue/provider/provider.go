@@ -1,7 +1,7 @@
-// Package ladder finds a Redis for the queue to stand on: the one that is
+// Package provider finds a Redis for the queue to stand on: the one that is
 // named, else a redis-server of its own as a child process, else one inside
 // this process.
-package ladder
+package provider
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Names of the rungs, and of the choice between them.
+// Names of the modes, and of the choice between them.
 const (
 	Auto     = "auto"
 	External = "external"
@@ -28,10 +28,10 @@ const (
 type Options struct {
 	// URL of an external Redis; see Parse. Empty means one of our own.
 	URL string
-	// Dir holds the append-only file of a child; required for that rung.
+	// Dir holds the append-only file of a child; required for that mode.
 	Dir string
-	// Rung forces one; Auto, the default, takes the first that is there.
-	Rung string
+	// Mode forces one; Auto, the default, takes the first that is there.
+	Mode string
 	// PoolSize bounds the connections of a client; 64.
 	PoolSize int
 	// Timeout bounds the wait for a reply where the caller's context does not
@@ -40,8 +40,8 @@ type Options struct {
 	Log     *slog.Logger
 }
 
-// Rung is a Redis that answers.
-type Rung struct {
+// Provider is a Redis that answers.
+type Provider struct {
 	Name     string   // External, Child or Embedded
 	Warnings []string // what an operator should put right
 
@@ -53,8 +53,8 @@ type Rung struct {
 	stopErr  error
 }
 
-// Start climbs the ladder and returns when Redis answers.
-func Start(ctx context.Context, opt Options) (*Rung, error) {
+// Start takes the first mode that is possible here and returns when Redis answers.
+func Start(ctx context.Context, opt Options) (*Provider, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
@@ -68,7 +68,7 @@ func Start(ctx context.Context, opt Options) (*Rung, error) {
 	if err != nil {
 		return nil, err
 	}
-	var r *Rung
+	var r *Provider
 	switch name {
 	case External:
 		r, err = startExternal(ctx, opt)
@@ -84,14 +84,14 @@ func Start(ctx context.Context, opt Options) (*Rung, error) {
 	for _, w := range r.Warnings {
 		opt.Log.Warn(w)
 	}
-	opt.Log.Info("redis is ready", "rung", r.Name, "where", r.describe)
+	opt.Log.Info("redis is ready", "mode", r.Name, "where", r.describe)
 	return r, nil
 }
 
-// choose picks the rung, and the program of a child.
+// choose picks the mode, and the program of a child.
 func choose(opt Options) (name, binary string, err error) {
 	binary = findServer()
-	switch opt.Rung {
+	switch opt.Mode {
 	case "", Auto:
 		switch {
 		case opt.URL != "":
@@ -102,20 +102,20 @@ func choose(opt Options) (name, binary string, err error) {
 		return Embedded, "", nil
 	case External:
 		if opt.URL == "" {
-			return "", "", errors.New("the external rung needs a URL, such as redis://localhost:6379/0")
+			return "", "", errors.New("the external mode needs a URL, such as redis://localhost:6379/0")
 		}
 	case Child:
 		if binary == "" {
-			return "", "", errors.New("the child rung needs redis-server or valkey-server on PATH")
+			return "", "", errors.New("the child mode needs redis-server or valkey-server on PATH")
 		}
 		if opt.Dir == "" {
-			return "", "", errors.New("the child rung needs a data folder")
+			return "", "", errors.New("the child mode needs a data folder")
 		}
 	case Embedded:
 	default:
-		return "", "", fmt.Errorf("rung %q is unknown; it is one of %s, %s, %s and %s", opt.Rung, Auto, External, Child, Embedded)
+		return "", "", fmt.Errorf("mode %q is unknown; it is one of %s, %s, %s and %s", opt.Mode, Auto, External, Child, Embedded)
 	}
-	return opt.Rung, binary, nil
+	return opt.Mode, binary, nil
 }
 
 // findServer returns the path of a server program, or nothing.
@@ -129,14 +129,14 @@ func findServer() string {
 }
 
 // Describe says in words where Redis is, without secrets.
-func (r *Rung) Describe() string { return r.describe }
+func (r *Provider) Describe() string { return r.describe }
 
 // Client is shared by all of the process; Stop closes it.
-func (r *Rung) Client() redis.UniversalClient { return r.client }
+func (r *Provider) Client() redis.UniversalClient { return r.client }
 
 // Asynq makes further clients, for asynq's own tools, which close what they
 // were given.
-func (r *Rung) Asynq() asynq.RedisConnOpt { return connOpt{r.connect} }
+func (r *Provider) Asynq() asynq.RedisConnOpt { return connOpt{r.connect} }
 
 type connOpt struct{ connect func() redis.UniversalClient }
 
@@ -144,7 +144,7 @@ type connOpt struct{ connect func() redis.UniversalClient }
 func (c connOpt) MakeRedisClient() any { return c.connect() }
 
 // Stop closes the client and ends a Redis of our own. It is safe twice.
-func (r *Rung) Stop(ctx context.Context) error {
+func (r *Provider) Stop(ctx context.Context) error {
 	r.once.Do(func() {
 		r.stopErr = r.client.Close()
 		if r.stop != nil {

@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package ladder
+package provider
 
 import "syscall"
 
