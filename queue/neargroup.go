@@ -107,7 +107,7 @@ func (n *near) add(g *group) {
 	g.slot = len(n.groups)
 	n.groups, n.seen = append(n.groups, g), append(n.seen, 0)
 	for _, t := range g.grams {
-		n.postings[t] = append(n.postings[t], int32(g.slot))
+		n.postings[t] = append(n.postings[t], int32(g.slot)) //nolint:gosec // as many groups as there are lines in the log, 10^8 at the most
 	}
 }
 

@@ -95,7 +95,7 @@ func (s *shards) number(id string) int {
 	if !s.agreed {
 		return 0
 	}
-	return int(hash(id) % uint32(s.mine))
+	return int(hash(id) % uint32(s.mine)) //nolint:gosec // NEXUS_QUEUE_SHARDS is from 1 to 64
 }
 
 // place is where this process puts a job.

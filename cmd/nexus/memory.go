@@ -39,8 +39,8 @@ func heapLimit(settingMB int, group uint64, variable string) int64 {
 		return 0
 	}
 	limit := int64(settingMB) << 20
-	if group > 0 && group < uint64(limit) {
-		limit = int64(group)
+	if group > 0 && group < uint64(limit) { //nolint:gosec // a limit is not negative
+		limit = int64(group) //nolint:gosec // it is less than limit, an int64
 	}
 	return int64(float64(limit) * heapShare)
 }

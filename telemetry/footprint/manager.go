@@ -78,7 +78,7 @@ func New(opt Options) (*Manager, error) {
 		return nil, fmt.Errorf("memory: the warning bound of %g MB must be above 0 and below the critical one, %g MB", opt.WarningMB, opt.CriticalMB)
 	}
 	if opt.Read == nil {
-		self, err := process.NewProcess(int32(os.Getpid()))
+		self, err := process.NewProcess(int32(os.Getpid())) //nolint:gosec // ids of processes are 32 bits
 		if err != nil {
 			return nil, fmt.Errorf("memory: look at this process: %w", err)
 		}

@@ -29,7 +29,7 @@ func NewResources(now func() time.Time) *Resources {
 		now = time.Now
 	}
 	// Without a view of this process (no /proc) the figures stay zero.
-	self, _ := process.NewProcess(int32(os.Getpid()))
+	self, _ := process.NewProcess(int32(os.Getpid())) //nolint:gosec // ids of processes are 32 bits
 	return &Resources{now: now, self: self}
 }
 

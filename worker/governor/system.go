@@ -42,7 +42,7 @@ func NewSystem() (*System, error) {
 }
 
 func newSystem(root fs.FS) (*System, error) {
-	self, err := process.NewProcess(int32(os.Getpid()))
+	self, err := process.NewProcess(int32(os.Getpid())) //nolint:gosec // ids of processes are 32 bits
 	if err != nil {
 		return nil, fmt.Errorf("governor: look at this process: %w", err)
 	}
