@@ -83,7 +83,7 @@ func (d *Default) typical() (p Profile) {
 
 // spreads is by how many standard deviations a deployment may be worse than the
 // mean of those like it and still be safe.
-const spreads = 0.15
+const spreads = 0.35
 
 // Risk is the share of prompts that deployments like p answered wrongly at each
 // level, with a margin since they differ, and the mean share that they answered

@@ -324,7 +324,7 @@ const ForeignShare = 0.1
 const shapingShare = 0.3
 
 // sortShare is how the sorts share in either.
-var sortShare = [sorts]float64{LeftOut: 1, MadeUp: 0.7, Elsewhere: 1.5, Turned: 1.5}
+var sortShare = [sorts]float64{LeftOut: 1, MadeUp: 0.5, Elsewhere: 2.5, Turned: 1}
 
 // foreignWeights makes foreign records count as share of all.
 func foreignWeights(records []seen, share float64) (weights [sorts]float64) {

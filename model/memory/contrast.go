@@ -9,6 +9,10 @@ const (
 	bareInstead = 0.4
 )
 
+// roleLone times Lone is how much it tells that two words change their roles: all up
+// to six lessons, less beside more, which show by themselves what may change.
+const roleLone = 4
+
 // contrast compares the prompt with the nearest lesson of c, in sc.compared,
 // word by word. What varies among the lessons of an answer does not turn its
 // meaning: the city of "weather in Paris" does where all lessons name Paris.
@@ -19,7 +23,8 @@ func (s *Store) contrast(q *Query, c *Candidate, sc *Scratch) {
 	}
 	k := sc.aligner.Align(q.Form, lesson)
 	c.Same, c.Asked = k.Same, k.Asked
-	c.Negated, c.Opposite, c.Other, c.Swapped = 0, 0, 0, k.Swapped
+	c.Negated, c.Opposite, c.Other = 0, 0, 0
+	c.Swapped = k.Swapped * min(1, roleLone*c.Lone)
 	c.Instead = min(c.Instead, k.Ours, k.Theirs) * k.Same * k.Same
 	c.Whole = k.Whole()
 	if q.Form.Words() == 1 && k.Theirs >= bareTheirs {

@@ -71,6 +71,8 @@ type traits struct {
 	ask     uint8 // the question that it asks
 	role    uint8 // what a word after it is
 	not     bool
+	ends    bool // what it stands before is to end or not to be: cancel, stop
+	unsure  bool // negated and before a question it only asks: "not sure if"
 }
 
 const (
@@ -133,6 +135,12 @@ func readTraits() map[uint64]*traits {
 	for _, w := range strings.Fields("not never no without cannot dont cant wont isnt arent wasnt doesnt didnt couldnt shouldnt wouldnt hasnt havent nor neither unable") {
 		of(w).not = true
 	}
+	for _, w := range strings.Fields("stop cancel quit end terminate remove delete skip avoid prevent disable disconnect deactivate unsubscribe unsync unlink unpair undo refuse decline") {
+		of(w).ends = true
+	}
+	for _, w := range strings.Fields("know sure certain understand figure idea clue") {
+		of(w).unsure = true
+	}
 	for i, group := range []string{"who whose whom", "when", "where", "why", "how", "which what whats"} {
 		for _, w := range strings.Fields(group) {
 			of(w).ask = uint8(i + 1)
@@ -154,17 +162,6 @@ func traitsOf(key uint64) *traits {
 	}
 	return none
 }
-
-// short is a form of "not" after these: don't is the words don and t.
-var shortened = func() map[uint64]bool {
-	out := map[uint64]bool{}
-	for _, w := range strings.Fields("don can won isn aren wasn weren doesn didn couldn shouldn wouldn hasn haven hadn ain mustn needn") {
-		out[hashWord([]byte(w))] = true
-	}
-	return out
-}()
-
-var tee = hashWord([]byte("t"))
 
 // plainWords are words of grammar, however rare they may be in writing.
 var plainWords = func() map[uint64]bool {
@@ -192,34 +189,6 @@ func (f *Form) Says(t int) float32 {
 	return Weight(f.Word(t))
 }
 
-// NegationKeys are the keys of the words that negate.
-func NegationKeys() []uint64 { return negationKeys }
-
-var negationKeys = func() (out []uint64) {
-	for key, t := range known {
-		if t.not {
-			out = append(out, key)
-		}
-	}
-	return append(out, tee)
-}()
-
-// Negations is the number of words of f that negate.
-func Negations(f *Form) int {
-	n := 0
-	for t := range f.keys {
-		if negates(f, t) {
-			n++
-		}
-	}
-	return n
-}
-
-func negates(f *Form, t int) bool {
-	key := f.keys[t]
-	return traitsOf(key).not || key == tee && t > 0 && shortened[f.keys[t-1]]
-}
-
 // Align compares a prompt f with a lesson g, word by word.
 func (a *Aligner) Align(f, g *Form) (c Contrast) {
 	m, n := min(f.Words(), MaxAligned), min(g.Words(), MaxAligned)
@@ -229,7 +198,7 @@ func (a *Aligner) Align(f, g *Form) (c Contrast) {
 	}
 	c.Pairs = a.pair(f, g, m, n)
 	c.Same = 2 * float32(c.Pairs) / float32(m+n)
-	if (Negations(f)+Negations(g))%2 == 1 {
+	if (Negations(f)+Negations(g))%2 == 1 && !a.ended(f, g, m, n) {
 		c.Negated = 1
 	}
 	for i := range m {
