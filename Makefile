@@ -11,7 +11,7 @@ TOOL    := $(GO) tool -modfile=.ci/tools.mod
 PROGRAM := bin/nexus
 # What the program is built with: copies of three modules without what keeps unused code, see deploy/release/slim.
 SLIM    := bin/slim/slim.mod
-BUILD   := build -modfile=$(SLIM) -tags grpcnotrace -trimpath
+BUILD    = build $(VERBOSE) -modfile=$(SLIM) -tags grpcnotrace -trimpath
 # A real S3 server for the tests, built by the go command in the version that .ci/s3.mod pins.
 S3_SERVER := $(GO) tool -modfile=.ci/s3.mod -n versitygw
 # A real ACME server for the tests.
@@ -31,7 +31,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## build and start everything in one process
-	@test -x bin/nexus || echo "Building bin/nexus. The first time this downloads modules and compiles everything: some minutes."
+	@test -x bin/nexus || { echo "Building bin/nexus. The first time this downloads modules and compiles everything: some minutes."; \
+	  set -o pipefail; $(MAKE) --no-print-directory build VERBOSE=-v 2>&1 | deploy/release/progress.sh; }
 	@$(MAKE) --no-print-directory build
 	@exec ./bin/nexus serve
 
@@ -180,6 +181,10 @@ runbook: stripped ## type the runbook in a Debian booted by systemd (root, deboo
 
 runbook-docker: ## type the Docker half of the runbook (needs an engine, docker-compose and the image)
 	deploy/runbook/docker.sh
+
+.PHONY: fresh
+fresh: ## measure make run as on a machine that has nothing but git and Go; TEST=yes measures make test too
+	deploy/release/fresh.sh
 
 .PHONY: reproduce
 reproduce: ## make a release twice and compare every byte
