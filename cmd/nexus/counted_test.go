@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nexus-continuum/nexus/queue/ladder/redistest"
+	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
 
 // What a client was answered is counted in the next status that it reads, whichever API
