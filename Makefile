@@ -136,6 +136,10 @@ bench-retention: build ## measure what a million prompts leave in Redis (needs r
 chaos: ## kill, pause, cut and fill what the program stands on, in the long form
 	$(GO) test ./internal/chaos -timeout 120m -v -chaos.long
 
+.PHONY: mutations
+mutations: ## make eight changes that would lose something for a user, one at a time, and expect a test to notice each
+	.ci/mutations
+
 sim: ## 100 000 random schedules of what may befall a job
 	$(GO) test ./queue -run TestSimulation -timeout 120m -v -sim.schedules 100000
 

@@ -9,7 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// UsualProxies are the networks that are believed where only "a proxy of one's
+// UsualProxies are the networks that are trusted where only "a proxy of one's
 // own" is said: this machine, its link and private networks.
 func UsualProxies() []netip.Prefix {
 	return []netip.Prefix{
@@ -19,11 +19,11 @@ func UsualProxies() []netip.Prefix {
 	}
 }
 
-// callerAddress finds the caller's address. What a proxy says of it is believed
+// callerAddress finds the caller's address. What a proxy says of it is trusted
 // only from the networks of trusted, since anyone can say it: the hops are
 // walked back from the connection to the first that is not trusted.
 func callerAddress(trusted []netip.Prefix) echo.IPExtractor {
-	believed := func(a netip.Addr) bool {
+	isTrusted := func(a netip.Addr) bool {
 		for _, p := range trusted {
 			if p.Contains(a) {
 				return true
@@ -33,7 +33,7 @@ func callerAddress(trusted []netip.Prefix) echo.IPExtractor {
 	}
 	walk := func(from netip.Addr, hops []netip.Addr) netip.Addr {
 		at := from
-		for i := len(hops) - 1; i >= 0 && believed(at) && hops[i].IsValid(); i-- {
+		for i := len(hops) - 1; i >= 0 && isTrusted(at) && hops[i].IsValid(); i-- {
 			at = hops[i]
 		}
 		return at
@@ -44,7 +44,7 @@ func callerAddress(trusted []netip.Prefix) echo.IPExtractor {
 			host, _, _ := net.SplitHostPort(r.RemoteAddr)
 			return host // of a socket that has no address
 		}
-		if !believed(direct) {
+		if !isTrusted(direct) {
 			return direct.String()
 		}
 		at := direct
@@ -66,7 +66,7 @@ func callerAddress(trusted []netip.Prefix) echo.IPExtractor {
 }
 
 // forwardedFor reads X-Forwarded-For. A hop that is no address is kept as an
-// invalid one: what stands before it cannot be believed.
+// invalid one: what stands before it cannot be trusted.
 func forwardedFor(values []string) []netip.Addr {
 	var out []netip.Addr
 	for _, v := range values {

@@ -64,7 +64,7 @@ func (s *Server) admit(c echo.Context, given string) (*identity, *job.Error) {
 	if ok {
 		name = who.name
 	}
-	if fault := s.guesses.heed(household(c.RealIP()), given, name, s.now()); fault != nil {
+	if fault := s.guesses.check(household(c.RealIP()), given, name, s.now()); fault != nil {
 		return nil, fault
 	}
 	return who, nil

@@ -92,7 +92,7 @@ func (s *Server) checkSession(c echo.Context, token string) {
 	}
 	if !ok {
 		s.setCookies(c, "")
-		fault := s.guesses.heed(household(c.RealIP()), token, "", s.now())
+		fault := s.guesses.check(household(c.RealIP()), token, "", s.now())
 		if fault.Code == job.CodeUnauthorized {
 			fault = job.Errorf(job.CodeUnauthorized, "the session has ended; sign in again")
 		}

@@ -31,9 +31,9 @@ func newGuesses() *guesses {
 	return &guesses{wrong: newBuckets(), good: map[string]bool{}, old: map[[sha256.Size]byte]bool{}}
 }
 
-// heed says whether a key may be taken from an address; name is that of the key,
+// check says whether a key may be taken from an address; name is that of the key,
 // empty if it is wrong.
-func (g *guesses) heed(address, given, name string, now time.Time) *job.Error {
+func (g *guesses) check(address, given, name string, now time.Time) *job.Error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if name == "" {

@@ -35,7 +35,7 @@ func (s *Server) retryJob(c echo.Context) (reply, error) {
 			return reply{}, err
 		}
 		c.Set(jobKey, j.ID)
-		return accepted(s.settle(ctx, c, j)), nil
+		return accepted(s.awaitMemorised(ctx, c, j)), nil
 	}
 	if !errors.Is(err, storage.ErrNotFound) {
 		return reply{}, stored("read the lessons of the job", err)

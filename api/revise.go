@@ -256,7 +256,7 @@ func (s *Server) revise(ctx context.Context, c echo.Context, old book.Answer, to
 		last = j
 	}
 	c.Set(jobKey, last.ID)
-	return accepted(s.settle(ctx, c, last)), nil
+	return accepted(s.awaitMemorised(ctx, c, last)), nil
 }
 
 func sameResponse(a, b *string) bool {

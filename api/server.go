@@ -129,7 +129,7 @@ type Server struct {
 	sessions    *sessions
 	verdicts    verdicts
 	secure      func(*http.Request) bool
-	relief      *relief
+	shedder     *shedder
 	lines       *lines
 	monitor     *monitor
 	pages       *pages
@@ -193,7 +193,7 @@ func New(opt Options) (*Server, error) {
 	s.guesses, s.streams = newGuesses(), newStreams()
 	s.sessions, s.secure = newSessions(opt.Redis, opt.Prefix, opt.Now), secureCaller(opt.TrustedProxies)
 	s.hosts = newHosts(opt.AllowedHosts, opt.Listen, opt.Public)
-	s.relief = &relief{log: opt.Log}
+	s.shedder = &shedder{log: opt.Log}
 	s.lines = newLines(opt.Log.Handler())
 	s.monitor = newMonitor(opt.Queue.Asynq())
 	s.status = &viewer{take: s.takeView, now: opt.Now}

@@ -252,7 +252,7 @@ func (s *Server) learn(ctx context.Context, c echo.Context, w *storage.DatasetWr
 		return reply{}, err
 	}
 	c.Set(jobKey, j.ID)
-	return accepted(s.settle(ctx, c, j)), nil
+	return accepted(s.awaitMemorised(ctx, c, j)), nil
 }
 
 // operate makes an operation durable and then the job that does it; tried says for

@@ -11,9 +11,9 @@ import (
 
 // Refusals of the scripts that enqueue.
 const (
-	refusedFull     = -1 // as many wait as may
-	refusedLate     = -2 // it would not begin before its caller gives up
-	refusedStanding = -3 // the lane is overloaded lastingly
+	refusedFull  = -1 // as many wait as may
+	refusedLate  = -2 // it would not begin before its caller gives up
+	refusedDelay = -3 // the lane is overloaded lastingly
 )
 
 const (
@@ -100,7 +100,7 @@ func (q *Queue) within(deadline time.Time) int64 {
 func (q *Queue) refuse(ctx context.Context, call *enqueueCall, place job.Lane, how placing, wait time.Duration, deadline time.Time) error {
 	n, ahead := call.pending, call.wait
 	switch call.verdict {
-	case refusedStanding:
+	case refusedDelay:
 		err := overloaded(n, ahead)
 		q.shed.note(n, ahead, err)
 		return err

@@ -68,7 +68,7 @@ func TestJobThatWouldBeLateIsRefused(t *testing.T) {
 // 64 callers are no overload on a machine of any pace.
 func TestLastingOverloadIsRefused(t *testing.T) {
 	eachMode(t, func(t *bundle) {
-		q := t.open(Options{MaxStanding: 3 * time.Second})
+		q := t.open(Options{MaxQueueDelay: 3 * time.Second})
 		ask := func(wait time.Duration) error {
 			_, _, err := q.Ask(t.ctx, interact("x"), wait)
 			return err

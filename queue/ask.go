@@ -44,7 +44,7 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	if _, err := q.put(ctx, parcel{Spec: spec, Outlives: q.now().Add(wait).UnixMilli(), place: place}, forCaller, wait); err != nil {
+	if _, err := q.put(ctx, payload{Spec: spec, Outlives: q.now().Add(wait).UnixMilli(), place: place}, forCaller, wait); err != nil {
 		return nil, nil, err
 	}
 	select {
@@ -52,23 +52,23 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 		a, err := r.decode()
 		return a, nil, err
 	case <-ctx.Done():
-		q.abandon(ctx, place, spec.ID)
+		q.cancelWait(ctx, place, spec.ID)
 		return nil, nil, job.Errorf(job.CodeCanceled, "the caller went away").Because(context.Cause(ctx))
 	case <-q.life.Done():
 		return nil, nil, unavailable("wait for job "+spec.ID, errors.New("this process is stopping"))
 	case <-timer.C:
-		return q.outlive(ctx, place, spec, replied)
+		return q.detach(ctx, place, spec, replied)
 	}
 }
 
-// outlive gives a job a record when its caller's wait has run out, unless it
+// detach gives a job a record when its caller's wait has run out, unless it
 // ended at the last moment: then its reply is on the way.
-func (q *Queue) outlive(ctx context.Context, place job.Lane, spec job.Spec, replied <-chan reply) (*job.Answer, *job.Job, error) {
+func (q *Queue) detach(ctx context.Context, place job.Lane, spec job.Spec, replied <-chan reply) (*job.Answer, *job.Job, error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
 	k := q.keys(place)
 	args := append([]any{k.own, spec.ID}, recordFields(spec)...)
-	state, err := q.scripts.outlive.Run(ctx, q.redis, []string{k.task(spec.ID)}, args...).Text()
+	state, err := q.scripts.detach.Run(ctx, q.redis, []string{k.task(spec.ID)}, args...).Text()
 	if err != nil {
 		return nil, nil, unavailable("record job "+spec.ID, err)
 	}
@@ -88,13 +88,13 @@ func (q *Queue) outlive(ctx context.Context, place job.Lane, spec job.Spec, repl
 	}
 }
 
-// abandon drops a job whose caller has gone. A worker that has it is told, and
+// cancelWait drops a job whose caller has gone. A worker that has it is told, and
 // leaves it if it has not begun to compute.
-func (q *Queue) abandon(ctx context.Context, place job.Lane, id string) {
+func (q *Queue) cancelWait(ctx context.Context, place job.Lane, id string) {
 	ctx, cancel := q.patience(context.WithoutCancel(ctx))
 	defer cancel()
 	k := q.keys(place)
-	if err := q.scripts.abandon.Run(ctx, q.redis, []string{k.task(id), k.pending(), k.record(id)}, k.own, id).Err(); err != nil {
+	if err := q.scripts.cancelWait.Run(ctx, q.redis, []string{k.task(id), k.pending(), k.record(id)}, k.own, id).Err(); err != nil {
 		q.opt.Log.Warn("a job whose caller went away could not be dropped", "job", id, "error", err)
 	}
 }

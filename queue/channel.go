@@ -19,7 +19,7 @@ func (q *Queue) Publish(ctx context.Context, channel, msg string) error {
 // oldest.
 func (q *Queue) Subscribe(ctx context.Context, channel string) <-chan string {
 	out := make(chan string, 64)
-	off := q.hub.on(ctx, q.shared("channel", channel), func(msg string, _ bool) {
+	off := q.subscriber.on(ctx, q.shared("channel", channel), func(msg string, _ bool) {
 		for {
 			select {
 			case out <- msg:

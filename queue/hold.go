@@ -24,7 +24,7 @@ func (s *Server) Hold(ctx context.Context, why string) error {
 	ctx, cancel := s.q.patience(ctx)
 	defer cancel()
 	if why == "" {
-		s.wake.ring()
+		s.wake.notify()
 		return s.q.redis.Del(ctx, s.keys.heldWhy()).Err()
 	}
 	return s.q.redis.Set(ctx, s.keys.heldWhy(), why, heldFor).Err()

@@ -143,7 +143,7 @@ func (q *Queue) PauseLane(ctx context.Context, lane job.Lane, paused bool, reaso
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return unavailable("pause lane "+string(place), err)
 		}
-		q.wakes.ring(place)
+		q.wakes.notify(place)
 	}
 	return nil
 }
@@ -163,7 +163,7 @@ func (q *Queue) EndRest(ctx context.Context, lane job.Lane, why string) error {
 			return unavailable("end the rest of jobs in lane "+string(place), err)
 		}
 		if n > 0 {
-			q.wakes.ring(place)
+			q.wakes.notify(place)
 		}
 	}
 	return nil

@@ -135,7 +135,7 @@ func (q *Queue) catchUp(ctx context.Context, list List, l *ledger) (agrees bool,
 			s, _ := e.Values["v"].(string)
 			var ev ledgerEvent
 			if json.Unmarshal([]byte(s), &ev) == nil {
-				l.heed(list, ev)
+				l.apply(list, ev)
 			}
 		}
 		if len(entries.Val()) == ledgerStep || len(events.Val()) == ledgerStep {
@@ -158,7 +158,7 @@ func (q *Queue) catchUp(ctx context.Context, list List, l *ledger) (agrees bool,
 	}
 }
 
-func (l *ledger) heed(list List, e ledgerEvent) {
+func (l *ledger) apply(list List, e ledgerEvent) {
 	ms, seq := splitStreamID(e.Upto)
 	for _, id := range e.IDs {
 		switch {

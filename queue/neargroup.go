@@ -28,8 +28,8 @@ type group struct {
 	wordings []*wording
 	slot     int // in near.groups; -1: not compared with
 
-	all *standing            // where it stands in everybody's list; nil: to be counted anew
-	in  map[string]*standing // and in that of an owner
+	all *position            // where it stands in everybody's list; nil: to be counted anew
+	in  map[string]*position // and in that of an owner
 
 	changedAt int // the number of its last change
 }

@@ -56,8 +56,8 @@ func (q *Queue) Once(ctx context.Context, scope, key, digest string, ttl time.Du
 	if err != nil || verdict != "busy" {
 		return c.answer(verdict, outcome, err)
 	}
-	news := newBell()
-	off := q.hub.on(ctx, c.channel, func(string, bool) { news.ring() })
+	news := newNotifier()
+	off := q.subscriber.on(ctx, c.channel, func(string, bool) { news.notify() })
 	defer off()
 	poll := time.NewTicker(time.Second) // for a first whose process died
 	defer poll.Stop()

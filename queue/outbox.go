@@ -182,13 +182,13 @@ func (q *Queue) Posted(ctx context.Context) (map[string]int64, error) {
 // PostingNews rings when an event for a webhook was written, until ctx ends.
 // Rings may be missed: whoever waits must look from time to time.
 func (q *Queue) PostingNews(ctx context.Context) <-chan struct{} {
-	news := newBell()
+	news := newNotifier()
 	offs := map[job.Lane]func(){}
 	listen := func() (more <-chan struct{}) {
 		more = q.shards.more()
 		for _, place := range q.shards.of(job.Lanes()...) {
 			if offs[place] == nil {
-				offs[place] = q.hub.on(ctx, q.keys(place).outbox(), func(string, bool) { news.ring() })
+				offs[place] = q.subscriber.on(ctx, q.keys(place).outbox(), func(string, bool) { news.notify() })
 			}
 		}
 		return more
@@ -205,7 +205,7 @@ func (q *Queue) PostingNews(ctx context.Context) <-chan struct{} {
 			select {
 			case <-more:
 				more = listen()
-				news.ring()
+				news.notify()
 			case <-ctx.Done():
 				return
 			case <-life.Done():

@@ -37,12 +37,12 @@ type Options struct {
 	Shards int
 	// MaxQueue bounds the jobs that wait in one lane; 10 000.
 	MaxQueue int
-	// MaxStanding is how long, by the pace of its workers, a prompt whose caller
+	// MaxQueueDelay is how long, by the pace of its workers, a prompt whose caller
 	// waits may stand in line, with the prompts that workers hold already, while the
 	// lane does not run empty; what comes beyond that is refused. A burst, and as
 	// many as the workers hold, pass in any case. Zero bounds nothing but the
 	// number.
-	MaxStanding time.Duration
+	MaxQueueDelay time.Duration
 	// MaxAttempts bounds the runs of a job whose error is retryable; 3.
 	MaxAttempts int
 	// MaxLost bounds how often a job may take its worker down with it; 3.
@@ -106,22 +106,22 @@ func set[T comparable](p *T, v T) {
 
 // Queue is one process's way to the jobs. It is safe for concurrent use.
 type Queue struct {
-	opt       Options
-	id        string // of this process, in the names of its reply list and owners
-	born      time.Time
-	redis     redis.UniversalClient
-	scripts   *scripts
-	producer  *asynq.Client
-	hub       *hub
-	shards    *shards
-	replies   []*replies // by the number of the shard
-	pipeliner *pipeliner
-	wakes     *wakes
-	shed      shed
-	watch     redisWatch
-	tally     tally
-	rolls     rollCalls
-	books     books
+	opt        Options
+	id         string // of this process, in the names of its reply list and owners
+	born       time.Time
+	redis      redis.UniversalClient
+	scripts    *scripts
+	producer   *asynq.Client
+	subscriber *subscriber
+	shards     *shards
+	replies    []*replies // by the number of the shard
+	pipeliner  *pipeliner
+	wakes      *wakes
+	shed       shed
+	watch      redisWatch
+	tally      tally
+	rolls      rollCalls
+	books      books
 
 	mu      sync.Mutex
 	state   lifecycle
@@ -154,7 +154,7 @@ func Open(opt Options) *Queue {
 	q.life, q.end = context.WithCancel(context.Background())
 	q.pipeliner = &pipeliner{client: opt.Redis}
 	q.producer = asynq.NewClientFromRedisClient(&producerWire{UniversalClient: opt.Redis, pipeliner: q.pipeliner})
-	q.hub = newHub(q)
+	q.subscriber = newSubscriber(q)
 	for _, place := range q.shards.of(job.LaneInteractive) {
 		q.replies = append(q.replies, newReplies(q, place))
 	}
@@ -188,7 +188,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 	q.state = stopped
 	q.mu.Unlock()
 	q.end()
-	q.hub.close()
+	q.subscriber.close()
 	for _, r := range q.replies {
 		r.stop(ctx)
 	}

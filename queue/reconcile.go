@@ -39,13 +39,13 @@ const (
 func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	news := newBell()
+	news := newNotifier()
 	more := q.shards.more()
 	var lanes []reconciler
 	for _, l := range q.shards.of(job.Lanes()...) {
 		r := reconciler{q: q, lane: l, keys: q.keys(l), me: q.id, listens: q.keys(l).deadline()}
 		lanes = append(lanes, r)
-		defer q.hub.on(ctx, r.keys.deadline(), func(string, bool) { news.ring() })()
+		defer q.subscriber.on(ctx, r.keys.deadline(), func(string, bool) { news.notify() })()
 	}
 	every := q.lookEach()
 	timer := time.NewTimer(0)
@@ -173,7 +173,7 @@ func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspect
 	// A sign is old after a second and a half; each is renewed every second.
 	fresh := r.q.opt.Liveness - min(r.q.opt.Liveness/2, 1500*time.Millisecond)
 	got, err := r.q.scripts.sweep.Run(rctx, r.q.redis, []string{k.active(), k.lease(), k.pending()},
-		k.own, k.tasks(), r.me, r.q.opt.MaxLost, fresh.Milliseconds(), r.ear(), gone).Slice()
+		k.own, k.tasks(), r.me, r.q.opt.MaxLost, fresh.Milliseconds(), r.listened(), gone).Slice()
 	if err != nil || len(got) != 4 {
 		return false, 0
 	}
@@ -182,17 +182,17 @@ func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspect
 		r.q.opt.Log.Warn("jobs of lost workers were recovered", "lane", r.lane, "queued_again", again, "given_up", given, "without_task", missing)
 	}
 	for _, id := range given {
-		r.giveUp(ctx, id)
+		r.fail(ctx, id)
 	}
 	suspects, _ = got[3].(int64)
 	return len(again) > 0, suspects
 }
 
-// ear is a channel that this process listens to, empty where it tells nothing of the
+// listened is a channel that this process listens to, empty where it tells nothing of the
 // ears of others: on a Cluster each node knows only its own listeners, and shortly
 // after Redis was away all of them connect anew.
-func (r *reconciler) ear() string {
-	if _, cluster := r.q.redis.(*redis.ClusterClient); cluster || r.q.hub.renewedWithin(3*time.Second) {
+func (r *reconciler) listened() string {
+	if _, cluster := r.q.redis.(*redis.ClusterClient); cluster || r.q.subscriber.renewedWithin(3*time.Second) {
 		return ""
 	}
 	return r.listens
@@ -234,8 +234,8 @@ func deletedWhy(lane job.Lane) *job.Error {
 	return job.Errorf(job.CodeDeleted, "an operator deleted the task in asynq's tools")
 }
 
-// giveUp fails a job that took its worker down too often; the sweep made it ours.
-func (r *reconciler) giveUp(ctx context.Context, id string) {
+// fail fails a job that took its worker down too often; the sweep made it ours.
+func (r *reconciler) fail(ctx context.Context, id string) {
 	spec := job.Spec{ID: id}
 	if list, err := r.q.redis.HGet(ctx, r.keys.task(id), "reply").Result(); err == nil {
 		spec.ReplyTo = list[len(r.keys.reply("")):]
@@ -275,7 +275,7 @@ func (r *reconciler) adopt(ctx context.Context) {
 			continue
 		}
 		r.q.opt.Log.Warn("a job had lost its task; it is queued again", "job", spec.ID, "lane", r.lane)
-		if _, err := r.q.put(ctx, parcel{Spec: spec, place: r.lane}, forRecord, 0); err != nil {
+		if _, err := r.q.put(ctx, payload{Spec: spec, place: r.lane}, forRecord, 0); err != nil {
 			r.q.opt.Log.Error("a job that lost its task could not be queued again", "job", spec.ID, "error", err)
 		}
 	}
@@ -314,7 +314,7 @@ const (
 	RepairRecord       = "record_without_task" // a record whose task was gone
 	RepairWaiter       = "expired_waiter"      // a waiting prompt whose caller's process is gone
 	RepairOverdue      = "overdue"             // a job whose deadline passed while it waited
-	RepairStray        = "stray"               // a task whose dequeue was never answered
+	RepairOrphan       = "stray"               // a task whose dequeue was never answered
 	RepairDataset      = "forgotten_dataset"   // a dataset in no checkpoint that no job was going to learn
 	repairCountingTime = time.Second
 )
@@ -322,7 +322,7 @@ const (
 // AllRepairs lists the kinds of repair.
 func AllRepairs() []string {
 	return []string{
-		RepairLostWorker, RepairGivenUp, RepairWithoutTask, RepairRecord, RepairWaiter, RepairOverdue, RepairStray, RepairDataset,
+		RepairLostWorker, RepairGivenUp, RepairWithoutTask, RepairRecord, RepairWaiter, RepairOverdue, RepairOrphan, RepairDataset,
 	}
 }
 

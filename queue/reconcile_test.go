@@ -93,7 +93,7 @@ func TestPromptsOfADeadProcessAreDropped(t *testing.T) {
 		if err := t.q.complete(&spec); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := t.q.put(t.ctx, parcel{Spec: spec}, forCaller, time.Millisecond); err != nil {
+		if _, err := t.q.put(t.ctx, payload{Spec: spec}, forCaller, time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 		// Its wait ended long ago.

@@ -141,7 +141,7 @@ func count(g *group, owner *string) (refusalPlace, bool) {
 
 // show describes a group as its owner sees it.
 func (l *ledger) show(g *group, owner *string) Refusal {
-	s := l.standing(g, owner)
+	s := l.position(g, owner)
 	if s.shown != nil {
 		return *s.shown
 	}

@@ -76,7 +76,7 @@ type replies struct {
 	key   string
 	begin sync.Once
 
-	call bell // rings when somebody begins to wait
+	call notifier // rings when somebody begins to wait
 
 	mu      sync.Mutex
 	reading bool
@@ -84,7 +84,7 @@ type replies struct {
 }
 
 func newReplies(q *Queue, place job.Lane) *replies {
-	return &replies{q: q, key: q.keys(place).reply(q.id), call: newBell(), waiting: map[string]chan reply{}}
+	return &replies{q: q, key: q.keys(place).reply(q.id), call: newNotifier(), waiting: map[string]chan reply{}}
 }
 
 // expect registers a caller. The channel takes one reply without blocking.
@@ -98,7 +98,7 @@ func (r *replies) expect(id string) (<-chan reply, error) {
 	}
 	r.waiting[id] = c
 	if len(r.waiting) == 1 {
-		r.call.ring()
+		r.call.notify()
 	}
 	return c, nil
 }

@@ -33,7 +33,7 @@ func (q *Queue) rollReplies(caller string) string { return q.shared("channel", "
 func (q *Queue) RollCall(ctx context.Context, known int) {
 	r := &q.rolls
 	r.listen.Do(func() { // until the queue stops
-		q.hub.on(context.WithoutCancel(ctx), q.rollReplies(q.id), func(call string, _ bool) { r.heard(call) })
+		q.subscriber.on(context.WithoutCancel(ctx), q.rollReplies(q.id), func(call string, _ bool) { r.heard(call) })
 	})
 	call := job.NewID()
 	answers := make(chan struct{}, 1024)
@@ -83,8 +83,8 @@ func (r *rollCalls) heard(call string) {
 func (q *Queue) OnRollCall(ctx context.Context, beat func(ctx context.Context)) {
 	var mu sync.Mutex
 	var calls []string
-	news := newBell()
-	off := q.hub.on(ctx, q.rollChannel(), func(msg string, renewed bool) {
+	news := newNotifier()
+	off := q.subscriber.on(ctx, q.rollChannel(), func(msg string, renewed bool) {
 		if renewed {
 			return
 		}
@@ -95,7 +95,7 @@ func (q *Queue) OnRollCall(ctx context.Context, beat func(ctx context.Context)) 
 		mu.Lock()
 		calls = append(calls, msg)
 		mu.Unlock()
-		news.ring()
+		news.notify()
 	})
 	answer := func(life context.Context) {
 		defer off()

@@ -16,19 +16,19 @@ var luaFiles embed.FS
 
 // scripts are the steps that must happen whole or not at all.
 type scripts struct {
-	enqueue, submit, dequeue, start, requeue *redis.Script
-	answer, finish                           *redis.Script
-	outlive, abandon, cancel, read, progress *redis.Script
-	hands                                    *redis.Script
-	probe                                    *redis.Script
-	follow                                   *redis.Script
-	turn, sweep, orphans, mine, expire       *redis.Script
-	overdue, waiters, forward, endRest       *redis.Script
-	lane, pause, shards                      *redis.Script
-	acquire, renew, release                  *redis.Script
-	claim, keep, drop                        *redis.Script
-	beat, beats, unbeat, find                *redis.Script
-	fetch, posted                            *redis.Script
+	enqueue, submit, dequeue, start, requeue   *redis.Script
+	answer, finish                             *redis.Script
+	detach, cancelWait, cancel, read, progress *redis.Script
+	hands                                      *redis.Script
+	probe                                      *redis.Script
+	follow                                     *redis.Script
+	turn, sweep, orphans, mine, expire         *redis.Script
+	overdue, waiters, forward, endRest         *redis.Script
+	lane, pause, shards                        *redis.Script
+	acquire, renew, release                    *redis.Script
+	claim, keep, drop                          *redis.Script
+	beat, beats, unbeat, find                  *redis.Script
+	fetch, posted                              *redis.Script
 }
 
 // loadScripts puts the scripts together. clock is clock.lua; a simulation has a
@@ -43,8 +43,8 @@ func loadScripts(eventHistory int, clock string) *scripts {
 	return &scripts{
 		enqueue: redis.NewScript(clock + flow + source("enqueue")), dequeue: redis.NewScript(prelude + flow + source("dequeue")),
 		submit: redis.NewScript(prelude + flow + source("submit")), start: record("start"),
-		answer: plain("answer"), finish: record("finish"), requeue: record("requeue"), outlive: record("outlive"),
-		abandon: plain("abandon"), cancel: record("cancel"), read: record("read"),
+		answer: plain("answer"), finish: record("finish"), requeue: record("requeue"), detach: record("detach"),
+		cancelWait: plain("cancelwait"), cancel: record("cancel"), read: record("read"),
 		progress: record("progress"), turn: plain("turn"), sweep: record("sweep"), orphans: record("orphans"), hands: record("hands"), mine: plain("mine"),
 		expire: record("expire"), follow: record("follow"), overdue: record("overdue"), waiters: timed("waiters"), forward: timed("forward"), endRest: timed("endrest"),
 		lane: timed("lane"), pause: plain("pause"), shards: plain("shards"),

@@ -32,7 +32,7 @@ type Server struct {
 	id          string // owner of the tasks that it takes
 
 	asynq    *asynq.Server
-	wake     bell
+	wake     notifier
 	shape    func(keys []string, args []any) shape
 	seen     chan struct{} // closed when a dequeue was recognised
 	matched  sync.Once
@@ -77,7 +77,7 @@ func (q *Queue) Serve(lane job.Lane, concurrency int, h Handler) *Server {
 func (q *Queue) serve(lane job.Lane, concurrency int, h Handler) *Server {
 	s := &Server{
 		q: q, lane: lane, keys: q.keys(lane), concurrency: concurrency, handler: h, shape: shapeOf,
-		id: job.NewID(), wake: newBell(), seen: make(chan struct{}),
+		id: job.NewID(), wake: newNotifier(), seen: make(chan struct{}),
 		slots: make(chan struct{}, concurrency), running: map[string]*Task{}, held: map[string]holding{},
 	}
 	s.quit, s.close = context.WithCancel(context.Background())
@@ -111,10 +111,10 @@ func (s *Server) start(ctx context.Context) error {
 	s.sign(ctx)
 	s.q.wakes.add(s.lane, s.wake)
 	s.offs = append(s.offs,
-		s.q.hub.on(ctx, s.keys.wake(), func(string, bool) { s.wake.ring() }),
+		s.q.subscriber.on(ctx, s.keys.wake(), func(string, bool) { s.wake.notify() }),
 		// Nobody speaks here. That it is listened to shows that this process lives.
-		s.q.hub.on(ctx, s.keys.owner(s.id), func(string, bool) {}),
-		s.q.hub.on(ctx, s.keys.cancel(), func(id string, renewed bool) {
+		s.q.subscriber.on(ctx, s.keys.owner(s.id), func(string, bool) {}),
+		s.q.subscriber.on(ctx, s.keys.cancel(), func(id string, renewed bool) {
 			if !renewed {
 				s.stopJob(id, ErrCanceled)
 			}
@@ -240,17 +240,17 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 	defer s.given.Add(-1)
 	id, _ := asynq.GetTaskID(actx)
 	defer s.unhold(id)
-	var p parcel
+	var p payload
 	if err := json.Unmarshal(at.Payload(), &p); err != nil || p.ID != id {
 		s.q.opt.Log.Error("a task cannot be read", "task", id, "error", err)
-		s.settle(actx, &Task{s: s, Spec: job.Spec{ID: id}}, time.Time{},
+		s.complete(actx, &Task{s: s, Spec: job.Spec{ID: id}}, time.Time{},
 			outcome{state: job.StateFailed, err: job.Errorf(job.CodeInternal, "the job could not be read")})
 		return nil
 	}
 	t := &Task{Spec: p.Spec, Attempt: 1, EnqueuedAt: p.CreatedAt, s: s}
 	actx, t.span = s.processing(actx, at.Headers(), p)
 	defer t.endSpan()
-	// A job ends with the server's work, not with asynq's lease (see heed).
+	// A job ends with the server's work, not with asynq's lease (see watchLease).
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(actx))
 	defer cancel(nil)
 	defer context.AfterFunc(s.work, func() { cancel(ErrDraining) })() //nolint:contextcheck // the server's own life
@@ -263,7 +263,7 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	case <-s.work.Done():
-		s.settle(ctx, t, time.Time{}, outcome{state: job.StateQueued, refund: true, why: stoppedWhy})
+		s.complete(ctx, t, time.Time{}, outcome{state: job.StateQueued, refund: true, why: stoppedWhy})
 		return nil
 	}
 	if s.unhooked { // asynq's own dequeue notes no owner
@@ -279,7 +279,7 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 		ctx, stop = context.WithDeadlineCause(ctx, ends, ErrDeadline)
 		defer stop()
 		if ctx.Err() != nil {
-			s.settle(ctx, t, began, outcome{state: job.StateFailed, err: errTimeout()})
+			s.complete(ctx, t, began, outcome{state: job.StateFailed, err: errTimeout()})
 			return nil
 		}
 	}
@@ -290,18 +290,18 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 	} else if p.ReplyTo == "" || s.q.now().UnixMilli() >= p.Outlives {
 		if o, stop := s.begin(ctx, t); stop {
 			if o != nil {
-				s.settle(ctx, t, began, *o)
+				s.complete(ctx, t, began, *o)
 			}
 			return nil
 		}
 	}
-	defer context.AfterFunc(actx, func() { s.heed(cancel) })()
+	defer context.AfterFunc(actx, func() { s.watchLease(cancel) })()
 	result, err := s.run(ctx, t)
 	o := judge(result, err, endedBy(ctx), t.Attempt, s.q.opt.MaxAttempts)
 	if o.err != nil && o.state == job.StateFailed {
 		s.q.opt.Log.Warn("a job failed", "job", id, "kind", p.Kind, "attempt", t.Attempt, "code", o.err.Code, "error", o.err)
 	}
-	s.settle(ctx, t, began, o)
+	s.complete(ctx, t, began, o)
 	return nil
 }
 
@@ -312,11 +312,11 @@ func (s *Server) own(ctx context.Context, id string) error {
 	return s.q.redis.HSet(ctx, s.keys.task(id), "owner", s.id).Err()
 }
 
-// heed cancels a job whose asynq context ended, as it does when an operator
+// watchLease cancels a job whose asynq context ended, as it does when an operator
 // cancels the task in asynq's monitor. It also ends when asynq's lease has run
 // out during an outage of Redis; that is no reason to stop, since the task is
 // still ours by its owner key.
-func (s *Server) heed(cancel context.CancelCauseFunc) {
+func (s *Server) watchLease(cancel context.CancelCauseFunc) {
 	if s.recentlySigned() {
 		cancel(ErrCanceled)
 	}

@@ -174,8 +174,8 @@ func (q *Queue) agree(ctx context.Context) error {
 
 // followShards keeps what this process knows of the shards true.
 func (q *Queue) followShards(ctx context.Context) {
-	news := newBell()
-	off := q.hub.on(ctx, q.shared("shards", "grown"), func(string, bool) { news.ring() })
+	news := newNotifier()
+	off := q.subscriber.on(ctx, q.shared("shards", "grown"), func(string, bool) { news.notify() })
 	defer off()
 	for {
 		rest := agreeEvery

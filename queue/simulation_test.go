@@ -129,12 +129,12 @@ type simWorker struct {
 
 // simTask is a task in a worker's hands.
 type simTask struct {
-	server *Server
-	task   *Task
-	job    *simJob
-	parcel parcel
-	begun  bool
-	over   bool // its deadline had passed when it was taken
+	server  *Server
+	task    *Task
+	job     *simJob
+	payload payload
+	begun   bool
+	over    bool // its deadline had passed when it was taken
 }
 
 func newSimulation(t *testing.T, client *redis.Client, seed uint64) *simulation {
@@ -268,7 +268,7 @@ func (s *simulation) ask() error {
 		return err
 	}
 	wait := time.Duration(1+s.rand.IntN(30)) * time.Second
-	if _, err := s.q.put(s.ctx, parcel{Spec: spec, Outlives: s.q.now().Add(wait).UnixMilli()}, forCaller, wait); err != nil {
+	if _, err := s.q.put(s.ctx, payload{Spec: spec, Outlives: s.q.now().Add(wait).UnixMilli()}, forCaller, wait); err != nil {
 		return s.refused(err)
 	}
 	s.jobs = append(s.jobs, &simJob{spec: spec, asked: true})
@@ -301,7 +301,7 @@ func (s *simulation) outlive() error {
 
 func (s *simulation) recordOf(j *simJob) error {
 	args := append([]any{s.keys.own, j.spec.ID}, recordFields(j.spec)...)
-	state, err := s.q.scripts.outlive.Run(s.ctx, s.redis, []string{s.keys.task(j.spec.ID)}, args...).Text()
+	state, err := s.q.scripts.detach.Run(s.ctx, s.redis, []string{s.keys.task(j.spec.ID)}, args...).Text()
 	if err != nil {
 		return err
 	}
@@ -324,7 +324,7 @@ func (s *simulation) abandon() error {
 		return nil
 	}
 	j.gone = true
-	s.q.abandon(s.ctx, job.LaneInteractive, j.spec.ID)
+	s.q.cancelWait(s.ctx, job.LaneInteractive, j.spec.ID)
 	return nil
 }
 
@@ -355,9 +355,9 @@ func (s *simulation) dequeue(server *Server, most int) ([]*simTask, error) {
 		s.note("%d", at)
 		j := s.jobs[at]
 		j.taker = server
-		p := parcel{Spec: j.spec}
+		p := payload{Spec: j.spec}
 		taken := &simTask{
-			server: server, job: j, parcel: p, over: got[i+2] != "" && strings.HasPrefix(got[i+2], "-"),
+			server: server, job: j, payload: p, over: got[i+2] != "" && strings.HasPrefix(got[i+2], "-"),
 			task: &Task{Spec: p.Spec, Attempt: 1, s: server, cancel: func(error) {}},
 		}
 		if attempt, err := strconv.Atoi(got[i+3]); err == nil {
@@ -567,8 +567,8 @@ func (s *simulation) look() error {
 		for _, t := range w.tasks {
 			w.server.held[t.task.Spec.ID] = holding{times: 1}
 		}
-		suspects = w.server.freeStrays(s.ctx, suspects)
-		w.server.freeStrays(s.ctx, suspects)
+		suspects = w.server.freeOrphans(s.ctx, suspects)
+		w.server.freeOrphans(s.ctx, suspects)
 		clear(w.server.held)
 	}
 	return nil

@@ -29,7 +29,7 @@ func spanAttributes(place job.Lane, id string, operation attribute.KeyValue, nam
 }
 
 // sending begins the span of an enqueue; headers carry it, and end ends it.
-func (q *Queue) sending(ctx context.Context, p parcel) (_ context.Context, headers map[string]string, end func(error)) {
+func (q *Queue) sending(ctx context.Context, p payload) (_ context.Context, headers map[string]string, end func(error)) {
 	if q.opt.Tracer == nil {
 		return ctx, nil, func(error) {}
 	}
@@ -45,7 +45,7 @@ func (q *Queue) sending(ctx context.Context, p parcel) (_ context.Context, heade
 
 // processing begins the span of a job in its handler's hands, and tells of the
 // wait before it. The wait began by the clock of the process that queued the job.
-func (s *Server) processing(ctx context.Context, headers map[string]string, p parcel) (context.Context, trace.Span) {
+func (s *Server) processing(ctx context.Context, headers map[string]string, p payload) (context.Context, trace.Span) {
 	if s.q.opt.Tracer == nil {
 		return ctx, nil
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// parcel is a task's payload: the job, and what only this package needs.
-type parcel struct {
+// payload is what a task carries: the job, and what only this package needs.
+type payload struct {
 	job.Spec
 	// Outlives is when the caller's wait runs out (unix ms). From then on the
 	// job may have a record although it has a reply list too.
@@ -41,7 +41,7 @@ func (q *Queue) Submit(ctx context.Context, spec job.Spec) (job.Job, error) {
 			s.UsedBytes>>20, s.MaxBytes>>20).After(5 * time.Second)
 	}
 	place := q.shards.place(spec.Lane, spec.ID)
-	pending, err := q.put(ctx, parcel{Spec: spec, place: place}, withRecord, 0)
+	pending, err := q.put(ctx, payload{Spec: spec, place: place}, withRecord, 0)
 	if err != nil {
 		return job.Job{}, err
 	}
@@ -87,7 +87,7 @@ const (
 // put queues a task, with what belongs to it, in one step, and wakes a worker.
 // wait is how long the caller waits, if one does. It returns how many jobs now
 // wait in the lane.
-func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Duration) (pending int64, err error) {
+func (q *Queue) put(ctx context.Context, p payload, how placing, wait time.Duration) (pending int64, err error) {
 	if how == forCaller {
 		if err := q.shed.refuses(true); err != nil {
 			return 0, err
@@ -98,7 +98,7 @@ func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Durati
 	}
 	ctx, headers, sent := q.sending(ctx, p)
 	defer func() { sent(err) }()
-	payload, err := json.Marshal(p)
+	body, err := json.Marshal(p)
 	if err != nil {
 		return 0, fmt.Errorf("encode job %s: %w", p.ID, err)
 	}
@@ -109,7 +109,7 @@ func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Durati
 		call.script = q.scripts.enqueue
 		call.extra = []any{
 			k.own, q.boundOf(p.place), q.within(p.Deadline), k.reply(p.ReplyTo),
-			max(wait.Milliseconds(), 1), q.opt.MaxStanding.Milliseconds(),
+			max(wait.Milliseconds(), 1), q.opt.MaxQueueDelay.Milliseconds(),
 		}
 	case withRecord:
 		call.extra = append([]any{k.own, q.boundOf(p.place), q.within(p.Deadline)}, recordFields(p.Spec)...)
@@ -118,7 +118,7 @@ func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Durati
 	}
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
-	task := asynq.NewTaskWithHeaders(string(p.Kind), payload, headers)
+	task := asynq.NewTaskWithHeaders(string(p.Kind), body, headers)
 	_, err = q.producer.EnqueueContext(context.WithValue(ctx, enqueueKey{}, call), task,
 		asynq.TaskID(p.ID), asynq.Queue(string(p.place)), asynq.Timeout(faraway), asynq.MaxRetry(1<<20))
 	switch {
@@ -131,6 +131,6 @@ func (q *Queue) put(ctx context.Context, p parcel, how placing, wait time.Durati
 	case call.verdict < 0:
 		return 0, q.refuse(ctx, call, p.place, how, wait, p.Deadline)
 	}
-	q.wakes.ring(p.place)
+	q.wakes.notify(p.place)
 	return call.pending, nil
 }

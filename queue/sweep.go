@@ -13,12 +13,12 @@ func (s *Server) housekeep() {
 	every := s.q.lookEach()
 	t := time.NewTicker(every)
 	defer t.Stop()
-	var strays map[string]bool
+	var orphans map[string]bool
 	for round := 0; ; round++ {
 		s.sign(s.quit)
-		s.standIn(s.quit, every, round)
-		s.heedFlags(s.quit)
-		strays = s.freeStrays(s.quit, strays)
+		s.scanUnled(s.quit, every, round)
+		s.watchCancels(s.quit)
+		orphans = s.freeOrphans(s.quit, orphans)
 		select {
 		case <-t.C:
 		case <-s.quit.Done():
@@ -72,20 +72,20 @@ func (s *Server) recentlySigned() bool {
 	return time.Since(s.lastOK) < 2*s.q.opt.Liveness
 }
 
-// standIn looks through the lane if no elected reconciler does.
-func (s *Server) standIn(ctx context.Context, every time.Duration, round int) {
+// scanUnled looks through the lane if no elected reconciler does.
+func (s *Server) scanUnled(ctx context.Context, every time.Duration, round int) {
 	r := reconciler{q: s.q, lane: s.lane, keys: s.keys, me: s.id, listens: s.keys.owner(s.id)}
 	if r.turn(ctx, 0, every) != 1 {
 		return
 	}
 	if r.look(ctx, round) {
-		s.wake.ring()
+		s.wake.notify()
 	}
 	r.overdue(ctx)
 }
 
-// heedFlags is the way of a cancellation whose message was lost.
-func (s *Server) heedFlags(ctx context.Context) {
+// watchCancels is the way of a cancellation whose message was lost.
+func (s *Server) watchCancels(ctx context.Context) {
 	s.mu.Lock()
 	tasks := make([]*Task, 0, len(s.running))
 	for _, t := range s.running {

@@ -28,12 +28,12 @@ const (
 	plainInterval = 2 * time.Millisecond
 )
 
-// bell is a latch: a ring before the wait is not lost, ten rings are one.
-type bell chan struct{}
+// notifier is a latch: a notice before the wait is not lost, ten are one.
+type notifier chan struct{}
 
-func newBell() bell { return make(bell, 1) }
+func newNotifier() notifier { return make(notifier, 1) }
 
-func (b bell) ring() {
+func (b notifier) notify() {
 	select {
 	case b <- struct{}{}:
 	default:
@@ -42,32 +42,32 @@ func (b bell) ring() {
 
 // wakes rings the servers of this process, without a way through Redis.
 type wakes struct {
-	mu    sync.RWMutex
-	bells map[job.Lane]map[bell]struct{}
+	mu        sync.RWMutex
+	notifiers map[job.Lane]map[notifier]struct{}
 }
 
-func newWakes() *wakes { return &wakes{bells: map[job.Lane]map[bell]struct{}{}} }
+func newWakes() *wakes { return &wakes{notifiers: map[job.Lane]map[notifier]struct{}{}} }
 
-func (w *wakes) add(l job.Lane, b bell) {
+func (w *wakes) add(l job.Lane, b notifier) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.bells[l] == nil {
-		w.bells[l] = map[bell]struct{}{}
+	if w.notifiers[l] == nil {
+		w.notifiers[l] = map[notifier]struct{}{}
 	}
-	w.bells[l][b] = struct{}{}
+	w.notifiers[l][b] = struct{}{}
 }
 
-func (w *wakes) remove(l job.Lane, b bell) {
+func (w *wakes) remove(l job.Lane, b notifier) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.bells[l], b)
+	delete(w.notifiers[l], b)
 }
 
-func (w *wakes) ring(l job.Lane) {
+func (w *wakes) notify(l job.Lane) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	for b := range w.bells[l] {
-		b.ring()
+	for b := range w.notifiers[l] {
+		b.notify()
 	}
 }
 
@@ -175,7 +175,7 @@ func (s *Server) give() *redis.Cmd {
 // giveBack frees the tasks that asynq did not come for before it stopped.
 func (s *Server) giveBack(ctx context.Context) {
 	for _, t := range s.taken {
-		s.settle(ctx, &Task{s: s, Spec: job.Spec{ID: t.id}}, time.Time{},
+		s.complete(ctx, &Task{s: s, Spec: job.Spec{ID: t.id}}, time.Time{},
 			outcome{state: job.StateQueued, refund: true, why: stoppedWhy})
 		s.unhold(t.id)
 	}

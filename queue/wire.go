@@ -114,7 +114,7 @@ func (w *serverWire) EvalSha(ctx context.Context, sha string, keys []string, arg
 		}
 		cmd := w.server.q.scripts.forward.Run(ctx, w.UniversalClient, keys, args[1], w.server.keys.own)
 		if n, err := cmd.Int(); err == nil && n > 0 {
-			w.server.wake.ring()
+			w.server.wake.notify()
 		}
 		return cmd
 	case shapeEnqueue, shapeOther:

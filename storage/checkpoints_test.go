@@ -221,12 +221,12 @@ func TestPromote(t *testing.T) {
 
 // A checkpoint that fails in service is left, said to fail, and left alone if
 // the head has moved on; who promotes it again has it tried again.
-func TestTakeBack(t *testing.T) {
+func TestRollback(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	saved := b.chain(t, 3)
-	if moved, err := b.checkpoints.TakeBack(t.Context(), saved[2].ID, saved[1].ID, "it panics"); err != nil || !moved {
-		t.Fatalf("TakeBack = %v, %v", moved, err)
+	if moved, err := b.checkpoints.Rollback(t.Context(), saved[2].ID, saved[1].ID, "it panics"); err != nil || !moved {
+		t.Fatalf("Rollback = %v, %v", moved, err)
 	}
 	if m, _ := b.again(t).latest(t); m.ID != saved[1].ID {
 		t.Errorf("after a restart %s is served, want %s", m.ID, saved[1].ID)
@@ -235,8 +235,8 @@ func TestTakeBack(t *testing.T) {
 	if err != nil || r.Failing[saved[2].ID].Why != "it panics" {
 		t.Errorf("the registry is %+v, %v", r, err)
 	}
-	if moved, err := b.checkpoints.TakeBack(t.Context(), saved[2].ID, saved[0].ID, "late"); err != nil || moved {
-		t.Errorf("TakeBack of what is not the head = %v, %v", moved, err)
+	if moved, err := b.checkpoints.Rollback(t.Context(), saved[2].ID, saved[0].ID, "late"); err != nil || moved {
+		t.Errorf("Rollback of what is not the head = %v, %v", moved, err)
 	}
 	if _, err := b.checkpoints.Promote(t.Context(), saved[2].ID); err != nil {
 		t.Fatal(err)
@@ -245,8 +245,8 @@ func TestTakeBack(t *testing.T) {
 		t.Errorf("after the promotion the registry is %+v, %v", r, err)
 	}
 	flip(t, b.stored(t, saved[1], "state"), 9)
-	if moved, err := b.checkpoints.TakeBack(t.Context(), saved[2].ID, saved[1].ID, "x"); moved || !errors.Is(err, storage.ErrCorrupt) {
-		t.Errorf("TakeBack to a damaged checkpoint = %v, %v", moved, err)
+	if moved, err := b.checkpoints.Rollback(t.Context(), saved[2].ID, saved[1].ID, "x"); moved || !errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("Rollback to a damaged checkpoint = %v, %v", moved, err)
 	}
 }
 

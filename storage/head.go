@@ -153,12 +153,12 @@ func (c *Checkpoints) Promote(ctx context.Context, id string) (Head, error) {
 	return Head{}, fmt.Errorf("promote checkpoint %s: the head moved %d times meanwhile: %w", id, maxSwaps, ErrConflict)
 }
 
-// TakeBack moves the head from the checkpoint failing, which is whole but fails
+// Rollback moves the head from the checkpoint failing, which is whole but fails
 // in service, to the kept checkpoint good, after verifying it, and notes why.
 // moved is false if the head names another by now, and then stays. What only
 // the failing one had learned counts as not learned: it was not taken back by
 // anybody's will. ErrNotFound, ErrCorrupt of good.
-func (c *Checkpoints) TakeBack(ctx context.Context, failing, good, why string) (moved bool, err error) {
+func (c *Checkpoints) Rollback(ctx context.Context, failing, good, why string) (moved bool, err error) {
 	if _, err := c.verify(ctx, good); err != nil {
 		return false, err
 	}

@@ -76,7 +76,7 @@ func (w *Worker) saveRollback(ctx context.Context) {
 		w.opt.Log.Warn("the model before it fails at the same prompts; the head stays where it is", "head", r.failing, "serving", r.good, "error", err)
 		return
 	}
-	moved, err := w.opt.Checkpoints.TakeBack(ctx, r.failing, r.good, fmt.Sprintf("it failed %d times within a minute of its swap", breakerFailures))
+	moved, err := w.opt.Checkpoints.Rollback(ctx, r.failing, r.good, fmt.Sprintf("it failed %d times within a minute of its swap", breakerFailures))
 	switch {
 	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrCorrupt):
 		w.opt.Log.Error("the head cannot be moved back from a checkpoint that fails in service", "failing", r.failing, "to", r.good, "error", err)

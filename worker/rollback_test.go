@@ -98,7 +98,7 @@ func TestAPromptThatFailsAlwaysMovesNoHead(t *testing.T) {
 
 // A checkpoint that is taken back does not bring back what was unlearned after
 // the one that serves again, on no worker and not after a restart.
-func TestATakeBackBringsNothingBackThatWasUnlearned(t *testing.T) {
+func TestARollbackBringsNothingBackThatWasUnlearned(t *testing.T) {
 	eachMode(t, func(b *bundle) {
 		var bad atomic.Pointer[model.Model]
 		w := b.worker(func(o *Options) {

@@ -29,7 +29,7 @@ import (
 // Checkpoints is where models are kept; *storage.Checkpoints is one.
 type Checkpoints interface {
 	trainer.Checkpoints
-	TakeBack(ctx context.Context, failing, good, why string) (bool, error)
+	Rollback(ctx context.Context, failing, good, why string) (bool, error)
 }
 
 // Control is the record of what operators told the cluster;

@@ -188,8 +188,8 @@ func (s *shared) openQueue(ctx context.Context, h *app) error {
 	s.queue = queue.Open(queue.Options{
 		Redis: found.Client(), Asynq: found.Asynq(), Shards: s.settings.QueueShards, MaxQueue: s.settings.MaxQueue,
 		ResultRetention: s.settings.ResultRetention.D(), FailedRetention: s.settings.FailedRetention.D(),
-		ResultBytes: int64(s.settings.ResultMaxMB) << 20,
-		MaxStanding: s.settings.MaxQueueDelay.D(), LogRetention: s.settings.LogRetention.D(), LogLength: s.settings.LogLength,
+		ResultBytes:   int64(s.settings.ResultMaxMB) << 20,
+		MaxQueueDelay: s.settings.MaxQueueDelay.D(), LogRetention: s.settings.LogRetention.D(), LogLength: s.settings.LogLength,
 		Now: clock(), Tracer: s.tracer("queue"), Log: s.log,
 	})
 	if lacks := s.queue.Lacks(ctx); lacks != "" {

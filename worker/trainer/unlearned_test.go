@@ -81,7 +81,7 @@ func olderCheckpoint(t *testing.T, compacted bool) {
 			t.Fatalf("%+v, %v", done, err)
 		}
 	}
-	if moved, err := b.checkpoints.TakeBack(t.Context(), failing.ID, old.ID, "on purpose"); err != nil || !moved {
+	if moved, err := b.checkpoints.Rollback(t.Context(), failing.ID, old.ID, "on purpose"); err != nil || !moved {
 		t.Fatalf("take back: %v, %v", moved, err)
 	}
 	b.latest()

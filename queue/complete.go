@@ -76,12 +76,12 @@ func (s *Server) run(ctx context.Context, t *Task) (result any, err error) {
 	}
 }
 
-// settleFor bounds how long a worker tries to write the end of a job when it
+// completeFor bounds how long a worker tries to write the end of a job when it
 // is itself to end. After that the job runs again elsewhere.
-const settleFor = 3 * time.Second
+const completeFor = 3 * time.Second
 
-// settle writes what became of a job, as often as it takes, also after ctx.
-func (s *Server) settle(ctx context.Context, t *Task, began time.Time, o outcome) {
+// complete writes what became of a job, as often as it takes, also after ctx.
+func (s *Server) complete(ctx context.Context, t *Task, began time.Time, o outcome) {
 	ctx = context.WithoutCancel(ctx)
 	t.became(o)
 	progress := t.end()
@@ -106,7 +106,7 @@ func (s *Server) settle(ctx context.Context, t *Task, began time.Time, o outcome
 		case <-timer.C:
 		case <-quit:
 			quit = nil
-			giveUp = time.After(settleFor)
+			giveUp = time.After(completeFor)
 		case <-giveUp:
 			return
 		}

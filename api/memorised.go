@@ -16,10 +16,10 @@ import (
 // having been quick. An idle trainer takes some 20 ms.
 const courtesy = 250 * time.Millisecond
 
-// settle waits until the model holds what the job j was made for, or it is plain
+// awaitMemorised waits until the model holds what the job j was made for, or it is plain
 // that this takes longer, and gives the job as it then stands. The lessons are
 // acknowledged whatever comes of it.
-func (s *Server) settle(ctx context.Context, c echo.Context, j job.Job) job.Job {
+func (s *Server) awaitMemorised(ctx context.Context, c echo.Context, j job.Job) job.Job {
 	wait, applied := preferredWait(c.Request().Header, courtesy)
 	if applied != "" {
 		c.Response().Header().Set("Preference-Applied", applied)
@@ -41,7 +41,7 @@ func (s *Server) settle(ctx context.Context, c echo.Context, j job.Job) job.Job 
 	return now
 }
 
-// watch returns with the event that ends the waiting of settle, or with ctx.
+// watch returns with the event that ends the waiting of awaitMemorised, or with ctx.
 func (s *Server) watch(ctx context.Context, events <-chan queue.Event) {
 	for {
 		select {

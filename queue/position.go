@@ -12,8 +12,8 @@ const (
 	maxViews   = 16
 )
 
-// standing is where a group stands in a list, and what is shown of it.
-type standing struct {
+// position is where a group stands in a list, and what is shown of it.
+type position struct {
 	refusalPlace
 	there bool
 	shown *Refusal
@@ -37,8 +37,8 @@ func (l *ledger) changed(g *group) {
 	}
 }
 
-// standing is where a group stands in the list of an owner.
-func (l *ledger) standing(g *group, owner *string) *standing {
+// position is where a group stands in the list of an owner.
+func (l *ledger) position(g *group, owner *string) *position {
 	s := g.all
 	if owner != nil {
 		s = g.in[*owner]
@@ -47,12 +47,12 @@ func (l *ledger) standing(g *group, owner *string) *standing {
 		return s
 	}
 	p, there := count(g, owner)
-	s = &standing{refusalPlace: p, there: there}
+	s = &position{refusalPlace: p, there: there}
 	switch {
 	case owner == nil:
 		g.all = s
 	case g.in == nil:
-		g.in = map[string]*standing{*owner: s}
+		g.in = map[string]*position{*owner: s}
 	default:
 		g.in[*owner] = s
 	}
@@ -76,7 +76,7 @@ func (l *ledger) view(owner *string) *view {
 	}
 	var fresh []*group
 	add := func(g *group) {
-		if l.standing(g, owner).there {
+		if l.position(g, owner).there {
 			fresh = append(fresh, g)
 		}
 	}
@@ -92,7 +92,7 @@ func (l *ledger) view(owner *string) *view {
 			add(g)
 		}
 	}
-	by := func(a, b *group) int { return l.standing(a, owner).compare(l.standing(b, owner).refusalPlace) }
+	by := func(a, b *group) int { return l.position(a, owner).compare(l.position(b, owner).refusalPlace) }
 	slices.SortFunc(fresh, by)
 	if len(fresh) > 0 || v.at < l.changes {
 		kept := make([]*group, 0, len(v.sorted)+len(fresh))
@@ -116,7 +116,7 @@ func (l *ledger) view(owner *string) *view {
 func (l *ledger) after(place refusalPlace, first bool, owner *string) []Refusal {
 	sorted := l.view(owner).sorted
 	if !first {
-		sorted = sorted[sort.Search(len(sorted), func(i int) bool { return l.standing(sorted[i], owner).compare(place) > 0 }):]
+		sorted = sorted[sort.Search(len(sorted), func(i int) bool { return l.position(sorted[i], owner).compare(place) > 0 }):]
 	}
 	sorted = sorted[:min(len(sorted), refusalPage+1)]
 	out := make([]Refusal, len(sorted))

@@ -12,10 +12,10 @@ import (
 // lost until then is found by those who look for themselves.
 const silence = 10 * time.Second
 
-// hub is the one subscription connection of a process. go-redis reconnects it;
+// subscriber is the one subscription connection of a process. go-redis reconnects it;
 // since messages in between are lost, every listener is also told when its
 // channel was subscribed anew, and looks for itself then.
-type hub struct {
+type subscriber struct {
 	q *Queue
 
 	ops     sync.Mutex // one change of the subscription at a time; before mu
@@ -32,18 +32,18 @@ type channel struct {
 	listeners map[*listener]struct{}
 }
 
-// listener is called from the hub's goroutine and must not block. renewed says
+// listener is called from the subscriber's goroutine and must not block. renewed says
 // that messages may have been missed.
 type listener struct {
 	hear func(msg string, renewed bool)
 }
 
-func newHub(q *Queue) *hub { return &hub{q: q, channels: map[string]*channel{}} }
+func newSubscriber(q *Queue) *subscriber { return &subscriber{q: q, channels: map[string]*channel{}} }
 
 // on listens to a channel until off is called. It returns when Redis confirmed
 // the subscription, or ctx ended, or Redis did not answer in time; in the last
 // cases the subscription is made once Redis is back.
-func (h *hub) on(ctx context.Context, name string, hear func(msg string, renewed bool)) (off func()) {
+func (h *subscriber) on(ctx context.Context, name string, hear func(msg string, renewed bool)) (off func()) {
 	l := &listener{hear: hear}
 	h.ops.Lock()
 	h.mu.Lock()
@@ -78,7 +78,7 @@ func (h *hub) on(ctx context.Context, name string, hear func(msg string, renewed
 	return sync.OnceFunc(func() { h.off(outlasting, name, l) })
 }
 
-func (h *hub) off(ctx context.Context, name string, l *listener) {
+func (h *subscriber) off(ctx context.Context, name string, l *listener) {
 	h.ops.Lock()
 	defer h.ops.Unlock()
 	h.mu.Lock()
@@ -96,7 +96,7 @@ func (h *hub) off(ctx context.Context, name string, l *listener) {
 	}
 }
 
-func (h *hub) dispatch(ps *redis.PubSub) {
+func (h *subscriber) dispatch(ps *redis.PubSub) {
 	for msg := range ps.ChannelWithSubscriptions(redis.WithChannelSize(1000), redis.WithChannelHealthCheckInterval(silence)) {
 		switch m := msg.(type) {
 		case *redis.Message:
@@ -109,7 +109,7 @@ func (h *hub) dispatch(ps *redis.PubSub) {
 	}
 }
 
-func (h *hub) tell(name, msg string, subscribed bool) {
+func (h *subscriber) tell(name, msg string, subscribed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c := h.channels[name]
@@ -131,13 +131,13 @@ func (h *hub) tell(name, msg string, subscribed bool) {
 }
 
 // renewedWithin tells whether the connection was made anew a short while ago.
-func (h *hub) renewedWithin(d time.Duration) bool {
+func (h *subscriber) renewedWithin(d time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return !h.renewed.IsZero() && time.Since(h.renewed) < d
 }
 
-func (h *hub) close() {
+func (h *subscriber) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ps != nil {

@@ -33,9 +33,9 @@ type caller struct {
 	extra bool         // beyond the bound on connections
 }
 
-// relief refuses prompts that are too many, as cheaply as can be: under overload
+// shedder refuses prompts that are too many, as cheaply as can be: under overload
 // there are many more of them than of those that are answered.
-type relief struct {
+type shedder struct {
 	log *slog.Logger
 
 	body atomic.Pointer[refusal] // of the last refusal
@@ -83,7 +83,7 @@ func (s *Server) relieved(next echo.HandlerFunc) echo.HandlerFunc {
 			}
 			from.away.Store(time.Now().Add(e.RetryAfter).UnixNano())
 		}
-		return s.relief.send(c, e)
+		return s.shedder.send(c, e)
 	}
 }
 
@@ -106,7 +106,7 @@ func hold(ctx context.Context, d time.Duration) bool {
 // together.
 const crowdedKey = "nexus.crowded"
 
-func (l *relief) send(c echo.Context, e *job.Error) error {
+func (l *shedder) send(c echo.Context, e *job.Error) error {
 	out, err := l.written(e)
 	if err != nil {
 		return err
@@ -126,7 +126,7 @@ func (l *relief) send(c echo.Context, e *job.Error) error {
 }
 
 // written is e as it is sent; a queue repeats one refusal for a while.
-func (l *relief) written(e *job.Error) (*refusal, error) {
+func (l *shedder) written(e *job.Error) (*refusal, error) {
 	if last := l.body.Load(); last != nil && last.of == e {
 		return last, nil
 	}
@@ -141,7 +141,7 @@ func (l *relief) written(e *job.Error) (*refusal, error) {
 }
 
 // tell logs the first refusal, and each second how many there were.
-func (l *relief) tell(e *job.Error) {
+func (l *shedder) tell(e *job.Error) {
 	l.mu.Lock()
 	l.untold++
 	n, now := l.untold, time.Now()

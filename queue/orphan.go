@@ -9,7 +9,7 @@ import (
 
 // A dequeue whose reply is lost on its way leaves tasks that are ours in Redis
 // and unknown here: nobody runs them, and since we live nobody recovers them
-// either. Such strays are freed when two looks in a row found them.
+// either. Such orphans are freed when two looks in a row found them.
 
 // holding is a task that this server knows it has.
 type holding struct {
@@ -61,8 +61,8 @@ func (s *Server) unhold(id string) {
 	s.held[id] = h
 }
 
-// freeStrays looks for strays and returns those to free at the next look.
-func (s *Server) freeStrays(ctx context.Context, suspects map[string]bool) map[string]bool {
+// freeOrphans looks for orphans and returns those to free at the next look.
+func (s *Server) freeOrphans(ctx context.Context, suspects map[string]bool) map[string]bool {
 	if s.unhooked { // what asynq dequeues by itself is not noted
 		return nil
 	}
@@ -83,8 +83,8 @@ func (s *Server) freeStrays(ctx context.Context, suspects map[string]bool) map[s
 			next[id] = true
 		default:
 			s.q.opt.Log.Warn("a task whose dequeue was never answered is free again", "job", id, "lane", s.lane)
-			s.q.countRepair(ctx, s.keys, RepairStray, 1)
-			s.settle(ctx, &Task{s: s, Spec: job.Spec{ID: id}}, time.Time{},
+			s.q.countRepair(ctx, s.keys, RepairOrphan, 1)
+			s.complete(ctx, &Task{s: s, Spec: job.Spec{ID: id}}, time.Time{},
 				outcome{state: job.StateQueued, refund: true, why: "its worker never got it; it runs again"})
 		}
 	}
