@@ -227,8 +227,17 @@ func TestKeptKeys(t *testing.T) {
 	if a := c.get("/api/status", "X-API-Key", first); a.status != http.StatusOK {
 		t.Errorf("the older key within its overlap: %d", a.status)
 	}
+	third, err := NewKey(nil)
+	c.must(err)
+	c.must(book.Rotate(t.Context(), "bob", digestText(third), time.Millisecond))
+	c.until("the older key is refused after its overlap", func() bool { return c.get("/api/status", "X-API-Key", second).status == http.StatusUnauthorized })
+	short, err := NewKey(nil)
+	c.must(err)
+	c.must(book.Create(t.Context(), storage.Key{Name: "guest", Scopes: []string{"read"}, ExpiresAt: time.Now().Add(4 * time.Second)}, digestText(short)))
+	c.until("the guest's key works", func() bool { return c.get("/api/status", "X-API-Key", short).status == http.StatusOK })
+	c.until("the guest's key has expired", func() bool { return c.get("/api/status", "X-API-Key", short).status == http.StatusUnauthorized })
 	c.must(book.Revoke(t.Context(), "bob"))
-	c.until("the revoked key is refused", func() bool { return c.get("/api/status", "X-API-Key", second).status == http.StatusUnauthorized })
+	c.until("the revoked key is refused", func() bool { return c.get("/api/status", "X-API-Key", third).status == http.StatusUnauthorized })
 	c.must(c.srv.Stop(t.Context()))
 	if used, err := book.LastUse(t.Context()); err != nil || used["bob"].IsZero() {
 		t.Errorf("last use %v, %v", used, err)
