@@ -110,6 +110,10 @@ bench-jobs: build ## measure fleets of API and worker processes, against asynq a
 	$(GO) run ./internal/bench -jobs
 	$(GO) run ./internal/bench -only async
 
+.PHONY: bench-rolling
+bench-rolling: build ## restart APIs behind nginx under load and count what failed (needs nginx)
+	$(GO) run ./internal/bench -only rolling
+
 .PHONY: gpu-check
 gpu-check: ## check and measure the machine's NVIDIA GPU; bin/gpu-check alone does it on a machine without Go
 	CGO_ENABLED=1 $(GO) build -trimpath -o bin/gpu-check ./internal/bench/gpu

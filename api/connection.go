@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -37,6 +38,51 @@ type doorman struct {
 	net.Listener
 	most int64
 	now  atomic.Int64
+
+	patience time.Duration // of shut
+	unread   atomic.Int64  // taken, and no request was read yet
+	left     chan struct{}
+	leave    sync.Once // closes left
+	noMore   chan struct{}
+	last     sync.Once // closes noMore
+}
+
+func newDoorman(l net.Listener, most int) *doorman {
+	return &doorman{Listener: l, most: int64(most), patience: unreadFor, left: make(chan struct{}), noMore: make(chan struct{})}
+}
+
+// unreadFor bounds the wait for clients that connect and send nothing.
+const unreadFor = time.Second
+
+// shut closes the port and waits for the first requests of those who came before:
+// net/http drops a request that it reads after the beginning of its Shutdown.
+func (d *doorman) shut(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, d.patience)
+	defer cancel()
+	_ = d.Listener.Close()
+	select {
+	case <-d.noMore:
+	case <-ctx.Done():
+		return
+	}
+	t := time.NewTicker(5 * time.Millisecond)
+	defer t.Stop()
+	for d.unread.Load() > 0 {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Close lets Accept end.
+func (d *doorman) Close() error {
+	d.leave.Do(func() { close(d.left) })
+	if err := d.Listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err //nolint:wrapcheck // net/http tells its errors apart
+	}
+	return nil
 }
 
 // Accept takes connections while there is room. Beyond the headroom they are
@@ -44,6 +90,10 @@ type doorman struct {
 func (d *doorman) Accept() (net.Conn, error) {
 	for {
 		c, err := d.Listener.Accept()
+		if errors.Is(err, net.ErrClosed) { // by shut, or by Close: only then the server ends
+			d.last.Do(func() { close(d.noMore) })
+			<-d.left
+		}
 		if err != nil {
 			return nil, err //nolint:wrapcheck // net/http tells its errors apart
 		}
@@ -53,6 +103,7 @@ func (d *doorman) Accept() (net.Conn, error) {
 			_ = c.Close()
 			continue
 		}
+		d.unread.Add(1)
 		return &guest{Conn: c, doorman: d, extra: n > d.most}, nil
 	}
 }
@@ -63,10 +114,15 @@ type guest struct {
 	doorman *doorman
 	extra   bool
 	once    sync.Once
+	heard   sync.Once
 }
+
+// hear notes that a request was read.
+func (g *guest) hear() { g.heard.Do(func() { g.doorman.unread.Add(-1) }) }
 
 // Close gives the place free.
 func (g *guest) Close() error {
+	g.hear()
 	g.once.Do(func() { g.doorman.now.Add(-1) })
 	return g.Conn.Close() //nolint:wrapcheck // the same connection
 }
@@ -80,13 +136,26 @@ func (g *guest) CloseWrite() error {
 	return nil
 }
 
-// isExtra reports whether a connection was beyond the bound, through TLS too.
-func isExtra(c net.Conn) bool {
+// guestOf finds the guest of a connection, through TLS too.
+func guestOf(c net.Conn) (*guest, bool) {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = t.NetConn()
 	}
 	g, ok := c.(*guest)
+	return g, ok
+}
+
+// isExtra reports whether a connection was beyond the bound.
+func isExtra(c net.Conn) bool {
+	g, ok := guestOf(c)
 	return ok && g.extra
+}
+
+// hearing follows the states of connections for the doorman.
+func hearing(c net.Conn, state http.ConnState) {
+	if g, ok := guestOf(c); ok && state != http.StateNew {
+		g.hear()
+	}
 }
 
 // roomy refuses all but probes on connections beyond the bound.

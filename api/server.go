@@ -144,6 +144,7 @@ type Server struct {
 	life     lifecycle.Life
 	addr     atomic.Pointer[net.Addr]
 	leave    sync.Once     // closes leaving
+	door     *doorman      // from Start on
 	leaving  chan struct{} // closed when Stop begins
 	drain    sync.Once     // closes draining
 	draining chan struct{} // closed when the port closes
@@ -208,7 +209,7 @@ func New(opt Options) (*Server, error) {
 		// Of HTTP/2 deadlines only end streams; the connection of a client that accepts
 		// nothing would stay.
 		HTTP2:       &http.HTTP2Config{WriteByteTimeout: opt.sendWithin},
-		BaseContext: func(net.Listener) context.Context { return life }, ConnContext: withCaller,
+		BaseContext: func(net.Listener) context.Context { return life }, ConnContext: withCaller, ConnState: hearing,
 		ErrorLog: slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
@@ -264,7 +265,8 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	addr := l.Addr()
 	s.addr.Store(&addr)
-	l = &doorman{Listener: l, most: int64(s.opt.MaxConnections)}
+	s.door = newDoorman(l, s.opt.MaxConnections)
+	l = s.door
 	if s.opt.TLS != nil {
 		l = tls.NewListener(l, s.opt.TLS)
 	}
@@ -326,6 +328,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.drain.Do(func() { close(s.draining) })
 	defer s.cancel()
 	err := s.life.Stop(ctx, func(ctx context.Context) error {
+		s.door.shut(ctx)
 		if err := s.http.Shutdown(ctx); err != nil {
 			s.cancel()
 			return errors.Join(fmt.Errorf("stop the API: some requests did not end: %w", err), s.http.Close())

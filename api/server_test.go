@@ -1,9 +1,11 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os/exec"
 	"strconv"
@@ -304,6 +306,38 @@ func TestStopServesUntilBalancersKnow(t *testing.T) {
 	if _, err := b.client.Get(b.url + "/healthz"); err == nil {
 		t.Error("the port is open after the stop")
 	}
+}
+
+// A client that connected before the port closed is answered, though it sends its
+// request after that.
+func TestStopAnswersThoseWhoHaveCome(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.until("ready", func() bool { return b.get("/readyz").status == http.StatusOK })
+	b.srv.door.patience = 20 * time.Second // this machine may be busy
+	host := strings.TrimPrefix(b.url, "http://")
+	early, err := net.Dial("tcp", host)
+	b.must(err)
+	defer early.Close()
+	b.until("it was accepted", func() bool { return b.srv.door.unread.Load() > 0 })
+	stopped := make(chan error, 1)
+	go func() { stopped <- b.srv.Stop(context.Background()) }()
+	b.until("the port is closed", func() bool {
+		c, err := net.Dial("tcp", host)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+	_, err = fmt.Fprintf(early, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+	b.must(err)
+	res, err := http.ReadResponse(bufio.NewReader(early), nil)
+	b.must(err)
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK || !res.Close {
+		t.Errorf("it is answered %d, and then closed: %v", res.StatusCode, res.Close)
+	}
+	b.must(<-stopped)
 }
 
 // until polls until cond holds.

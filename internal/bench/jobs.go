@@ -31,6 +31,7 @@ type fleet struct {
 	apis    []*server
 	workers []*exec.Cmd
 	dir     string
+	env     []string // of the processes
 }
 
 // jobs measures fleets of so many workers and API processes over HTTP, then the
@@ -90,6 +91,7 @@ func startFleet(ctx context.Context, o options, apis, workers int) (f *fleet, er
 	}
 	env := append(os.Environ(), "NEXUS_DATA_DIR="+filepath.Join(f.dir, "data"), "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_RATE_LIMIT_ENABLED=false",
 		"LOG_LEVEL=WARN", "NEXUS_REDIS_URL="+url, "NEXUS_MAX_QUEUE_DELAY=10s", "NEXUS_MAX_QUEUE=100000", "NEXUS_ACTIVE_CPU_LIMIT=100")
+	f.env = env
 	for range workers {
 		cmd := exec.CommandContext(ctx, o.binary, "worker")
 		cmd.Env = env
