@@ -49,6 +49,8 @@ type Options struct {
 	Checks Checks
 	// Validity is when answers may be given.
 	Validity Validity
+	// Backup writes a backup where the settings say; nil is no way to do so.
+	Backup func(ctx context.Context) (Backup, error)
 	// CheckWebhook refuses URLs that webhooks may not lead to; nil lets every
 	// https URL pass.
 	CheckWebhook func(url string) error
@@ -111,6 +113,7 @@ type Server struct {
 	datasets    Datasets
 	checkpoints Checkpoints
 	controls    Control
+	saved       backups
 	book        *book.Book
 	topics      Topics
 	recorder    *heartbeat.Recorder // shows this process

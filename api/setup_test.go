@@ -79,6 +79,9 @@ func setup(t *testing.T, change ...func(*Options)) *bundle {
 		Control: storage.NewControl(b.store, storage.ControlOptions{}), Known: b.worker.known, Topics: topics,
 		Checks: storage.NewChecks(b.store, nil), Validity: storage.NewValidity(b.store, nil),
 		Listen: "127.0.0.1:0", Recorder: recorder, Version: "test", RedisMode: provided.Name, RedisDescribe: provided.Describe(),
+		Backup: func(context.Context) (Backup, error) {
+			return Backup{File: "/backups/one.tar.gz", Bytes: 2048, Datasets: 3, Checkpoint: "c"}, nil
+		},
 		StorageKind: "directory", StorageWhere: b.store.String(), Log: log,
 	}
 	for _, f := range change {

@@ -331,6 +331,7 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 	opt := api.Options{
 		Queue: s.queue, Redis: s.redis.Client(), Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
 		Checks: storage.NewChecks(s.store, clock()), Validity: s.validity(),
+		Backup: s.backUpNow,
 		Tracer: s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
 		RedisMode: s.redis.Name, RedisDescribe: s.redis.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
 		Teacher: s.settings.TeacherURL != "", DrainDelay: s.settings.drainDelay(os.Getenv), Unobserved: s.unobserved, Now: clock(), Log: s.log,

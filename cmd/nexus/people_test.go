@@ -119,6 +119,15 @@ func TestPeopleAtATerminal(t *testing.T) {
 		return code == exitOK && out == "Until noon.\n"
 	})
 
+	var saved struct {
+		State, File string
+		Datasets    int
+	}
+	if code, _ := p.call("POST", "/api/backups", nil, &saved); code != 200 || saved.State != "done" || saved.Datasets == 0 {
+		t.Errorf("a backup over HTTP: %d %+v", code, saved)
+	}
+	run(exitOK, "verify", saved.File)
+
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -109,7 +109,7 @@ type Settings struct {
 	ScheduleScrub      string `group:"Advanced" var:"NEXUS_SCHEDULE_SCRUB" default:"17 3 * * *" help:"When everything stored is read and its digests are verified: @every 24h, five cron fields in UTC, or off."`
 	ScheduleRecalib    string `group:"Advanced" name:"schedule-recalibrate" var:"NEXUS_SCHEDULE_RECALIBRATE" default:"@every 1h" help:"When the refusal threshold is recalibrated from new lessons: @every 1h, five cron fields in UTC, or off."`
 	ScheduleBackup     string `group:"Storage" var:"NEXUS_SCHEDULE_BACKUP" default:"off" help:"When a backup is written to NEXUS_BACKUP_DIR: five cron fields in UTC such as 40 2 * * *, @every 24h, or off."`
-	BackupDir          string `group:"Storage" var:"NEXUS_BACKUP_DIR" help:"Folder for scheduled backups."`
+	BackupDir          string `group:"Storage" var:"NEXUS_BACKUP_DIR" help:"Folder for backups: scheduled ones, and those asked for over HTTP, which else go to backups in the data folder."`
 	BackupKeep         int    `group:"Storage" var:"NEXUS_BACKUP_KEEP" default:"7" range:"1:10000" help:"Number of scheduled backups to keep."`
 	S3Endpoint         string `group:"Storage" name:"s3-endpoint" var:"NEXUS_S3_ENDPOINT" help:"S3-compatible server, host:port. If empty, everything is kept in the data folder."`
 	S3Bucket           string `group:"Storage" name:"s3-bucket" var:"NEXUS_S3_BUCKET" default:"nexus" help:"Name of the bucket."`

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nexus-continuum/nexus/api"
 	"github.com/nexus-continuum/nexus/scheduler"
 	"github.com/nexus-continuum/nexus/storage"
 )
@@ -69,11 +71,31 @@ func (s *Settings) checkSchedules() error {
 	return nil
 }
 
-// backup writes one scheduled backup and drops the oldest beyond the number kept.
+// backup writes one scheduled backup.
 func (s *shared) backup(ctx context.Context) (string, error) {
-	folder := s.settings.BackupDir
+	file, _, err := s.backUp(ctx)
+	return file, err
+}
+
+// backUpNow writes a backup that somebody asked the API for.
+func (s *shared) backUpNow(ctx context.Context) (api.Backup, error) {
+	file, report, err := s.backUp(ctx)
+	if err != nil {
+		return api.Backup{}, err
+	}
+	out := api.Backup{File: file, Bytes: report.Bytes, Checkpoint: report.Checkpoint, Datasets: report.Datasets, LeftOut: len(report.Left)}
+	if i, err := os.Stat(file); err == nil {
+		out.Bytes = i.Size() // packed
+	}
+	return out, nil
+}
+
+// backUp writes a backup into NEXUS_BACKUP_DIR, or beside the data where that is not
+// set, and drops the oldest beyond the number kept.
+func (s *shared) backUp(ctx context.Context) (string, storage.BackupReport, error) {
+	folder := cmp.Or(s.settings.BackupDir, filepath.Join(s.settings.DataDir, "backups"))
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return "", fmt.Errorf("make NEXUS_BACKUP_DIR: %w", err)
+		return "", storage.BackupReport{}, fmt.Errorf("make the folder for backups: %w", err)
 	}
 	file := filepath.Join(folder, "nexus-backup-"+time.Now().UTC().Format("20060102-150405")+".tar.gz")
 	var report storage.BackupReport
@@ -82,7 +104,7 @@ func (s *shared) backup(ctx context.Context) (string, error) {
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("write the backup %s: %w", file, err)
+		return "", report, fmt.Errorf("write the backup %s: %w", file, err)
 	}
 	if n := len(report.Left); n > 0 {
 		s.log.Error("damaged objects are not in the backup; the rest of it is whole", "file", file, "left_out", n)
@@ -90,12 +112,12 @@ func (s *shared) backup(ctx context.Context) (string, error) {
 	s.log.Info("backup written", "file", file, "checkpoint", report.Checkpoint, "datasets", report.Datasets)
 	old, err := filepath.Glob(filepath.Join(folder, "nexus-backup-????????-??????.tar.gz"))
 	if err != nil {
-		return file, err
+		return file, report, err
 	}
 	slices.Sort(old)
 	var errs []error
 	for _, f := range old[:max(0, len(old)-s.settings.BackupKeep)] {
 		errs = append(errs, os.Remove(f))
 	}
-	return file, errors.Join(errs...)
+	return file, report, errors.Join(errs...)
 }

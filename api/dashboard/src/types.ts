@@ -88,6 +88,7 @@ export interface CheckChanges {
   before: CheckRun | null; after: CheckRun | null; changes: (CheckResult & { before: CheckResult | null; change: 'fixed' | 'broken' | 'changed' | 'new' | 'same' })[];
 }
 
+export interface Backup { state: 'none' | 'running' | 'done' | 'failed'; file: string | null; bytes: number; checkpoint: string | null; datasets: number; left_out: number }
 export interface RiskPoint { threshold: number; answered: number; wrong: number; foreign_answered: number }
 export interface RiskChoice extends RiskPoint { target_error: number }
 export interface Risks extends RiskPoint {

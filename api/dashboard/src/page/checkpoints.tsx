@@ -1,9 +1,9 @@
 import type { VNode } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { status } from '../live';
 import { param, view } from '../place';
 import { control, post } from '../server';
-import type { Checkpoint } from '../types';
+import type { Backup, Checkpoint } from '../types';
 import { useLoad, type Load } from '../load';
 import { attempt } from '../undo';
 import { ago, bytes, count, many, moment, percent, short } from '../words';
@@ -15,17 +15,26 @@ interface Page { checkpoints: Checkpoint[]; head: string | null; challenger: str
 export function Checkpoints(): VNode {
   const load = useLoad<Page>('/api/checkpoints');
   const served = status.value?.model.checkpoint;
+  const [backing, setBacking] = useState('');
   const first = useRef(true);
   useEffect(() => {
     if (first.current) { first.current = false; return; }
     load.again();
   }, [served]);
   const save = async (): Promise<void> => { if (await attempt(() => control('checkpoint'), 'The trainer saves what is not saved yet.')) load.again(); };
+  const backUp = async (): Promise<void> => {
+    setBacking('Writing a backup…');
+    const b = await attempt(() => post<Backup>('/api/backups', {}));
+    setBacking(!b ? '' : b.state === 'running' ? 'It takes a while, and goes on by itself.'
+      : `Backed up ${many(b.datasets, 'dataset')} and ${b.checkpoint ? 'the served checkpoint' : 'no checkpoint'}: ${bytes(b.bytes)} in ${b.file}, on the server.${b.left_out ? ` ${many(b.left_out, 'damaged object')} could not be saved.` : ''}`);
+  };
   return (
     <>
       <Head title="Checkpoints" lead="What was learned, as it was kept. Going back takes a second and loses no lesson that was taught since.">
+        <button type="button" id="backup" disabled={backing.endsWith('…')} onClick={() => void backUp()}>Back up now</button>
         <button type="button" class="main" id="save" onClick={() => void save()}>Save one now</button>
       </Head>
+      <p id="backedup" class="result" aria-live="polite">{backing}</p>
       <Await load={load} what="the checkpoints" empty={(p) => (p.checkpoints.length ? null : <Empty title="None yet">The first one is kept with the first lesson.</Empty>)}>
         {(p) => <><Lineage load={load} p={p} /><Compare all={p.checkpoints} /></>}
       </Await>
