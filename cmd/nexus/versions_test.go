@@ -270,7 +270,7 @@ func formats(t *testing.T, dir string) map[string]uint64 {
 		}
 		first, _, _ := strings.Cut(string(data), "\n")
 		if json.Unmarshal([]byte(first), &record) != nil || record.Kind == "" {
-			return nil // a part, a lock or the secret of webhooks
+			return nil //nolint:nilerr // a part, a lock or the secret of webhooks
 		}
 		newest[record.Kind] = max(newest[record.Kind], record.Format)
 		for _, part := range record.Body.Parts {

@@ -41,7 +41,7 @@ func negates(f *Form, t int) bool {
 	if !traitsOf(key).not && (key != tee || t == 0 || !shortened[f.keys[t-1]]) {
 		return false
 	}
-	return !(t > 0 && f.keys[t-1] == or) && !wonders(f, t)
+	return (t == 0 || f.keys[t-1] != or) && !wonders(f, t)
 }
 
 // Words by which a question begins, beside those that ask, and "or": "open or not".
