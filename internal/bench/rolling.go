@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -69,7 +70,7 @@ func rolling(ctx context.Context, o options) (rows []row, err error) {
 		}
 	}
 	api := func(i int) (*server, error) {
-		env := append(f.env[:len(f.env):len(f.env)], "NEXUS_LISTEN="+hosts[i], "NEXUS_DRAIN_DELAY="+rollingDrain.String())
+		env := slices.Concat(f.env, []string{"NEXUS_LISTEN=" + hosts[i], "NEXUS_DRAIN_DELAY=" + rollingDrain.String()})
 		s, _, err := startRole(ctx, o.binary, "api", filepath.Join(f.dir, fmt.Sprintf("api%d-%d.log", i, time.Now().UnixMilli())), env)
 		return s, err
 	}
@@ -98,7 +99,7 @@ func rolling(ctx context.Context, o options) (rows []row, err error) {
 	}
 	defer func() { _ = nginx.Process.Signal(syscall.SIGTERM); _ = nginx.Wait() }()
 	for range 500 {
-		if c, err := net.Dial("tcp", front); err == nil {
+		if c, err := (&net.Dialer{}).DialContext(ctx, "tcp", front); err == nil {
 			_ = c.Close()
 			break
 		}
