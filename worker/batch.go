@@ -11,18 +11,18 @@ import (
 	"github.com/nexus-continuum/nexus/model"
 )
 
-// batcher brings prompts to the model. It has as many slots as prompts may be
-// computed at once, each a goroutine of its own, so that a slot is free again
-// only when its work has stopped, whatever became of the job. A slot that is
-// free takes what is waiting, up to a fair share of it, and never waits for
-// more: the memory is scanned for all of them together.
+// batcher brings prompts to the model. It has one slot for each prompt that may be
+// computed at once. Each slot is a goroutine, so it is free again only when its work
+// has stopped, even if the job has ended. A free slot takes its fair share of the
+// waiting prompts and never waits for more. The memory is scanned once for all of them.
 type batcher struct {
 	slots  int
 	urgent chan *ask // callers wait
 	later  chan *ask // will be polled for
 	ask    func([]model.Query) ([]model.Verdict, *served, error)
 
-	// rest, if not nil, is how long a slot waits after a batch that took so long.
+	// rest returns how long a slot waits after a batch that took the given time; nil
+	// means no wait.
 	rest func(took time.Duration) time.Duration
 
 	quit chan struct{}
@@ -41,7 +41,7 @@ type ask struct {
 	reply chan answered // holds one
 }
 
-// sight is a model that sees through both encoders, and what the other one sees.
+// sight is a model that sees through both encoders, and what the second encoder sees.
 type sight struct {
 	by  *model.Both
 	see model.See
@@ -75,13 +75,13 @@ func (b *batcher) close() {
 	b.done.Wait()
 }
 
-// do has one prompt computed. It returns early if ctx ends; a slot that has
-// begun by then still finishes.
+// do computes one prompt. It returns early if ctx ends; a slot that has already begun
+// still finishes.
 func (b *batcher) do(ctx context.Context, q model.Query, urgent bool) answered {
 	return b.look(ctx, q, nil, urgent)
 }
 
-// look is do with the sight of both encoders.
+// look is do with an optional sight of both encoders.
 func (b *batcher) look(ctx context.Context, q model.Query, s *sight, urgent bool) answered {
 	a := &ask{ctx: ctx, query: q, sight: s, reply: make(chan answered, 1)}
 	to := b.later
@@ -137,8 +137,8 @@ func (b *batcher) pause(d time.Duration) {
 	}
 }
 
-// take waits for a prompt and adds what else is waiting, leaving the other
-// slots their share; nil when the batcher closes.
+// take waits for a prompt and adds other waiting prompts, but leaves the other slots
+// their share. It returns nil when the batcher closes.
 func (b *batcher) take(batch []*ask) []*ask {
 	select {
 	case a := <-b.urgent:
@@ -211,8 +211,8 @@ func (w *Worker) guarded(m *model.Model, queries []model.Query) ([]model.Verdict
 	return guarded(func() []model.Verdict { return w.opt.Ask(m, queries) })
 }
 
-// guarded asks a model and turns a panic, which a damaged one could cause, into an
-// error: it must not take the process with it.
+// guarded asks a model and turns a panic into an error. A damaged model could cause a
+// panic, and that must not end the process.
 func guarded(ask func() []model.Verdict) (v []model.Verdict, err error) {
 	defer func() {
 		if p := recover(); p != nil {

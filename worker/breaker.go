@@ -13,18 +13,18 @@ import (
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
-// When a breaker opens and closes: five failures within a minute open it, a
-// minute later two successes in a row close it again.
+// Limits of a breaker: five failures within a minute open it. A minute later, two
+// successes in a row close it again.
 const (
 	breakerFailures = 5
 	breakerWindow   = time.Minute
-	// breakerBucket is how exactly the minute is kept.
+	// breakerBucket is the resolution of the minute in which failures are counted.
 	breakerBucket = time.Second
 	breakerRest   = time.Minute
 	breakerTrials = 2
 )
 
-// breaker is a circuit breaker: it keeps from trying again what keeps failing.
+// breaker is a circuit breaker: it stops retries of what keeps failing.
 type breaker struct {
 	name    string
 	circuit *gobreaker.CircuitBreaker[struct{}]
@@ -39,7 +39,8 @@ func newBreaker(name string, log *slog.Logger, now func() time.Time, onOpen func
 	b.circuit = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Name: name, MaxRequests: breakerTrials, Interval: breakerWindow, BucketPeriod: breakerBucket, Timeout: breakerRest,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.TotalFailures >= breakerFailures },
-		// That the caller went away or this process stops says nothing of what is guarded.
+		// A caller that left, or a process that stops, says nothing about what is
+		// guarded.
 		IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			b.changed(log, from, to)
@@ -65,8 +66,8 @@ func (b *breaker) changed(log *slog.Logger, from, to gobreaker.State) {
 	log.Error(text, "breaker", b.name, "was", from.String(), "last_failure", last)
 }
 
-// Do runs f unless the breaker is open, and counts how it went. While it is
-// open the error has job.CodeUnavailable and says when to try again.
+// Do runs f and counts its result. While the breaker is open, Do does not run f and
+// returns an error with job.CodeUnavailable that says when to try again.
 func (b *breaker) Do(f func() error) error {
 	_, err := b.circuit.Execute(func() (struct{}, error) {
 		err := f()
@@ -98,8 +99,8 @@ func (b *breaker) state() heartbeat.Breaker {
 	return s
 }
 
-// breakers are those of one worker. The one called inference belongs to the
-// model that serves, see served: another model has not failed yet.
+// breakers are the circuit breakers of one worker. The inference breaker belongs to the
+// model that serves (see served), because a new model has not failed yet.
 type breakers struct {
 	learning, storage, redis *breaker
 	teacher                  *breaker // closed where there is no teacher
@@ -115,7 +116,7 @@ func newBreakers(log *slog.Logger, now func() time.Time) breakers {
 	}
 }
 
-// breakerStates are those of all breakers now.
+// breakerStates returns the present state of every breaker.
 func (w *Worker) breakerStates() map[string]heartbeat.Breaker {
 	all := []*breaker{w.breakers.learning, w.breakers.storage, w.breakers.redis, w.breakers.teacher}
 	if b := w.breakers.embeddings; b != nil {

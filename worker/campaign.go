@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	// leaseTTL is how long after a trainer's death another may begin.
+	// leaseTTL is how long after a trainer's death another process can begin to train.
 	leaseTTL      = 5 * time.Second
 	campaignEvery = time.Second
-	// trainConcurrency is how many train jobs wait in the trainer at once: what
-	// waits together is saved together.
+	// trainConcurrency is how many train jobs wait in the trainer at once. Jobs that
+	// wait together are saved together.
 	trainConcurrency = 64
 	stopGrace        = 60 * time.Second
 )
@@ -90,8 +90,8 @@ func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) e
 // governorEvery is how often the governor is asked whether train jobs may be taken.
 const governorEvery = time.Second
 
-// watchGovernor takes no train jobs while the governor says that a limit is near, until
-// this process is to train no more.
+// watchGovernor pauses the train lane while the governor says that a limit is near. It
+// ends when this process must stop training.
 func (w *Worker) watchGovernor(ctx context.Context, lane LaneServer, lost, overtaken <-chan struct{}) {
 	tick := time.NewTicker(governorEvery)
 	defer tick.Stop()
@@ -117,7 +117,7 @@ func (w *Worker) watchGovernor(ctx context.Context, lane LaneServer, lost, overt
 	}
 }
 
-// dropped tells whether the job of a dataset was canceled before it was done. A
+// dropped reports whether the job of a dataset was canceled before it was done. A
 // dataset's job has the dataset's id.
 func (w *Worker) dropped(ctx context.Context, dataset string) bool {
 	j, err := w.opt.Queue.Job(ctx, dataset)
@@ -140,8 +140,8 @@ func (w *Worker) announce(ctx context.Context, checkpoint string) {
 	}
 }
 
-// trainingCPU is the CPU time of this process less what serving used. Where the
-// system does not tell, training is charged by the clock.
+// trainingCPU is the CPU time of this process minus the time that serving used. Where
+// the system does not report CPU time, training is charged by the clock.
 func (w *Worker) trainingCPU() time.Duration {
 	if used, ok := governor.CPUTime(); ok {
 		return used - time.Duration(w.batcher.spent.Load())

@@ -9,7 +9,7 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// control follows what operators told the cluster.
+// control follows the cluster-wide settings that operators made.
 type control struct {
 	record atomic.Pointer[storage.Control]
 }
@@ -21,7 +21,7 @@ func (c *control) now() storage.Control {
 	return storage.Control{Training: true}
 }
 
-// followControl reads the record when told to, and every two seconds.
+// followControl reads the record on request, and every two seconds.
 func (w *Worker) followControl(ctx context.Context) {
 	messages := w.opt.Queue.Subscribe(ctx, job.ChannelControl)
 	tick := time.NewTicker(lookEvery)
@@ -49,8 +49,8 @@ func (w *Worker) followControl(ctx context.Context) {
 	}
 }
 
-// readControl takes the record over. One that cannot be read leaves the last
-// one in force.
+// readControl applies the stored record. If it cannot be read, the previous one stays
+// in force.
 func (w *Worker) readControl(ctx context.Context) {
 	next, err := w.opt.Control.Read(ctx)
 	if err != nil {
@@ -80,7 +80,8 @@ func (w *Worker) readControl(ctx context.Context) {
 		t.Nudge()
 	}
 	if before != nil && before.Paused && !next.Paused {
-		// What was handed back for the pause would rest for some seconds more.
+		// Jobs that were handed back for the pause would otherwise rest some seconds
+		// longer.
 		err := w.opt.Queue.EndRest(ctx, job.LaneTrain, job.WhyPaused)
 		if err != nil && ctx.Err() == nil {
 			w.opt.Log.Debug("jobs that rest because of the pause run a little later", "error", err)

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// lookEvery is how often this process looks at the control record by itself:
-	// messages may be lost.
+	// lookEvery is how often this process reads the control record without a message,
+	// because messages may be lost.
 	lookEvery = 2 * time.Second
-	// headEvery is the same for the head. Promotion has to reach every worker
-	// within two seconds, the loading included.
+	// headEvery is the same for the head. A promotion must reach every worker within
+	// two seconds, including the loading.
 	headEvery = time.Second
 )
 
@@ -29,8 +29,8 @@ func (w *Worker) Look() {
 	}
 }
 
-// follow keeps serving what the head names. The process that trains adopts its
-// own checkpoints before it tells the others, and follows the head itself.
+// follow keeps serving the checkpoint that the head names. In the process that trains,
+// the trainer follows the head: it adopts its own checkpoints before it announces them.
 func (w *Worker) follow(ctx context.Context) {
 	messages := w.opt.Queue.Subscribe(ctx, job.ChannelCheckpoint)
 	tick := time.NewTicker(headEvery)
@@ -64,8 +64,8 @@ func (w *Worker) follow(ctx context.Context) {
 	}
 }
 
-// catchUp loads the head's checkpoint beside the model that serves, tries it,
-// and swaps. Whatever fails leaves the old one serving.
+// catchUp loads the head's checkpoint beside the model that serves, tries it, and
+// swaps. If any step fails, the old model keeps serving.
 func (w *Worker) catchUp(ctx context.Context) {
 	old := w.served.Load()
 	head, err := w.opt.Checkpoints.Head(ctx)

@@ -5,7 +5,7 @@ import (
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
-// fill adds to a heartbeat what this worker is and does.
+// fill adds the state of this worker to a heartbeat.
 func (w *Worker) fill(b *heartbeat.Beat) {
 	g := w.opt.Governor.State()
 	b.Mode, b.ModeReason = string(g.Mode), g.Reason

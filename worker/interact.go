@@ -13,7 +13,7 @@ import (
 
 var errStopped = errors.New("the worker is stopping")
 
-// sentences are what a person reads in place of an answer.
+// sentences are the texts that a person reads in place of an answer.
 var sentences = map[string]string{
 	job.ReasonUntaught:      "I have not been taught anything about this yet.",
 	job.ReasonLowConfidence: "I am not sure enough of the answer to give it.",
@@ -56,7 +56,7 @@ func (w *Worker) interact(ctx context.Context, t *queue.Task) (any, error) {
 	return a, nil
 }
 
-// answer puts a verdict into the form of the HTTP contract.
+// answer converts a verdict to the form of the HTTP contract.
 func answer(spec job.Spec, r answered) job.Answer {
 	v := r.verdict
 	a := job.Answer{
@@ -85,7 +85,7 @@ func answer(spec job.Spec, r answered) job.Answer {
 	return a
 }
 
-// interaction is the line of the log that remembers a.
+// interaction is the log entry for answer a.
 func interaction(spec job.Spec, a *job.Answer, text bool, now time.Time) job.Interaction {
 	it := job.Interaction{
 		ID: a.InteractionID, Owner: spec.Owner, Topic: spec.Topic, Responded: a.Responded,
@@ -116,5 +116,5 @@ func optional(s string) *string {
 	return &s
 }
 
-// milliseconds rounds to microseconds: more digits would say nothing.
+// milliseconds rounds to microseconds; further digits carry no information.
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -5,7 +5,7 @@ import (
 	"github.com/nexus-continuum/nexus/worker/trainer"
 )
 
-// learner is a model's learner in the form that the trainer asks for.
+// learner adapts a model's learner to the interface of the trainer.
 type learner struct{ *model.Learner }
 
 func learn(m *model.Model, fresh []string, seed uint64, yield func()) (trainer.Learner, error) {

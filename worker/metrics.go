@@ -16,7 +16,7 @@ type metrics struct {
 	answers  *prometheus.CounterVec
 	refusals *prometheus.CounterVec
 	flows    *prometheus.CounterVec
-	// Those of them that each prompt wants, looked up once.
+	// The counters that every prompt needs, looked up once.
 	given, refused, converged, diverged prometheus.Counter
 
 	failures  prometheus.Counter
@@ -32,7 +32,8 @@ type metrics struct {
 	accuracy       *prometheus.GaugeVec
 }
 
-// histogram is native for who can read it, with classic buckets for the others.
+// histogram is a native histogram for scrapers that support it, with classic buckets
+// for the others.
 func histogram(name, help string, buckets []float64) prometheus.Histogram {
 	return prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: name, Help: help, Buckets: buckets,
@@ -84,7 +85,7 @@ func newMetrics() *metrics {
 	return m
 }
 
-// otherReason stands for a reason that this version does not know.
+// otherReason is the label for a reason that this version does not know.
 const otherReason = "other"
 
 func reasons() []string {
@@ -132,7 +133,7 @@ func (m *metrics) count(all []job.Measures) {
 	}
 }
 
-// watch counts what the learners that learn makes do.
+// watch counts the steps and results of the learners that learn makes.
 func (m *metrics) watch(learn learnFunc) learnFunc {
 	return func(from *model.Model, fresh []string, seed uint64, yield func()) (trainer.Learner, error) {
 		l, err := learn(from, fresh, seed, yield)

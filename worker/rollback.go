@@ -9,17 +9,17 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// rollback is a model that was taken back in this process and is to be taken
-// back for good: else the next start would serve it again.
+// rollback is a model that this process has taken back and that must still be taken
+// back durably. Otherwise the next start would serve it again.
 type rollback struct {
 	failing, good string // checkpoints
 	model         *model.Model
 	queries       []model.Query // at which the failing one failed last
 }
 
-// rollBack takes the model back that served before, when the answers of the one
-// from checkpoint failing began to fail within a minute of the swap. The
-// trainer's next checkpoint gets its chance.
+// rollBack restores the model that served before the one from checkpoint failing. It is
+// called when answers begin to fail within a minute of the swap. The trainer's next
+// checkpoint is tried again as usual.
 func (w *Worker) rollBack(failing string) {
 	bad := w.served.Load()
 	if bad == nil || bad.checkpoint != failing || bad.former == nil || w.opt.Now().Sub(bad.at) > trial {
@@ -39,15 +39,15 @@ func (w *Worker) rollBack(failing string) {
 	if q := bad.failed.Load(); q != nil {
 		r.queries = *q
 	}
-	// This is called from within a breaker: the storage has to wait.
+	// A breaker makes this call, so the storage is updated later.
 	w.rollback.Store(r)
 	w.Look()
 }
 
-// withoutUnlearned is former less the lessons that newer does not hold. Some of
-// them may be missing for another reason than unlearning, such as a rollback;
-// the storage knows, and cannot be asked here. A model so broken that it cannot
-// tell its lessons leaves former as it is until the storage has been asked.
+// withoutUnlearned is former without the lessons that newer does not hold. A lesson may
+// also be missing for another reason, such as a rollback; only the storage knows, and
+// it cannot be asked here. If newer is too broken to list its lessons, former stays as
+// it is until the storage has been asked.
 func withoutUnlearned(former, newer *model.Model) (out *model.Model) {
 	defer func() {
 		if recover() != nil {
@@ -58,8 +58,8 @@ func withoutUnlearned(former, newer *model.Model) (out *model.Model) {
 	return out
 }
 
-// saveRollback makes a rollback durable and cluster-wide, and tries again at the
-// next look while the storage is away.
+// saveRollback makes a rollback durable and cluster-wide. While the storage is
+// unavailable, it tries again at the next look.
 func (w *Worker) saveRollback(ctx context.Context) {
 	r := w.rollback.Load()
 	if r == nil {
@@ -70,8 +70,8 @@ func (w *Worker) saveRollback(ctx context.Context) {
 		return
 	}
 	if _, err := w.guarded(r.model, r.queries); err != nil {
-		// The prompts are at fault, and whoever sends them must not have a say in
-		// which checkpoint is served.
+		// The prompts are at fault. The clients that send them must not decide which
+		// checkpoint is served.
 		w.rollback.CompareAndSwap(r, nil)
 		w.opt.Log.Warn("the model before it fails at the same prompts; the head stays where it is", "head", r.failing, "serving", r.good, "error", err)
 		return
@@ -85,7 +85,7 @@ func (w *Worker) saveRollback(ctx context.Context) {
 		return
 	case moved:
 		w.opt.Log.Warn("the head was moved back from a checkpoint that fails in service", "failing", r.failing, "head", r.good)
-		// From now on whoever promotes it again means it.
+		// A promotion of this checkpoint from now on is intended.
 		w.rejected.Store(nil)
 		w.announce(ctx, r.good)
 	}

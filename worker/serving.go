@@ -14,28 +14,27 @@ import (
 	"github.com/nexus-continuum/nexus/worker/trainer"
 )
 
-// served is the model that answers, and where it came from. It never changes;
-// another one takes its place.
+// served is the model that answers, and its origin. It never changes; a swap replaces
+// it with another value.
 type served struct {
 	model      *model.Model
 	checkpoint string
 	at         time.Time
-	// breaker is this model's own: when it opens within the trial, the model is
-	// taken back, and the one before it serves with a breaker that is closed.
+	// breaker belongs to this model only. If it opens during the trial, the model is
+	// taken back, and the previous one serves with a closed breaker.
 	breaker *breaker
-	// failed are the queries that it failed at last.
+	// failed holds the queries that the model failed on last.
 	failed *atomic.Pointer[[]model.Query]
-	// both sees through the embedding server too; it holds nil until it is made.
+	// both sees through the embedding server too. It holds nil until it is made.
 	both *atomic.Pointer[model.Both]
-	// interim says that the model may lack lessons of its checkpoint: it is loaded
+	// interim says that the model may lack lessons of its checkpoint. It is loaded
 	// again as soon as the storage allows.
 	interim bool
-	// former is what served before, kept as long as this one is on trial.
+	// former is the model that served before. It is kept while this one is on trial.
 	former *served
 }
 
-// trial is how long after a swap an open inference breaker means that the new
-// model is at fault.
+// trial is how long after a swap an open inference breaker is blamed on the new model.
 const trial = time.Minute
 
 // ask has the served model answer.
@@ -50,7 +49,7 @@ func (w *Worker) ask(queries []model.Query) (verdicts []model.Verdict, by *serve
 	return verdicts, by, err
 }
 
-// adopt puts a model to work in place of whatever serves.
+// adopt replaces the model that serves, whichever it is.
 func (w *Worker) adopt(m *model.Model, saved storage.Manifest) {
 	for {
 		if w.replace(w.served.Load(), m, saved) {
@@ -59,12 +58,12 @@ func (w *Worker) adopt(m *model.Model, saved storage.Manifest) {
 	}
 }
 
-// replace puts a model to work if old still serves.
+// replace swaps in a model if old still serves.
 func (w *Worker) replace(old *served, m *model.Model, saved storage.Manifest) bool {
 	next := &served{model: w.placed(w.tuned(m)), checkpoint: saved.ID, at: w.opt.Now(), failed: new(atomic.Pointer[[]model.Query]), both: new(atomic.Pointer[model.Both])}
 	next.breaker = newBreaker("inference", w.opt.Log, w.opt.Now, func() { w.rollBack(saved.ID) }) //nolint:contextcheck // it outlives every request
 	if old != nil {
-		// One step back is enough, and a longer chain would keep old models alive.
+		// One step back is enough. A longer chain would keep old models alive.
 		before := *old
 		before.former = nil
 		next.former = &before
@@ -81,8 +80,8 @@ func (w *Worker) replace(old *served, m *model.Model, saved storage.Manifest) bo
 	return true
 }
 
-// tuned applies the bound on errors that operators set, if they did, and holds back
-// answers that may not be given now.
+// tuned applies the bound on errors if operators have set one, and withholds answers
+// that are not valid now.
 func (w *Worker) tuned(m *model.Model) *model.Model {
 	alpha := cmp.Or(w.control.now().TargetError, w.opt.Model.TargetError)
 	m = w.hiding(m)
@@ -97,7 +96,7 @@ func (w *Worker) tuned(m *model.Model) *model.Model {
 	return out
 }
 
-// placed has the device, if there is one, compute the batches of m.
+// placed lets the device, if there is one, compute the batches of m.
 func (w *Worker) placed(m *model.Model) *model.Model {
 	if w.opt.Device == nil {
 		return m
@@ -105,9 +104,9 @@ func (w *Worker) placed(m *model.Model) *model.Model {
 	return m.On(w.opt.Device)
 }
 
-// Relieve lets the model go that served before, once the present one has stood
-// its trial: it would else hold its memory until the next swap. Under critical
-// pressure it goes at once.
+// Relieve frees the previous model once the present one has passed its trial. Otherwise
+// it would hold its memory until the next swap. Under critical pressure it is freed at
+// once.
 func (w *Worker) Relieve(critical bool) {
 	s := w.served.Load()
 	if s == nil || s.former == nil || !critical && w.opt.Now().Sub(s.at) <= trial {
@@ -118,10 +117,10 @@ func (w *Worker) Relieve(critical bool) {
 	w.served.CompareAndSwap(s, &alone) // else another one has just taken its place
 }
 
-// loadFirst loads the latest checkpoint or, if there is none at all, begins
-// with an untaught model.
+// loadFirst loads the latest checkpoint. If there is none at all, it begins with an
+// untaught model.
 func (w *Worker) loadFirst(ctx context.Context) error {
-	// Without the breaker: nothing is served while it rests, and the storage may
+	// The breaker is not used: nothing is served while it is open, and the storage may
 	// be back sooner.
 	manifest, m, err := w.loadNow(ctx)
 	if errors.Is(err, storage.ErrNotFound) {
@@ -163,8 +162,8 @@ func (w *Worker) loadNow(ctx context.Context) (storage.Manifest, *model.Model, e
 	return manifest, m, err
 }
 
-// open makes a model of a checkpoint, without what was unlearned since, and
-// tries it before it may serve.
+// open makes a model from a checkpoint, removes lessons that were unlearned since, and
+// tries the model before it may serve.
 func (w *Worker) open(ctx context.Context, manifest storage.Manifest, parts []storage.Part) (*model.Model, error) {
 	m, err := trainer.Open(w.opt.Model, manifest, parts)
 	if err != nil {
@@ -188,8 +187,8 @@ func (w *Worker) open(ctx context.Context, manifest storage.Manifest, parts []st
 	return m, nil
 }
 
-// tryOut asks a model for something that it was taught: it must not fail, and
-// must give what was taught.
+// tryOut asks a model for a lesson that it was taught. The model must not fail, and
+// must return what was taught.
 func (w *Worker) tryOut(m *model.Model) error {
 	lessons, _ := m.Lessons("", "", 4)
 	for _, l := range lessons {

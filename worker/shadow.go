@@ -12,23 +12,23 @@ import (
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
-// Challengers is what a worker needs that lets a challenger answer in the
-// shadow; *storage.Checkpoints is one.
+// Challengers is what a worker needs so that a challenger can answer in the shadow;
+// *storage.Checkpoints implements it.
 type Challengers interface {
 	Registry(ctx context.Context) (storage.Registry, error)
 	Load(ctx context.Context, id string) (storage.Manifest, []storage.Part, error)
 }
 
 const (
-	// shadowRoom is how many prompts may wait for the challenger; further ones
-	// are left out, so that serving never waits for it.
+	// shadowRoom is how many prompts may wait for the challenger. Further prompts are
+	// skipped, so serving never waits for it.
 	shadowRoom  = 64
 	shadowEvery = 2 * time.Second
 )
 
-// shadow has the challenger answer a share of the prompts that were answered,
-// after their callers have their answers. Nobody sees what it says; only how
-// the two compare is counted.
+// shadow gives the challenger a share of the answered prompts, after their callers have
+// received the answers. Nobody sees the challenger's answers; only the comparison is
+// counted.
 type shadow struct {
 	share   float64
 	prompts chan shadowed
@@ -40,7 +40,7 @@ type shadow struct {
 	tally heartbeat.Shadow
 }
 
-// shadowed is a prompt and what the champion said.
+// shadowed is a prompt and the champion's answer to it.
 type shadowed struct {
 	query   model.Query
 	verdict model.Verdict
@@ -69,7 +69,7 @@ func (s *shadow) offer(q model.Query, r answered) {
 	}
 }
 
-// report is what the heartbeat says; nil while there is no challenger.
+// report is the part of the heartbeat about the challenger; nil if there is none.
 func (s *shadow) report() *heartbeat.Shadow {
 	m := s.model.Load()
 	if m == nil {
@@ -82,7 +82,7 @@ func (s *shadow) report() *heartbeat.Shadow {
 	return &t
 }
 
-// runShadow follows the registry and has the challenger answer.
+// runShadow follows the registry and lets the challenger answer.
 func (w *Worker) runShadow(ctx context.Context) {
 	tick := time.NewTicker(shadowEvery)
 	defer tick.Stop()
@@ -99,7 +99,7 @@ func (w *Worker) runShadow(ctx context.Context) {
 	}
 }
 
-// compare asks the challenger what the champion was asked.
+// compare asks the challenger the same prompt that the champion was asked.
 func (w *Worker) compare(p shadowed) {
 	s := w.shadow
 	m := s.model.Load()
@@ -134,8 +134,8 @@ func count(f *heartbeat.ShadowFigures, v *model.Verdict, took time.Duration) {
 	f.ComputeMS += milliseconds(took)
 }
 
-// followChallenger loads the checkpoint that the registry names. One that
-// cannot be loaded or does not answer what it was taught is no challenger.
+// followChallenger loads the checkpoint that the registry names. The checkpoint is not
+// used as challenger if it cannot be loaded or does not answer what it was taught.
 func (w *Worker) followChallenger(ctx context.Context) {
 	s := w.shadow
 	r, err := w.opt.Challengers.Registry(ctx)

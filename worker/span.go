@@ -11,7 +11,7 @@ import (
 )
 
 // traceCompute adds the time in a slot to the trace of a job, if it has one. The
-// prompts of a batch are computed together, so their spans cover each other.
+// prompts of a batch are computed together, so their spans overlap.
 func traceCompute(ctx context.Context, r answered, a *job.Answer) {
 	span := trace.SpanFromContext(ctx)
 	if !span.IsRecording() {

@@ -14,13 +14,13 @@ import (
 	"github.com/nexus-continuum/nexus/worker/trainer"
 )
 
-// Teacher writes lessons about a topic; *teacher.Teacher is one.
+// Teacher writes lessons about a topic; *teacher.Teacher implements it.
 type Teacher interface {
 	Name() string
 	Lessons(ctx context.Context, about string) ([]topic.Lesson, error)
 }
 
-// Datasets is where lessons are kept; *storage.Datasets is one.
+// Datasets is where lessons are kept; *storage.Datasets implements it.
 type Datasets interface {
 	trainer.Datasets
 	IDs(ctx context.Context) ([]string, error)
@@ -29,15 +29,16 @@ type Datasets interface {
 }
 
 const (
-	// pausedRest is how long a job rests that a paused process handed back.
+	// pausedRest is how long a job rests after a paused process has handed it back.
 	pausedRest = 5 * time.Second
-	// awayRest is how long one does whose teacher is away, until the breaker opens.
+	// awayRest is how long a job rests while its teacher is unavailable, until the
+	// breaker opens.
 	awayRest = 2 * time.Second
 )
 
-// withLessons is the spec of a train job with the dataset to learn from. The
-// lessons of a job for the teacher are written now, and kept before anything is
-// learned from them, so that a job that runs again does not ask again.
+// withLessons is the spec of a train job with the dataset to learn from. If the job
+// asks for a teacher, the lessons are written now and stored before anything is learned
+// from them, so a job that runs again does not ask the teacher again.
 func (w *Worker) withLessons(ctx context.Context, task *queue.Task) (job.Spec, error) {
 	spec := task.Spec
 	if !spec.Teacher {
@@ -73,7 +74,7 @@ func (w *Worker) withLessons(ctx context.Context, task *queue.Task) (job.Spec, e
 	return spec, nil
 }
 
-// untaught says what becomes of a job whose lessons could not be written.
+// untaught decides what happens to a job whose lessons could not be written.
 func untaught(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -91,11 +92,11 @@ func untaught(ctx context.Context, err error) error {
 	return queue.Retryable(told)
 }
 
-// clockSkew is more than the clocks of two hosts differ by.
+// clockSkew is larger than any difference expected between the clocks of two hosts.
 const clockSkew = 10 * time.Minute
 
-// written is the dataset that an earlier run of the job kept; empty if none did.
-// An id tells when it was made, and a dataset is made after its job.
+// written is the dataset that an earlier run of the job stored; empty if there is none.
+// An id contains its time, and a dataset is made after its job.
 func (w *Worker) written(ctx context.Context, id string) (string, error) {
 	ids, err := w.opt.Datasets.IDs(ctx)
 	if err != nil {

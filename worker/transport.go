@@ -8,10 +8,11 @@ import (
 	"github.com/nexus-continuum/nexus/queue"
 )
 
-// Queue is what a worker needs of the jobs' transport; On makes one of a *queue.Queue.
+// Queue is what a worker needs from the transport of jobs. On makes one from a
+// *queue.Queue.
 type Queue interface {
-	// Serve makes a server that hands the jobs of a lane to h, as many at once as
-	// concurrency says.
+	// Serve makes a server that hands the jobs of a lane to h, at most concurrency at
+	// once.
 	Serve(lane job.Lane, concurrency int, h queue.Handler) LaneServer
 	Lease(name string, ttl time.Duration) Lease
 	Job(ctx context.Context, id string) (job.Job, error)
@@ -21,23 +22,26 @@ type Queue interface {
 	EndRest(ctx context.Context, lane job.Lane, why string) error
 }
 
-// LaneServer takes the jobs of one lane; *queue.Server is one.
+// LaneServer takes the jobs of one lane; *queue.Server implements it.
 type LaneServer interface {
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
-	// Hold takes no further jobs while why is not empty, and says why.
+	// Hold stops taking jobs while why is not empty. why is the reason that is
+	// reported.
 	Hold(ctx context.Context, why string) error
 }
 
-// Lease is a right that one process of the cluster has at a time; *queue.Lease is one.
+// Lease is a right that only one process of the cluster has at a time; *queue.Lease
+// implements it.
 type Lease interface {
-	// Acquire returns the fencing token of the lease if it is held now.
+	// Acquire takes the lease if it is free. If held is true, token is its fencing
+	// token.
 	Acquire(ctx context.Context) (token int64, held bool, err error)
 	Lost() <-chan struct{}
 	Release(ctx context.Context) error
 }
 
-// On makes a Queue of q.
+// On makes a Queue from q.
 func On(q *queue.Queue) Queue { return on{q} }
 
 type on struct{ *queue.Queue }

@@ -10,12 +10,12 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// Validity tells when answers may be given; *storage.ValidityRecord is one.
+// Validity says when answers may be given; *storage.ValidityRecord implements it.
 type Validity interface {
 	Read(ctx context.Context) (storage.Validities, int64, error)
 }
 
-// validity follows which answers may be given now.
+// validity tracks which answers may be given now.
 type validity struct {
 	now atomic.Pointer[validities]
 }
@@ -25,7 +25,7 @@ type validities struct {
 	version int64
 }
 
-// hiding has m hold back what may not be given now.
+// hiding makes m withhold the answers that may not be given now.
 func (w *Worker) hiding(m *model.Model) *model.Model {
 	v := w.validity.now.Load()
 	if v == nil {
@@ -35,8 +35,8 @@ func (w *Worker) hiding(m *model.Model) *model.Model {
 	return m.Hiding(hide)
 }
 
-// readValidity takes the record over. One that cannot be read leaves the last one in
-// force.
+// readValidity applies the stored record. If it cannot be read, the previous one stays
+// in force.
 func (w *Worker) readValidity(ctx context.Context) {
 	if w.opt.Validity == nil {
 		return
@@ -51,11 +51,11 @@ func (w *Worker) readValidity(ctx context.Context) {
 	w.validity.now.Store(&validities{all, version})
 }
 
-// validityPatience bounds the look at the record before a model is put to work.
+// validityPatience limits the read of the record before a model begins to serve.
 const validityPatience = 2 * time.Second
 
-// followValidity serves answers from the moment at which they become valid, and no
-// longer than they are: when the record changes and when a moment in it has come.
+// followValidity serves answers from the moment they become valid until they expire. It
+// acts when the record changes and when a time in it is reached.
 func (w *Worker) followValidity(ctx context.Context) {
 	messages := w.opt.Queue.Subscribe(ctx, job.ChannelControl)
 	tick := time.NewTicker(lookEvery)
@@ -92,7 +92,8 @@ func (w *Worker) followValidity(ctx context.Context) {
 	}
 }
 
-// serveValid has the served model hold back what may not be given now, and no more.
+// serveValid makes the served model withhold exactly the answers that may not be given
+// now.
 func (w *Worker) serveValid() {
 	for {
 		s := w.served.Load()

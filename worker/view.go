@@ -14,17 +14,17 @@ import (
 	"github.com/nexus-continuum/nexus/worker/trainer"
 )
 
-// Embeddings say how an embedding server is used.
+// Embeddings says how an embedding server is used.
 type Embeddings struct {
 	Server embedding.Server
-	// Always sends it every prompt that repeats no lesson; else only those that the
-	// own encoder is unsure of.
+	// Always sends the server every prompt that repeats no lesson. Otherwise it gets
+	// only the prompts that the built-in encoder is unsure of.
 	Always bool
-	// Patience is the longest that a prompt waits for it.
+	// Patience is the longest time that a prompt waits for the server.
 	Patience time.Duration
 }
 
-// views ask an embedding server: for prompts, and in the background for lessons.
+// views asks an embedding server: for prompts, and in the background for lessons.
 type views struct {
 	opt      Embeddings
 	gatherer *embedding.Gatherer
@@ -47,7 +47,7 @@ func newViews(opt Embeddings, b *breaker) *views {
 	return v
 }
 
-// note keeps what only a person can mend.
+// note keeps an error that only a person can fix.
 func (v *views) note(err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -59,7 +59,7 @@ func (v *views) note(err error) {
 	}
 }
 
-// maxIssue bounds what health shows of an error, in characters.
+// maxIssue limits the length of an error text in health, in characters.
 const maxIssue = 500
 
 // report is what the heartbeat says.
@@ -83,7 +83,8 @@ func (v *views) report(s *served) *heartbeat.Embeddings {
 	return out
 }
 
-// lessonsWithin is how long a request for a bunch of lessons may take: nobody waits.
+// lessonsWithin limits a request for the vectors of several lessons. It is long because
+// nobody waits for it.
 const lessonsWithin = 30 * time.Second
 
 // lessonEmbedder asks for the vectors of lessons, behind the same breaker.
@@ -124,8 +125,9 @@ func (e lessonEmbedder) Embed(ctx context.Context, texts []string) (out [][]floa
 	return out, err
 }
 
-// keepBoth makes, for each model that comes to serve, the one that sees through both
-// encoders: copying the vectors of many lessons takes a while.
+// keepBoth makes, for each model that begins to serve, the model that sees through both
+// encoders. It runs in the background because copying the vectors of many lessons takes
+// time.
 func (w *Worker) keepBoth(ctx context.Context) {
 	for {
 		if s := w.served.Load(); s != nil && s.both.Load() == nil {
@@ -149,8 +151,8 @@ const (
 	viewFailed   = "failed" // the server gave nothing in time
 )
 
-// second asks the model that sees through both encoders, where the own one is unsure,
-// and gives its answer. Whatever hinders it leaves the first one.
+// second asks the model that sees through both encoders when the built-in encoder is
+// unsure, and returns its answer. If anything prevents that, the first answer stays.
 func (w *Worker) second(ctx context.Context, q model.Query, first answered, urgent bool) answered {
 	v := w.views
 	if v == nil || first.err != nil {
@@ -183,7 +185,7 @@ func (w *Worker) second(ctx context.Context, q model.Query, first answered, urge
 	return again
 }
 
-// wants reports whether a prompt is one for the embedding server.
+// wants reports whether a prompt should go to the embedding server.
 func (v *views) wants(first *model.Verdict, both *model.Both) bool {
 	if first.Repeat {
 		return false

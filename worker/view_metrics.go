@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// viewMetrics count what is asked of the embedding server.
+// viewMetrics counts the requests to the embedding server.
 type viewMetrics struct {
 	prompts  *prometheus.CounterVec
 	texts    *prometheus.CounterVec

@@ -1,10 +1,10 @@
-// Package worker is the role that computes: it answers prompts from a model
-// behind one atomic pointer, follows the checkpoints that the cluster makes,
-// and, in the one process that holds the trainer's lease, learns.
+// Package worker is the role that computes. It answers prompts from a model behind one
+// atomic pointer and follows the checkpoints of the cluster. The one process that holds
+// the trainer's lease also learns.
 //
-// Who follows a prompt meets interact.go (the handler), batch.go (the compute
-// slots) and serving.go (the model); who follows a lesson meets campaign.go and
-// package worker/trainer.
+// To follow a prompt, read interact.go (the handler), batch.go (the compute slots) and
+// serving.go (the model). To follow a lesson, read campaign.go and package
+// worker/trainer.
 package worker
 
 import (
@@ -26,33 +26,35 @@ import (
 	"github.com/nexus-continuum/nexus/worker/trainer"
 )
 
-// Checkpoints is where models are kept; *storage.Checkpoints is one.
+// Checkpoints is where models are kept; *storage.Checkpoints implements it.
 type Checkpoints interface {
 	trainer.Checkpoints
 	Rollback(ctx context.Context, failing, good, why string) (bool, error)
 }
 
-// Control is the record of what operators told the cluster;
-// *storage.ControlRecord is one.
+// Control is the record of the cluster-wide settings that operators made;
+// *storage.ControlRecord implements it.
 type Control interface {
 	Read(ctx context.Context) (storage.Control, error)
 }
 
-// Governor decides how much of the machine training may have;
-// *governor.Governor is one. Starting and stopping it is the caller's.
+// Governor decides how much of the machine training may use; *governor.Governor
+// implements it. The caller starts and stops it.
 type Governor interface {
 	trainer.Governor
 	Touch()
 	Pause(reason string)
-	// Near says why no further train jobs should be taken; empty if they may.
+	// Near says why no further train jobs should be taken; empty means that they may be
+	// taken.
 	Near() string
 	State() governor.State
 }
 
-// Device computes batches beside the cores; *accelerator.Accelerator does.
+// Device computes batches beside the CPU cores; *accelerator.Accelerator implements it.
 type Device interface {
 	model.Device
-	// Rest is how long to wait before the next batch, after one that took so long.
+	// Rest returns how long to wait before the next batch, after a batch that took the
+	// given time.
 	Rest(took time.Duration) time.Duration
 	State() []heartbeat.Card
 	Counts() accelerator.Counts
@@ -64,42 +66,43 @@ type Options struct {
 	Checkpoints Checkpoints
 	Datasets    Datasets
 	Control     Control
-	// Validity tells when answers may be given; nil is always.
+	// Validity says when answers may be given; nil means always.
 	Validity Validity
 	Governor Governor
-	// Teacher writes the lessons of jobs that ask for it; nil is none.
+	// Teacher writes the lessons of jobs that ask for it; nil means that there is no
+	// teacher.
 	Teacher Teacher
-	// Embeddings is an embedding server that sees prompts too; nil is none.
+	// Embeddings is an embedding server that also sees prompts; nil means that there is
+	// none.
 	Embeddings *Embeddings
-	// Late is that of trainer.Options.
+	// Late has the meaning of trainer.Options.Late.
 	Late bool
-	// Model is what to build when nothing was learned yet.
+	// Model is the configuration of a new model, used while nothing has been learned.
 	Model model.Config
-	// Shadow is the share of prompts that a challenger answers too, 0 to 1, and
-	// Challengers where it is found; nil is none.
+	// Shadow is the share of prompts that a challenger answers too, from 0 to 1.
+	// Challengers says where the challenger is found; nil means that there is none.
 	Shadow      float64
 	Challengers Challengers
-	// Device computes batches beside the cores; nil is the cores alone. Starting and
-	// stopping it is the caller's.
+	// Device computes batches beside the CPU cores; nil means the cores alone. The
+	// caller starts and stops it.
 	Device Device
-	// Slots is how many prompts are computed at once; one per core.
+	// Slots is how many prompts are computed at once; the default is one per core.
 	Slots int
-	// Serving, if not nil, is told of facts for the heartbeat. Its Fill is
-	// called once, by New.
+	// Recorder, if not nil, receives facts for the heartbeat. New calls its Fill once.
 	Recorder *heartbeat.Recorder
 	// Hardware is shown in the heartbeat.
 	Hardware heartbeat.Hardware
 	// LogPrompts keeps the text of prompts and answers in the log of interactions.
 	LogPrompts bool
-	// ServeOnly keeps this process from standing for trainer.
+	// ServeOnly keeps this process from becoming the trainer.
 	ServeOnly bool
-	// Unobserved leaves counting out; it is for measuring what that costs.
+	// Unobserved disables counting. It is used to measure what counting costs.
 	Unobserved bool
 	Now        func() time.Time
 	Log        *slog.Logger
 
-	// Learn and Ask stand in for the model's own, so that tests can have learning
-	// and answering fail; nil is the model's.
+	// Learn and Ask replace the model's own functions, so that tests can make learning
+	// and answering fail; nil means the model's own.
 	Learn func(m *model.Model, fresh []string, seed uint64, yield func()) (trainer.Learner, error)
 	Ask   func(m *model.Model, queries []model.Query) []model.Verdict
 }
@@ -127,7 +130,7 @@ type Worker struct {
 	lanes []LaneServer
 }
 
-// New makes a worker; nothing runs before Start.
+// New makes a worker. Nothing runs before Start.
 func New(opt Options) (*Worker, error) {
 	switch {
 	case opt.Queue == nil, opt.Checkpoints == nil, opt.Datasets == nil, opt.Control == nil, opt.Governor == nil:
@@ -170,16 +173,16 @@ func New(opt Options) (*Worker, error) {
 }
 
 const (
-	// handlersPerSlot is how many prompts may wait in this process for a slot:
-	// enough to fill a batch, few enough that other workers get theirs.
+	// handlersPerSlot is how many prompts may wait in this process for a slot: enough
+	// to fill a batch, and few enough that other workers get their share.
 	handlersPerSlot = model.MaxBatch
-	// batchHandlersPerSlot is the same for prompts that nobody waits for.
+	// batchHandlersPerSlot is the same for prompts whose callers do not wait.
 	batchHandlersPerSlot = 16
 	retryLoad            = time.Second
 )
 
-// Start loads the model and begins to serve. While the storage cannot be read
-// it keeps trying until ctx ends: a worker that knew nothing would refuse
+// Start loads the model and begins to serve. While the storage cannot be read, Start
+// keeps trying until ctx ends, because a worker without lessons would refuse
 // everything.
 func (w *Worker) Start(ctx context.Context) error {
 	return w.life.Start(ctx, func(context.Context) error { return w.start(ctx) })
@@ -229,7 +232,7 @@ func (w *Worker) start(ctx context.Context) error {
 	return nil
 }
 
-// Stop takes no more jobs, ends those that can end and hands the others back.
+// Stop takes no more jobs, finishes those that can finish, and hands the others back.
 func (w *Worker) Stop(ctx context.Context) error {
 	if err := w.life.Stop(ctx, w.stopServing); err != nil {
 		return fmt.Errorf("stop the worker: %w", err)
@@ -251,8 +254,8 @@ func (w *Worker) stopServing(ctx context.Context) error {
 	return failed
 }
 
-// Served returns the model that answers now, and the checkpoint that it came
-// from: empty for an untaught one. Before Start the model is nil.
+// Served returns the model that answers now and the id of its checkpoint. The id is
+// empty for an untaught model. Before Start the model is nil.
 func (w *Worker) Served() (*model.Model, string) {
 	s := w.served.Load()
 	if s == nil {
