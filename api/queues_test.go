@@ -14,7 +14,11 @@ func TestAQueueIsPausedAndResumed(t *testing.T) {
 	if a := b.post("/api/queues/batch/pause", ""); a.text(t, "status") != "paused" {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	id := b.post("/api/jobs", `{"kind":"interact","prompt":"How do I reset my password?"}`).text(t, "id")
+	taken := b.post("/api/jobs", `{"kind":"interact","prompt":"How do I reset my password?"}`)
+	if !strings.Contains(taken.text(t, "waiting_for"), whyByHand) {
+		t.Errorf("the job that was just taken does not say why it waits: %s", taken.body)
+	}
+	id := taken.text(t, "id")
 	if a := b.get("/api/jobs/" + id); !strings.Contains(a.text(t, "waiting_for"), whyByHand) {
 		t.Errorf("the job does not say why it waits: %s", a.body)
 	}

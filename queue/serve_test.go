@@ -44,7 +44,11 @@ func TestPauseLane(t *testing.T) {
 		if err := t.q.PauseLane(t.ctx, job.LaneBatch, true, "paused by hand"); err != nil {
 			t.Fatal(err)
 		}
-		id := t.submit(interact("x")).ID
+		taken := t.submit(interact("x"))
+		if taken.WaitingFor == nil || *taken.WaitingFor != "paused by hand" {
+			t.Errorf("a job that was just taken waits for %v", taken.WaitingFor)
+		}
+		id := taken.ID
 		j, err := t.q.Job(t.ctx, id)
 		if err != nil || j.State != job.StateQueued || j.WaitingFor == nil || *j.WaitingFor != "paused by hand" {
 			t.Fatalf("job %+v, error %v", j, err)

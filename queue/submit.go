@@ -41,14 +41,19 @@ func (q *Queue) Submit(ctx context.Context, spec job.Spec) (job.Job, error) {
 			s.UsedBytes>>20, s.MaxBytes>>20).After(5 * time.Second)
 	}
 	place := q.shards.place(spec.Lane, spec.ID)
-	pending, err := q.put(ctx, payload{Spec: spec, place: place}, withRecord, 0)
+	call, err := q.put(ctx, payload{Spec: spec, place: place}, withRecord, 0)
 	if err != nil {
 		return job.Job{}, err
 	}
 	j := newJob(spec)
-	if pending > 0 {
-		position := q.queuePosition(place, int(pending))
+	if call.pending > 0 {
+		position := q.queuePosition(place, int(call.pending))
 		j.QueuePosition = &position
+	}
+	if call.rests {
+		if why := q.standsStill(ctx, place); why != "" {
+			j.WaitingFor = &why
+		}
 	}
 	return j, nil
 }
@@ -85,12 +90,12 @@ const (
 )
 
 // put queues a task, with what belongs to it, in one step, and wakes a worker.
-// wait is how long the caller waits, if one does. It returns how many jobs now
-// wait in the lane.
-func (q *Queue) put(ctx context.Context, p payload, how placing, wait time.Duration) (pending int64, err error) {
+// wait is how long the caller waits, if one does. It returns what Redis said of
+// the lane.
+func (q *Queue) put(ctx context.Context, p payload, how placing, wait time.Duration) (call *enqueueCall, err error) {
 	if how == forCaller {
 		if err := q.shed.refuses(true); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 	if p.place == "" {
@@ -100,10 +105,10 @@ func (q *Queue) put(ctx context.Context, p payload, how placing, wait time.Durat
 	defer func() { sent(err) }()
 	body, err := json.Marshal(p)
 	if err != nil {
-		return 0, fmt.Errorf("encode job %s: %w", p.ID, err)
+		return nil, fmt.Errorf("encode job %s: %w", p.ID, err)
 	}
 	k := q.keys(p.place)
-	call := &enqueueCall{script: q.scripts.submit}
+	call = &enqueueCall{script: q.scripts.submit}
 	switch how {
 	case forCaller:
 		call.script = q.scripts.enqueue
@@ -123,14 +128,14 @@ func (q *Queue) put(ctx context.Context, p payload, how placing, wait time.Durat
 		asynq.TaskID(p.ID), asynq.Queue(string(p.place)), asynq.Timeout(faraway), asynq.MaxRetry(1<<20))
 	switch {
 	case call.err != nil:
-		return 0, unavailable("enqueue job "+p.ID, call.err)
+		return nil, unavailable("enqueue job "+p.ID, call.err)
 	case err != nil && !errors.Is(err, asynq.ErrTaskIDConflict):
-		return 0, unavailable("enqueue job "+p.ID, err)
+		return nil, unavailable("enqueue job "+p.ID, err)
 	case !call.done:
-		return 0, fmt.Errorf("enqueue job %s: asynq no longer enqueues as this package knows it", p.ID)
+		return nil, fmt.Errorf("enqueue job %s: asynq no longer enqueues as this package knows it", p.ID)
 	case call.verdict < 0:
-		return 0, q.refuse(ctx, call, p.place, how, wait, p.Deadline)
+		return nil, q.refuse(ctx, call, p.place, how, wait, p.Deadline)
 	}
 	q.wakes.notify(p.place)
-	return call.pending, nil
+	return call, nil
 }

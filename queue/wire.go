@@ -67,6 +67,7 @@ type enqueueCall struct {
 	verdict int64 // 1 stored, 0 known, or one of the refusals
 	pending int64
 	wait    time.Duration // that a job would have now before it begins
+	rests   bool          // the lane is paused or held
 	err     error
 	done    bool // the wire saw the call
 }
@@ -87,6 +88,7 @@ func (w *producerWire) EvalSha(ctx context.Context, sha string, keys []string, a
 		return redis.NewCmdResult(nil, err)
 	}
 	call.verdict, call.pending, call.wait = got[0], got[1], time.Duration(got[2])*time.Millisecond
+	call.rests = len(got) > 3 && got[3] > 0
 	return redis.NewCmdResult(int64(1), nil)
 }
 

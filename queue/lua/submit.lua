@@ -4,7 +4,7 @@
 --   deadline (0: none), then the record's fields, or none when the record is
 --   there and lost its task
 -- Returns {1 stored | 0 known already | -1 full | -2 it would not begin in
---   time, jobs pending, ms that it would wait}
+--   time, jobs pending, ms that it would wait, of one stored: whether the lane rests}
 local id, p, bound, within = ARGV[2], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local key = p .. 'job:' .. id
 local n = redis.call('LLEN', KEYS[2])
@@ -35,4 +35,5 @@ else
   if at then due(p, id, KEYS[1], tonumber(at)) end
 end
 if n == 0 then redis.call('PUBLISH', p .. 'wake', '') end
-return {1, n + 1, wait}
+local rests = redis.call('EXISTS', p .. 'paused', p .. 'held', string.sub(KEYS[2], 1, -8) .. 'paused')
+return {1, n + 1, wait, rests}
