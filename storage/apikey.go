@@ -10,37 +10,37 @@ import (
 	"time"
 )
 
-// Key is an API key as it is kept: never the key itself, only digests of it.
+// Key is the stored form of an API key. It holds only digests, never the key itself.
 type Key struct {
 	Name   string   `json:"name"`
 	Scopes []string `json:"scopes"`
 	Note   string   `json:"note,omitempty"`
-	// Secrets are what the key may be at the moment, the newest first. A rotation
-	// leaves the older one valid for a while.
+	// Secrets are the secrets that are accepted at the moment, newest first. After a
+	// rotation the previous one stays valid for a while.
 	Secrets   []Secret  `json:"secrets"`
 	CreatedAt time.Time `json:"created_at"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	RevokedAt time.Time `json:"revoked_at,omitzero"`
 }
 
-// Secret is one text that a key may be given as. A digest without salt or
-// stretching suffices since the text holds 256 random bits: nobody can try them.
+// Secret is one text that a key may be given as. A digest without salt or stretching is
+// enough, because the text holds 256 random bits and cannot be guessed.
 type Secret struct {
 	SHA256    string    `json:"sha256"`
 	CreatedAt time.Time `json:"created_at"`
 	Until     time.Time `json:"until,omitzero"` // zero: as long as the key
 }
 
-// ValidAt reports whether the key as such may be used at that time.
+// ValidAt reports whether the key itself is valid at that time.
 func (k *Key) ValidAt(now time.Time) bool {
 	return k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt))
 }
 
-// ValidAt reports whether the secret may still be given at that time.
+// ValidAt reports whether the secret is still accepted at that time.
 func (s *Secret) ValidAt(now time.Time) bool { return s.Until.IsZero() || now.Before(s.Until) }
 
-// keyRecord is all keys that were ever made. Revoked ones stay, so that nobody
-// gets the jobs of another by taking the name.
+// keyRecord holds every key that was ever made. Revoked keys stay, so that nobody can
+// reuse a name and get the jobs of its former holder.
 type keyRecord struct {
 	Version   int64       `json:"version"`
 	Keys      []Key       `json:"keys"`
@@ -48,8 +48,8 @@ type keyRecord struct {
 	UpdatedAt time.Time   `json:"updated_at"`
 }
 
-// KeyChange says what was done to a key, for the audit log. The record of the
-// keys holds it, so that a key cannot change without it.
+// KeyChange is an entry for the audit log about one change of a key. It is stored in
+// the same record as the keys, so that a key cannot change without an entry.
 type KeyChange struct {
 	Number int64     `json:"number"` // rises by one with each
 	At     time.Time `json:"at"`
@@ -58,29 +58,29 @@ type KeyChange struct {
 	By     string    `json:"by"`
 }
 
-// What is done to keys.
+// Actions of a KeyChange.
 const (
 	KeyCreated = "key_create"
 	KeyRotated = "key_rotate"
 	KeyRevoked = "key_revoke"
 )
 
-// maxKeyChanges bounds what waits for an API to note it.
+// maxKeyChanges limits how many changes wait for an API to log them.
 const maxKeyChanges = 500
 
-// keyUse is when each key was last used. It is a record of its own, since it
-// changes often and its loss does no harm.
+// keyUse is when each key was last used. It is a separate record, because it changes
+// often and losing it does no harm.
 type keyUse struct {
 	Version int64                `json:"version"`
 	Used    map[string]time.Time `json:"used"`
 }
 
-// maxKeys bounds the record, revoked keys included.
+// maxKeys limits the number of keys in the record, including revoked ones.
 const maxKeys = 2000
 
 var keyName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
-// CheckKeyName says what is wrong with the name of a key.
+// CheckKeyName returns an error that says what is wrong with the name of a key, or nil.
 func CheckKeyName(name string) error {
 	if !keyName.MatchString(name) {
 		return fmt.Errorf("the name of a key is 1 to 64 lower-case letters, digits, dots, dashes or underscores, not %q", name)
@@ -88,7 +88,7 @@ func CheckKeyName(name string) error {
 	return nil
 }
 
-// KeyOptions fit Keys to its surroundings.
+// KeyOptions configure Keys.
 type KeyOptions struct {
 	By  string // who changes keys, for the audit log
 	Log *slog.Logger
@@ -115,9 +115,9 @@ func NewKeys(store Store, opt KeyOptions) *Keys {
 // ErrKeyTaken means that a key of that name was made before.
 var ErrKeyTaken = errors.New("the name is taken")
 
-// List returns every key that was ever made, by one small read; nil if none ever
-// was. A damaged record is ErrCorrupt: nobody is let in by it, and none of it is
-// dropped by itself.
+// List returns every key that was ever made, with one small read; nil if there are
+// none. It returns ErrCorrupt if the record is damaged: then no key is accepted, and
+// nothing is dropped from the record automatically.
 func (k *Keys) List(ctx context.Context) ([]Key, error) {
 	r, _, err := k.read(ctx)
 	return r.Keys, err
@@ -138,7 +138,7 @@ func (k *Keys) read(ctx context.Context) (keyRecord, Version, error) {
 	return r, version, nil
 }
 
-// Changes returns what was done to keys last, the oldest first.
+// Changes returns the latest changes of keys, oldest first.
 func (k *Keys) Changes(ctx context.Context) ([]KeyChange, error) {
 	r, _, err := k.read(ctx)
 	return r.Changes, err
@@ -153,8 +153,8 @@ func (k *Keys) changed(r *keyRecord, action, name string, at time.Time) {
 	r.Changes = r.Changes[max(0, len(r.Changes)-maxKeyChanges):]
 }
 
-// update changes the record by change, which is called again on what another
-// process wrote if that was faster.
+// update applies change to the record. If another process writes first, update calls
+// change again on the new record.
 func (k *Keys) update(ctx context.Context, change func(*keyRecord) error) error {
 	return swapUntil(ctx, k.store, KeysKey, "update the API keys", func() ([]byte, Version, error) {
 		r, version, err := k.read(ctx)
@@ -173,7 +173,8 @@ func (k *Keys) update(ctx context.Context, change func(*keyRecord) error) error 
 
 func (k *Keys) now() time.Time { return k.opt.Now().UTC().Round(0) }
 
-// Create keeps a new key. ErrKeyTaken if its name was used before.
+// Create stores a new key. sha256 is the digest of its secret. It returns ErrKeyTaken
+// if the name was used before.
 func (k *Keys) Create(ctx context.Context, key Key, sha256 string) error {
 	if err := CheckKeyName(key.Name); err != nil {
 		return err
@@ -196,8 +197,8 @@ func (k *Keys) Create(ctx context.Context, key Key, sha256 string) error {
 	})
 }
 
-// Rotate gives a key a new secret; the present one stays valid for overlap.
-// ErrNotFound if there is no such key, or it was revoked.
+// Rotate gives a key a new secret. The present secret stays valid for overlap. It
+// returns ErrNotFound if there is no such key, or if it was revoked.
 func (k *Keys) Rotate(ctx context.Context, name, sha256 string, overlap time.Duration) error {
 	if err := checkDigest(sha256); err != nil {
 		return err
@@ -217,8 +218,8 @@ func (k *Keys) Rotate(ctx context.Context, name, sha256 string, overlap time.Dur
 	})
 }
 
-// Revoke ends a key at once. ErrNotFound if there is no such key, or it was
-// revoked before.
+// Revoke ends a key at once. It returns ErrNotFound if there is no such key, or if it
+// was already revoked.
 func (k *Keys) Revoke(ctx context.Context, name string) error {
 	return k.change(ctx, name, KeyRevoked, func(key *Key, now time.Time) { key.RevokedAt, key.Secrets = now, nil })
 }
@@ -236,7 +237,7 @@ func (k *Keys) change(ctx context.Context, name, action string, change func(*Key
 	})
 }
 
-// LastUse returns when each key was last used, to the minute or so.
+// LastUse returns when each key was last used, accurate to about a minute.
 func (k *Keys) LastUse(ctx context.Context) (map[string]time.Time, error) {
 	u, _, err := k.readUse(ctx)
 	return u.Used, err
@@ -261,7 +262,8 @@ func (k *Keys) readUse(ctx context.Context) (keyUse, Version, error) {
 	return u, version, nil
 }
 
-// Used notes when keys were used. Of several processes' words the latest counts.
+// Used records when keys were used. If several processes report a use, the latest time
+// is kept.
 func (k *Keys) Used(ctx context.Context, at map[string]time.Time) error {
 	return swapUntil(ctx, k.store, KeyUseKey, "note the last use of the API keys", func() ([]byte, Version, error) {
 		u, version, err := k.readUse(ctx)

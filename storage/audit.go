@@ -12,27 +12,28 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Fault is one thing that is wrong with what a store holds.
+// Fault is one thing that is wrong with the contents of a store.
 type Fault struct {
 	// Key is the object at fault.
 	Key string `json:"key"`
-	// Checkpoints are those that cannot be loaded because of it.
+	// Checkpoints are the ids of the checkpoints that cannot be loaded because of the fault.
 	Checkpoints []string `json:"checkpoints,omitempty"`
-	// Missing: it is not there, rather than there and wrong.
+	// Missing is true if the object is absent, false if it is present and wrong.
 	Missing bool   `json:"missing,omitempty"`
 	Why     string `json:"why"`
 }
 
-// Audit is what reading a whole store again found.
+// Audit is the result of reading a whole store again.
 type Audit struct {
 	Checkpoints int `json:"checkpoints"`
 	Datasets    int `json:"datasets"`
 	Parts       int `json:"parts"`
-	// Unnamed parts belong to no checkpoint; the next clean-up takes them.
+	// Unnamed is how many parts belong to no checkpoint. The next clean-up removes
+	// them.
 	Unnamed int `json:"unnamed_parts"`
 	// SetAside is how many objects lie under corrupted/.
 	SetAside int `json:"set_aside"`
-	// Bytes is the size of what was read, as stored.
+	// Bytes is the stored size of everything that was read.
 	Bytes  int64   `json:"bytes"`
 	Faults []Fault `json:"faults"`
 }
@@ -47,10 +48,10 @@ type auditor struct {
 	found Audit
 }
 
-// Inspect reads every object of store again and checks it against its digests.
-// It changes nothing, and may run beside a service that saves and cleans up.
-// Faults are ordered by key. An error means that the store could not be read to
-// the end.
+// Inspect reads every object of store again and checks it against its digests. It reads
+// parallel objects at once; below 1 means 4. It changes nothing, and may run beside a
+// service that saves and cleans up. Faults are ordered by key. An error means that the
+// store could not be read to the end.
 func Inspect(ctx context.Context, store Store, parallel int) (Audit, error) {
 	if parallel < 1 {
 		parallel = 4
@@ -68,8 +69,8 @@ func Inspect(ctx context.Context, store Store, parallel int) (Audit, error) {
 }
 
 func (a *auditor) run(ctx context.Context) error {
-	// Manifests before parts: what a save adds meanwhile is then at worst
-	// unnamed, and never missed.
+	// Manifests are read before parts. Then a part that a save adds meanwhile is at
+	// worst unnamed, and never missing.
 	manifests, err := a.manifests(ctx)
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (a *auditor) run(ctx context.Context) error {
 	return err
 }
 
-// add notes a fault; an error that says nothing of the object ends the audit.
+// add records a fault. An error that says nothing about the object ends the audit.
 func (a *auditor) add(err error, f Fault) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnavailable) {
 		return err
@@ -139,13 +140,14 @@ func (a *auditor) manifests(ctx context.Context) ([]Manifest, error) {
 func (a *auditor) manifest(ctx context.Context, key, id string) (Manifest, error) {
 	m, err := a.checkpoints.tryManifest(ctx, key, id)
 	if errors.Is(err, ErrCorrupt) {
-		// Once more, here and below: a fault of the wire is no fault of the store.
+		// It is read once more, here and below, because a transmission error is not a
+		// fault of the store.
 		m, err = a.checkpoints.tryManifest(ctx, key, id)
 	}
 	return m, err
 }
 
-// head looks whether the head can be read and names a checkpoint that is there.
+// head checks that the head can be read and names a checkpoint that exists.
 func (a *auditor) head(ctx context.Context, manifests []Manifest) error {
 	h, _, err := a.checkpoints.readHead(ctx)
 	if errors.Is(err, ErrCorrupt) {
@@ -161,7 +163,8 @@ func (a *auditor) head(ctx context.Context, manifests []Manifest) error {
 	case slices.ContainsFunc(manifests, func(m Manifest) bool { return m.ID == h.Checkpoint }):
 		return nil
 	}
-	// It may have been saved since the manifests were listed, or be damaged and told of already.
+	// It may have been saved since the manifests were listed, or be damaged and already
+	// reported.
 	key, err := manifestKey(h.Checkpoint)
 	if err != nil {
 		return err
@@ -173,7 +176,7 @@ func (a *auditor) head(ctx context.Context, manifests []Manifest) error {
 	return err
 }
 
-// record checks a record that need not be there.
+// record checks a record that may be absent.
 func (a *auditor) record(ctx context.Context, key string, decode func([]byte) error) error {
 	try := func() error {
 		b, _, err := a.store.Read(ctx, key)
@@ -237,7 +240,7 @@ func (a *auditor) parts(ctx context.Context, manifests []Manifest) error {
 	return group.Wait()
 }
 
-// sameContent tells whether one reading checks both.
+// sameContent reports whether one reading checks both parts.
 func sameContent(a, b PartRef) bool {
 	return a.SHA256 == b.SHA256 && a.Size == b.Size && a.Stored == b.Stored && isLineage(a.Name) == isLineage(b.Name)
 }
@@ -336,13 +339,13 @@ func copyTo(ctx context.Context, store Store, key string, w io.Writer) (err erro
 	return err
 }
 
-// Damaged reports whether anything is there and wrong, rather than missing.
+// Damaged reports whether any object is present and wrong, rather than missing.
 func (a Audit) Damaged() bool {
 	return slices.ContainsFunc(a.Faults, func(f Fault) bool { return !f.Missing })
 }
 
-// Salvage returns the objects that a copy of what is whole leaves out, and how
-// many checkpoints are then in it.
+// Salvage returns the keys that a copy of the whole objects leaves out, and how many
+// checkpoints that copy then holds.
 func (a Audit) Salvage() (leave []string, whole int) {
 	lost := map[string]bool{}
 	for _, f := range a.Faults {

@@ -16,21 +16,22 @@ import (
 	"time"
 )
 
-// A backup is a tar that plain tar unpacks into a folder to serve from. Two
-// hidden files frame it: the first says that it is a backup, the last holds the
-// digests of all others, so that a cut one is told from a whole one.
+// A backup is a tar. Plain tar can unpack it into a folder that nexus can serve from.
+// Two hidden files frame it: the first says that it is a backup, and the last holds the
+// digests of all other files, so that a truncated backup is detected.
 const (
-	// archiveRoot is the folder that all entries of a backup lie in.
+	// archiveRoot is the folder in the tar that holds all entries of a backup.
 	archiveRoot  = FolderName + "/"
 	archiveBegin = ".backup.json"
 	archiveSums  = ".backup.sha256"
 )
 
-// BackupOptions fit Backup to its surroundings.
+// BackupOptions configure Backup.
 type BackupOptions struct {
-	// Spool is the folder for objects that outgrow memory; empty is the system's.
+	// Spool is the folder for objects that do not fit in memory; empty means the
+	// system's temporary folder.
 	Spool string
-	// Version of the program, noted in the backup.
+	// Version is the version of the program, which is recorded in the backup.
 	Version string
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -38,28 +39,30 @@ type BackupOptions struct {
 
 // BackupReport says what a backup holds.
 type BackupReport struct {
-	// Checkpoint is the one that is served after a restore; empty if there was none.
+	// Checkpoint is the id of the checkpoint that is served after a restore; empty if
+	// there was none.
 	Checkpoint string `json:"checkpoint"`
 	Datasets   int    `json:"datasets"`
-	// Untrained datasets are learned after a restore: the checkpoint does not know them.
+	// Untrained is how many datasets are learned after a restore, because the
+	// checkpoint did not learn from them yet.
 	Untrained int   `json:"untrained"`
 	Parts     int   `json:"parts"`
 	Bytes     int64 `json:"bytes"`
-	// Left are objects that were left out since they are damaged.
+	// Left lists the objects that were left out because they are damaged.
 	Left []Fault `json:"left_out,omitempty"`
 }
 
-// backupTries is how often another checkpoint is begun with because the one
-// being copied was cleaned up. What was copied stays, so each costs less.
+// backupTries is how often a backup starts again with another checkpoint because the
+// one being copied was cleaned up. What was copied is kept, so each further try costs
+// less.
 const backupTries = maxSwaps
 
 var errBackupMoved = errors.New("the checkpoints moved faster than they could be copied")
 
-// Backup writes the checkpoint that is served, every dataset, the control
-// record and the head to w, as a tar. It only reads, and may run beside a
-// service that saves and cleans up: the checkpoint is whole, and every dataset
-// that was acknowledged before the call is in it. Each object is verified
-// before it is written.
+// Backup writes a tar to w with the served checkpoint, every dataset, the control
+// record and the head. It only reads, and may run beside a service that saves and
+// cleans up. The checkpoint is complete, and every dataset that was acknowledged before
+// the call is included. Each object is verified before it is written.
 func Backup(ctx context.Context, store Store, w io.Writer, opt BackupOptions) (BackupReport, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
@@ -113,9 +116,10 @@ func (b *backup) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The datasets come after the checkpoint was chosen, so that all it learned
-	// from is among them, and before its manifest: a reader that is cut off finds
-	// things to learn from rather than a checkpoint without them.
+	// The datasets are written after the checkpoint was chosen, so that they include
+	// everything it learned from. They are written before its manifest: a reader of a
+	// truncated backup then finds datasets to learn from rather than a checkpoint
+	// without them.
 	if err := b.allDatasets(ctx, chosen.lineage); err != nil {
 		return err
 	}
@@ -135,7 +139,7 @@ func (b *backup) run(ctx context.Context) error {
 	return b.entry(archiveSums, Body(b.sums.Bytes()))
 }
 
-// chosen is the checkpoint of a backup, once its parts are written.
+// chosen is the checkpoint of a backup, after its parts are written.
 type chosen struct {
 	manifests []sealedManifest
 	head      []byte // nil without a checkpoint
@@ -148,7 +152,7 @@ type sealedManifest struct {
 	body []byte
 }
 
-// checkpoint writes the parts of what is served and returns the records that
+// checkpoint writes the parts of the served checkpoint and returns the records that
 // name them.
 func (b *backup) checkpoint(ctx context.Context) (chosen, error) {
 	for range backupTries {
@@ -196,7 +200,7 @@ func (b *backup) tryCheckpoint(ctx context.Context) (chosen, error) {
 		c := chosen{manifests: []sealedManifest{m}, lineage: lineage}
 		c.head = raw
 		if id != head.Checkpoint {
-			// As a start would mend it.
+			// A start would repair the head in the same way.
 			next := Head{Checkpoint: id, Seq: head.Seq + 1, Fence: max(head.Fence, m.Meta.Fence), Why: HeadRecovered, MovedAt: b.opt.Now().UTC().Round(0)}
 			if c.head, err = seal(kindHead, next); err != nil {
 				return chosen{}, err
@@ -225,9 +229,9 @@ func (b *backup) challenger(ctx context.Context, c *chosen) {
 	c.manifests = append(c.manifests, m)
 }
 
-// leftBehind copies the checkpoint that served before a promotion or rollback,
-// if that was the last thing to happen. It tells the trainer what the rollback
-// took back; without it those lessons would be learned again.
+// leftBehind copies the checkpoint that served before a promotion or rollback, if that
+// was the latest move of the head. It tells the trainer which lessons the rollback took
+// back; otherwise they would be learned again.
 func (b *backup) leftBehind(ctx context.Context, h Head) (sealedManifest, bool) {
 	if h.Why != HeadPromoted || b.report.Checkpoint != h.Checkpoint {
 		return sealedManifest{}, false
@@ -248,8 +252,8 @@ func (b *backup) leftBehind(ctx context.Context, h Head) (sealedManifest, bool) 
 	return sealedManifest{}, false
 }
 
-// copyCheckpoint writes the parts of a checkpoint that are not written yet.
-// ErrNotFound: it was cleaned up meanwhile.
+// copyCheckpoint writes those parts of a checkpoint that are not written yet. It
+// returns ErrNotFound if the checkpoint was cleaned up meanwhile.
 func (b *backup) copyCheckpoint(ctx context.Context, id string) (sealedManifest, Lineage, error) {
 	key, err := manifestKey(id)
 	if err != nil {
@@ -285,8 +289,8 @@ func (b *backup) copyCheckpoint(ctx context.Context, id string) (sealedManifest,
 	return m, lineage, nil
 }
 
-// gone turns damage into ErrNotFound if the manifest has gone meanwhile: then
-// it was cleaned up, and nothing is wrong.
+// gone turns damage into ErrNotFound if the manifest has disappeared meanwhile. The
+// checkpoint was then cleaned up, and nothing is wrong.
 func (b *backup) gone(ctx context.Context, key string, err error) error {
 	if _, there := b.store.Stat(ctx, key); errors.Is(there, ErrNotFound) {
 		return there
@@ -311,7 +315,7 @@ func (b *backup) part(ctx context.Context, p PartRef) error {
 	return err
 }
 
-// object copies one object after check has seen all of it.
+// object copies one object after check has read all of it.
 func (b *backup) object(ctx context.Context, key string, check func(*spool) error) error {
 	var s *spool
 	var err error
@@ -336,7 +340,7 @@ func (b *backup) object(ctx context.Context, key string, check func(*spool) erro
 	return errors.Join(b.entry(key, s.section()), s.Close())
 }
 
-// allDatasets writes every dataset; those that the lineage does not name are counted.
+// allDatasets writes every dataset and counts those that the lineage does not name.
 func (b *backup) allDatasets(ctx context.Context, lineage Lineage) error {
 	ids, err := b.datasets.IDs(ctx)
 	if err != nil {
@@ -353,7 +357,8 @@ func (b *backup) allDatasets(ctx context.Context, lineage Lineage) error {
 			return err
 		}
 	}
-	// What was listed as single may have been put into a segment before it was read.
+	// A dataset that was listed as single may have been moved into a segment before it
+	// was read.
 	_, segments, err = b.datasets.objects(ctx)
 	for _, i := range segments {
 		err = errors.Join(err, b.dataset(ctx, i.Key, held))
@@ -427,7 +432,8 @@ func (b *backup) records(ctx context.Context) error {
 	return nil
 }
 
-// isRecord tells whether a key lies at the root and is neither head nor manifest.
+// isRecord reports whether a key lies at the root and is neither the head nor a
+// manifest.
 func isRecord(key string) bool {
 	_, manifest := manifestID(key)
 	return !strings.Contains(key, "/") && key != HeadKey && !manifest

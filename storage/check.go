@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Check is a prompt that is asked after each change of what is known, with the
-// answer that it should get.
+// Check is a prompt with the answer that it should get. It is asked after each change
+// of the lessons.
 type Check struct {
 	ID     string `json:"id"`
 	Topic  string `json:"topic,omitempty"`
 	Prompt string `json:"prompt"`
-	// Expected is the response; nil: it should be refused.
+	// Expected is the response; nil means that the prompt should be refused.
 	Expected  *string   `json:"expected"`
 	CreatedAt time.Time `json:"created_at"`
 }
@@ -39,7 +39,8 @@ func NewChecks(store Store, now func() time.Time) *Checks {
 	return &Checks{store: store, now: now}
 }
 
-// List returns all checks, by one small read. ErrCorrupt: the record is damaged.
+// List returns all checks, with one small read. It returns ErrCorrupt if the record is
+// damaged.
 func (c *Checks) List(ctx context.Context) ([]Check, error) {
 	r, _, err := c.read(ctx)
 	return r.Checks, err
@@ -60,8 +61,9 @@ func (c *Checks) read(ctx context.Context) (checkRecord, Version, error) {
 	return r, version, nil
 }
 
-// Update changes the checks by change, which is called again on what another
-// process wrote if that was faster. ErrTooLarge: there is no room for so many.
+// Update applies change to the checks and returns the new list. If another process
+// writes first, Update calls change again on the new record. It returns ErrTooLarge if
+// there is no room for so many checks.
 func (c *Checks) Update(ctx context.Context, change func([]Check) ([]Check, error)) (now []Check, err error) {
 	err = swapUntil(ctx, c.store, ChecksKey, "update the checks", func() ([]byte, Version, error) {
 		r, version, err := c.read(ctx)

@@ -12,27 +12,27 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Options fit Checkpoints to its surroundings. The zero value is usable.
+// Options configure Checkpoints. The zero value is usable.
 type Options struct {
-	// MaxBytes bounds the memory that loading one checkpoint may take; 0 is 8 GiB.
+	// MaxBytes limits the memory, in bytes, that loading one checkpoint may take; 0
+	// means 8 GiB.
 	MaxBytes int64
-	// Grace is how old an unreferenced part must be before Prune deletes it; 0 is
+	// Grace is how old an unreferenced part must be before Prune deletes it; 0 means
 	// one hour. It must be longer than any save takes.
 	Grace time.Duration
-	// Parallel is how many parts are written or read at once; 0 is 4.
+	// Parallel is how many parts are written or read at once; 0 means 4.
 	Parallel int
 	Log      *slog.Logger
 	Now      func() time.Time
 }
 
-// maxSwaps bounds how often an operation is tried again because another writer
-// was faster.
+// maxSwaps limits how often an operation is repeated because another writer was faster.
 const maxSwaps = 32
 
-// Checkpoints keeps what was learned. A checkpoint is a manifest and the parts
-// that it names; the head says which one is served. Whatever operation a crash
-// cuts short, LoadLatest finds a whole checkpoint. Safe for concurrent use, by
-// several processes too.
+// Checkpoints stores what was learned. A checkpoint is a manifest and the parts that it
+// names. The head says which checkpoint is served. If a crash interrupts an operation,
+// LoadLatest still finds a complete checkpoint. Checkpoints is safe for concurrent use,
+// also by several processes.
 type Checkpoints struct {
 	store Store
 	opt   Options
@@ -41,7 +41,7 @@ type Checkpoints struct {
 	known base // the last one saved or loaded by this process
 }
 
-// base is what a save builds upon.
+// base is the checkpoint that a save builds on.
 type base struct {
 	manifest Manifest
 	lineage  Lineage
@@ -67,8 +67,8 @@ func NewCheckpoints(store Store, opt Options) *Checkpoints {
 	return &Checkpoints{store: store, opt: opt}
 }
 
-// now is the time as records carry it: UTC, without a monotonic part, so that
-// it compares equal to what is read back.
+// now is the time as records store it: UTC, without a monotonic part, so that it equals
+// the value that is read back.
 func (c *Checkpoints) now() time.Time { return c.opt.Now().UTC().Round(0) }
 
 // ids lists the ids of all manifests, newest first.
@@ -88,8 +88,8 @@ func (c *Checkpoints) ids(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// List reads the manifests of all checkpoints, newest first. Damaged ones are
-// set aside, logged and left out.
+// List reads the manifests of all checkpoints, newest first. A damaged manifest is set
+// aside, logged and left out.
 func (c *Checkpoints) List(ctx context.Context) ([]Manifest, error) {
 	ids, err := c.ids(ctx)
 	if err != nil {
@@ -110,8 +110,8 @@ func (c *Checkpoints) List(ctx context.Context) ([]Manifest, error) {
 	return out, nil
 }
 
-// Manifest reads the manifest of checkpoint id, without its parts. ErrNotFound;
-// ErrCorrupt: it has been set aside.
+// Manifest reads the manifest of checkpoint id, without its parts. It returns
+// ErrNotFound, or ErrCorrupt after it has set a damaged manifest aside.
 func (c *Checkpoints) Manifest(ctx context.Context, id string) (Manifest, error) {
 	key, err := manifestKey(id)
 	if err != nil {
@@ -119,8 +119,8 @@ func (c *Checkpoints) Manifest(ctx context.Context, id string) (Manifest, error)
 	}
 	m, err := c.tryManifest(ctx, key, id)
 	if errors.Is(err, ErrCorrupt) {
-		// Once more: a fault of the wire must not set good bytes aside, and a store
-		// with a second place may have them there.
+		// It is read once more: a transmission error must not set good bytes aside, and
+		// a store with a second place may have good bytes there.
 		if err = mend(ctx, c.store, key); err == nil {
 			m, err = c.tryManifest(ctx, key, id)
 		}
@@ -145,8 +145,8 @@ func (c *Checkpoints) tryManifest(ctx context.Context, key, id string) (Manifest
 	return decodeManifest(b, id)
 }
 
-// Load reads and verifies checkpoint id. ErrNotFound; ErrTooLarge (Options.MaxBytes);
-// ErrCorrupt: it has been set aside.
+// Load reads and verifies checkpoint id. It returns ErrNotFound, ErrTooLarge (see
+// Options.MaxBytes), or ErrCorrupt after it has set a damaged checkpoint aside.
 func (c *Checkpoints) Load(ctx context.Context, id string) (Manifest, []Part, error) {
 	m, parts, err := c.load(ctx, id, true)
 	if err != nil {
@@ -167,8 +167,8 @@ func (c *Checkpoints) Load(ctx context.Context, id string) (Manifest, []Part, er
 	return m, own, nil
 }
 
-// Verify reads checkpoint id and checks every digest, in bounded memory. Errors
-// are those of Load.
+// Verify reads checkpoint id and checks every digest, in bounded memory. It returns the
+// errors of Load.
 func (c *Checkpoints) Verify(ctx context.Context, id string) error {
 	_, err := c.verify(ctx, id)
 	return err
@@ -197,8 +197,8 @@ func (c *Checkpoints) load(ctx context.Context, id string, keep bool) (Manifest,
 	return m, parts, nil
 }
 
-// readParts reads all parts, several at once. On an error bad is the stored
-// object at fault.
+// readParts reads all parts, several at once. On an error, bad is the key of the faulty
+// object.
 func (c *Checkpoints) readParts(ctx context.Context, refs []PartRef, keep bool) (parts []Part, bad string, err error) {
 	parts = make([]Part, len(refs))
 	var mu sync.Mutex
@@ -225,8 +225,9 @@ func (c *Checkpoints) readParts(ctx context.Context, refs []PartRef, keep bool) 
 	return parts, "", nil
 }
 
-// quarantine sets aside a checkpoint with a damaged part. If its manifest has gone
-// meanwhile, it was pruned while it was read, and nothing is wrong.
+// quarantine sets aside a checkpoint with a damaged part. If its manifest has
+// disappeared meanwhile, the checkpoint was pruned during the read, and nothing is
+// wrong.
 func (c *Checkpoints) quarantine(ctx context.Context, id, part string, why error) error {
 	key, err := manifestKey(id)
 	if err != nil {
@@ -235,14 +236,14 @@ func (c *Checkpoints) quarantine(ctx context.Context, id, part string, why error
 	if _, err := c.store.Stat(ctx, key); err != nil {
 		return err
 	}
-	// The part goes first: were the manifest first and a crash between them, a
+	// The part is moved first. If the manifest went first and a crash came between, the
 	// damaged part would stay where the next save trusts it.
 	c.setAside(ctx, "checkpoint "+id+" is damaged", why, part, key)
 	return why
 }
 
-// setAside moves damaged objects under corrupted/ and says so in one line. A
-// store that does not let itself be written keeps them; the line says that too.
+// setAside moves damaged objects under corrupted/ and logs it in one line. A store that
+// cannot be written keeps the objects; the line says that too.
 func (c *Checkpoints) setAside(ctx context.Context, what string, why error, keys ...string) {
 	var moved []string
 	for _, key := range keys {
@@ -264,8 +265,8 @@ func (c *Checkpoints) remember(m Manifest, l Lineage) {
 	c.known = base{manifest: m, lineage: l}
 }
 
-// baseOf returns manifest and lineage of checkpoint id, from memory if it is the
-// last one that this process saved or loaded.
+// baseOf returns manifest and lineage of checkpoint id. It uses memory if this process
+// saved or loaded that checkpoint last.
 func (c *Checkpoints) baseOf(ctx context.Context, id string) (base, error) {
 	c.mu.Lock()
 	known := c.known
@@ -299,7 +300,7 @@ func (c *Checkpoints) baseOf(ctx context.Context, id string) (base, error) {
 	return base{manifest: m, lineage: lineage}, nil
 }
 
-// Lineage returns the datasets that checkpoint id learned from, in their order.
+// Lineage returns the ids of the datasets that checkpoint id learned from, in order.
 func (c *Checkpoints) Lineage(ctx context.Context, id string) (Lineage, error) {
 	b, err := c.baseOf(ctx, id)
 	return slices.Clone(b.lineage), err

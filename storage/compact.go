@@ -11,13 +11,13 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// Compaction says which datasets Compact puts together.
+// Compaction says which datasets Compact combines.
 type Compaction struct {
-	// Learned is what the served checkpoint learned from; only those are touched.
+	// Learned is the lineage of the served checkpoint; only its datasets are combined.
 	Learned Lineage
-	// Age is how old a dataset must be; the jobs of younger ones may still change.
+	// Age is how old a dataset must be. The jobs of younger datasets may still change.
 	Age time.Duration
-	// Least is how many datasets a new segment must hold; 0 is 256.
+	// Least is how many datasets a new segment must hold; 0 means 256.
 	Least int
 }
 
@@ -26,11 +26,11 @@ type Compacted struct {
 	Segments, Datasets int
 }
 
-// Compact puts small datasets together into segments: many small objects become one,
-// and no dataset changes. Unlearnings stay single, so that a version of the program
-// that knows no segments still sees each of them. A dataset is deleted as a single
-// object only after it was read back from its segment. A crash leaves some datasets
-// in both places, which the next Compact ends.
+// Compact combines small datasets into segments: many small objects become one, and no
+// dataset changes. Unlearnings stay single, so that a version of the program without
+// segments still sees each of them. A single object is deleted only after its dataset
+// was read back from the segment. After a crash, some datasets are in both places; the
+// next Compact deletes the single ones.
 func (d *Datasets) Compact(ctx context.Context, c Compaction) (done Compacted, err error) {
 	if c.Least == 0 {
 		c.Least = 256
@@ -65,7 +65,7 @@ func (d *Datasets) Compact(ctx context.Context, c Compaction) (done Compacted, e
 	return done, err
 }
 
-// small chooses the datasets that may go into segments.
+// small selects the datasets that may go into segments.
 func (d *Datasets) small(c Compaction, single []Info) []Info {
 	learned := make(map[string]bool, len(c.Learned))
 	for _, id := range c.Learned {
@@ -96,8 +96,8 @@ func (b *segmentBuilder) full() bool {
 	return len(b.entries) == segmentMost || b.payload.Len() > segmentBytes-segmentDataset
 }
 
-// addTo reads a single dataset into b, unless it is an unlearning. Errors are those
-// of Open.
+// addTo reads a single dataset into b, unless it is an unlearning. It returns the
+// errors of Open.
 func (d *Datasets) addTo(ctx context.Context, b *segmentBuilder, id, key string) error {
 	var object bytes.Buffer
 	err := readObject(ctx, d.store, key, func(r io.Reader) error {
@@ -112,7 +112,7 @@ func (d *Datasets) addTo(ctx context.Context, b *segmentBuilder, id, key string)
 		err = verifyDataset(bytes.NewReader(object.Bytes()), id)
 	}
 	if err != nil {
-		// A reader finds out whether that was a fault of the wire.
+		// Opening it finds out whether that was a transmission error.
 		r, err := d.Open(ctx, id)
 		if err != nil {
 			return err
@@ -128,7 +128,8 @@ func (d *Datasets) addTo(ctx context.Context, b *segmentBuilder, id, key string)
 	return nil
 }
 
-// storeSegment stores one segment, reads it back, and deletes its datasets as single ones.
+// storeSegment stores one segment, reads it back, and deletes its datasets as single
+// objects.
 func (d *Datasets) storeSegment(ctx context.Context, b *segmentBuilder, done *Compacted) error {
 	body, err := encodeSegment(b.entries, b.payload.Bytes())
 	if err != nil {
@@ -164,8 +165,8 @@ func (d *Datasets) storeSegment(ctx context.Context, b *segmentBuilder, done *Co
 	return nil
 }
 
-// endMoves deletes the single datasets that a whole segment holds, as a Compact that
-// was cut off leaves them, and returns the others.
+// endMoves deletes the single datasets that an intact segment holds, which an
+// interrupted Compact leaves behind. It returns the others.
 func (d *Datasets) endMoves(ctx context.Context, single []Info, segments []string) ([]Info, error) {
 	var rest []Info
 	for _, i := range single {
@@ -185,8 +186,7 @@ func (d *Datasets) endMoves(ctx context.Context, single []Info, segments []strin
 	return rest, nil
 }
 
-// HeldIn reports whether one of the segments, given by their keys, holds dataset id,
-// whole.
+// HeldIn reports whether one of the given segments (by key) holds dataset id intact.
 func (d *Datasets) HeldIn(ctx context.Context, segments []string, id string) (bool, error) {
 	for _, key := range segments {
 		if !Covers(key, id) {

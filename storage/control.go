@@ -9,29 +9,29 @@ import (
 	"time"
 )
 
-// Control is what an operator told the whole cluster; it survives restarts.
+// Control holds an operator's settings for the whole cluster. It survives restarts.
 type Control struct {
-	// Version counts the updates; 0 is the state before any.
+	// Version counts the updates; 0 is the state before the first.
 	Version int64 `json:"version"`
 	// Paused holds back every train job; serving goes on.
 	Paused bool `json:"paused"`
-	// PausedBy is the role of the process whose setting paused it, and empty
-	// where an operator did.
+	// PausedBy is the role of the process whose setting paused training; empty if an
+	// operator paused it.
 	PausedBy string `json:"paused_by,omitempty"`
 	// Training is false after train_stop: lessons are memorised, and no gradient
 	// steps are taken until train_start.
 	Training bool `json:"training"`
-	// Topic of the last train_start; empty is all.
+	// Topic is the topic of the last train_start; empty means all topics.
 	Topic string `json:"topic,omitempty"`
-	// TargetError is the share of wrong answers to aim for; 0 is the configured one.
+	// TargetError is the share of wrong answers to aim for; 0 means the configured one.
 	TargetError float64   `json:"target_error,omitempty"`
 	UpdatedAt   time.Time `json:"updated_at"`
 }
 
-// maxTopic bounds Control.Topic in bytes.
+// maxTopic limits the length of Control.Topic in bytes.
 const maxTopic = 1024
 
-// ControlOptions fit ControlRecord to its surroundings.
+// ControlOptions configure ControlRecord.
 type ControlOptions struct {
 	Log *slog.Logger
 	Now func() time.Time
@@ -54,9 +54,9 @@ func NewControl(store Store, opt ControlOptions) *ControlRecord {
 	return &ControlRecord{store: store, opt: opt}
 }
 
-// Read returns the record, by one small read. Before the first Update it is
-// running and training. ErrCorrupt: the record is damaged; the next Update sets
-// it aside.
+// Read returns the record, with one small read. Before the first Update it is running
+// and training. It returns ErrCorrupt if the record is damaged; the next Update sets a
+// damaged record aside.
 func (r *ControlRecord) Read(ctx context.Context) (Control, error) {
 	c, _, err := r.read(ctx)
 	return c, err
@@ -88,9 +88,9 @@ func decodeControl(b []byte) (Control, error) {
 	return c, nil
 }
 
-// Update changes the record by change, which is called again on what another
-// process wrote if that was faster. It returns the new record, or the present
-// one if change alters nothing.
+// Update applies change to the record. If another process writes first, Update calls
+// change again on the new record. It returns the new record, or the present one if
+// change alters nothing.
 func (r *ControlRecord) Update(ctx context.Context, change func(*Control)) (Control, error) {
 	for range maxSwaps {
 		now, version, err := r.read(ctx)
@@ -128,8 +128,8 @@ func (r *ControlRecord) Update(ctx context.Context, change func(*Control)) (Cont
 	return Control{}, fmt.Errorf("update the control record: %d times %w", maxSwaps, ErrConflict)
 }
 
-// mend sets a record aside that is damaged at a second look too. What was
-// paused is then running again, so the log says it loudly.
+// mend sets a record aside if a second read also finds it damaged. A paused cluster
+// then runs again, so this is logged prominently.
 func (r *ControlRecord) mend(ctx context.Context) (Control, Version, error) {
 	c, version, err := r.read(ctx)
 	if !errors.Is(err, ErrCorrupt) {

@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// CopyTo stores checkpoint id in another store: first the parts that are not
-// there, then the manifest. It does not move the head there. Cut off and called
-// again it goes on with the parts that are missing. A part whose bytes do not
-// have the digest that is its name is not copied: ErrCorrupt.
+// CopyTo stores checkpoint id in another store: first the missing parts, then the
+// manifest. It does not move the head there. A repeated call after an interruption
+// copies only the parts that are still missing. A part whose bytes do not match its
+// digest is not copied: CopyTo returns ErrCorrupt.
 func (c *Checkpoints) CopyTo(ctx context.Context, to *Checkpoints, id string) error {
 	m, err := c.Manifest(ctx, id)
 	if err != nil {
 		return err
 	}
-	// Asked together: a round trip may take half a second.
+	// The parts are listed together, because a round trip may take half a second.
 	var there map[string]Info
 	var guarded map[string]bool
 	complete := false
@@ -44,8 +44,8 @@ func (c *Checkpoints) CopyTo(ctx context.Context, to *Checkpoints, id string) er
 	if err := to.putManifest(ctx, m); err != nil {
 		return fmt.Errorf("copy checkpoint %s: %w", id, err)
 	}
-	// From here the manifest protects its parts; one that was old may have been
-	// collected before it did.
+	// From here the manifest protects its parts. An old part may have been deleted
+	// before that.
 	if there, err = to.storedParts(ctx); err == nil {
 		err = c.copyParts(ctx, to, m, there, nil, -1)
 	}
@@ -68,8 +68,8 @@ func (c *Checkpoints) storedParts(ctx context.Context) (map[string]Info, error) 
 	return out, nil
 }
 
-// partsOf returns the keys of the parts that checkpoint id protects; none if it
-// cannot be read.
+// partsOf returns the keys of the parts that checkpoint id protects; empty if the
+// manifest cannot be read.
 func (c *Checkpoints) partsOf(ctx context.Context, id string) map[string]bool {
 	out := map[string]bool{}
 	if id == "" {
@@ -83,9 +83,9 @@ func (c *Checkpoints) partsOf(ctx context.Context, id string) map[string]bool {
 	return out
 }
 
-// copyParts stores the parts of m that are not there. One that is there,
-// unprotected and older than young is stored again, so that its age does not
-// let a Prune take it; young below 0 is any age.
+// copyParts stores the missing parts of m. It also stores again any part that is
+// present, unprotected and older than young, so that Prune does not delete it for its
+// age. A negative young stands for any age.
 func (c *Checkpoints) copyParts(ctx context.Context, to *Checkpoints, m Manifest, there map[string]Info, guarded map[string]bool, young time.Duration) error {
 	newest := to.now()
 	for _, i := range there {
@@ -116,7 +116,7 @@ func (c *Checkpoints) copyParts(ctx context.Context, to *Checkpoints, m Manifest
 func copyPart(ctx context.Context, from, to Store, ref StoredRef) error {
 	err := tryCopy(ctx, from, to, ref)
 	if errors.Is(err, ErrCorrupt) {
-		// Once more: a fault of the wire must not set good bytes aside.
+		// It is copied once more: a transmission error must not set good bytes aside.
 		if err = mend(ctx, from, ref.Key()); err == nil {
 			err = tryCopy(ctx, from, to, ref)
 		}

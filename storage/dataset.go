@@ -23,8 +23,7 @@ const (
 	OpTeach  Op = "teach"
 	OpForget Op = "forget"
 	OpJudge  Op = "judge"
-	// OpRevise teaches lessons in place of what they were: with another response,
-	// or in another topic than From.
+	// OpRevise replaces lessons: with another response, or in another topic than From.
 	OpRevise Op = "revise"
 )
 
@@ -33,33 +32,34 @@ func (o Op) Valid() bool {
 	return o == OpTeach || o == OpForget || o == OpJudge || o == OpRevise
 }
 
-// DatasetMeta is what the maker of a dataset says of it.
+// DatasetMeta is what the creator of a dataset records about it.
 type DatasetMeta struct {
 	Op Op `json:"op"`
-	// Owner is the name of the API key that asked for it; empty where none was needed.
+	// Owner is the name of the API key that asked for it; empty where no key was
+	// needed.
 	Owner string `json:"owner,omitempty"`
-	// Topic is the topic of a forget operation that has no lessons, or the topic
-	// of lessons that name none.
+	// Topic is the topic of a forget operation without lessons, or the default topic of
+	// lessons that name none.
 	Topic string `json:"topic,omitempty"`
-	// Pack names the topic pack that the lessons came from, if one did.
+	// Pack is the name of the topic pack that the lessons came from; empty if none.
 	Pack string `json:"pack,omitempty"`
-	// Teacher names the model that wrote the lessons, if one did, and Job the job
-	// that it wrote them for.
+	// Teacher is the name of the model that wrote the lessons, and Job the id of the
+	// job that it wrote them for; empty if no model wrote them.
 	Teacher string `json:"teacher,omitempty"`
 	Job     string `json:"job,omitempty"`
-	// From is the topic that the prompts of a revise operation leave; nil if they
-	// stay in theirs.
+	// From is the topic that the prompts of a revise operation leave; nil if they stay
+	// in their topic.
 	From *string `json:"from,omitempty"`
-	// LessonIDs names lessons to unlearn by id.
+	// LessonIDs are the ids of lessons to unlearn.
 	LessonIDs []string `json:"lesson_ids,omitempty"`
 	// Faults are the lines of the upload that were left out, at most 1000.
 	Faults []job.Fault `json:"faults,omitempty"`
-	// Lines is how many lines the upload had, with the faulty ones; 0 is unsaid.
+	// Lines is how many lines the upload had, including faulty ones; 0 means unknown.
 	Lines int `json:"lines,omitempty"`
 }
 
-// Dataset is the header of a stored operation. Its ID is its
-// identity and, by sorting, its place in the order of operations.
+// Dataset is the header of a stored operation. Its ID identifies the dataset. Sorted
+// ids give the order of operations.
 type Dataset struct {
 	ID        string    `json:"id"`
 	CreatedAt time.Time `json:"created_at"`
@@ -68,25 +68,25 @@ type Dataset struct {
 	Lessons int `json:"lessons"`
 	// Encoding of the payload: "plain" (NDJSON) or "zstd".
 	Encoding string `json:"encoding"`
-	// Size of the payload as stored and Raw of its NDJSON, in bytes.
+	// Size is the stored size of the payload, and Raw the size of its NDJSON, in bytes.
 	Size int64 `json:"size"`
 	Raw  int64 `json:"raw"`
-	// SHA256 of the payload as stored.
+	// SHA256 is the digest of the payload as stored.
 	SHA256 string `json:"sha256"`
 }
 
 // Limits of a dataset.
 const (
-	// MaxDatasetRaw bounds the NDJSON of one dataset in bytes: an upload of
-	// 256 MiB in the most wasteful escaping.
+	// MaxDatasetRaw limits the NDJSON of one dataset, in bytes: an upload of 256 MiB
+	// with every character escaped in the longest way.
 	MaxDatasetRaw = 2 << 30
 	maxHeader     = 256 << 10
 	maxFaults     = 1000
 )
 
-// DatasetOptions fit Datasets to its surroundings.
+// DatasetOptions configure Datasets.
 type DatasetOptions struct {
-	// Spool is the folder for uploads that outgrow memory; empty is the
+	// Spool is the folder for uploads that do not fit in memory; empty means the
 	// system's temporary folder.
 	Spool string
 	Log   *slog.Logger
@@ -94,7 +94,7 @@ type DatasetOptions struct {
 }
 
 // Datasets is the ordered log of what was taught, unlearned and judged. A dataset is
-// one object, written once and whole, until Compact puts many small ones together.
+// one object, written once and complete, until Compact combines many small ones.
 type Datasets struct {
 	store Store
 	opt   DatasetOptions
@@ -102,7 +102,7 @@ type Datasets struct {
 	mu     sync.Mutex
 	last   string                   // newest id seen, so that new ones sort after it
 	tables map[string]*segmentTable // of the segments seen so far, by key
-	// payload is that of the segment that was read last.
+	// payload belongs to the segment that was read last.
 	payloadKey string
 	payload    []byte
 
@@ -120,8 +120,8 @@ func NewDatasets(store Store, opt DatasetOptions) *Datasets {
 	return &Datasets{store: store, opt: opt, tables: map[string]*segmentTable{}}
 }
 
-// IDs lists the ids of all datasets, oldest first, without reading them. Of a
-// segment it reads the header, once.
+// IDs lists the ids of all datasets, oldest first, without reading the datasets. It
+// reads the header of each segment once.
 func (d *Datasets) IDs(ctx context.Context) ([]string, error) {
 	single, segments, err := d.objects(ctx)
 	if err != nil {
@@ -156,8 +156,8 @@ func (d *Datasets) IDs(ctx context.Context) ([]string, error) {
 	return slices.Compact(ids), nil
 }
 
-// SingleIDs lists the ids of the datasets that lie in no segment, oldest first: each
-// unlearning is among them. It reads nothing and costs the same however much was
+// SingleIDs lists the ids of the datasets outside segments, oldest first. It includes
+// every unlearning. It reads no objects, and its cost does not grow with what was
 // taught.
 func (d *Datasets) SingleIDs(ctx context.Context) ([]string, error) {
 	single, _, err := d.list(ctx)
@@ -168,8 +168,8 @@ func (d *Datasets) SingleIDs(ctx context.Context) ([]string, error) {
 	return ids, err
 }
 
-// List reads the headers of all datasets, oldest first. A damaged one is set
-// aside, logged and left out.
+// List reads the headers of all datasets, oldest first. A damaged dataset is set aside,
+// logged and left out.
 func (d *Datasets) List(ctx context.Context) ([]Dataset, error) {
 	ids, err := d.IDs(ctx)
 	if err != nil {
@@ -190,8 +190,8 @@ func (d *Datasets) List(ctx context.Context) ([]Dataset, error) {
 	return out, nil
 }
 
-// Stat reads the header of dataset id. ErrNotFound, ErrCorrupt (it has then
-// been set aside).
+// Stat reads the header of dataset id. It returns ErrNotFound, or ErrCorrupt after it
+// has set a damaged dataset aside.
 func (d *Datasets) Stat(ctx context.Context, id string) (Dataset, error) {
 	key, err := datasetKey(id)
 	if err != nil {
@@ -199,8 +199,8 @@ func (d *Datasets) Stat(ctx context.Context, id string) (Dataset, error) {
 	}
 	ds, err := d.stat(ctx, id)
 	if errors.Is(err, ErrCorrupt) {
-		// Once more: a fault of the wire must not set good bytes aside, and a store
-		// with a second place may have them there.
+		// It is read once more: a transmission error must not set good bytes aside, and
+		// a store with a second place may have good bytes there.
 		if err = mend(ctx, d.store, key); err == nil {
 			ds, err = d.stat(ctx, id)
 		}
@@ -224,8 +224,8 @@ func (d *Datasets) stat(ctx context.Context, id string) (ds Dataset, err error) 
 	return ds, err
 }
 
-// Op returns the operation of dataset id, reading its header once at most.
-// Errors are those of Stat.
+// Op returns the operation of dataset id. It reads the header at most once. It returns
+// the errors of Stat.
 func (d *Datasets) Op(ctx context.Context, id string) (Op, error) {
 	if op, ok := d.ops.Load(id); ok {
 		return op.(Op), nil //nolint:forcetypeassert // the map holds nothing else
@@ -238,7 +238,7 @@ func (d *Datasets) Op(ctx context.Context, id string) (Op, error) {
 	return ds.Op, nil
 }
 
-// Delete removes dataset id. That there is none is no error.
+// Delete removes dataset id. It returns no error if there is none.
 func (d *Datasets) Delete(ctx context.Context, id string) error {
 	key, err := datasetKey(id)
 	if err != nil {
@@ -267,8 +267,8 @@ func (d *Datasets) setAside(ctx context.Context, key string, why error) {
 	d.opt.Log.Error("dataset is damaged, set aside", "dataset", strings.TrimPrefix(key, DatasetsPrefix), "moved_to", to, "why", why)
 }
 
-// readHeader reads the first line and checks it; the reader that it returns
-// continues with the payload.
+// readHeader reads and checks the first line. The returned reader continues with the
+// payload.
 func readHeader(r io.Reader, id string) (Dataset, *bufio.Reader, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	line, err := readLine(b)

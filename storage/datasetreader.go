@@ -14,8 +14,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// DatasetReader gives the lessons of one dataset in the order in which they
-// were added. It is for one goroutine and must be closed.
+// DatasetReader returns the lessons of one dataset in the order in which they were
+// added. It must be used by one goroutine only, and must be closed.
 type DatasetReader struct {
 	Dataset
 	object  io.ReadCloser
@@ -26,18 +26,18 @@ type DatasetReader struct {
 	raw     int64
 }
 
-// Open verifies dataset id against its SHA-256 and then streams it. ErrNotFound;
-// ErrCorrupt: it is damaged and has been set aside.
+// Open verifies dataset id against its SHA-256 and then streams it. It returns
+// ErrNotFound, or ErrCorrupt after it has set a damaged dataset aside.
 func (d *Datasets) Open(ctx context.Context, id string) (*DatasetReader, error) {
 	key, err := datasetKey(id)
 	if err != nil {
 		return nil, err
 	}
-	// The first pass keeps a caller from taking lessons of a damaged dataset.
+	// The first pass makes sure that callers get no lessons from a damaged dataset.
 	err = d.verify(ctx, id)
 	if errors.Is(err, ErrCorrupt) {
-		// Once more: a fault of the wire must not set good bytes aside, and a store
-		// with a second place may have them there.
+		// It is read once more: a transmission error must not set good bytes aside, and
+		// a store with a second place may have good bytes there.
 		if err = mend(ctx, d.store, key); err == nil {
 			err = d.verify(ctx, id)
 		}
@@ -55,7 +55,7 @@ func (d *Datasets) Open(ctx context.Context, id string) (*DatasetReader, error) 
 	return r, nil
 }
 
-// Lessons reads all lessons of dataset id. Errors are those of Open.
+// Lessons reads all lessons of dataset id. It returns the errors of Open.
 func (d *Datasets) Lessons(ctx context.Context, id string) (ds Dataset, lessons []Lesson, err error) {
 	r, err := d.Open(ctx, id)
 	if err != nil {
@@ -132,8 +132,8 @@ func newDatasetReader(object io.Reader, id string) (*DatasetReader, error) {
 	return r, nil
 }
 
-// Next returns the next lesson, or io.EOF after the last. Any other error means
-// that what was read from this reader must not be used.
+// Next returns the next lesson, or io.EOF after the last. After any other error, the
+// lessons already read from this reader must not be used.
 func (r *DatasetReader) Next() (Lesson, error) {
 	line, err := r.line()
 	if err != nil {
@@ -149,8 +149,8 @@ func (r *DatasetReader) Next() (Lesson, error) {
 	return l, nil
 }
 
-// line returns the next line with its newline. At the end of the payload it
-// checks digest and counts and returns io.EOF.
+// line returns the next line with its newline. At the end of the payload it checks the
+// digest and the counts and returns io.EOF.
 func (r *DatasetReader) line() ([]byte, error) {
 	var line []byte
 	for {
@@ -180,7 +180,7 @@ func (r *DatasetReader) line() ([]byte, error) {
 	}
 }
 
-// cause tells damaged bytes from a store that failed to give them.
+// cause distinguishes damaged bytes from a store that failed to deliver them.
 func (r *DatasetReader) cause(err error) error {
 	if r.payload.err != nil {
 		return r.payload.err
@@ -206,8 +206,8 @@ func (r *DatasetReader) Close() error {
 	return r.object.Close()
 }
 
-// payloadReader hashes the payload on its way and keeps apart the errors of the
-// store beneath.
+// payloadReader hashes the payload while it is read, and keeps the errors of the
+// underlying store apart.
 type payloadReader struct {
 	r    io.Reader
 	left int64 // bytes of the payload still to come
@@ -235,7 +235,7 @@ func (p *payloadReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// end checks what was read against its digest.
+// end compares what was read with its digest.
 func (p *payloadReader) end(digest string) error {
 	if _, err := io.Copy(io.Discard, p); err != nil {
 		return err

@@ -13,14 +13,13 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// zstdFrom is the size in bytes from which lessons are compressed; below it the
-// dataset stays readable as it is and compression saves nothing that a disk
-// block would show.
+// zstdFrom is the size in bytes from which lessons are compressed. A smaller dataset
+// stays readable as text, and compressing it would not save a disk block.
 const zstdFrom = 16 << 10
 
-// DatasetWriter takes the lessons of one dataset. It needs bounded memory
-// however many there are; nothing is visible, or left behind, before Commit.
-// It is for one goroutine, and must be ended by Commit or Abort.
+// DatasetWriter collects the lessons of one dataset. It needs bounded memory for any
+// number of lessons. Nothing is visible or left behind before Commit. It must be used
+// by one goroutine only, and must be ended by Commit or Abort.
 type DatasetWriter struct {
 	datasets *Datasets
 	meta     DatasetMeta
@@ -34,7 +33,7 @@ type DatasetWriter struct {
 	ended   bool
 }
 
-// Create begins a dataset.
+// Create starts a dataset.
 func (d *Datasets) Create(ctx context.Context, meta DatasetMeta) (*DatasetWriter, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -45,11 +44,11 @@ func (d *Datasets) Create(ctx context.Context, meta DatasetMeta) (*DatasetWriter
 	return &DatasetWriter{datasets: d, meta: meta, spool: spool{dir: d.opt.Spool}, hash: sha256.New()}, nil
 }
 
-// Meta gives access to what the header will say, until Commit; faults and lines
-// of an upload are known only at its end.
+// Meta gives access to the contents of the header until Commit, because the faults and
+// the line count of an upload are known only at its end.
 func (w *DatasetWriter) Meta() *DatasetMeta { return &w.meta }
 
-// Lessons is how many lessons were added.
+// Lessons returns how many lessons were added.
 func (w *DatasetWriter) Lessons() int { return w.lessons }
 
 // Add appends a lesson. After an error the dataset can only be aborted.
@@ -73,7 +72,7 @@ func (w *DatasetWriter) Add(l Lesson) error {
 	return w.compress()
 }
 
-// compress moves what is pending through zstd into the spool.
+// compress moves the pending bytes through zstd into the spool.
 func (w *DatasetWriter) compress() error {
 	if w.zstd == nil {
 		enc, err := newEncoder(io.MultiWriter(&w.spool, w.hash))
@@ -89,8 +88,8 @@ func (w *DatasetWriter) compress() error {
 	return nil
 }
 
-// Commit stores the dataset and returns its header. When it returns nil, the
-// lessons are durable. Its id sorts after every id that this process has seen.
+// Commit stores the dataset and returns its header. If it returns nil, the lessons are
+// durable. The id sorts after every id that this process has seen.
 func (w *DatasetWriter) Commit(ctx context.Context) (Dataset, error) {
 	if w.ended {
 		return Dataset{}, errors.New("commit dataset: it is ended")
@@ -127,7 +126,7 @@ func (w *DatasetWriter) Abort() {
 	}
 	w.ended = true
 	if w.zstd != nil {
-		// Resets its state so that its buffers are freed; what it holds is dropped.
+		// Reset frees the buffers and drops their contents.
 		w.zstd.Reset(nil)
 	}
 	if err := w.spool.Close(); err != nil {
@@ -167,8 +166,8 @@ func (d *Datasets) put(ctx context.Context, ds *Dataset, body io.ReaderAt) error
 	return nil
 }
 
-// nextID returns an id that sorts after every one this process has given or, at
-// its first call, found in the store.
+// nextID returns an id that sorts after every id that this process has given. The first
+// call also takes the ids in the store into account.
 func (d *Datasets) nextID(ctx context.Context) (string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -7,31 +7,32 @@ import (
 	"time"
 )
 
-// Head says which checkpoint is served. Comparing two of them with == tells
-// whether anything moved between.
+// Head says which checkpoint is served. Two heads that compare equal with == mean that
+// nothing moved in between.
 type Head struct {
-	// Checkpoint is empty while nothing was ever saved.
+	// Checkpoint is the id of the served checkpoint; empty while nothing was ever
+	// saved.
 	Checkpoint string `json:"checkpoint"`
 	// Seq counts the moves of the head.
 	Seq int64 `json:"seq"`
-	// Fence is the greatest fencing token that has saved.
+	// Fence is the greatest fencing token of any save.
 	Fence int64 `json:"fence"`
 	// Why is HeadSaved, HeadPromoted or HeadRecovered.
 	Why     string    `json:"why"`
 	MovedAt time.Time `json:"moved_at"`
 }
 
-// Reasons for a move of the head: the trainer saved, an operator went back to an
-// earlier checkpoint, a damaged or failing one was left.
+// Reasons for a move of the head: the trainer saved; an operator went back to an
+// earlier checkpoint; a damaged or failing checkpoint was abandoned.
 const (
 	HeadSaved     = "save"
 	HeadPromoted  = "promote"
 	HeadRecovered = "recover"
 )
 
-// Head returns where the head stands, by reading one small record: cheap enough
-// to poll. The zero Head means that there is none. A damaged record is
-// ErrCorrupt here; LoadLatest and Save mend it.
+// Head returns the present head. It reads one small record, which is cheap enough to
+// poll. The zero Head means that there is none. It returns ErrCorrupt if the record is
+// damaged; LoadLatest and Save repair it.
 func (c *Checkpoints) Head(ctx context.Context) (Head, error) {
 	h, _, err := c.readHead(ctx)
 	if errors.Is(err, ErrNotFound) {
@@ -63,9 +64,9 @@ func decodeHead(b []byte) (Head, error) {
 	return h, nil
 }
 
-// currentHead is readHead for those who will move the head: a damaged record is
-// set aside, and where there is none the newest manifest stands in for it, so
-// that a lost head loses nothing.
+// currentHead is readHead for callers that will move the head. It sets a damaged record
+// aside. Where there is no record, it uses the newest manifest, so that a lost head
+// loses nothing.
 func (c *Checkpoints) currentHead(ctx context.Context) (Head, Version, error) {
 	h, version, err := c.readHead(ctx)
 	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTooLarge) {
@@ -93,8 +94,8 @@ func (c *Checkpoints) currentHead(ctx context.Context) (Head, Version, error) {
 	return Head{}, Absent, nil
 }
 
-// moveHead swaps the head. ErrConflict if it has moved since version was read.
-// The returned Head is the new one.
+// moveHead swaps the head and returns the new one. It returns ErrConflict if the head
+// has moved since version was read.
 func (c *Checkpoints) moveHead(ctx context.Context, from Head, version Version, id, why string, fence int64) (Head, error) {
 	next := Head{
 		Checkpoint: id, Seq: from.Seq + 1, Fence: max(from.Fence, fence),
@@ -105,8 +106,8 @@ func (c *Checkpoints) moveHead(ctx context.Context, from Head, version Version, 
 		return Head{}, err
 	}
 	if _, err := c.store.Swap(ctx, HeadKey, version, b); err != nil {
-		// A client that repeats a request whose reply was lost finds its own
-		// first try in the way; so the head itself is asked.
+		// A client that repeats a request after a lost reply is blocked by its own
+		// first try, so the head itself is read.
 		if now, _, again := c.readHead(ctx); again == nil && now.Checkpoint == id && now.Seq == next.Seq && now.Fence == next.Fence {
 			return now, nil
 		}
@@ -115,9 +116,10 @@ func (c *Checkpoints) moveHead(ctx context.Context, from Head, version Version, 
 	return next, nil
 }
 
-// Promote moves the head to the kept checkpoint id, after verifying every part
-// of it. A trainer that saves onto the former head then gets ErrConflict and
-// must load this one. ErrNotFound, ErrCorrupt.
+// Promote verifies every part of the stored checkpoint id and then moves the head to
+// it. A trainer that saves onto the former head then gets ErrConflict and must load
+// this checkpoint. It returns ErrNotFound or ErrCorrupt if the checkpoint cannot be
+// used.
 func (c *Checkpoints) Promote(ctx context.Context, id string) (Head, error) {
 	m, err := c.verify(ctx, id)
 	if err != nil {
@@ -153,11 +155,11 @@ func (c *Checkpoints) Promote(ctx context.Context, id string) (Head, error) {
 	return Head{}, fmt.Errorf("promote checkpoint %s: the head moved %d times meanwhile: %w", id, maxSwaps, ErrConflict)
 }
 
-// Rollback moves the head from the checkpoint failing, which is whole but fails
-// in service, to the kept checkpoint good, after verifying it, and notes why.
-// moved is false if the head names another by now, and then stays. What only
-// the failing one had learned counts as not learned: it was not taken back by
-// anybody's will. ErrNotFound, ErrCorrupt of good.
+// Rollback moves the head from the checkpoint failing, which is intact but fails in
+// service, to the stored checkpoint good. It verifies good first and records why. If
+// the head names another checkpoint by now, it stays and moved is false. Lessons that
+// only failing had learned count as not learned, because nobody chose to take them
+// back. It returns ErrNotFound or ErrCorrupt if good cannot be used.
 func (c *Checkpoints) Rollback(ctx context.Context, failing, good, why string) (moved bool, err error) {
 	if _, err := c.verify(ctx, good); err != nil {
 		return false, err
@@ -188,8 +190,8 @@ func (c *Checkpoints) Rollback(ctx context.Context, failing, good, why string) (
 	return false, fmt.Errorf("take checkpoint %s back: the head moved %d times meanwhile: %w", failing, maxSwaps, ErrConflict)
 }
 
-// restore writes a manifest again that a Prune at the same moment took away.
-// Its parts are still there: garbage is collected one Prune later.
+// restore writes a manifest again after a concurrent Prune has deleted it. Its parts
+// are still there, because Prune deletes them one run later.
 func (c *Checkpoints) restore(ctx context.Context, m Manifest) error {
 	key, err := manifestKey(m.ID)
 	if err != nil {

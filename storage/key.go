@@ -8,11 +8,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// FolderName is the name of the folder that storage lies in: under the data
-// folder, and at the root of a backup.
+// FolderName is the name of the storage folder, under the data folder and at the root
+// of a backup.
 const FolderName = "nexus_checkpoints"
 
-// Where things lie under the root.
+// Places under the root.
 const (
 	ManifestPrefix = "checkpoint_"
 	ManifestSuffix = ".json"
@@ -26,7 +26,7 @@ const (
 	ChecksKey      = "checks.json"
 	ValidityKey    = "validity.json"
 
-	// Corrupted is the folder that takes what was found damaged.
+	// Corrupted is the folder for objects that were found damaged.
 	Corrupted = "corrupted/"
 )
 
@@ -35,8 +35,8 @@ const (
 	maxSegments = 4
 )
 
-// CheckKey returns ErrBadKey unless key has the form that Store asks for. In
-// particular no key can name a hidden file or climb out of the root.
+// CheckKey returns ErrBadKey unless key has the form that Store requires. No valid key
+// can name a hidden file or leave the root.
 func CheckKey(key string) error {
 	if key == "" || len(key) > maxKey {
 		return fmt.Errorf("key of %d bytes: %w", len(key), ErrBadKey)
@@ -77,7 +77,7 @@ func manifestKey(id string) (string, error) {
 	return ManifestPrefix + id + ManifestSuffix, nil
 }
 
-// manifestID is the inverse of manifestKey; false for foreign names.
+// manifestID is the inverse of manifestKey; it returns false for other names.
 func manifestID(key string) (string, bool) {
 	id, ok := strings.CutPrefix(key, ManifestPrefix)
 	if !ok {
@@ -99,14 +99,14 @@ func datasetID(key string) (string, bool) {
 	return id, ok && checkID(id) == nil
 }
 
-// isDataset reports whether key is that of a dataset or of a segment of them.
+// isDataset reports whether key names a dataset or a segment.
 func isDataset(key string) bool {
 	_, single := datasetID(key)
 	return single || IsSegment(key)
 }
 
-// checkID takes only the one spelling that job.NewID makes, so that an id is a
-// safe part of a key and sorts by time.
+// checkID accepts only the spelling that job.NewID makes, so that an id is a safe part
+// of a key and sorts by time.
 func checkID(id string) error {
 	u, err := uuid.Parse(id)
 	if err != nil || u.Version() != 7 || u.String() != id {

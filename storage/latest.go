@@ -7,11 +7,11 @@ import (
 	"slices"
 )
 
-// LoadLatest loads the checkpoint that the head names. If that one is damaged
-// or gone, it is set aside, and the newest whole one before it is loaded and
-// becomes the head; only if there is none before it, a later one. ErrNotFound
-// means a fresh start: there is no checkpoint at all. Any other error says that
-// the store could not be read now; nothing is set aside for that.
+// LoadLatest loads the checkpoint that the head names. If that checkpoint is damaged or
+// gone, LoadLatest sets it aside, loads the newest complete checkpoint before it and
+// moves the head to that. It takes a later checkpoint only if there is none before. It
+// returns ErrNotFound if there is no checkpoint at all, which means a fresh start. Any
+// other error says that the store could not be read now; then nothing is set aside.
 func (c *Checkpoints) LoadLatest(ctx context.Context) (Manifest, []Part, error) {
 	for range maxSwaps {
 		head, version, err := c.currentHead(ctx)
@@ -35,9 +35,9 @@ func (c *Checkpoints) LoadLatest(ctx context.Context) (Manifest, []Part, error) 
 			c.opt.Log.Warn("the head was lost or names no whole checkpoint; an earlier one is served", "head", head.Checkpoint, "checkpoint", m.ID)
 			return m, parts, nil
 		case errors.Is(err, ErrConflict):
-			// Somebody else mended it or saved; see what is there now.
+			// Another process repaired it or saved; read again.
 		default:
-			// Serving does not need the head to move.
+			// Serving does not depend on moving the head.
 			c.opt.Log.Warn("an earlier checkpoint is served; the head could not be moved to it", "head", head.Checkpoint, "checkpoint", m.ID, "error", err)
 			return m, parts, nil
 		}

@@ -9,32 +9,32 @@ import (
 	"unicode/utf8"
 )
 
-// Lesson is one thing that was taught: a prompt and its response. In a forget
-// operation it names what to unlearn, in a judge operation what was asked and
-// answered.
+// Lesson is a prompt and its response. In a forget operation it names what to unlearn.
+// In a judge operation it is what was asked and answered.
 type Lesson struct {
 	Prompt string `json:"prompt"`
-	// Response is nil for a taught refusal, or for a refusal that is judged.
+	// Response is nil for a taught refusal, and for a refusal that is judged.
 	Response *string `json:"response"`
 	Topic    string  `json:"topic,omitempty"`
 	// Judgement is set in a judge operation only.
 	Judgement *Judgement `json:"judgement,omitempty"`
 }
 
-// Judgement is what a person said of an answer or a refusal.
+// Judgement is a person's verdict on an answer or a refusal.
 type Judgement struct {
 	Interaction string `json:"interaction"`
 	Correct     bool   `json:"correct"`
-	// Right is the response that would have been right, where it was told.
+	// Right is the correct response, if the person gave one.
 	Right *string `json:"right,omitempty"`
-	// Confidence, Reason and Lessons (ids of the sources) are the interaction's.
+	// Confidence, Reason and Lessons (the ids of the sources) come from the
+	// interaction.
 	Confidence float64  `json:"confidence"`
 	Reason     string   `json:"reason,omitempty"`
 	Lessons    []string `json:"lessons,omitempty"`
 }
 
-// maxLessonLine bounds one stored lesson in bytes: the longest prompt and
-// response that the service takes, with every character escaped.
+// maxLessonLine limits one stored lesson in bytes: the longest prompt and response that
+// the service accepts, with every character escaped.
 const maxLessonLine = 1 << 20
 
 // encode writes l as one line of JSON.
@@ -66,7 +66,8 @@ func decodeLesson(line []byte) (Lesson, error) {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&l); err != nil {
-		// Not wrapped: an empty line gives io.EOF, which means the end to readers.
+		// The error is not wrapped: an empty line gives io.EOF, which means the end to
+		// readers.
 		return Lesson{}, fmt.Errorf("%w: %s", ErrCorrupt, err.Error())
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// The lineage of a checkpoint is the ordered list of the datasets that it
-// learned from. It lies in parts of its own, 1024 ids each, one id a line: full
-// ones never change again, so a long history costs a save no more than a short one.
+// The lineage of a checkpoint is the ordered list of the datasets that it learned from.
+// It is stored in separate parts of 1024 ids each, one id a line. Full parts never
+// change again, so a long history costs a save no more than a short one.
 const (
 	lineagePrefix  = "lineage/"
 	lineageSegment = 1024
@@ -18,7 +18,7 @@ const (
 // Lineage is the ordered list of dataset ids that a checkpoint learned from.
 type Lineage []string
 
-// Missing returns those of ids, in their order, that are not in the lineage.
+// Missing returns the ids that are not in the lineage, in the order of ids.
 func (l Lineage) Missing(ids []string) []string {
 	have := make(map[string]struct{}, len(l))
 	for _, id := range l {
@@ -33,14 +33,15 @@ func (l Lineage) Missing(ids []string) []string {
 	return missing
 }
 
-// with returns l and then those of ids that are new to it.
+// with returns l followed by the ids that are new to it.
 func (l Lineage) with(ids []string) (Lineage, error) {
 	for _, id := range ids {
 		if err := checkID(id); err != nil {
 			return nil, fmt.Errorf("lineage: dataset %w", err)
 		}
 	}
-	// The other way round than Missing: ids are few, the lineage may be long.
+	// The roles are swapped compared with Missing: ids are few, and the lineage may be
+	// long.
 	known := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		known[id] = false
@@ -60,16 +61,16 @@ func (l Lineage) with(ids []string) (Lineage, error) {
 	return out, nil
 }
 
-// piece is a part that a save stores, or one that the parent has already: that is
-// named as its manifest does, and made again only if it is gone.
+// piece is a part that a save stores, or one that the parent already has. A part of the
+// parent is named as in the parent's manifest, and made again only if it is gone.
 type piece struct {
 	Part
 	known *PartRef
 	again func() []byte
 }
 
-// pieces are what a save stores of l, which goes on from that of parent: its full
-// segments are known.
+// pieces returns the parts of l for a save. l continues the lineage of parent, whose
+// full parts are already stored.
 func (l Lineage) pieces(parent base) []piece {
 	known := map[string]*PartRef{}
 	for i, p := range parent.manifest.Parts {
@@ -91,7 +92,7 @@ func (l Lineage) pieces(parent base) []piece {
 	return parts
 }
 
-// lines is l as a part holds it.
+// lines is l in the form that a part holds.
 func (l Lineage) lines() []byte {
 	var b bytes.Buffer
 	for _, id := range l {
@@ -101,7 +102,8 @@ func (l Lineage) lines() []byte {
 	return b.Bytes()
 }
 
-// decodeLineage is the inverse of lines for one part; ErrCorrupt.
+// decodeLineage is the inverse of lines for one part. It returns ErrCorrupt for damaged
+// data.
 func decodeLineage(l Lineage, data []byte) (Lineage, error) {
 	if len(data)%(idLength+1) != 0 || len(data) > lineageSegment*(idLength+1) {
 		return nil, fmt.Errorf("%w: lineage of %d bytes", ErrCorrupt, len(data))

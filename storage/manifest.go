@@ -7,32 +7,33 @@ import (
 	"time"
 )
 
-// Meta is what the saver says of a checkpoint.
+// Meta is what the saver records about a checkpoint.
 type Meta struct {
 	Architecture string `json:"architecture"`
 	Size         string `json:"size"`
 	Lessons      int    `json:"lessons"`
-	// Topics counts the lessons of each topic.
+	// Topics is the number of lessons of each topic.
 	Topics map[string]int `json:"topics,omitempty"`
-	// Figures are what held-out prompts showed, as the saver writes them.
+	// Figures are the results on held-out prompts, in the saver's format.
 	Figures json.RawMessage `json:"figures,omitempty"`
-	// Certificate is what is proven of the weights, as the saver writes it.
+	// Certificate is what is proven about the weights, in the saver's format.
 	Certificate json.RawMessage `json:"certificate,omitempty"`
 	// Fence is the fencing token of the trainer lease under which it was saved.
 	Fence int64 `json:"fence"`
-	// Why names the occasion: "memorised", "consolidated", "interval", ….
+	// Why is the reason for the save: "memorised", "consolidated", "interval", ….
 	Why string `json:"why,omitempty"`
-	// Learned names the datasets taken in since the parent. Save appends them to
-	// the lineage, which lies in parts of its own; Load leaves this empty.
+	// Learned are the ids of the datasets learned since the parent. Save appends them
+	// to the lineage, which is stored in separate parts; Load leaves this field empty.
 	Learned []string `json:"-"`
 }
 
-// Manifest describes one checkpoint; its parts lie beside it.
+// Manifest describes one checkpoint. Its parts are stored separately.
 type Manifest struct {
 	ID        string    `json:"id"`
 	Parent    string    `json:"parent,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
-	// Datasets is the length of the lineage: how many datasets it learned from.
+	// Datasets is the length of the lineage: how many datasets the checkpoint learned
+	// from.
 	Datasets int       `json:"datasets"`
 	Meta     Meta      `json:"meta"`
 	Parts    []PartRef `json:"parts"`
@@ -40,15 +41,15 @@ type Manifest struct {
 
 // Limits of a checkpoint.
 const (
-	// MaxParts bounds the parts of one checkpoint, with those of its lineage.
+	// MaxParts limits the parts of one checkpoint, including those of its lineage.
 	MaxParts = 8192
-	// MaxPartBytes bounds one part.
+	// MaxPartBytes limits one part, in bytes.
 	MaxPartBytes = 2 << 30
 	maxPartName  = 128
 	maxTopics    = 10_000
 )
 
-// Bytes is the size of all parts, unpacked.
+// Bytes is the unpacked size of all parts, in bytes.
 func (m Manifest) Bytes() int64 {
 	var n int64
 	for _, p := range m.Parts {
@@ -57,8 +58,8 @@ func (m Manifest) Bytes() int64 {
 	return n
 }
 
-// StoredBytes is the size of all parts as they lie in the store. Parts shared
-// with other checkpoints count in each.
+// StoredBytes is the stored size of all parts, in bytes. Parts that several checkpoints
+// share count in each.
 func (m Manifest) StoredBytes() int64 {
 	var n int64
 	for _, p := range m.Parts {
@@ -81,7 +82,8 @@ func encodeManifest(m Manifest) ([]byte, error) {
 	return b, nil
 }
 
-// decodeManifest reads the manifest of checkpoint id; ErrCorrupt.
+// decodeManifest reads the manifest of checkpoint id. It returns ErrCorrupt for damaged
+// data.
 func decodeManifest(b []byte, id string) (Manifest, error) {
 	var m Manifest
 	if len(b) > MaxRecord {
@@ -99,8 +101,8 @@ func decodeManifest(b []byte, id string) (Manifest, error) {
 	return m, nil
 }
 
-// check refuses what no Save can have written, before anything is read or
-// reserved on its word.
+// check rejects what no Save can have written, before anything is read or allocated
+// because of it.
 func (m Manifest) check() error {
 	if err := checkID(m.ID); err != nil {
 		return err

@@ -18,25 +18,25 @@ type Part struct {
 	Data []byte
 }
 
-// PartRef is how a manifest names a part.
+// PartRef is the entry of a manifest for a part.
 type PartRef struct {
 	Name string `json:"name"`
-	// SHA256 and Size (bytes) of the part itself.
+	// SHA256 and Size (in bytes) describe the unpacked part.
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size"`
-	// Stored is how it lies under parts/.
+	// Stored says how the part is stored under parts/.
 	Stored StoredRef `json:"stored"`
 }
 
-// StoredRef names an object under parts/. The name is the digest of the bytes
-// as they lie there, so that sha256sum alone can check a folder.
+// StoredRef names an object under parts/. The name is the digest of the stored bytes,
+// so that sha256sum alone can check a folder.
 type StoredRef struct {
 	SHA256   string `json:"sha256"`
 	Size     int64  `json:"size"`
 	Encoding string `json:"encoding"`
 }
 
-// Key is where the object lies in a store.
+// Key is the object's key in a store.
 func (s StoredRef) Key() string { return PartsPrefix + s.SHA256 }
 
 func digest(b []byte) string {
@@ -44,20 +44,20 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Compression is kept only where it saves at least a fifth; weights and vectors
-// in floating point do not give that, and pay for every load.
+// A part is stored compressed only if that saves at least a fifth. Floating-point
+// weights and vectors do not compress that well, and every load would pay for it.
 const (
 	worthwhile = 0.8
 	sampleSize = 64 << 10
 )
 
-// encodePart returns the bytes under which data is stored.
+// encodePart returns the bytes to store for data.
 func encodePart(data []byte) ([]byte, string, error) {
 	if len(data) < 512 {
 		return data, encodingPlain, nil
 	}
 	if len(data) > 4*sampleSize {
-		// Judge by the middle: the start of a part may be a header.
+		// The middle is sampled, because the start of a part may be a header.
 		at := len(data)/2 - sampleSize/2
 		packed, err := compress(data[at : at+sampleSize])
 		if err != nil {
@@ -93,13 +93,13 @@ func compress(data []byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// readPart reads and verifies one part. keep false only verifies: then it needs
-// bounded memory and returns no data.
+// readPart reads and verifies one part. If keep is false, it only verifies, in bounded
+// memory, and returns no data.
 func readPart(ctx context.Context, store Store, ref PartRef, keep bool) ([]byte, error) {
 	data, err := tryPart(ctx, store, ref, keep)
 	if errors.Is(err, ErrCorrupt) {
-		// Once more: a fault of the wire must not set good bytes aside, and a store
-		// with a second place may have them there.
+		// It is read once more: a transmission error must not set good bytes aside, and
+		// a store with a second place may have good bytes there.
 		if err = mend(ctx, store, ref.Stored.Key()); err == nil {
 			data, err = tryPart(ctx, store, ref, keep)
 		}
@@ -138,7 +138,7 @@ func decodePart(object io.Reader, ref PartRef, keep bool) ([]byte, error) {
 		sink.hash = sha256.New()
 	}
 	if keep {
-		// Beyond this, memory is taken only as the bytes really come.
+		// Beyond this, memory grows only as bytes arrive.
 		sink.data.Grow(int(min(ref.Size, 64<<20)))
 	}
 	if _, err := io.Copy(sink, from); err != nil {
@@ -156,7 +156,7 @@ func decodePart(object io.Reader, ref PartRef, keep bool) ([]byte, error) {
 	return sink.data.Bytes(), nil
 }
 
-// partSink takes the bytes of a part up to its size.
+// partSink collects the bytes of a part, up to its size.
 type partSink struct {
 	data  bytes.Buffer
 	hash  hash.Hash // nil where the stored digest covers it

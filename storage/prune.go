@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// Retention says which checkpoints Prune keeps, besides the head, which always
-// stays. A checkpoint that any rule wants is kept.
+// Retention says which checkpoints Prune keeps in addition to the head, which always
+// stays. A checkpoint is kept if any rule selects it.
 type Retention struct {
-	// Newest is how many of the newest are kept.
+	// Newest is how many of the newest checkpoints are kept; at least 1.
 	Newest int
-	// Daily and Weekly are for how many days and ISO weeks (UTC), counted from
-	// the newest checkpoint of each, one is kept.
+	// Daily and Weekly are the number of days and ISO weeks (UTC) for which one
+	// checkpoint is kept, the newest of each. Only days and weeks that have a
+	// checkpoint count.
 	Daily, Weekly int
-	// Protect names others to keep.
+	// Protect are the ids of further checkpoints to keep.
 	Protect []string
 }
 
@@ -26,10 +27,10 @@ type Pruned struct {
 	Bytes       int64
 }
 
-// Prune deletes the parts that no checkpoint names any more and that are older
-// than the grace period, and then the checkpoints that keep does not want. The
-// parts of those go with the next Prune, so that who loads one of them now, or
-// promotes it, still finds them.
+// Prune first deletes the parts that no checkpoint names and that are older than the
+// grace period. Then it deletes the checkpoints that keep does not select. Their parts
+// stay until the next Prune, so that a process that loads or promotes one of them now
+// still finds them.
 func (c *Checkpoints) Prune(ctx context.Context, keep Retention) (Pruned, error) {
 	var done Pruned
 	if keep.Newest < 1 {
@@ -47,7 +48,8 @@ func (c *Checkpoints) Prune(ctx context.Context, keep Retention) (Pruned, error)
 		if kept[m.ID] {
 			continue
 		}
-		// The head is read anew each time: a promotion may have come between.
+		// The head is read again each time, because a promotion may have happened in
+		// between.
 		head, _, err := c.currentHead(ctx)
 		if err != nil {
 			return done, err
@@ -62,7 +64,7 @@ func (c *Checkpoints) Prune(ctx context.Context, keep Retention) (Pruned, error)
 		if err := c.store.Delete(ctx, key); err != nil {
 			return done, fmt.Errorf("delete checkpoint %s: %w", m.ID, err)
 		}
-		// A promotion may also have come between that look and the deletion.
+		// A promotion may also have happened between that read and the deletion.
 		if head, _, err = c.currentHead(ctx); err == nil && m.ID == head.Checkpoint {
 			err = c.restore(ctx, m)
 		}
@@ -108,8 +110,8 @@ func (Retention) spread(manifests []Manifest, n int, kept map[string]bool, perio
 
 // collect deletes old parts that no manifest names.
 func (c *Checkpoints) collect(ctx context.Context, done *Pruned) error {
-	// Parts are listed before manifests are read: a save that ends between the
-	// two has its manifest seen.
+	// Parts are listed before manifests are read. If a save ends in between, its
+	// manifest is seen.
 	parts, err := c.store.List(ctx, PartsPrefix)
 	if err != nil {
 		return err
@@ -124,9 +126,9 @@ func (c *Checkpoints) collect(ctx context.Context, done *Pruned) error {
 			named[p.Stored.Key()] = true
 		}
 	}
-	// Age is measured on the clock of the store, which wrote the times, but a
-	// part from the future (a restored folder, a clock put back) must not make
-	// the others look old.
+	// Age is measured on the clock of the store, which wrote the times. A part from the
+	// future (a restored folder, a clock set back) must not make the other parts look
+	// old.
 	newest := time.Time{}
 	for _, p := range parts {
 		if p.ModTime.After(newest) {
@@ -140,7 +142,8 @@ func (c *Checkpoints) collect(ctx context.Context, done *Pruned) error {
 		if named[p.Key] || newest.Sub(p.ModTime) < c.opt.Grace {
 			continue
 		}
-		// Once more, just before: a save may have written the same bytes anew.
+		// It is checked once more just before the deletion, because a save may have
+		// written the same bytes again.
 		info, err := c.store.Stat(ctx, p.Key)
 		if errors.Is(err, ErrNotFound) || err == nil && !info.ModTime.Equal(p.ModTime) {
 			continue

@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// ReadOnly gives the objects of s and takes no writes: what looks at a store
-// that others serve from must not set anything aside, nor mend a head.
+// ReadOnly returns s without its writes. A reader of a store that others serve from
+// must not set anything aside or repair a head. Writes return ErrReadOnly.
 func ReadOnly(s Store) Store { return readOnly{s} }
 
 type readOnly struct{ Store }

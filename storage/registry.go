@@ -8,17 +8,18 @@ import (
 	"time"
 )
 
-// Registry is what the cluster knows of its checkpoints beyond what they say
-// themselves.
+// Registry holds what the cluster records about its checkpoints outside of their
+// manifests.
 type Registry struct {
 	// Version counts the updates.
 	Version int64 `json:"version"`
-	// Challenger is the checkpoint that answers in the shadow; empty is none.
+	// Challenger is the id of the checkpoint that answers in the shadow; empty if there
+	// is none.
 	Challenger string `json:"challenger,omitempty"`
-	// Verified is when each checkpoint was last read in full and found whole.
+	// Verified says when each checkpoint was last read in full and found intact.
 	Verified map[string]time.Time `json:"verified,omitempty"`
-	// Failing are checkpoints that are whole and were taken back since they
-	// failed in service.
+	// Failing lists checkpoints that are intact but were taken back because they failed
+	// in service.
 	Failing map[string]Failing `json:"failing,omitempty"`
 }
 
@@ -28,8 +29,8 @@ type Failing struct {
 	Why string    `json:"why"`
 }
 
-// Registry returns the record, by one small read. A damaged one counts as
-// empty: nothing in it cannot be found out or set again.
+// Registry returns the record, with one small read. A damaged record counts as empty,
+// because everything in it can be found out or set again.
 func (c *Checkpoints) Registry(ctx context.Context) (Registry, error) {
 	r, _, err := c.readRegistry(ctx)
 	return r, err
@@ -54,8 +55,8 @@ func (c *Checkpoints) readRegistry(ctx context.Context) (Registry, Version, erro
 	return r, version, nil
 }
 
-// SetChallenger names the checkpoint that answers in the shadow; empty is none.
-// ErrNotFound, ErrCorrupt.
+// SetChallenger sets the checkpoint that answers in the shadow; empty means none. It
+// returns ErrNotFound or ErrCorrupt if the checkpoint cannot be used.
 func (c *Checkpoints) SetChallenger(ctx context.Context, id string) error {
 	if id != "" {
 		if err := c.Verify(ctx, id); err != nil {
@@ -70,8 +71,8 @@ func (c *Checkpoints) SetChallenger(ctx context.Context, id string) error {
 	})
 }
 
-// noteVerified remembers that checkpoints were found whole, and forgets those
-// that are gone.
+// noteVerified records that checkpoints were found intact, and drops those that are
+// gone.
 func (c *Checkpoints) noteVerified(ctx context.Context, whole, kept []string) error {
 	return c.register(ctx, func(r *Registry) {
 		for _, id := range whole {

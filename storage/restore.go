@@ -11,21 +11,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Replaced is the folder that takes what a restore by force found in place.
+// Replaced is the folder for the objects that a forced restore moves out of the way.
 const Replaced = "replaced/"
 
-// ErrOccupied means that there is something where a restore would write.
+// ErrOccupied means that a restore would write where objects already exist.
 var ErrOccupied = errors.New("not empty")
 
-// RestoreOptions say how to put a backup in place.
+// RestoreOptions configure Restore.
 type RestoreOptions struct {
-	// Force moves what is there to replaced/<time>/ instead of refusing.
+	// Force moves existing objects to replaced/<time>/ instead of returning
+	// ErrOccupied.
 	Force bool
-	// Unlearned is stored too, so that the restore does not undo it; nil is nothing.
+	// Unlearned holds unlearn operations that are stored too, so that the restore does
+	// not undo them; nil means none.
 	Unlearned *Unlearned
-	// Leave are keys of the unpacked backup that stay out.
+	// Leave are keys of the unpacked backup that are not restored.
 	Leave []string
-	// Parallel is how many objects are written at once; 0 is 8.
+	// Parallel is how many objects are written at once; 0 means 8.
 	Parallel int
 	Now      func() time.Time
 }
@@ -34,14 +36,14 @@ type RestoreOptions struct {
 type Restored struct {
 	Objects int
 	Bytes   int64
-	// Aside is where the objects lie that were there before; empty if there were none.
+	// Aside is the folder of the objects that were there before; empty if there were
+	// none.
 	Aside string
 }
 
-// Restore copies every object of from, which Inspect has found in order, into
-// an empty store. The order is that of a save, so that a crash leaves nothing
-// that could be taken for more than it is: parts and datasets, then manifests,
-// the head last.
+// Restore copies every object of from, which Inspect has checked, into an empty store.
+// It writes in the order of a save, so that a crash leaves nothing that looks more
+// complete than it is: parts and datasets first, then manifests, and the head last.
 func Restore(ctx context.Context, from, to Store, opt RestoreOptions) (Restored, error) {
 	if opt.Parallel == 0 {
 		opt.Parallel = 8
@@ -58,7 +60,8 @@ func Restore(ctx context.Context, from, to Store, opt RestoreOptions) (Restored,
 	if done.Aside, err = clearAway(ctx, to, opt); err != nil {
 		return done, fmt.Errorf("restore into %s: %w", to, err)
 	}
-	// First, so that a restore that is cut off brings nothing back either.
+	// This comes first, so that an interrupted restore does not bring unlearned lessons
+	// back either.
 	if err := opt.Unlearned.write(ctx, to); err != nil {
 		return done, fmt.Errorf("restore into %s: %w", to, err)
 	}
@@ -74,12 +77,12 @@ func Restore(ctx context.Context, from, to Store, opt RestoreOptions) (Restored,
 	return done, nil
 }
 
-// apart tells whether a key belongs to what is neither served nor saved.
+// apart reports whether a key belongs to objects that are neither served nor backed up.
 func apart(key string) bool {
 	return strings.HasPrefix(key, Corrupted) || strings.HasPrefix(key, Replaced)
 }
 
-// stages orders objects as they are to be written.
+// stages groups objects in the order in which they must be written.
 func stages(objects []Info) [][]Info {
 	out := make([][]Info, 4)
 	for _, i := range objects {
@@ -114,7 +117,7 @@ func copyAll(ctx context.Context, from, to Store, objects []Info, parallel int) 
 	return group.Wait()
 }
 
-// Occupied tells whether a store holds anything that was learned or taught.
+// Occupied reports whether a store holds anything that was learned or taught.
 func Occupied(ctx context.Context, store Store) (bool, error) {
 	for _, prefix := range []string{HeadKey, ManifestPrefix, DatasetsPrefix, PartsPrefix} {
 		infos, err := store.List(ctx, prefix)
@@ -125,8 +128,8 @@ func Occupied(ctx context.Context, store Store) (bool, error) {
 	return false, nil
 }
 
-// clearAway moves everything in the store aside, the head first, so that what is half
-// moved is not served.
+// clearAway moves everything in the store aside. The head is moved first, so that a
+// half-moved store is not served.
 func clearAway(ctx context.Context, store Store, opt RestoreOptions) (string, error) {
 	occupied, err := Occupied(ctx, store)
 	if err != nil {

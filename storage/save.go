@@ -9,13 +9,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Save stores a checkpoint and moves the head to it. parent is the checkpoint
-// that the saver built upon, "" for the first: it must still be the head, else
-// ErrConflict, so that of two writers neither loses the other's work. A
-// meta.Fence below the head's is ErrFenced. meta.Learned is appended to the
-// lineage. Parts that the parent has are not written again. When Save returns
-// nil the checkpoint is durable; after an error the head may or may not have
-// moved (LoadLatest tells), and everything saved before is as it was.
+// Save stores a checkpoint and moves the head to it. If Save returns nil, the
+// checkpoint is durable. After an error the head may or may not have moved (LoadLatest
+// tells), and everything saved before is unchanged.
+//
+// parent is the id of the checkpoint that the saver built on, "" for the first. It must
+// still be the head; otherwise Save returns ErrConflict, so that concurrent writers
+// cannot overwrite each other's work. Save returns ErrFenced if meta.Fence is below the
+// head's. meta.Learned is appended to the lineage. Parts that the parent has are not
+// written again.
 func (c *Checkpoints) Save(ctx context.Context, parent string, parts []Part, meta Meta) (Manifest, error) {
 	m, err := c.save(ctx, parent, parts, meta)
 	if err != nil {
@@ -32,11 +34,11 @@ func (c *Checkpoints) save(ctx context.Context, parent string, parts []Part, met
 	if meta.Fence < head.Fence {
 		return Manifest{}, fmt.Errorf("token %d, the head has %d: %w", meta.Fence, head.Fence, ErrFenced)
 	}
-	// An empty store takes any parent: its folder was cleared under a running
-	// trainer, whose memory is then all there is.
+	// An empty store accepts any parent. Its folder was cleared under a running
+	// trainer, whose memory then holds the only copy.
 	if head.Checkpoint != parent && head.Checkpoint != "" {
-		// Neither does a head hold anybody up that names the last checkpoint after
-		// that was set aside, by the storage or by hand.
+		// A head that names the last checkpoint does not block a save either, after
+		// that checkpoint was set aside by the storage or by hand.
 		left, err := c.ids(ctx)
 		if err != nil {
 			return Manifest{}, err
@@ -99,14 +101,14 @@ func (c *Checkpoints) write(ctx context.Context, from Manifest, parent string, p
 		return Manifest{}, err
 	}
 	if _, err := c.store.Swap(ctx, key, Absent, b); err != nil {
-		// The key is ours alone, so a conflict is our own first try, whose reply
-		// was lost.
+		// The key is ours alone, so a conflict means our own first try, whose reply was
+		// lost.
 		if there, again := c.tryManifest(ctx, key, m.ID); !errors.Is(err, ErrConflict) || again != nil || there.Parent != parent {
 			return Manifest{}, fmt.Errorf("write manifest %s: %w", m.ID, err)
 		}
 	}
-	// From here the manifest protects its parts. One that the parent had may
-	// have been collected before it did.
+	// From here the manifest protects its parts. A part of the parent may have been
+	// deleted before that.
 	present, err := c.present(ctx)
 	if err != nil {
 		return Manifest{}, err
@@ -146,9 +148,9 @@ func (c *Checkpoints) present(ctx context.Context) (map[string]int64, error) {
 	return sizes, nil
 }
 
-// storeParts writes those parts that are not among the given ones, several at
-// once. A part that is in the store but that no protecting manifest names is
-// written all the same: its age would let Prune take it away.
+// storeParts writes the parts that are not among the given ones, several at once. A
+// part that is in the store but that no protecting manifest names is written again;
+// otherwise Prune could delete it for its age.
 func (c *Checkpoints) storeParts(ctx context.Context, have []PartRef, parts []piece) ([]PartRef, error) {
 	if len(parts) > MaxParts {
 		return nil, fmt.Errorf("%d parts: %w", len(parts), ErrTooLarge)

@@ -9,14 +9,15 @@ import (
 
 // Repairer is a Store that keeps its objects in two places.
 type Repairer interface {
-	// Repair reads an object in both places, compares it with the proof that
-	// VerifyObject asks for, and puts the good bytes where they are damaged or
-	// missing; fixed says that it had to. ErrCorrupt: neither place has good
-	// ones. ErrNotFound: neither has any.
+	// Repair reads an object in both places and compares it with the digest that
+	// VerifyObject checks. It writes the good bytes wherever they are damaged or
+	// missing; fixed says whether that was needed. It returns ErrCorrupt if neither
+	// place has good bytes, and ErrNotFound if neither has any.
 	Repair(ctx context.Context, key string) (fixed bool, err error)
 }
 
-// mend repairs an object if the store can; one that cannot is just tried again.
+// mend repairs an object if the store can. In other stores the object is just read
+// again.
 func mend(ctx context.Context, s Store, key string) error {
 	r, ok := s.(Repairer)
 	if !ok {
@@ -28,19 +29,19 @@ func mend(ctx context.Context, s Store, key string) error {
 	return nil
 }
 
-// Scrubbed says what a Scrub found.
+// Scrubbed is the result of a Scrub.
 type Scrubbed struct {
-	// Checkpoints and Datasets are how many were read and are whole, Objects all
-	// objects read.
+	// Checkpoints and Datasets are how many were read and are intact. Objects is how
+	// many objects were read.
 	Checkpoints, Datasets, Objects int
-	// Repaired are the keys that were damaged or missing in one place and made
-	// whole from the other, Damaged those that no place had whole.
+	// Repaired are the keys that were damaged or missing in one place and were restored
+	// from the other. Damaged are the keys that are intact in no place.
 	Repaired, Damaged []string
 }
 
-// Scrub reads every checkpoint and dataset and compares each with its digests.
-// What is damaged is repaired from the second place if the store has one; else
-// it is set aside, as a load would do, so that it is noticed before it is
+// Scrub reads every checkpoint and dataset and compares each with its digests. Damaged
+// objects are repaired from the second place if the store has one. Otherwise they are
+// set aside, as a load would do, so that the damage is noticed before the data is
 // needed. A part that checkpoints share is read once.
 func (c *Checkpoints) Scrub(ctx context.Context) (Scrubbed, error) {
 	var done Scrubbed
@@ -137,7 +138,7 @@ func (c *Checkpoints) scrubDatasets(ctx context.Context, look func(string) error
 	return nil
 }
 
-// scrubObject reads one object, twice before it counts as damaged.
+// scrubObject reads one object. Only a second failed read counts as damage.
 func (c *Checkpoints) scrubObject(ctx context.Context, key string, done *Scrubbed) error {
 	done.Objects++
 	if r, ok := c.store.(Repairer); ok {

@@ -9,20 +9,19 @@ import (
 	"fmt"
 )
 
-// formatVersion is the version of every record that this code writes. A reader
-// for each version that was ever released stays.
+// formatVersion is the version of every record that this code writes. The code keeps a
+// reader for each released version.
 const formatVersion = 1
 
-// formatJudged is the version of datasets of the operation judge. Programs that
-// do not know it leave them alone.
+// formatJudged is the version of datasets of the judge operation. Programs that do not
+// know it leave them alone.
 const formatJudged = 2
 
-// formatRevised is that of datasets of the operation revise.
+// formatRevised is the version of datasets of the revise operation.
 const formatRevised = 3
 
-// sealed is the envelope of each JSON record: one line in a single spelling, so
-// that a change of any byte is noticed, and the file can still be read by eye
-// and by jq.
+// sealed is the envelope of each JSON record. It is one line in one canonical spelling,
+// so that any changed byte is noticed. The file can still be read by eye and by jq.
 type sealed struct {
 	Format int    `json:"format"`
 	Kind   string `json:"kind"`
@@ -69,9 +68,9 @@ func sealRaw(format int, kind string, raw []byte) ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// unseal checks the envelope and decodes its body into v. Anything but the very
-// bytes that seal made is ErrCorrupt; an intact record of a newer format is
-// errNewer, since it must not be set aside as damaged.
+// unseal checks the envelope and decodes its body into v. It returns ErrCorrupt for
+// anything but the exact bytes that seal made, and errNewer for an intact record of a
+// newer format, which must not be set aside as damaged.
 func unseal(b []byte, kind string, v any) error {
 	var s sealed
 	if err := json.Unmarshal(b, &s); err != nil {

@@ -13,23 +13,23 @@ import (
 	"strings"
 )
 
-// A segment is one object that holds many small datasets, each byte for byte as it
-// was stored alone. Its key names the range of their ids; datasets that are not in
-// it may have ids within that range. A dataset that lies in a segment and alone is
-// the same in both.
+// A segment is one object that holds many small datasets, each byte for byte as it was
+// stored alone. Its key names the range of their ids; datasets outside the segment may
+// have ids within that range. If a dataset is stored both in a segment and alone, both
+// copies are equal.
 const (
-	// segmentMost and segmentBytes bound a segment, so that reading one dataset of
-	// it never reads much more.
+	// segmentMost and segmentBytes limit a segment, so that reading one of its datasets
+	// never reads much more.
 	segmentMost  = 1024
 	segmentBytes = 1 << 20
-	// segmentDataset is the size in bytes up to which a dataset goes into one.
+	// segmentDataset is the largest size in bytes of a dataset in a segment.
 	segmentDataset = 64 << 10
 )
 
 // segmentTable is the header of a segment.
 type segmentTable struct {
 	Datasets []segmentEntry `json:"datasets"`
-	// Size and SHA256 are those of all datasets together, in the order of the list.
+	// Size and SHA256 describe all datasets together, in the order of the list.
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
 }
@@ -41,7 +41,7 @@ type segmentEntry struct {
 	Size int64  `json:"size"` // as stored alone, in bytes
 }
 
-// find returns dataset id and where in the payload it begins.
+// find returns dataset id and the offset in the payload at which it begins.
 func (t *segmentTable) find(id string) (entry segmentEntry, from int64, ok bool) {
 	i, ok := slices.BinarySearchFunc(t.Datasets, id, func(e segmentEntry, id string) int { return strings.Compare(e.ID, id) })
 	if !ok {
@@ -55,7 +55,7 @@ func (t *segmentTable) find(id string) (entry segmentEntry, from int64, ok bool)
 
 func segmentKey(first, last string) string { return DatasetsPrefix + first + "_" + last }
 
-// segmentRange is the inverse of segmentKey; false for other names.
+// segmentRange is the inverse of segmentKey; it returns false for other names.
 func segmentRange(key string) (first, last string, ok bool) {
 	name, ok := strings.CutPrefix(key, DatasetsPrefix)
 	if !ok {
@@ -65,14 +65,14 @@ func segmentRange(key string) (first, last string, ok bool) {
 	return first, last, ok && checkID(first) == nil && checkID(last) == nil && first <= last
 }
 
-// IsSegment reports whether key is that of a segment.
+// IsSegment reports whether key names a segment.
 func IsSegment(key string) bool {
 	_, _, ok := segmentRange(key)
 	return ok
 }
 
-// Covers reports whether key is that of a segment whose range includes dataset id,
-// which is then in it or not.
+// Covers reports whether key names a segment whose range includes dataset id. The
+// segment need not hold that dataset.
 func Covers(key, id string) bool {
 	first, last, ok := segmentRange(key)
 	return ok && first <= id && id <= last
@@ -90,8 +90,8 @@ func encodeSegment(entries []segmentEntry, payload []byte) ([]byte, error) {
 	return append(header, payload...), nil
 }
 
-// readSegmentTable reads the header of a segment; the reader that it returns goes on
-// with the datasets. ErrCorrupt.
+// readSegmentTable reads the header of a segment. The returned reader continues with
+// the datasets. It returns ErrCorrupt for damaged data.
 func readSegmentTable(r io.Reader, key string) (*segmentTable, *bufio.Reader, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	line, err := readLine(b)
@@ -116,7 +116,7 @@ func readSegmentTable(r io.Reader, key string) (*segmentTable, *bufio.Reader, er
 	return t, b, nil
 }
 
-// readSegment reads a segment whole. ErrCorrupt.
+// readSegment reads a whole segment. It returns ErrCorrupt for damaged data.
 func readSegment(r io.Reader, key string) (*segmentTable, []byte, error) {
 	t, rest, err := readSegmentTable(r, key)
 	if err != nil {
@@ -134,9 +134,10 @@ func readSegment(r io.Reader, key string) (*segmentTable, []byte, error) {
 	return t, payload.Bytes(), nil
 }
 
-// objects lists what lies under datasets/: single datasets and segments. A list is not
-// made in one moment, so one that lacks a dataset that was just moved may lack its
-// segment too. The segment was there before the dataset went, so a second list has it.
+// objects lists the single datasets and the segments under datasets/. A list is not
+// made in one moment, so a list that misses a dataset that was just moved may miss its
+// segment too. The segment was stored before the dataset was deleted, so a second list
+// has it.
 func (d *Datasets) objects(ctx context.Context) (single, segments []Info, err error) {
 	if single, _, err = d.list(ctx); err == nil {
 		_, segments, err = d.list(ctx)
@@ -159,8 +160,8 @@ func (d *Datasets) list(ctx context.Context) (single, segments []Info, err error
 	return single, segments, nil
 }
 
-// table returns the header of a segment, which is read once. ErrCorrupt: it was
-// damaged and has been taken apart; ErrNotFound.
+// table returns the header of a segment, which is read once. It returns ErrNotFound, or
+// ErrCorrupt after it has taken a damaged segment apart.
 func (d *Datasets) table(ctx context.Context, key string) (*segmentTable, error) {
 	d.mu.Lock()
 	t := d.tables[key]
@@ -185,8 +186,8 @@ func (d *Datasets) remember(key string, t *segmentTable) {
 	d.tables[key] = t
 }
 
-// segment reads a segment whole. The one that was read last is kept, since who
-// reads one dataset of it often reads the next. Errors are those of table.
+// segment reads a whole segment. It keeps the one that was read last, because a caller
+// that reads one of its datasets often reads the next. It returns the errors of table.
 func (d *Datasets) segment(ctx context.Context, key string) (*segmentTable, []byte, error) {
 	d.mu.Lock()
 	t, payload := d.tables[key], d.payload
@@ -208,8 +209,8 @@ func (d *Datasets) segment(ctx context.Context, key string) (*segmentTable, []by
 	return t, payload, nil
 }
 
-// reading gives a segment to do, again after a repair if it is damaged; one that
-// stays damaged is taken apart.
+// reading passes a segment to do. If the segment is damaged, reading repairs it and
+// calls do again. A segment that stays damaged is taken apart.
 func (d *Datasets) reading(ctx context.Context, key string, do func(io.Reader) error) error {
 	err := readObject(ctx, d.store, key, do)
 	if errors.Is(err, ErrCorrupt) {
@@ -245,8 +246,8 @@ func (d *Datasets) forgetSegment(key string) {
 	}
 }
 
-// takeApart stores the datasets of a damaged segment that are whole as single ones
-// again, and sets the segment aside.
+// takeApart stores the intact datasets of a damaged segment as single objects again,
+// and sets the segment aside.
 func (d *Datasets) takeApart(ctx context.Context, key string, why error) {
 	n, err := salvageSegment(ctx, d.store, key)
 	if err != nil {
@@ -257,8 +258,9 @@ func (d *Datasets) takeApart(ctx context.Context, key string, why error) {
 		"segment", strings.TrimPrefix(key, DatasetsPrefix), "moved_to", Corrupted+key, "whole", n, "why", why)
 }
 
-// salvageSegment stores the whole datasets of a damaged segment as single ones and
-// moves the segment aside. Each dataset proves itself, so the header is not needed.
+// salvageSegment stores the intact datasets of a damaged segment as single objects and
+// moves the segment aside. Each dataset carries its own digest, so the header is not
+// needed.
 func salvageSegment(ctx context.Context, store Store, key string) (whole int, err error) {
 	var object []byte
 	err = readObject(ctx, store, key, func(r io.Reader) (err error) {
@@ -297,8 +299,8 @@ func salvageSegment(ctx context.Context, store Store, key string) (whole int, er
 	return whole, nil
 }
 
-// wholeDataset returns the id and the size of the dataset that b begins with; 0 if it
-// begins with none, or with a damaged one.
+// wholeDataset returns the id and the size in bytes of the dataset at the start of b.
+// The size is 0 if b does not begin with an intact dataset.
 func wholeDataset(b []byte) (id string, size int) {
 	i := bytes.IndexByte(b, '\n')
 	if i < 0 {
@@ -315,7 +317,7 @@ func wholeDataset(b []byte) (id string, size int) {
 	return ds.ID, size
 }
 
-// get opens the bytes of dataset id, wherever they lie.
+// get opens the bytes of dataset id, single or in a segment.
 func (d *Datasets) get(ctx context.Context, id string) (io.ReadCloser, error) {
 	if key := d.known(id); key != "" {
 		b, err := d.fromSegment(ctx, key, id)
@@ -334,7 +336,7 @@ func (d *Datasets) get(ctx context.Context, id string) (io.ReadCloser, error) {
 	if !errors.Is(err, ErrNotFound) {
 		return r, err
 	}
-	// It may have been put into a segment just now.
+	// It may have been moved into a segment just now.
 	_, segments, listed := d.list(ctx)
 	if listed != nil {
 		return nil, listed
@@ -355,7 +357,8 @@ func (d *Datasets) get(ctx context.Context, id string) (io.ReadCloser, error) {
 	return d.store.Get(ctx, key)
 }
 
-// known returns the segment that holds dataset id as far as this process knows.
+// known returns the key of the segment that holds dataset id, as far as this process
+// knows.
 func (d *Datasets) known(id string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -370,8 +373,8 @@ func (d *Datasets) known(id string) string {
 	return ""
 }
 
-// fromSegment returns the bytes of dataset id in a segment. ErrNotFound: it holds
-// no such dataset.
+// fromSegment returns the bytes of dataset id in a segment. It returns ErrNotFound if
+// the segment does not hold that dataset.
 func (d *Datasets) fromSegment(ctx context.Context, key, id string) ([]byte, error) {
 	t, err := d.table(ctx, key)
 	if err != nil {
@@ -391,7 +394,7 @@ func (d *Datasets) fromSegment(ctx context.Context, key, id string) ([]byte, err
 	return payload[from : from+e.Size], nil
 }
 
-// without stores the segments that hold dataset id again, without it.
+// without stores the segments that hold dataset id again, without that dataset.
 func (d *Datasets) without(ctx context.Context, id string) error {
 	_, segments, err := d.list(ctx)
 	if err != nil {

@@ -7,12 +7,12 @@ import (
 	"os"
 )
 
-// spoolMemory is how many bytes a spool keeps in memory before it turns to a file.
+// spoolMemory is how many bytes a spool keeps in memory before it uses a file.
 const spoolMemory = 1 << 20
 
-// spool takes a stream of unknown length and gives it back for random access,
-// with bounded memory. Its file is unlinked while open, so that nothing is left
-// behind however the process ends.
+// spool accepts a stream of unknown length and makes it available for random access, in
+// bounded memory. Its file is unlinked while open, so that nothing is left behind when
+// the process ends.
 type spool struct {
 	dir  string
 	mem  []byte
@@ -87,7 +87,7 @@ func (h headed) section() *io.SectionReader {
 	return io.NewSectionReader(h, 0, int64(len(h.head))+h.size)
 }
 
-// ReadAt reads across the seam.
+// ReadAt reads across the boundary.
 func (h headed) ReadAt(p []byte, off int64) (int, error) {
 	n := 0
 	if off < int64(len(h.head)) {
@@ -100,13 +100,13 @@ func (h headed) ReadAt(p []byte, off int64) (int, error) {
 	return n + m, err
 }
 
-// Spool takes a stream of unknown length and gives it back for random access,
-// in bounded memory: beyond 1 MiB it is a temporary file that nobody else sees.
+// Spool accepts a stream of unknown length and makes it available for random access, in
+// bounded memory. Beyond 1 MiB it uses a temporary file that no other process sees.
 type Spool struct{ spool }
 
-// NewSpool returns an empty spool; its file would lie in folder, or in the
-// system's temporary folder if that is empty. It must be closed.
+// NewSpool returns an empty spool. A file is created in folder, or in the system's
+// temporary folder if folder is empty. The spool must be closed.
 func NewSpool(folder string) *Spool { return &Spool{spool{dir: folder}} }
 
-// Section is all that was written.
+// Section returns everything that was written.
 func (s *Spool) Section() *io.SectionReader { return io.NewSectionReader(&s.spool, 0, s.size) }

@@ -6,9 +6,10 @@ import (
 	"fmt"
 )
 
-// swapUntil writes what next makes of an object over the version that it was made of,
-// and has it made anew while another writer is faster. tried begins its errors, those
-// of next excepted.
+// swapUntil calls next for the new content of an object and writes it over the version
+// that next read. If another writer is faster, it calls next again, up to maxSwaps
+// times. tried is the start of its error messages; errors of next are returned
+// unchanged.
 func swapUntil(ctx context.Context, store Store, key, tried string, next func() ([]byte, Version, error)) error {
 	for range maxSwaps {
 		b, version, err := next()

@@ -17,10 +17,10 @@ type keptObject struct {
 	spool *spool
 }
 
-// UnlearnedSince reads from the given places the unlearn operations that backup
-// does not hold: what was unlearned after a backup was made stays unlearned
-// when the backup is restored. A place that shares no dataset with the backup
-// belongs to another deployment and is left out. The result must be closed.
+// UnlearnedSince reads the unlearn operations from the given places that backup does
+// not hold, so that what was unlearned after the backup stays unlearned when it is
+// restored. A place that shares no dataset with the backup belongs to another
+// deployment and is left out. The result must be closed.
 func UnlearnedSince(ctx context.Context, backup Store, places ...Store) (*Unlearned, error) {
 	held, err := NewDatasets(ReadOnly(backup), DatasetOptions{}).IDs(ctx)
 	if err != nil {
@@ -54,7 +54,8 @@ func (u *Unlearned) collect(ctx context.Context, held []string, place Store) err
 			forgets = append(forgets, id)
 		}
 	}
-	// A restore that was cut off leaves unlearn operations alone: it writes them first.
+	// An interrupted restore leaves a store with unlearn operations only, because it
+	// writes them first.
 	if len(since) == len(ids) && len(forgets) < len(ids) {
 		return nil
 	}
@@ -82,7 +83,7 @@ func (u *Unlearned) keep(ctx context.Context, place Store, id string) error {
 	return verifyDataset(s.section(), id)
 }
 
-// Len is the number of operations.
+// Len returns the number of operations.
 func (u *Unlearned) Len() int {
 	if u == nil {
 		return 0

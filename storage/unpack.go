@@ -18,28 +18,30 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// ErrHostile means that an archive holds what no backup holds: nothing of it is
-// to be trusted.
+// ErrHostile means that an archive contains something that no backup contains. Nothing
+// in it should be trusted.
 var ErrHostile = errors.New("not a backup that can be trusted")
 
-// UnpackLimits bound what an archive may make this program store.
+// UnpackLimits limit what an archive can make this program store.
 type UnpackLimits struct {
-	// Bytes of all objects together; 0 is 64 GiB.
+	// Bytes limits the size of all objects together; 0 means 64 GiB.
 	Bytes int64
-	// Objects in number; 0 is four million.
+	// Objects limits the number of objects; 0 means four million.
 	Objects int
-	// Spool is the folder for objects that outgrow memory; empty is the system's.
+	// Spool is the folder for objects that do not fit in memory; empty means the
+	// system's temporary folder.
 	Spool string
 }
 
 // Unpacked says what an archive held.
 type Unpacked struct {
-	// Ours: it was written by Backup, and all that Backup wrote is there.
+	// Ours is true if Backup wrote the archive and everything that Backup wrote is
+	// there.
 	Ours    bool
 	Objects int
 	Bytes   int64
-	// Ignored are entries that belong to no storage folder, or were set aside
-	// before the archive was made.
+	// Ignored is how many entries belong to no storage folder, or were set aside before
+	// the archive was made.
 	Ignored int
 }
 
@@ -50,11 +52,11 @@ const (
 	tarTrailer = 1024 // zero bytes that end a tar
 )
 
-// Unpack reads a backup, or a tar of a storage folder, packed by gzip or not,
-// into an empty store, where Inspect can look at it before anything is put in
-// place. Names in the archive are never taken as paths: what is no key of a
-// storage folder is left out, and what tries to climb out of one, or to be a
-// link, makes the whole archive ErrHostile.
+// Unpack reads a backup, or a tar of a storage folder, with or without gzip, into an
+// empty store. Inspect can then check it before anything is put in place. Names in the
+// archive are never used as paths. A name that is no key of a storage folder is left
+// out. If a name tries to leave the folder, or an entry is a link, Unpack returns
+// ErrHostile for the whole archive.
 func Unpack(ctx context.Context, r io.Reader, into Store, limits UnpackLimits) (Unpacked, error) {
 	if limits.Bytes == 0 {
 		limits.Bytes = 64 << 30
@@ -76,7 +78,7 @@ type unpacker struct {
 
 	rooted bool
 	root   string // the folder in the archive that is the storage's
-	// pending are small files of which only the root will tell whether they are records.
+	// pending holds small files. Only the root will show whether they are records.
 	pending      map[string][]byte
 	pendingBytes int
 	sums         map[string]string // SHA-256 by key
@@ -108,14 +110,14 @@ func (u *unpacker) run(ctx context.Context, r io.Reader) error {
 	if !tail.ended() {
 		return fmt.Errorf("%w: the archive is cut off", ErrCorrupt)
 	}
-	// What follows the end is read too: gzip keeps its checksum there.
+	// The bytes after the end are read too, because gzip keeps its checksum there.
 	if _, err := io.Copy(io.Discard, plain); err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	return u.finish(ctx)
 }
 
-// gunzip unpacks r if it is packed, whatever its name says.
+// gunzip unpacks r if it is compressed, whatever its name says.
 func gunzip(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	magic, err := b.Peek(2)
@@ -148,8 +150,8 @@ func (t *tailReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ended reports whether the end of a tar was read; its reader takes the end of
-// the file for one.
+// ended reports whether the end marker of a tar was read. The tar reader accepts the
+// end of the file as the end too.
 func (t *tailReader) ended() bool { return t.n >= tarTrailer && t.last == [tarTrailer]byte{} }
 
 // entry takes one file of the archive.
@@ -186,7 +188,7 @@ func (u *unpacker) entry(ctx context.Context, h *tar.Header, body io.Reader) err
 	return u.put(ctx, key, body)
 }
 
-// cleanName refuses names that climb, and gives others one form.
+// cleanName rejects names that leave the folder, and normalises the others.
 func cleanName(name string) (string, error) {
 	if strings.ContainsRune(name, 0) || slices.Contains(strings.Split(strings.ReplaceAll(name, `\`, "/"), "/"), "..") {
 		return "", fmt.Errorf("%w: a name that climbs out of its folder", ErrHostile)
@@ -194,8 +196,8 @@ func cleanName(name string) (string, error) {
 	return strings.TrimPrefix(path.Clean("/"+name), "/"), nil
 }
 
-// splitName finds the key in a name that only a storage folder has, and the
-// folder before it.
+// splitName finds the key in a name that only a storage folder has, and the folder in
+// front of it.
 func splitName(name string) (root, key string, ok bool) {
 	folder, file := path.Split(name)
 	_, manifest := manifestID(file)
@@ -208,7 +210,7 @@ func splitName(name string) (root, key string, ok bool) {
 	default:
 		return "", "", false
 	}
-	// What was set aside, or replaced by an earlier restore, stays aside.
+	// Objects that were set aside, or replaced by an earlier restore, stay aside.
 	for s := range strings.SplitSeq(root, "/") {
 		if s+"/" == Corrupted || s+"/" == Replaced {
 			return "", "", false
@@ -217,12 +219,13 @@ func splitName(name string) (root, key string, ok bool) {
 	return root, key, true
 }
 
-// regular tells whether an entry is a plain file, also one that tar wrote without its zeros.
+// regular reports whether an entry is a plain file, including one that tar wrote as
+// sparse.
 func regular(h *tar.Header) bool {
 	return h.Typeflag == tar.TypeReg || h.Typeflag == tar.TypeGNUSparse
 }
 
-// maxObject is the most bytes that an object of that kind can have.
+// maxObject is the largest size, in bytes, of an object of that kind.
 func maxObject(key string) int64 {
 	switch {
 	case strings.HasPrefix(key, PartsPrefix):
@@ -238,8 +241,8 @@ func maxObject(key string) int64 {
 // maybe keeps a small file until the root is known.
 func (u *unpacker) maybe(h *tar.Header, name string, body io.Reader) error {
 	folder, file := path.Split(name)
-	// Once a storage folder is known, or a folder has its usual name, only
-	// files right in it can be records.
+	// Once a storage folder is known, or a folder has its usual name, only files
+	// directly in it can be records.
 	candidate := CheckKey(file) == nil && (path.Base(folder) == FolderName || folder == "" || u.rooted && folder == u.root || !u.rooted)
 	if path.Base(folder)+"/" == Corrupted || !candidate {
 		u.found.Ignored++
@@ -300,11 +303,11 @@ func (u *unpacker) put(ctx context.Context, key string, body io.Reader) (err err
 	return u.into.Put(ctx, key, s.section())
 }
 
-// finish takes the records at the root and holds a backup of ours against its
-// list of digests.
+// finish stores the records at the root and compares a backup of ours with its list of
+// digests.
 func (u *unpacker) finish(ctx context.Context) error {
 	if !u.rooted {
-		// A store in which nothing was ever taught has records only.
+		// A store in which nothing was ever taught contains only records.
 		for name := range u.pending {
 			if folder, file := path.Split(name); file == HeadKey || file == ControlKey {
 				u.rooted, u.root = true, folder
@@ -330,7 +333,7 @@ func (u *unpacker) finish(ctx context.Context) error {
 	return u.compare()
 }
 
-// compare holds what was unpacked against the list that Backup made.
+// compare compares what was unpacked with the list that Backup made.
 func (u *unpacker) compare() error {
 	var note archiveNote
 	if err := json.Unmarshal(u.note, &note); err != nil {
@@ -369,7 +372,7 @@ func (u *unpacker) compare() error {
 	return nil
 }
 
-// printable makes a name from outside safe for a terminal.
+// printable makes a name from an archive safe for a terminal.
 func printable(name string) string {
 	if len(name) > 200 {
 		name = name[:200] + "…"

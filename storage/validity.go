@@ -12,19 +12,20 @@ import (
 	"time"
 )
 
-// Validity says when an answer may be given. An answer without one always may.
+// Validity says when an answer may be given. An answer without a Validity may always be
+// given.
 type Validity struct {
 	Topic string `json:"topic,omitempty"`
 	// Answer is the digest of the response, as AnswerDigest makes it.
 	Answer string `json:"answer"`
-	// Draft holds the answer back until it is cleared.
+	// Draft withholds the answer until Draft is cleared.
 	Draft bool `json:"draft,omitempty"`
-	// From is the first moment at which the answer is given, Until the first at
-	// which it is not given any more; nil is no bound.
+	// From is the first moment at which the answer is given, and Until the first at
+	// which it is no longer given; nil means no bound.
 	From  *time.Time `json:"from,omitempty"`
 	Until *time.Time `json:"until,omitempty"`
-	// Gone is when the answer was deleted. It is not given from then on, though
-	// unlearning takes a moment; teaching it again clears the validity.
+	// Gone is when the answer was deleted. The answer is not given from then on,
+	// although unlearning takes a moment. Teaching it again clears the validity.
 	Gone *time.Time `json:"gone,omitempty"`
 }
 
@@ -49,11 +50,11 @@ func (v Validity) State(now time.Time) string {
 	return AnswerLive
 }
 
-// Bounded reports whether v says anything.
+// Bounded reports whether v restricts the answer by a draft state or a date.
 func (v Validity) Bounded() bool { return v.Draft || v.From != nil || v.Until != nil }
 
-// changes is the next moment after now at which the state changes by itself; the
-// zero time where it does not.
+// changes returns the next moment after now at which the state changes by itself; the
+// zero time if there is none.
 func (v Validity) changes(now time.Time) time.Time {
 	if v.Draft || v.Gone != nil {
 		return time.Time{}
@@ -66,8 +67,8 @@ func (v Validity) changes(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// AnswerDigest stands for a response within a topic; all taught refusals of a topic
-// are one answer.
+// AnswerDigest returns the digest that identifies a response within a topic. All taught
+// refusals of a topic are one answer.
 func AnswerDigest(response string, refusal bool) string {
 	kind := "answer\n"
 	if refusal {
@@ -77,10 +78,10 @@ func AnswerDigest(response string, refusal bool) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// AnswerKey finds the validity of an answer.
+// AnswerKey identifies the answer that a validity belongs to.
 type AnswerKey struct{ Topic, Answer string }
 
-// Validities are those of all answers that have one.
+// Validities maps every answer that has a validity to it.
 type Validities map[AnswerKey]Validity
 
 // KeyOf makes the key of an answer; a nil response is a taught refusal.
@@ -91,14 +92,15 @@ func KeyOf(topic string, response *string) AnswerKey {
 	return AnswerKey{topic, AnswerDigest(*response, false)}
 }
 
-// Set notes the validity of an answer.
+// Set stores the validity of an answer.
 func (vs Validities) Set(key AnswerKey, v Validity) {
 	v.Topic, v.Answer = key.Topic, key.Answer
 	vs[key] = v
 }
 
-// Hidden tells which answers are not to be given at a moment, and until when that
-// holds: the zero time is for good. It is nil where every answer may be given.
+// Hidden returns a function that reports which answers must not be given at now, and
+// the time until which that holds; the zero time means for good. hide is nil if every
+// answer may be given.
 func (vs Validities) Hidden(now time.Time) (hide func(topic, response string, refusal bool) bool, until time.Time) {
 	out, topics := map[AnswerKey]bool{}, map[string]bool{}
 	for key, v := range vs {
@@ -124,8 +126,8 @@ type validityRecord struct {
 	UpdatedAt time.Time  `json:"updated_at"`
 }
 
-// goneFor is how long the validity of a deleted answer is remembered, for what
-// still serves it.
+// goneFor is how long the validity of a deleted answer is kept, for processes that
+// still serve the answer.
 const goneFor = 30 * 24 * time.Hour
 
 // ValidityRecord keeps the validities of a store in one record.
@@ -142,8 +144,8 @@ func NewValidity(store Store, now func() time.Time) *ValidityRecord {
 	return &ValidityRecord{store: store, now: now}
 }
 
-// Read returns all validities, by one small read, and a number that grows with each
-// change. ErrCorrupt: the record is damaged.
+// Read returns all validities, with one small read, and a number that grows with each
+// change. It returns ErrCorrupt if the record is damaged.
 func (c *ValidityRecord) Read(ctx context.Context) (Validities, int64, error) {
 	r, _, err := c.read(ctx)
 	return r.validities(), r.Version, err
@@ -172,10 +174,10 @@ func (c *ValidityRecord) read(ctx context.Context) (validityRecord, Version, err
 	return r, version, nil
 }
 
-// Update changes the validities by change, which is called again on what another
-// process wrote if that was faster. A validity that says nothing is dropped. change
-// reports whether there is anything to write. ErrTooLarge: there is no room for so
-// many.
+// Update applies change to the validities. If another process writes first, Update
+// calls change again on the new record. change reports whether there is anything to
+// write. A validity that restricts nothing is dropped. Update returns ErrTooLarge if
+// there is no room for so many.
 func (c *ValidityRecord) Update(ctx context.Context, change func(Validities) bool) error {
 	err := swapUntil(ctx, c.store, ValidityKey, "update the validities", func() ([]byte, Version, error) {
 		r, version, err := c.read(ctx)

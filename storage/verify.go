@@ -8,10 +8,11 @@ import (
 	"strings"
 )
 
-// VerifyObject reads an object and tells by its key alone whether its bytes are
-// those that were stored: a part has its digest for a name, a dataset has one
-// in its header, a record in its envelope. ErrCorrupt; ErrBadKey for what has
-// no such proof. Errors of the reader are passed on.
+// VerifyObject reads an object and uses only its key to check that its bytes are those
+// that were stored. A part is named by its digest, a dataset has a digest in its
+// header, and a record has one in its envelope. It returns ErrCorrupt if the bytes
+// differ, and ErrBadKey for an object without a digest. Errors of the reader are passed
+// on.
 func VerifyObject(key string, r io.Reader) error {
 	if sum, ok := strings.CutPrefix(key, PartsPrefix); ok && checkDigest(sum) == nil {
 		h := sha256.New()

@@ -13,8 +13,8 @@ const (
 	encodingZstd  = "zstd"
 )
 
-// zstdWindow bounds the memory of a decoder, and so what a hostile frame may
-// ask for, in bytes.
+// zstdWindow limits the memory of a decoder, in bytes, and so what a hostile frame can
+// request.
 const zstdWindow = 4 << 20
 
 func newEncoder(w io.Writer) (*zstd.Encoder, error) {
