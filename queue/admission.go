@@ -9,7 +9,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// Refusals of the scripts that enqueue.
+// Refusals that the enqueue scripts return.
 const (
 	refusedFull  = -1 // as many wait as may
 	refusedLate  = -2 // it would not begin before its caller gives up
@@ -17,19 +17,20 @@ const (
 )
 
 const (
-	// shedFor is how long after Redis refused a prompt for overload a process
-	// lets only so many through to Redis as the workers take: under overload
-	// refusals are most of the work.
+	// shedFor is how long a process limits its requests after Redis refused a prompt
+	// for overload. During that time it passes only about as many prompts to Redis as
+	// the workers take. Under overload, refusals are most of the work.
 	shedFor = 100 * time.Millisecond
-	// shedAhead is by how much more than the workers' pace may ask Redis, so that
-	// their getting faster is noticed, and shedBurst how many at once.
+	// shedAhead is the factor above the workers' pace at which prompts may still ask
+	// Redis, so that faster workers are noticed. shedBurst is how many prompts may ask
+	// at once.
 	shedAhead = 1.5
 	shedBurst = 8
-	// retryAtMost bounds what callers are told to wait: by then more is known.
+	// retryAtMost limits the wait that callers are told. By then more is known.
 	retryAtMost = time.Minute
 )
 
-// shed remembers that the interactive lane was found overloaded.
+// shed records that the interactive lane is overloaded.
 type shed struct {
 	ends atomic.Int64 // Unix ns; looked at first, so that a calm lane costs nothing
 
@@ -40,8 +41,8 @@ type shed struct {
 	at      time.Time
 }
 
-// refuses says why a prompt is refused without asking Redis. take uses up the
-// right to ask where it says nothing.
+// refuses returns why a prompt is refused without asking Redis, or nil if it may ask.
+// take uses up that permission.
 func (s *shed) refuses(take bool) error {
 	if s.ends.Load() == 0 {
 		return nil
@@ -64,7 +65,7 @@ func (s *shed) refuses(take bool) error {
 	return nil
 }
 
-// note takes what Redis said when it refused for overload.
+// note records the reply of Redis when it refused for overload.
 func (s *shed) note(pending int64, wait time.Duration, refusal error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,13 +80,13 @@ func (s *shed) note(pending int64, wait time.Duration, refusal error) {
 	s.ends.Store(now.Add(shedFor).UnixNano())
 }
 
-// Overloaded says why a prompt whose caller waits would be refused now, by what
-// this process knows: it costs no exchange with Redis. It says nothing when the
-// prompt may be asked, which may be refused all the same.
+// Overloaded returns why a prompt whose caller waits would be refused now, or nil. It
+// uses only what this process knows and does not contact Redis. After nil, Redis may
+// still refuse the prompt.
 func (q *Queue) Overloaded() error { return q.shed.refuses(false) }
 
-// within is how many ms are left of a deadline, 0 without one. It may be less
-// than 0.
+// within returns the milliseconds left until a deadline, or 0 if there is none. A past
+// deadline gives a negative number.
 func (q *Queue) within(deadline time.Time) int64 {
 	if deadline.IsZero() {
 		return 0
@@ -96,7 +97,8 @@ func (q *Queue) within(deadline time.Time) int64 {
 	return -1
 }
 
-// refuse says why a job was not taken, and when another would be.
+// refuse returns the error for a job that was not taken. It says why, and when to try
+// again.
 func (q *Queue) refuse(ctx context.Context, call *enqueueCall, place job.Lane, how placing, wait time.Duration, deadline time.Time) error {
 	n, ahead := call.pending, call.wait
 	switch call.verdict {
@@ -118,8 +120,8 @@ func (q *Queue) refuse(ctx context.Context, call *enqueueCall, place job.Lane, h
 	return job.Errorf(job.CodeQueueFull, "%d jobs wait already, as many as are allowed; try again later", n).After(between(ahead / 2))
 }
 
-// standsStill says why no jobs of a full lane are taken, empty if they are or if that
-// cannot be told now.
+// standsStill returns why no jobs of a full lane are taken. It returns "" if jobs are
+// taken, or if the state cannot be read now.
 func (q *Queue) standsStill(ctx context.Context, place job.Lane) string {
 	s, err := q.place(ctx, place)
 	if err != nil {
@@ -133,10 +135,10 @@ func overloaded(pending int64, ahead time.Duration) error {
 		pending, round(ahead)).After(between(ahead))
 }
 
-// between is a wait that one may be told.
+// between limits a wait to what a caller may be told: one second to retryAtMost.
 func between(d time.Duration) time.Duration { return min(max(d, time.Second), retryAtMost) }
 
-// round shows a duration to people.
+// round rounds a duration for display.
 func round(d time.Duration) time.Duration {
 	if d > 10*time.Second {
 		return d.Round(time.Second)

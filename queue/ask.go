@@ -9,11 +9,12 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// Ask queues an interact job and waits for its answer. Exactly one of the three
-// is returned: the answer; the job, when the wait ran out (it goes on, and from
-// then on it has a record); an error: what the job ended with, CodeQueueFull,
-// CodeUnavailable (within a second), or CodeCanceled when ctx ended first, in
-// which case a job that nobody has begun is dropped.
+// Ask queues an interact job and waits for its answer. It returns exactly one of three
+// things. It returns the answer if it arrives in time. It returns the job if the wait
+// ends first; the job continues and has a record from then on. Otherwise it returns an
+// error: the job's own error, CodeQueueFull, CodeUnavailable (within a second), or
+// CodeCanceled if ctx ended first; in that last case a job that has not begun is
+// dropped.
 func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*job.Answer, *job.Job, error) {
 	if spec.Kind == "" {
 		spec.Kind = job.KindInteract
@@ -61,8 +62,8 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 	}
 }
 
-// detach gives a job a record when its caller's wait has run out, unless it
-// ended at the last moment: then its reply is on the way.
+// detach gives a job a record after its caller's wait has ended. If the job ended at
+// the last moment, its reply is on the way and is returned instead.
 func (q *Queue) detach(ctx context.Context, place job.Lane, spec job.Spec, replied <-chan reply) (*job.Answer, *job.Job, error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -88,8 +89,8 @@ func (q *Queue) detach(ctx context.Context, place job.Lane, spec job.Spec, repli
 	}
 }
 
-// cancelWait drops a job whose caller has gone. A worker that has it is told, and
-// leaves it if it has not begun to compute.
+// cancelWait drops a job whose caller has left. If a worker already has the job, the
+// worker is notified and skips it unless computing has begun.
 func (q *Queue) cancelWait(ctx context.Context, place job.Lane, id string) {
 	ctx, cancel := q.patience(context.WithoutCancel(ctx))
 	defer cancel()

@@ -8,14 +8,14 @@ import (
 
 func (q *Queue) beatKey() string { return q.shared("beats", "all") }
 
-// beatKeys are those of the scripts: all beats, what ended processes counted, and what
-// each of them had counted that fell silent.
+// beatKeys are the keys of the beat scripts: all beats, the counts of ended processes,
+// and the counts of each process that fell silent.
 func (q *Queue) beatKeys() []string {
 	return []string{q.beatKey(), q.shared("beats", "past"), q.shared("beats", "retired")}
 }
 
-// Beat tells every process what this one says of itself, for ttl. One hash
-// holds all of them, so that reading costs one command.
+// Beat publishes payload as the state of process id for ttl. All beats are in one hash,
+// so that reading them costs one command.
 func (q *Queue) Beat(ctx context.Context, id string, payload []byte, ttl time.Duration) error {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -25,7 +25,7 @@ func (q *Queue) Beat(ctx context.Context, id string, payload []byte, ttl time.Du
 	return nil
 }
 
-// Unbeat withdraws a beat: the process ends. What it counted stays in the totals.
+// Unbeat removes the beat of a process that ends. Its counts stay in the totals.
 func (q *Queue) Unbeat(ctx context.Context, id string) error {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -35,15 +35,16 @@ func (q *Queue) Unbeat(ctx context.Context, id string) error {
 	return nil
 }
 
-// Beats returns what the living processes say of themselves, by id.
+// Beats returns the payloads of all living processes, by process id.
 func (q *Queue) Beats(ctx context.Context) (map[string][]byte, error) {
 	beats, _, err := q.BeatsAndPast(ctx)
 	return beats, err
 }
 
-// BeatsAndPast returns Beats and, of one moment with them, what those that have ended
-// counted: the sums of the numbers under "total" in their last beats, those of the map
-// "refusals" in there as "refusals:<reason>". It holds for as long as Redis remembers.
+// BeatsAndPast returns Beats and, from the same moment, the counts of the processes
+// that have ended. past holds the sums of the numbers under "total" in their last
+// beats. The numbers in the map "refusals" there are summed as "refusals:<reason>". The
+// counts last as long as Redis keeps its data.
 func (q *Queue) BeatsAndPast(ctx context.Context) (beats map[string][]byte, past map[string]int64, err error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()

@@ -7,9 +7,8 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// Cancel ends a queued job at once and tells the worker of a running one; the
-// returned job is still running then. Errors: CodeJobEnded, CodeNotFound,
-// CodeUnavailable.
+// Cancel ends a queued job at once. For a running job it notifies the worker, and the
+// returned job is still running. Errors: CodeJobEnded, CodeNotFound, CodeUnavailable.
 func (q *Queue) Cancel(ctx context.Context, id string) (job.Job, error) {
 	j, lane, err := q.readRecord(ctx, id)
 	if errors.Is(err, errNoRecord) {

@@ -2,8 +2,8 @@ package queue
 
 import "context"
 
-// Publish tells every process that listens to channel. Delivery is at most
-// once: listeners must look for themselves from time to time.
+// Publish sends a message to every process that listens to channel. A message is
+// delivered at most once, so listeners must also poll from time to time.
 func (q *Queue) Publish(ctx context.Context, channel, msg string) error {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -13,10 +13,9 @@ func (q *Queue) Publish(ctx context.Context, channel, msg string) error {
 	return nil
 }
 
-// Subscribe listens to channel until ctx ends; the messages' channel is closed
-// then. It reconnects by itself; after a reconnection an empty message says
-// that some may have been missed. A reader that falls 64 behind loses the
-// oldest.
+// Subscribe listens to channel until ctx ends; then the returned channel is closed. It
+// reconnects automatically. After a reconnection, an empty message says that messages
+// may have been missed. A reader that falls 64 messages behind loses the oldest.
 func (q *Queue) Subscribe(ctx context.Context, channel string) <-chan string {
 	out := make(chan string, 64)
 	off := q.subscriber.on(ctx, q.shared("channel", channel), func(msg string, _ bool) {

@@ -10,12 +10,12 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// comingMost bounds how many jobs of each state Coming looks at.
+// comingMost limits how many jobs of each state Coming reads.
 const comingMost = 1000
 
-// Coming lists the datasets, made before dataset before, whose train jobs have not
-// ended: they are to be learned first. It costs the same however many were learned.
-// Errors: CodeUnavailable.
+// Coming lists the datasets made before dataset before whose train jobs have not ended.
+// Those datasets must be learned first. The cost does not depend on how many were
+// already learned. Errors: CodeUnavailable.
 func (q *Queue) Coming(ctx context.Context, before string) ([]string, error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()

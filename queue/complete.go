@@ -11,16 +11,16 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// begin marks a recorded job as running. stop says not to run it; then o, if
-// any, is how to end it.
+// begin marks a recorded job as running. If stop is true, the job must not run, and o,
+// if not nil, says how to end it.
 func (s *Server) begin(ctx context.Context, t *Task) (o *outcome, stop bool) {
 	t.recorded.Store(true)
 	for rest := 20 * time.Millisecond; ; rest = min(2*rest, time.Second) {
 		verdict, attempt, err := s.tryBegin(ctx, t.Spec.ID)
 		switch {
 		case err != nil:
-			// Redis is away. The task stays ours; wait for it rather than run
-			// a job that may have been canceled.
+			// Redis is unavailable. The task stays ours. Wait rather than run a job
+			// that may have been canceled.
 			s.q.opt.Log.Warn("a job could not be begun", "job", t.Spec.ID, "error", err)
 			if !pause(ctx, rest) {
 				o := judge(nil, err, endedBy(ctx), 1, 1)
@@ -54,7 +54,7 @@ func (s *Server) tryBegin(ctx context.Context, id string) (verdict string, attem
 	return verdict, int(n), nil
 }
 
-// run calls the handler; a panic fails the job and no other.
+// run calls the handler. A panic fails only this job.
 func (s *Server) run(ctx context.Context, t *Task) (result any, err error) {
 	defer func() {
 		if x := recover(); x != nil {
@@ -64,7 +64,7 @@ func (s *Server) run(ctx context.Context, t *Task) (result any, err error) {
 	}()
 	for attempt := 1; ; attempt++ {
 		result, err = s.handler(ctx, t)
-		// A waiting caller is served here and now rather than after a rest.
+		// A job with a waiting caller is retried at once, without a rest.
 		again := judge(result, err, endedBy(ctx), attempt, s.q.opt.MaxAttempts)
 		if t.recorded.Load() || again.state != job.StateQueued || again.refund {
 			return result, err
@@ -76,11 +76,12 @@ func (s *Server) run(ctx context.Context, t *Task) (result any, err error) {
 	}
 }
 
-// completeFor bounds how long a worker tries to write the end of a job when it
-// is itself to end. After that the job runs again elsewhere.
+// completeFor limits how long a stopping worker tries to write the end of a job. After
+// that the job runs again elsewhere.
 const completeFor = 3 * time.Second
 
-// complete writes what became of a job, as often as it takes, also after ctx.
+// complete writes the outcome of a job. It retries as often as needed, even after ctx
+// has ended.
 func (s *Server) complete(ctx context.Context, t *Task, began time.Time, o outcome) {
 	ctx = context.WithoutCancel(ctx)
 	t.became(o)
@@ -114,7 +115,7 @@ func (s *Server) complete(ctx context.Context, t *Task, began time.Time, o outco
 	}
 }
 
-// linesOf are the lines of the log that go with the end of a job.
+// linesOf returns the log lines that belong to the end of a job.
 func (s *Server) linesOf(t *Task, o outcome) *ahead {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -146,15 +147,15 @@ func (s *Server) write(ctx context.Context, t *Task, began time.Time, progress [
 	return e.finish(ctx, t.Spec, began, progress, lines, o)
 }
 
-// ending writes the end of a job in the name of who has it.
+// ending writes the end of a job on behalf of its owner.
 type ending struct {
 	q     *Queue
 	keys  laneKeys
 	owner string
 }
 
-// finish returns what the scripts say: "ok", or "lost" when it is another's job.
-// lines, if any, are written ahead.
+// finish returns the reply of the scripts: "ok", or "lost" if another process owns the
+// job. lines, if not nil, are written first.
 func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, progress []byte, lines *ahead, o outcome) (string, error) {
 	var result, fault []byte
 	if o.state == job.StateSucceeded && o.result != nil {

@@ -19,8 +19,8 @@ import (
 // in one string (conclude in lua/record.lua says how). A hash and a stream for each,
 // with entries in three indexes, would be fifteen times as much.
 
-// packDictionary holds what the results of jobs have in common. Records that were
-// packed with it are read with it: change it only together with packedBy.
+// packDictionary holds text that the results of jobs have in common. Packed records
+// need it to be read, so change it only together with packedBy.
 const packDictionary = `"low_confidence","ambiguous","unfamiliar","untaught","taught_refusal","not_converged",` +
 	`I am not sure enough of the answer to give it. This is unlike anything that I was taught.` +
 	`{"dataset":"019","topic":"","lessons_taken":1,"lessons_known":0,"lessons_removed":0,"lessons_skipped":0,"steps":` +
@@ -29,11 +29,11 @@ const packDictionary = `"low_confidence","ambiguous","unfamiliar","untaught","ta
 	`"sources":[{"lesson_id":"019","prompt":"how do I ","similarity":0.9},{"lesson_id":"019","prompt":"What is the ","similarity":0.8}],` +
 	`"flow":{"depth":1,"converged":true,"residual":0.0000},"checkpoint":"019","timing":{"queue_ms":0.,"compute_ms":1.,"total_ms":2.}}`
 
-// packedBy marks a packed result: JSON never begins with it.
+// packedBy marks a packed result. JSON never begins with it.
 const packedBy = 'z'
 
-// pack makes the JSON of a result small. A short answer of three sources, 900
-// bytes, becomes 260 in 9 µs.
+// pack compresses the JSON of a result. A short answer with three sources shrinks from
+// 900 to 260 bytes in 9 µs.
 func pack(result []byte) []byte {
 	if len(result) < 64 {
 		return result
@@ -124,7 +124,7 @@ func decodeEnded(member string, state job.State) (job.Job, error) {
 	return j, nil
 }
 
-// retained tells for how long a job in a final state is kept.
+// retained returns how long a job in a final state is kept.
 func (q *Queue) retained(s job.State) time.Duration {
 	if s == job.StateFailed {
 		return q.opt.FailedRetention
@@ -132,11 +132,11 @@ func (q *Queue) retained(s job.State) time.Duration {
 	return q.opt.ResultRetention
 }
 
-// faded tells whether an ended job is past its time: it may lie there until the
-// next look of the reconciler.
+// faded reports whether an ended job is past its retention. It may stay in Redis until
+// the next pass of the reconciler.
 func (q *Queue) faded(j job.Job) bool {
 	return j.FinishedAt != nil && q.now().Sub(j.FinishedAt.Time) > q.retained(j.State)
 }
 
-// finalStates are those whose jobs lie in sorted sets.
+// finalStates are the states whose jobs are stored in sorted sets.
 var finalStates = []job.State{job.StateSucceeded, job.StateFailed, job.StateCanceled}

@@ -11,32 +11,31 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// Event is something that happened to a job.
+// Event is one event of a job.
 type Event struct {
 	ID   string // resumes after it
 	Type string // EventState, EventProgress or EventResult
-	// Data of a state event is {state, attempts, waiting_for}, of a progress
-	// event a job.Progress, of a result event the whole job object.
+	// Data depends on Type. A state event has {state, attempts, waiting_for}, a
+	// progress event a job.Progress, and a result event the whole job object.
 	Data json.RawMessage
 }
 
-// Types of events. The result is the last one.
+// Types of events. The result event is the last one.
 const (
 	EventState    = "state"
 	EventProgress = "progress"
 	EventResult   = "result"
 )
 
-// followPoll is how often a follower looks for itself, for messages are lost
-// while a connection is.
+// followPoll is how often a follower polls. It must poll, because messages are lost
+// while the connection is down.
 const followPoll = 2 * time.Second
 
-// Follow sends what happens to a job, from its beginning or after lastEventID,
-// and closes the channel after the result or when ctx ends. Of what happened before
-// the first follower came, only the states and the latest progress are told, and the
-// history is bounded: of a long job the older progress may be missing, the result
-// never.
-// Errors: CodeNotFound, CodeInvalid (lastEventID), CodeUnavailable.
+// Follow sends the events of a job, from its beginning or after lastEventID. It closes
+// the channel after the result, or when ctx ends. For the time before the first
+// follower, it sends only the states and the latest progress. The history is bounded:
+// older progress of a long job may be missing, but never the result. Errors:
+// CodeNotFound, CodeInvalid (lastEventID), CodeUnavailable.
 func (q *Queue) Follow(ctx context.Context, id, lastEventID string) (<-chan Event, error) {
 	if lastEventID != "" && !isStreamID(lastEventID) {
 		return nil, job.Errorf(job.CodeInvalid, "Last-Event-ID %q is not the id of an event", lastEventID).On("Last-Event-ID")
@@ -100,7 +99,7 @@ func (f *follower) run(ctx, life context.Context) {
 	}
 }
 
-// catchUp sends what is new; done after the result.
+// catchUp sends new events. It returns done after the result.
 func (f *follower) catchUp(ctx, life context.Context) (done bool) {
 	from := "-"
 	if f.last != "" {
@@ -137,8 +136,8 @@ func (f *follower) catchUp(ctx, life context.Context) (done bool) {
 	return f.endedWithoutEvent(ctx, life)
 }
 
-// endedWithoutEvent ends a follower of an ended job: one that has the result
-// already, or comes when the stream is gone and gets the end as the record knows it.
+// endedWithoutEvent ends a follower of an ended job. The follower either has the result
+// already, or the stream is gone and it receives the end from the record.
 func (f *follower) endedWithoutEvent(ctx, life context.Context) bool {
 	j, _, err := f.q.readRecord(ctx, f.id)
 	if errors.Is(err, errNoRecord) {
@@ -160,13 +159,13 @@ func (f *follower) endedWithoutEvent(ctx, life context.Context) bool {
 	return last[0].ID == f.last || !newer(last[0].ID, f.last)
 }
 
-// Sequences of the ids of a job's last two events, as record.lua has them.
+// Sequence numbers in the ids of a job's last two events, as in record.lua.
 const (
 	lastState  = "-99998"
 	lastResult = "-99999"
 )
 
-// sendEnd sends the last state and the result, as far as they are new.
+// sendEnd sends the last state and the result if the follower does not have them yet.
 func (f *follower) sendEnd(ctx, life context.Context, j job.Job) {
 	at := millis(j.FinishedAt.Time)
 	if newer(at+lastState, f.last) {

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// heldFor is how long a reason to hold is shown unless it is renewed: a process
-// that dies holds nobody.
+// heldFor is how long a reason to hold is shown unless it is renewed. A process that
+// dies therefore holds nothing.
 const heldFor = 10 * time.Second
 
-// Hold keeps this server from taking jobs, or lets it take them again if why is
-// empty. Jobs that it runs go on. why is shown as waiting_for of those that
-// wait, as long as Hold is called at least every few seconds; that it could not
-// be written is the error, and the server holds all the same.
+// Hold stops this server from taking jobs, or resumes it if why is empty. Running jobs
+// continue. why is shown as waiting_for of the waiting jobs, as long as Hold is called
+// at least every few seconds. It returns an error if why could not be written to Redis;
+// the server holds even then.
 func (s *Server) Hold(ctx context.Context, why string) error {
 	s.taking.Lock() // what is being taken just now is taken before Hold returns
 	was := s.holding.Swap(&why)
@@ -35,7 +35,7 @@ func (s *Server) isHeld() bool {
 	return why != nil && *why != ""
 }
 
-// rest waits for a ring, or a while.
+// rest waits for a notification, for at most sleepAtMost.
 func (s *Server) rest() {
 	t := time.NewTimer(sleepAtMost)
 	defer t.Stop()

@@ -9,7 +9,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// List is a part of the log of interactions that a person may look through.
+// List is one of the lists of the interaction log that a person can review.
 type List string
 
 // The lists.
@@ -21,16 +21,17 @@ const (
 
 func (q *Queue) listKey(l List) string { return q.shared("log", string(l)) }
 
-// lists are all of them.
+// lists holds every List.
 var lists = []List{ListRefused, ListWrong, ListUnsure}
 
-// Unsure reports whether an answer was given with little confidence: nearer to
-// the threshold than to certainty, by two to one.
+// Unsure reports whether an answer was given with little confidence: in the lower third
+// between the threshold and certainty.
 func Unsure(confidence, threshold float64) bool {
 	return confidence < threshold+(1-threshold)/3
 }
 
-// inboxOf is the list that an interaction belongs to when it is logged; empty: none.
+// inboxOf returns the list that an interaction belongs to when it is logged; empty
+// means none.
 func inboxOf(it *job.Interaction) List {
 	switch {
 	case it.Prompt == "":
@@ -43,7 +44,7 @@ func inboxOf(it *job.Interaction) List {
 	return ""
 }
 
-// MarkWrong notes that a person called the answer of an interaction wrong.
+// MarkWrong records that a person judged the answer of an interaction to be wrong.
 func (q *Queue) MarkWrong(ctx context.Context, it job.Interaction) error {
 	b, err := encodeLine(&it)
 	if err != nil {
@@ -64,7 +65,7 @@ func (q *Queue) MarkWrong(ctx context.Context, it job.Interaction) error {
 	return nil
 }
 
-// Hits is how often lessons answered, and when last.
+// Hits is how often lessons answered, and when they last did.
 type Hits struct {
 	Count  int64
 	LastAt int64 // Unix ms
@@ -73,7 +74,7 @@ type Hits struct {
 func (q *Queue) hitsKey() string    { return q.shared("log", "hits") }
 func (q *Queue) lastHitKey() string { return q.shared("log", "lasthit") }
 
-// countHits adds the answers of a batch to the lessons that gave them.
+// countHits adds the answers of a batch to the counts of the lessons that gave them.
 func (q *Queue) countHits(ctx context.Context, pipe redis.Pipeliner, batch []job.Interaction) {
 	hits := map[string]*Hits{}
 	for i := range batch {
@@ -103,7 +104,8 @@ func (q *Queue) countHits(ctx context.Context, pipe redis.Pipeliner, batch []job
 	}
 }
 
-// Hits tells how often each lesson answered, by its id.
+// Hits returns how often each lesson answered, by lesson id. LastAt is not set. Errors:
+// CodeUnavailable.
 func (q *Queue) Hits(ctx context.Context) (map[string]Hits, error) {
 	rctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -119,8 +121,8 @@ func (q *Queue) Hits(ctx context.Context) (map[string]Hits, error) {
 	return out, nil
 }
 
-// HitsOf tells how often the lessons of each list answered together, and when
-// last.
+// HitsOf returns, for each list of lesson ids, how often those lessons answered in
+// total and when one last did. Errors: CodeUnavailable.
 func (q *Queue) HitsOf(ctx context.Context, lessons ...[]string) ([]Hits, error) {
 	var ids []string
 	for _, l := range lessons {

@@ -14,21 +14,21 @@ import (
 )
 
 const (
-	// deliveredWithin bounds how long after its making an interact without a
-	// record can have been logged: the longest wait, and the writer's batch.
+	// deliveredWithin limits how long after its creation an interact without a record
+	// can be logged: the longest wait plus the batch of the writer.
 	deliveredWithin = 150 * time.Second
-	// findStep is how many entries one script looks at, about 1 ms of Redis.
+	// findStep is how many entries one script reads, which takes Redis about 1 ms.
 	findStep = 500
-	// skew is how far the clock that dated an id may be ahead of Redis's.
+	// skew is how far the clock that dated an id may be ahead of the clock of Redis.
 	skew = 10 * time.Second
 )
 
 func (q *Queue) logKey() string     { return q.shared("log", "interactions") }
 func (q *Queue) logDropped() string { return q.shared("log", "dropped") }
 
-// LogInteractions appends to the bounded log, in one exchange. Refusals and
-// unsure answers whose text was kept also go to lists of their own. A handler logs
-// with Task.Log.
+// LogInteractions appends to the bounded log, in one exchange. Refusals and unsure
+// answers whose text was kept also go to separate lists. A handler logs with Task.Log
+// instead.
 func (q *Queue) LogInteractions(ctx context.Context, batch []job.Interaction) error {
 	if len(batch) == 0 {
 		return nil
@@ -52,8 +52,8 @@ func (q *Queue) LogInteractions(ctx context.Context, batch []job.Interaction) er
 	return q.trimLog(ctx)
 }
 
-// linesOf are the lines that remember an interaction: in the log, and in the list of
-// the inbox that it belongs to.
+// linesOf returns the lines to write for an interaction: one in the log, and one in the
+// inbox list that it belongs to.
 func (q *Queue) linesOf(it *job.Interaction) ([]*redis.XAddArgs, error) {
 	b, err := encodeLine(it)
 	if err != nil {
@@ -71,8 +71,8 @@ func lineOf(key, id string, body []byte) *redis.XAddArgs {
 	return &redis.XAddArgs{Stream: key, Values: []any{"id", id, "v", body}}
 }
 
-// trimLog cuts the log and the lists of the inbox to their bounds, and counts what
-// that dropped.
+// trimLog cuts the log and the inbox lists to their limits, and counts the dropped
+// entries.
 func (q *Queue) trimLog(ctx context.Context) error {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -102,7 +102,7 @@ func (q *Queue) trimLog(ctx context.Context) error {
 	return nil
 }
 
-// Interaction finds an interaction in the log. Errors: CodeNotFound,
+// Interaction finds an interaction in the log by its id. Errors: CodeNotFound,
 // CodeUnavailable.
 func (q *Queue) Interaction(ctx context.Context, id string) (job.Interaction, error) {
 	made, err := job.IDTime(id)
@@ -117,8 +117,8 @@ func notFoundInteraction(id string) *job.Error {
 	return job.Errorf(job.CodeNotFound, "no interaction %q is in the log; it holds the most recent ones only", id)
 }
 
-// findInteraction looks through the log from the id's own time on. Entries
-// stand in order of their logging, which follows the making.
+// findInteraction searches the log from the time in the id on. Entries are in the order
+// of logging, which happens after the id was made.
 func (q *Queue) findInteraction(ctx context.Context, id string, made, until time.Time) (job.Interaction, error) {
 	from := strconv.FormatInt(max(0, made.Add(-skew).UnixMilli()), 10)
 	to := strconv.FormatInt(until.UnixMilli(), 10)
@@ -140,7 +140,7 @@ func (q *Queue) findInteraction(ctx context.Context, id string, made, until time
 	}
 }
 
-// delivered shows a logged interaction as the job that it was.
+// delivered returns the job that a logged interaction was.
 func delivered(it job.Interaction) (job.Job, error) {
 	made, err := job.IDTime(it.ID)
 	if err != nil {

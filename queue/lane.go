@@ -12,7 +12,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// LaneState is what /api/status tells of a lane.
+// LaneState is the state of a lane as /api/status reports it.
 type LaneState struct {
 	Name      job.Lane `json:"name"`
 	Pending   int64    `json:"pending"`
@@ -20,9 +20,9 @@ type LaneState struct {
 	Delayed   int64    `json:"delayed"` // handed back or to be retried, resting
 	Paused    bool     `json:"paused"`
 	PausedWhy string   `json:"paused_why,omitempty"` // or why its server holds
-	// PausedSince is when it was paused, zero where that is not known.
+	// PausedSince is when the lane was paused; zero if that is not known.
 	PausedSince time.Time `json:"paused_since,omitzero"`
-	// PausedByTool says that not nexus paused it but somebody with asynq's tools.
+	// PausedByTool says that the lane was paused with asynq's tools, not by nexus.
 	PausedByTool bool    `json:"paused_by_tool,omitempty"`
 	Processed    int64   `json:"processed"`
 	Failed       int64   `json:"failed"`
@@ -30,7 +30,7 @@ type LaneState struct {
 	Max          int     `json:"max"`       // pending at which the lane is full
 }
 
-// Lanes tells of every lane, most urgent first.
+// Lanes returns the state of every lane, most urgent first.
 func (q *Queue) Lanes(ctx context.Context) ([]LaneState, error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -49,7 +49,7 @@ func (q *Queue) Lanes(ctx context.Context) ([]LaneState, error) {
 	return out, nil
 }
 
-// add makes a lane's state of those of its shards.
+// add merges the state of a shard into the state of its lane.
 func (s *LaneState) add(o LaneState) {
 	s.Pending += o.Pending
 	s.Active += o.Active
@@ -109,8 +109,8 @@ func decodeLane(l job.Lane, got []any) (LaneState, error) {
 	return s, nil
 }
 
-// pausedByTool is why a lane rests that nexus has not paused: somebody did so with
-// asynqmon, asynq's Inspector or its command.
+// pausedByTool is the reason shown for a lane that nexus has not paused: a person
+// paused it with asynqmon, asynq's Inspector or its command.
 func pausedByTool(since time.Time) string {
 	at := ""
 	if !since.IsZero() {
@@ -119,7 +119,7 @@ func pausedByTool(since time.Time) string {
 	return "the queue is paused in asynq's tools" + at + "; resume it there, such as in /monitoring"
 }
 
-// unixTime reads the seconds that asynq writes; zero where it is none.
+// unixTime parses the seconds that asynq writes; zero if s is not a time.
 func unixTime(s string) time.Time {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n <= 1 {
@@ -128,8 +128,9 @@ func unixTime(s string) time.Time {
 	return time.Unix(n, 0)
 }
 
-// PauseLane stops or resumes the taking of jobs from a lane, in every process.
-// Running jobs go on; reason is shown as waiting_for of those that wait.
+// PauseLane stops or resumes taking jobs from a lane, in every process. Running jobs
+// continue. reason is shown as waiting_for of the waiting jobs. Errors:
+// CodeUnavailable.
 func (q *Queue) PauseLane(ctx context.Context, lane job.Lane, paused bool, reason string) error {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -148,11 +149,11 @@ func (q *Queue) PauseLane(ctx context.Context, lane job.Lane, paused bool, reaso
 	return nil
 }
 
-// endRestMost bounds the jobs that one call of EndRest looks at.
+// endRestMost limits the jobs that one call of EndRest reads.
 const endRestMost = 1000
 
-// EndRest lets the jobs of a lane that were handed back for a reason, and rest, run
-// at once: the reason is gone.
+// EndRest is called when the reason why no longer applies. Jobs of the lane that were
+// handed back for that reason and still rest can then run at once.
 func (q *Queue) EndRest(ctx context.Context, lane job.Lane, why string) error {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()

@@ -10,12 +10,12 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// ErrLeaseLost is returned by Renew when another holds the lease, or may.
+// ErrLeaseLost is returned by Renew if another process holds the lease, or might.
 var ErrLeaseLost = errors.New("the lease is no longer held")
 
-// Lease is the right of one process to do something alone. Its token rises with
-// every holder, for ever: whoever stores results of the work must refuse a
-// lower token than it has seen, because a holder may be late to notice its loss.
+// Lease is the right of one process to do something alone. Its token rises with every
+// holder, forever. A holder may notice late that it lost the lease, so a store of its
+// results must reject any token lower than the highest it has seen.
 type Lease struct {
 	q    *Queue
 	name string
@@ -30,16 +30,17 @@ type Lease struct {
 	renewer sync.WaitGroup
 }
 
-// Lease names a lease; nothing is acquired yet. After a holder's death it is
-// free after ttl.
+// Lease prepares a lease with that name and acquires nothing yet. If a holder dies, the
+// lease is free after ttl.
 func (q *Queue) Lease(name string, ttl time.Duration) *Lease {
 	lost := make(chan struct{})
 	close(lost)
 	return &Lease{q: q, name: name, ttl: ttl, me: job.NewID(), lost: lost}
 }
 
-// Acquire takes the lease if it is free; ok is false while another holds it.
-// Once held it is renewed until Release, or until Lost is closed.
+// Acquire takes the lease if it is free; ok is false while another process holds it. A
+// held lease is renewed automatically until Release, or until Lost is closed. Errors:
+// CodeUnavailable.
 func (l *Lease) Acquire(ctx context.Context) (token int64, ok bool, err error) { //nolint:contextcheck // the renewal outlives this call
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,16 +66,16 @@ func (l *Lease) Acquire(ctx context.Context) (token int64, ok bool, err error) {
 	return token, true, nil
 }
 
-// Lost is closed while the lease is not held, and as soon as a holder can no
-// longer be sure of it.
+// Lost returns a channel that is closed while the lease is not held. It is closed as
+// soon as a holder can no longer be sure that it holds the lease.
 func (l *Lease) Lost() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lost
 }
 
-// Renew extends the lease now. ErrLeaseLost says that it is gone; any other
-// error leaves it held until its ttl runs out.
+// Renew extends the lease now. It returns ErrLeaseLost if the lease is gone. After any
+// other error the lease is still held until its ttl ends.
 func (l *Lease) Renew(ctx context.Context) error {
 	l.mu.Lock()
 	value := l.value()
@@ -99,7 +100,7 @@ func (l *Lease) Renew(ctx context.Context) error {
 	return nil
 }
 
-// Release gives the lease to the next.
+// Release frees the lease for the next holder.
 func (l *Lease) Release(ctx context.Context) error {
 	l.mu.Lock()
 	held, value := l.token != 0, l.value()
@@ -120,9 +121,9 @@ func (l *Lease) Release(ctx context.Context) error {
 	return nil
 }
 
-// keep renews until told to stop or until the lease is lost. Whether it is still
-// held is judged by this process's own steady clock, from before it asked, and the
-// loss is told at that moment, whatever Redis does meanwhile.
+// keep renews the lease until it is stopped or the lease is lost. It judges by this
+// process's own monotonic clock, read before each request, whether the lease is still
+// held. It reports the loss at that moment, whatever state Redis is in.
 func (l *Lease) keep(ctx context.Context) {
 	rest := l.ttl / 3
 	for {

@@ -10,19 +10,20 @@ import (
 )
 
 const (
-	// ledgerStep is how many entries one exchange reads.
+	// ledgerStep is how many entries are read in one exchange.
 	ledgerStep = 2000
-	// ledgerEvents bounds what is remembered of drops; who missed more reads anew.
+	// ledgerEvents limits how many drops are remembered. A process that missed more
+	// reads the list again.
 	ledgerEvents = 10_000
 )
 
-// book is the ledger of one list, made when it is first looked at.
+// book is the ledger of one list, made on first use.
 type book struct {
 	mu     sync.Mutex
 	ledger *ledger
 }
 
-// books are those of a process.
+// books are the ledgers of a process.
 type books struct {
 	mu sync.Mutex
 	of map[List]*book
@@ -40,7 +41,7 @@ func (q *Queue) book(list List) *book {
 	return q.books.of[list]
 }
 
-// ledgerEvent tells other processes what was taken out of the lists.
+// ledgerEvent tells other processes which entries were removed from the lists.
 type ledgerEvent struct {
 	Op    string   `json:"op"` // drop, settle or unsettle
 	List  List     `json:"list,omitempty"`
@@ -49,7 +50,7 @@ type ledgerEvent struct {
 	Upto  string   `json:"upto,omitempty"`
 }
 
-// eventKey is the stream of what was taken out.
+// eventKey is the stream of ledger events.
 func (q *Queue) eventKey() string { return q.shared("log", "groups") }
 
 // tell adds an event to a pipeline.
@@ -62,8 +63,8 @@ func (q *Queue) tell(ctx context.Context, pipe redis.Pipeliner, e ledgerEvent) e
 	return nil
 }
 
-// follow brings a ledger up to date. If it does not agree with the list then, it
-// is made anew: somebody changed the list in another way.
+// follow brings a ledger up to date. If the ledger then disagrees with the list, it is
+// built again, because the list was changed in another way.
 func (q *Queue) follow(ctx context.Context, list List, b *book) error {
 	if b.ledger != nil {
 		agrees, err := q.catchUp(ctx, list, b.ledger)
@@ -107,7 +108,7 @@ func (q *Queue) readSettled(ctx context.Context, l *ledger) error {
 	return nil
 }
 
-// catchUp reads what is new and reports whether the ledger agrees with the list.
+// catchUp reads new entries and reports whether the ledger agrees with the list.
 func (q *Queue) catchUp(ctx context.Context, list List, l *ledger) (agrees bool, err error) {
 	key := q.listKey(list)
 	for {
@@ -174,7 +175,7 @@ func (l *ledger) apply(list List, e ledgerEvent) {
 	}
 }
 
-// touch notes that a wording is shown, or not, from now on.
+// touch records that the visibility of a wording has changed.
 func (l *ledger) touch(id string) {
 	if w := l.byID[id]; w != nil && w.hidden != l.settled[id] {
 		w.hidden = l.settled[id]

@@ -12,18 +12,18 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// Filter says which jobs to list. Zero values mean all.
+// Filter selects the jobs to list. Zero values select all.
 type Filter struct {
 	Kind  job.Kind
 	State job.State
-	// Owner, if not nil, is whose jobs are listed.
+	// Owner, if not nil, selects the jobs of one owner.
 	Owner  *string
 	Cursor string // what Jobs returned as next; empty begins with the newest
 	Limit  int    // 1 to 500; 50
 }
 
-// Jobs lists recorded jobs, newest first. next continues the list and is empty
-// at its end. Errors: CodeInvalid (a filter's value), CodeUnavailable.
+// Jobs lists recorded jobs, newest first. next is the cursor of the next page, empty at
+// the end of the list. Errors: CodeInvalid (a value of the filter), CodeUnavailable.
 func (q *Queue) Jobs(ctx context.Context, f Filter) (jobs []job.Job, next string, err error) {
 	if err := f.check(); err != nil {
 		return nil, "", err
@@ -39,7 +39,8 @@ func (q *Queue) Jobs(ctx context.Context, f Filter) (jobs []job.Job, next string
 				return jobs, jobs[len(jobs)-1].ID, nil
 			}
 			cursor = e.id
-			// One that has faded, or moved on, is left out; the index follows.
+			// A job that has faded or changed state is left out; the index follows
+			// later.
 			if j := found[i]; j != nil && (f.State == "" || j.State == f.State) && (f.Owner == nil || j.Owner == *f.Owner) {
 				jobs = append(jobs, *j)
 			}
@@ -50,7 +51,7 @@ func (q *Queue) Jobs(ctx context.Context, f Filter) (jobs []job.Job, next string
 	}
 }
 
-// listed is an entry of an index. That of an ended job is the job itself.
+// listed is an entry of an index. The entry of an ended job is the job itself.
 type listed struct {
 	id     string
 	lane   job.Lane
@@ -58,7 +59,7 @@ type listed struct {
 	member string
 }
 
-// listPage reads the next entries, and the job of each: nil for one that has faded.
+// listPage reads the next entries and the job of each; nil for a job that has faded.
 func (q *Queue) listPage(ctx context.Context, f Filter, cursor string) ([]listed, []*job.Job, error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -75,7 +76,8 @@ func (q *Queue) listPage(ctx context.Context, f Filter, cursor string) ([]listed
 	return page, found, err
 }
 
-// readMany reads the jobs of a page, those that have not ended in one exchange.
+// readMany reads the jobs of a page. It reads those that have not ended in one
+// exchange.
 func (q *Queue) readMany(ctx context.Context, page []listed) ([]*job.Job, error) {
 	pipe := q.redis.Pipeline()
 	cmds := make([]*redis.Cmd, len(page))
@@ -134,9 +136,9 @@ func (f *Filter) check() error {
 	return nil
 }
 
-// newest merges the lanes' indexes: up to one entry more than the limit. Ids are
-// UUIDv7, so their order is that of time. A job that ends just now may be met twice,
-// or by its old state; it counts once.
+// newest merges the lanes' indexes and returns up to one entry more than the limit. Ids
+// are UUIDv7, so their order is the order of time. A job that ends at this moment may
+// appear twice, or with its old state; it is counted once.
 func (q *Queue) newest(ctx context.Context, f Filter, cursor string) ([]listed, error) {
 	top := "+"
 	if cursor != "" {

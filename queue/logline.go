@@ -8,8 +8,9 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// line is an interaction as the log keeps it, under short names and without its
-// id, which stands beside it: there are many, and Redis keeps them in memory.
+// line is the stored form of an interaction in the log. It has short names and no id,
+// which is stored beside it, because there are many lines and Redis keeps them in
+// memory.
 type line struct {
 	Owner      string   `json:"o,omitempty"`
 	Prompt     string   `json:"p,omitempty"`

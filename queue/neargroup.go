@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	// nearDuplicate is the share of common character trigrams (Jaccard) from
-	// which two prompts count as one.
+	// nearDuplicate is the share of common character trigrams (Jaccard) from which two
+	// prompts count as duplicates.
 	nearDuplicate = 0.6
-	// Among up to fewGroups a wording is compared with all that may be near. Among
-	// more it is compared with maxCompared of those that share its rarest trigrams,
-	// so that nobody makes a page wait by what he asks.
+	// With up to fewGroups groups, a wording is compared with all groups that may be
+	// near. With more, it is compared with maxCompared of the groups that share its
+	// rarest trigrams, so that no prompt can make a page slow.
 	fewGroups   = 2000
 	maxCompared = 40
-	// maxGroups bounds how many groups a new wording is compared with; beyond it
-	// new wordings stay by themselves.
+	// maxGroups limits the number of groups that new wordings are compared with. Beyond
+	// it, each new wording gets a group of its own.
 	maxGroups = 20_000
 )
 
-// group is wordings that are nearly the same.
+// group is a set of nearly equal wordings.
 type group struct {
 	grams    []uint64 // of the wording that founded it
 	class    string   // what was answered; groups of different answers stay apart
@@ -34,7 +34,7 @@ type group struct {
 	changedAt int // the number of its last change
 }
 
-// near finds the group that a wording is nearest to.
+// near finds the group that is most similar to a wording.
 type near struct {
 	groups   []*group // nil where one has gone
 	gone     int
@@ -45,13 +45,14 @@ type near struct {
 
 func newNear() *near { return &near{postings: map[uint64][]int32{}} }
 
-// find returns the group that shares most trigrams, if enough; else nil.
+// find returns the group that shares the most trigrams, if they are enough; otherwise
+// nil.
 func (n *near) find(grams []uint64, class string) *group {
 	if len(grams) == 0 {
 		return nil
 	}
-	// A group that shares enough has one of any this many trigrams; the rarest
-	// lead to the fewest others (prefix filter).
+	// A group that shares enough trigrams has at least one of these probes. The rarest
+	// trigrams lead to the fewest other groups (prefix filter).
 	probes := len(grams) - int(math.Ceil(nearDuplicate*float64(len(grams)))) + 1
 	rare := slices.Clone(grams)
 	slices.SortFunc(rare, func(a, b uint64) int { return len(n.postings[a]) - len(n.postings[b]) })
@@ -83,7 +84,7 @@ func (n *near) find(grams []uint64, class string) *group {
 	return best
 }
 
-// common counts what two sorted lists share.
+// common counts the elements that two sorted lists share.
 func common(a, b []uint64) int {
 	n := 0
 	for i, j := 0, 0; i < len(a) && j < len(b); {
@@ -128,14 +129,15 @@ func (n *near) remove(g *group) {
 	}
 }
 
-// plainWords drops case and punctuation.
+// plainWords removes case and punctuation.
 func plainWords(s string) string {
 	return strings.Join(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r)
 	}), " ")
 }
 
-// trigrams are the different runs of three characters, each as one number, sorted.
+// trigrams returns the distinct sequences of three characters, each as one number,
+// sorted.
 func trigrams(s string) []uint64 {
 	r := []rune(" " + s + " ")
 	out := make([]uint64, 0, len(r))

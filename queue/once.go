@@ -13,18 +13,19 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// claimTTL is how long a claim in flight outlives the process that made it.
+// claimTTL is how long a claim in flight lasts after its process has died.
 const claimTTL = 15 * time.Second
 
-// Unread is the digest of a body that was not read yet. It is the same as every other
-// until SetDigest says what it was.
+// Unread is the digest of a body that was not read yet. It matches every other digest
+// until SetDigest sets the real one.
 const Unread = ""
 
-// Claim is the right to do what an Idempotency-Key names. Exactly one of Keep
-// and Drop ends it.
+// Claim is the right to do the work of an Idempotency-Key. It must be ended by exactly
+// one of Keep and Drop.
 type Claim struct {
-	// JobID is for the job that the work makes. Whoever claims the key after one
-	// who could not tell whether his job was made gets the same.
+	// JobID is the id for the job that the work makes. A later claim of the same key
+	// gets the same JobID if the earlier caller could not tell whether its job was
+	// made.
 	JobID string
 
 	q       *Queue
@@ -39,12 +40,12 @@ type Claim struct {
 	ended   bool
 }
 
-// Once claims a key within a scope (who asks, and of which route). The first
-// caller gets a claim: it does the work and keeps the outcome, or drops the
-// claim. A repeat with the same digest of its body gets the outcome, waiting
-// for the first while that is in flight; if the first drops or dies, one of
-// those who wait gets the claim. A repeat with another digest gets
-// CodeIdempotencyReuse. ttl is how long the outcome is kept.
+// Once claims a key within a scope (the client and the route). The first caller gets a
+// claim: it does the work and keeps the outcome, or drops the claim. A repeat with the
+// same body digest gets the outcome, and waits for it while the first is in flight. If
+// the first drops the claim or dies, one of the waiting repeats gets the claim. A
+// repeat with another digest gets CodeIdempotencyReuse. ttl is how long the outcome is
+// kept.
 func (q *Queue) Once(ctx context.Context, scope, key, digest string, ttl time.Duration) (*Claim, []byte, error) {
 	sum := sha256.Sum256([]byte(scope + "\x00" + key))
 	name := hex.EncodeToString(sum[:16])
@@ -92,7 +93,7 @@ func (c *Claim) answer(verdict string, outcome []byte, err error) (*Claim, []byt
 	return c, nil, nil
 }
 
-// try claims the key, or only renews a claim that is ours.
+// try claims the key. With renew it only renews a claim that is ours.
 func (c *Claim) try(ctx context.Context, renew bool) (string, []byte, error) {
 	ctx, cancel := c.q.patience(ctx)
 	defer cancel()
@@ -106,7 +107,7 @@ func (c *Claim) try(ctx context.Context, renew bool) (string, []byte, error) {
 	return got[0], nil, nil
 }
 
-// SetDigest says what the digest of an unread body turned out to be.
+// SetDigest sets the digest of a body that was unread when the key was claimed.
 func (c *Claim) SetDigest(digest string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,7 +120,7 @@ func (c *Claim) currentDigest() string {
 	return c.digest
 }
 
-// again renews the claim while its work goes on.
+// again renews the claim while its work continues.
 func (c *Claim) again() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,7 +142,8 @@ func (c *Claim) end() {
 	}
 }
 
-// Keep ends the claim with its outcome, which every repeat gets from now on.
+// Keep ends the claim and stores its outcome, which every repeat gets from then on.
+// Errors: CodeUnavailable.
 func (c *Claim) Keep(ctx context.Context, outcome []byte) error {
 	c.end()
 	ctx, cancel := c.q.patience(ctx)
@@ -153,9 +155,9 @@ func (c *Claim) Keep(ctx context.Context, outcome []byte) error {
 	return nil
 }
 
-// Drop ends the claim without an outcome: the next use of the key is a first
-// one. unsure says that the job may have been made all the same; then the next
-// use gets its id. It does nothing after Keep.
+// Drop ends the claim without an outcome, so that the next use of the key counts as the
+// first. unsure says that the job may have been made anyway; the next use then gets the
+// same JobID. Drop does nothing after Keep. Errors: CodeUnavailable.
 func (c *Claim) Drop(ctx context.Context, unsure bool) error {
 	keep := "0"
 	if unsure {

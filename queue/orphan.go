@@ -7,9 +7,9 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// A dequeue whose reply is lost on its way leaves tasks that are ours in Redis
-// and unknown here: nobody runs them, and since we live nobody recovers them
-// either. Such orphans are freed when two looks in a row found them.
+// If the reply to a dequeue is lost, Redis holds tasks that are ours and that this
+// process does not know. Nobody runs them. Nobody recovers them either, because this
+// process is alive. Such orphans are freed when two checks in a row have found them.
 
 // holding is a task that this server knows it has.
 type holding struct {
@@ -24,19 +24,19 @@ func (s *Server) hold(id string, ends time.Time, attempt int) {
 	s.held[id] = holding{s.held[id].times + 1, ends, attempt}
 }
 
-// begunWith is the attempt that began when a task was taken, 0 if none did.
+// begunWith returns the attempt that began when a task was taken; 0 if none did.
 func (s *Server) begunWith(id string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.held[id].attempt
 }
 
-// clocksAgree is how near a deadline by the submitter's clock must be to what
-// Redis says is left, to count as exact. What Redis says is late by two ways
-// over the network.
+// clocksAgree is the largest difference at which the deadline by the submitter's clock
+// counts as exact, compared with the time that Redis says is left. The time from Redis
+// is late by two network trips.
 const clocksAgree = 100 * time.Millisecond
 
-// endOf is the deadline of a task by our own clock, zero without one.
+// endOf returns the deadline of a task by our own clock; zero if it has none.
 func (s *Server) endOf(id string, said time.Time) time.Time {
 	s.mu.Lock()
 	ends := s.held[id].ends
@@ -61,7 +61,7 @@ func (s *Server) unhold(id string) {
 	s.held[id] = h
 }
 
-// freeOrphans looks for orphans and returns those to free at the next look.
+// freeOrphans looks for orphans and returns the ones to free at the next check.
 func (s *Server) freeOrphans(ctx context.Context, suspects map[string]bool) map[string]bool {
 	if s.unhooked { // what asynq dequeues by itself is not noted
 		return nil

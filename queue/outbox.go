@@ -17,15 +17,15 @@ import (
 // of one job go out one after the other; a receiver that is slow or gone holds
 // up its own job's events and nothing else.
 
-// Posting is an event on its way to the webhook of a job. Whoever fetched it
-// tells what became of it with Delivered, Postpone or Drop; otherwise it is
-// lent again, so it may arrive twice.
+// Posting is an event on its way to the webhook of a job. The process that fetched it
+// must report the result with Delivered, Postpone or Drop. Otherwise the event is lent
+// again, so it may arrive twice.
 type Posting struct {
 	JobID    string
 	URL      string
 	Failures int // so far, of this event
 	At       time.Time
-	// Event has the job's id in its data too; a result's data is the job
+	// Event also has the job's id in its data. The data of a result event is the job
 	// object as it is now.
 	Event Event
 
@@ -33,9 +33,9 @@ type Posting struct {
 	entry string
 }
 
-// Postings lends up to most events that are due, for lend. next is how long
-// nothing further will be, so far as is known now. Those whose job's record
-// has faded are dropped. Errors: CodeUnavailable.
+// Postings lends up to most due events, each for the duration lend. next is how long
+// until another event is due, as far as is known now. Events whose job record has faded
+// are dropped. Errors: CodeUnavailable.
 func (q *Queue) Postings(ctx context.Context, most int, lend time.Duration) (due []Posting, next time.Duration, err error) {
 	next = -1
 	for _, lane := range q.shards.of(job.Lanes()...) {
@@ -84,7 +84,8 @@ func (q *Queue) fetch(ctx context.Context, lane job.Lane, most int, lend time.Du
 			continue
 		}
 		if err != nil {
-			// It is lent again; if it can never be opened, its record fades.
+			// It is lent again. If it can never be opened, it goes when its record
+			// fades.
 			q.opt.Log.Error("an event for a webhook cannot be read", "job", p.JobID, "error", err)
 			continue
 		}
@@ -123,20 +124,21 @@ func (q *Queue) open(ctx context.Context, p *Posting) error {
 	return err
 }
 
-// Delivered ends a posting that its receiver has taken.
+// Delivered ends a posting that its receiver has accepted.
 func (q *Queue) Delivered(ctx context.Context, p Posting) error {
 	_, err := q.posted(ctx, p, PostDelivered, 0, 0)
 	return err
 }
 
-// Postpone has it sent again after a while; failures is what Failures will be.
+// Postpone schedules the posting again after a delay. failures is the next value of
+// Failures.
 func (q *Queue) Postpone(ctx context.Context, p Posting, failures int, after time.Duration) error {
 	_, err := q.posted(ctx, p, PostRetried, failures, after)
 	return err
 }
 
-// Drop gives up what waits for the job's receiver, and returns how many events
-// that were.
+// Drop discards the events that wait for the job's receiver and returns how many there
+// were.
 func (q *Queue) Drop(ctx context.Context, p Posting) (int, error) {
 	return q.posted(ctx, p, PostDropped, 0, 0)
 }
@@ -153,15 +155,15 @@ func (q *Queue) posted(ctx context.Context, p Posting, what string, failures int
 	return n, nil
 }
 
-// Outcomes of events for webhooks, as Posted counts them.
+// Outcomes of webhook events, as counted by Posted.
 const (
 	PostDelivered = "delivered"
 	PostRetried   = "retried"
 	PostDropped   = "dropped" // the receiver did not take it, or the outboxes were full
 )
 
-// Posted counts what became of events for webhooks, of the whole cluster and
-// for as long as Redis remembers.
+// Posted returns the number of webhook events by outcome, for the whole cluster and for
+// as long as Redis keeps its data. Errors: CodeUnavailable.
 func (q *Queue) Posted(ctx context.Context) (map[string]int64, error) {
 	sums := map[string]int64{PostDelivered: 0, PostRetried: 0, PostDropped: 0}
 	for _, lane := range q.shards.of(job.Lanes()...) {
@@ -179,8 +181,8 @@ func (q *Queue) Posted(ctx context.Context) (map[string]int64, error) {
 	return sums, nil
 }
 
-// PostingNews rings when an event for a webhook was written, until ctx ends.
-// Rings may be missed: whoever waits must look from time to time.
+// PostingNews signals each time a webhook event is written, until ctx ends. Signals may
+// be missed, so the receiver must also poll.
 func (q *Queue) PostingNews(ctx context.Context) <-chan struct{} {
 	news := newNotifier()
 	offs := map[job.Lane]func(){}

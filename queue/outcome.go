@@ -9,17 +9,18 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// Causes for which a handler's context ends, told apart by context.Cause.
+// Causes for which the context of a handler ends, to be distinguished with
+// context.Cause.
 var (
 	ErrCanceled = errors.New("the job was canceled")
 	ErrDeadline = errors.New("the job's deadline has passed")
 	ErrDraining = errors.New("the worker is stopping")
 )
 
-// HandBack makes the error with which a handler puts the job back without spending an
-// attempt. reason is shown as waiting_for. after is how long to let it rest,
-// rounded up to seconds and at least one, except that a draining worker's jobs
-// are free again at once.
+// HandBack returns the error with which a handler puts its job back without using up an
+// attempt. reason is shown as waiting_for. after is how long the job rests. It is
+// rounded up to whole seconds and is at least one second, but the jobs of a draining
+// worker are free again at once.
 func HandBack(reason string, after time.Duration) error {
 	return &handBackError{reason: reason, after: after}
 }
@@ -31,8 +32,8 @@ type handBackError struct {
 
 func (h *handBackError) Error() string { return "handed back: " + h.reason }
 
-// Retryable marks an error after which the job runs again, a bounded number of
-// times, each after a longer rest.
+// Retryable marks an error after which the job runs again. The number of runs is
+// limited, and each rest is longer than the one before. It returns nil for nil.
 func Retryable(err error) error {
 	if err == nil {
 		return nil
@@ -45,7 +46,7 @@ type retryableError struct{ err error }
 func (r *retryableError) Error() string { return r.err.Error() }
 func (r *retryableError) Unwrap() error { return r.err }
 
-// outcome is what becomes of a job after a handler returned.
+// outcome says how a job goes on after its handler has returned.
 type outcome struct {
 	state  job.State // final, or StateQueued to run again
 	result any
@@ -56,8 +57,8 @@ type outcome struct {
 	refund bool          // StateQueued: the attempt does not count
 }
 
-// judge decides what becomes of a job. cause is why its context ended, if it
-// did; attempt counts from 1.
+// judge decides the outcome of a job. cause is why its context ended, if it did.
+// attempt counts from 1.
 func judge(result any, err, cause error, attempt, most int) outcome {
 	var back *handBackError
 	var again *retryableError
@@ -94,7 +95,7 @@ func errTimeout() *job.Error {
 	return job.Errorf(job.CodeTimeout, "the job did not end before its deadline")
 }
 
-// endedBy says why ctx ended, nil while it has not.
+// endedBy returns why ctx ended; nil while it has not.
 func endedBy(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return nil

@@ -10,10 +10,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// pipeliner sends the scripts of many goroutines in common pipelines: most of the cost
-// of a small command is its two system calls on either side. A call that finds the
-// pipeliner idle goes out at once, by its own goroutine; calls that come while it is
-// under way go together after it.
+// pipeliner sends the scripts of many goroutines in shared pipelines, because most of
+// the cost of a small command is its two system calls on either side. If the pipeliner
+// is idle, a call is sent at once by its own goroutine. Calls that arrive meanwhile are
+// sent together afterwards.
 type pipeliner struct {
 	client redis.UniversalClient
 
@@ -22,16 +22,16 @@ type pipeliner struct {
 	waiting []*pipelined
 }
 
-// pipelines is how many may be under way: with one, the connection idles while
-// the replies of a batch are handed out.
+// pipelines is how many may be in flight. With one, the connection would idle while the
+// replies of a batch are handed out.
 const (
 	pipelines   = 2
 	longestPipe = 32
 )
 
-// ahead are lines of streams that are written before a script runs: on one server in
-// the same pipeline, so that they cost no exchange of their own and are there when
-// the script has run.
+// ahead holds stream entries that are written before a script runs. On a single server
+// they go in the same pipeline, so that they cost no extra exchange and are present
+// when the script has run.
 type ahead struct {
 	lines   []*redis.XAddArgs
 	written func(error) // is told what became of them; not called when nobody knows
@@ -49,7 +49,7 @@ func (a *ahead) put(ctx context.Context, pipe redis.Pipeliner) (cmds []*redis.St
 	return cmds
 }
 
-// note looks at what became of the lines that put added.
+// note reads the results of the lines that put added.
 func (a *ahead) note(cmds []*redis.StringCmd) {
 	for _, cmd := range cmds {
 		err := cmd.Err()
@@ -79,12 +79,13 @@ type pipelined struct {
 	done chan struct{}
 }
 
-// run is script.Run, in company. Each call keeps to its own context.
+// run runs a script like script.Run, in a shared pipeline. Each call keeps its own
+// context.
 func (p *pipeliner) run(ctx context.Context, script *redis.Script, keys []string, args ...any) *redis.Cmd {
 	return p.runAfter(ctx, nil, script, keys, args...)
 }
 
-// runAfter is run, with lines that are written before the script runs.
+// runAfter is run with lines that are written before the script runs.
 func (p *pipeliner) runAfter(ctx context.Context, a *ahead, script *redis.Script, keys []string, args ...any) *redis.Cmd {
 	c := &pipelined{ahead: a, script: script, keys: keys, args: args, done: make(chan struct{})}
 	p.mu.Lock()
@@ -110,7 +111,7 @@ func (p *pipeliner) runAfter(ctx context.Context, a *ahead, script *redis.Script
 	}
 }
 
-// next sends what waits, or is idle again.
+// next sends the waiting calls, or becomes idle again.
 func (p *pipeliner) next(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -128,7 +129,7 @@ func (p *pipeliner) next(ctx context.Context) {
 	}()
 }
 
-// send has the patience of the most patient of a batch.
+// send waits as long as the most patient call of a batch.
 func (p *pipeliner) send(ctx context.Context, batch []*pipelined) {
 	latest := batch[0].deadline
 	for _, c := range batch {
@@ -147,8 +148,8 @@ func (p *pipeliner) send(ctx context.Context, batch []*pipelined) {
 	}
 }
 
-// exchange sends calls with what goes ahead of them. On a Cluster the lines live on
-// another node than the jobs, so they are sent, and answered, first.
+// exchange sends calls after the lines that go ahead of them. On a Cluster the lines
+// live on another node than the jobs, so they are sent and confirmed first.
 func (p *pipeliner) exchange(ctx context.Context, batch []*pipelined) {
 	pipe := p.client.Pipeline()
 	lines := make([][]*redis.StringCmd, len(batch))

@@ -12,21 +12,21 @@ const (
 	maxViews   = 16
 )
 
-// position is where a group stands in a list, and what is shown of it.
+// position is the place of a group in a list, and the part of it that is shown.
 type position struct {
 	refusalPlace
 	there bool
 	shown *Refusal
 }
 
-// view is the groups in the order in which an owner sees them. Looking again costs
-// what has changed and one pass over the rest.
+// view holds the groups in the order in which an owner sees them. Reading it again
+// costs the changes since then and one pass over the rest.
 type view struct {
 	at     int // how many changes it has seen
 	sorted []*group
 }
 
-// changed notes that a group may stand elsewhere.
+// changed records that the place of a group may have changed.
 func (l *ledger) changed(g *group) {
 	g.all = nil
 	clear(g.in)
@@ -37,7 +37,7 @@ func (l *ledger) changed(g *group) {
 	}
 }
 
-// position is where a group stands in the list of an owner.
+// position returns the place of a group in the list of an owner.
 func (l *ledger) position(g *group, owner *string) *position {
 	s := g.all
 	if owner != nil {
@@ -112,7 +112,7 @@ func (l *ledger) view(owner *string) *view {
 	return v
 }
 
-// after finds the groups that follow a place: a page and one more.
+// after returns the groups that follow a place: a page plus one.
 func (l *ledger) after(place refusalPlace, first bool, owner *string) []Refusal {
 	sorted := l.view(owner).sorted
 	if !first {

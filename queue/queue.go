@@ -22,54 +22,53 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// Options are what a Queue needs. Zero values take the default named beside
-// each field.
+// Options configure a Queue. Zero values take the default named beside each field.
 type Options struct {
-	// Redis is shared by everything in the queue; closing it stays with the caller.
-	// It should honour the deadlines of contexts, as ladder's clients do.
+	// Redis is shared by everything in the queue; the caller closes it. It should
+	// honour the deadlines of contexts, as the clients of package ladder do.
 	Redis redis.UniversalClient
 	// Asynq makes further clients to the same Redis, for asynq's own tools.
 	Asynq asynq.RedisConnOpt
 
 	Prefix string // of every key but asynq's own; "nexus:"
-	// Shards is over how many shards this process spreads the jobs of a lane, up
-	// to MaxShards; 1. Processes need not agree.
+	// Shards is the number of shards over which this process spreads the jobs of a
+	// lane, up to MaxShards; default 1. Processes may use different numbers.
 	Shards int
-	// MaxQueue bounds the jobs that wait in one lane; 10 000.
+	// MaxQueue limits the jobs that wait in one lane; default 10 000.
 	MaxQueue int
-	// MaxQueueDelay is how long, by the pace of its workers, a prompt whose caller
-	// waits may stand in line, with the prompts that workers hold already, while the
-	// lane does not run empty; what comes beyond that is refused. A burst, and as
-	// many as the workers hold, pass in any case. Zero bounds nothing but the
-	// number.
+	// MaxQueueDelay is the longest estimated wait under sustained load, for a prompt
+	// whose caller waits. The estimate uses the pace of the workers and includes the
+	// prompts that they already hold. Further prompts are refused while the lane does
+	// not run empty. A burst, and as many prompts as the workers hold, are always
+	// accepted. Zero means that only MaxQueue applies.
 	MaxQueueDelay time.Duration
-	// MaxAttempts bounds the runs of a job whose error is retryable; 3.
+	// MaxAttempts limits the runs of a job with a retryable error; default 3.
 	MaxAttempts int
-	// MaxLost bounds how often a job may take its worker down with it; 3.
+	// MaxLost limits how often a job may take its worker down; default 3.
 	MaxLost int
 
 	ResultRetention time.Duration // of succeeded and canceled records; 24 h
 	FailedRetention time.Duration // of failed records; 7 days
-	// ResultBytes bounds what the records of ended jobs take in Redis, all of them
-	// together; the oldest go first. 0 is no bound.
+	// ResultBytes limits the total size of the records of ended jobs in Redis, in
+	// bytes. The oldest are dropped first. 0 means no limit.
 	ResultBytes  int64
 	LogRetention time.Duration // of the interaction log; 7 days
 	LogLength    int64         // of the interaction log; 10 000
 
-	// EventHistory bounds the events that are kept of a job; 200. The last ones
-	// stay, up to a hundred more.
+	// EventHistory limits the events that are kept for a job; default 200. The latest
+	// are kept, and up to a hundred more.
 	EventHistory int
 
-	// Liveness is how long after its last sign a worker process counts as
-	// dead; its jobs run again within about twice that. 6 s.
+	// Liveness is the time without a sign of life after which a worker process counts
+	// as dead; default 6 s. Its jobs run again within about twice that time.
 	Liveness time.Duration
-	// Grace is how long a stopping server lets the prompts in hand come to their
-	// end before it gives them back; train jobs are given back at once. 10 s.
+	// Grace is how long a stopping server lets running prompts finish before it hands
+	// them back; default 10 s. Train jobs are handed back at once.
 	Grace time.Duration
-	// Patience is how long one command to Redis may take; 900 ms.
+	// Patience is how long one command to Redis may take; default 900 ms.
 	Patience time.Duration
 
-	// Tracer makes the spans of jobs; nil makes none.
+	// Tracer makes the spans of jobs; nil means no spans.
 	Tracer trace.Tracer
 
 	Log *slog.Logger
@@ -104,7 +103,7 @@ func set[T comparable](p *T, v T) {
 	}
 }
 
-// Queue is one process's way to the jobs. It is safe for concurrent use.
+// Queue is the connection of one process to the jobs. It is safe for concurrent use.
 type Queue struct {
 	opt        Options
 	id         string // of this process, in the names of its reply list and owners
@@ -130,7 +129,7 @@ type Queue struct {
 	workers sync.WaitGroup
 }
 
-// lifecycle of the long-lived parts here: new, started, stopped.
+// lifecycle is the state of a long-lived part: new, started or stopped.
 type lifecycle int
 
 const (
@@ -139,7 +138,7 @@ const (
 	stopped
 )
 
-// Open makes a Queue; nothing is sent to Redis before it is used.
+// Open makes a Queue. It sends nothing to Redis before the first use.
 func Open(opt Options) *Queue {
 	opt.fill()
 	q := &Queue{
@@ -161,8 +160,8 @@ func Open(opt Options) *Queue {
 	return q
 }
 
-// Start makes the queue ready. Readers and subscribers start when they are
-// first needed, so that a process pays only for the roles it plays.
+// Start makes the queue ready. Readers and subscribers start when they are first
+// needed, so that a process pays only for its own roles.
 func (q *Queue) Start(ctx context.Context) error { //nolint:contextcheck // what it starts lives longer
 	q.mu.Lock()
 	was := q.state
@@ -181,8 +180,8 @@ func (q *Queue) Start(ctx context.Context) error { //nolint:contextcheck // what
 	return nil
 }
 
-// Stop ends every goroutine of the queue and tells waiting callers to come
-// again. Servers are stopped by their owner, before.
+// Stop ends every goroutine of the queue and tells waiting callers to try again. The
+// owner of the servers must stop them first.
 func (q *Queue) Stop(ctx context.Context) error {
 	q.mu.Lock()
 	q.state = stopped
@@ -195,7 +194,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 	return wait(ctx, &q.workers, "queue")
 }
 
-// spawn runs f in a goroutine that Stop waits for; false after Stop.
+// spawn runs f in a goroutine that Stop waits for. It returns false after Stop.
 func (q *Queue) spawn(f func(context.Context)) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -206,7 +205,7 @@ func (q *Queue) spawn(f func(context.Context)) bool {
 	return true
 }
 
-// Ping asks Redis for a sign of life.
+// Ping checks that Redis responds.
 func (q *Queue) Ping(ctx context.Context) error {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -216,17 +215,18 @@ func (q *Queue) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Asynq makes clients for asynq's own tools: its monitor and its metrics.
+// Asynq returns the option that makes clients for asynq's own tools: its monitor and
+// its metrics.
 func (q *Queue) Asynq() asynq.RedisConnOpt { return q.opt.Asynq }
 
-// patience bounds one exchange with Redis.
+// patience limits one exchange with Redis to Options.Patience.
 func (q *Queue) patience(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, q.opt.Patience)
 }
 
 func (q *Queue) now() time.Time { return q.opt.Now() }
 
-// wait waits for wg, at most until ctx ends.
+// wait waits for wg, but no longer than ctx.
 func wait(ctx context.Context, wg *sync.WaitGroup, what string) error {
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
@@ -238,7 +238,7 @@ func wait(ctx context.Context, wg *sync.WaitGroup, what string) error {
 	}
 }
 
-// pause waits for d or for ctx to end; false in the latter case.
+// pause waits for d. It returns false if ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -12,30 +12,30 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// ErrFormer is returned by Reconcile when a later leader has been at work.
+// ErrFormer is returned by Reconcile if a leader with a later token has been at work.
 var ErrFormer = errors.New("another leader has a later token")
 
 const (
-	// orphansEvery is how many looks lie between two for records without a task:
-	// they are rare, and looking for them costs more.
+	// orphansEvery is how many passes lie between two searches for records without a
+	// task. Such records are rare, and the search costs more.
 	orphansEvery = 15
-	// lookAtLeast is how often a lane is looked through: what operators do with
-	// asynq's tools is seen within two looks.
+	// lookAtLeast is how often each lane is checked. Changes that operators make with
+	// asynq's tools are noticed within two passes.
 	lookAtLeast = time.Second
-	// secondLook is how long after a look that found a process gone it is looked for
-	// once more.
+	// secondLook is the delay before a second check after a pass that found a process
+	// gone.
 	secondLook  = 300 * time.Millisecond
 	orphansMost = 10_000
 	waitersMost = 1_000
 	overdueMost = 500
 )
 
-// Reconcile looks through every lane for what fell between processes, and puts
-// it right, until ctx ends: tasks of dead workers, ids without a task, records
-// without a task, waiting prompts whose caller's process is gone, jobs whose
-// deadline passed while they waited, records that have faded. One process in the
-// cluster does this, the holder of a lease; token is its fencing token. As long
-// as nobody does, the workers of a lane look through it by turns.
+// Reconcile checks every lane and repairs what processes have left behind, until ctx
+// ends: tasks of dead workers, ids without a task, records without a task, waiting
+// prompts whose caller's process is gone, jobs whose deadline passed while they waited,
+// and records past their retention. One process in the cluster does this, the holder of
+// a lease; token is its fencing token. While no process does, the workers of a lane
+// check it in turn.
 func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -85,10 +85,10 @@ func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 	}
 }
 
-// lookEach is how often each lane is looked through, and signs of life are renewed.
+// lookEach is how often each lane is checked and signs of life are renewed.
 func (q *Queue) lookEach() time.Duration { return min(q.opt.Liveness/3, lookAtLeast) }
 
-// reconciler looks through one lane.
+// reconciler checks one lane.
 type reconciler struct {
 	q    *Queue
 	lane job.Lane
@@ -98,7 +98,7 @@ type reconciler struct {
 	listens string
 }
 
-// turn asks whether it is this process's turn: 1 yes, 0 no, -1 never again.
+// turn asks whether it is this process's turn: 1 means yes, 0 no, -1 never again.
 func (r *reconciler) turn(ctx context.Context, token int64, every time.Duration) int {
 	ctx, cancel := r.q.patience(ctx)
 	defer cancel()
@@ -109,9 +109,9 @@ func (r *reconciler) turn(ctx context.Context, token int64, every time.Duration)
 	return n
 }
 
-// look finds and repairs. What fails is tried again at the next look. It reports
-// whether tasks were queued again. round counts the looks: what is rare, and costs
-// more to find, is not looked for each time.
+// look finds and repairs. A failed step is tried again in the next pass. It reports
+// whether tasks were queued again. round counts the passes: rare problems that cost
+// more to find are not searched for in every pass.
 func (r *reconciler) look(ctx context.Context, round int) (queued bool) {
 	queued, suspects := r.sweep(ctx, false)
 	if suspects > 0 && pause(ctx, secondLook) {
@@ -134,15 +134,16 @@ func (r *reconciler) look(ctx context.Context, round int) (queued bool) {
 	return queued
 }
 
-// fadeMost is how many ended jobs one script drops, so that it stays short, and
-// fadeRounds how many scripts one look runs for a state; more go at the next.
+// fadeMost is how many ended jobs one script drops, so that it stays short. fadeRounds
+// is how many scripts one pass runs for a state; the next pass drops more.
 const (
 	fadeMost   = 1000
 	fadeRounds = 50
 )
 
-// fade drops the records of ended jobs that are past their time and, where those of
-// all lanes are more than their bound, as many of the oldest as are this lane's share.
+// fade drops the records of ended jobs that are past their retention. If the records of
+// all lanes exceed their limit, it also drops this lane's share of the excess, oldest
+// first.
 func (r *reconciler) fade(ctx context.Context) {
 	excess, err := r.q.excess(ctx, r.lane)
 	if err != nil {
@@ -164,13 +165,13 @@ func (r *reconciler) fade(ctx context.Context) {
 	}
 }
 
-// sweep queues the tasks of dead workers again. suspects are tasks of processes that
-// seem to be gone; gone looks at those alone.
+// sweep queues the tasks of dead workers again. suspects is the number of tasks of
+// processes that seem to be gone. With gone it checks only those.
 func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspects int64) {
 	rctx, cancel := r.q.patience(ctx)
 	defer cancel()
 	k := r.keys
-	// A sign is old after a second and a half; each is renewed every second.
+	// A sign of life is old after one and a half seconds; each is renewed every second.
 	fresh := r.q.opt.Liveness - min(r.q.opt.Liveness/2, 1500*time.Millisecond)
 	got, err := r.q.scripts.sweep.Run(rctx, r.q.redis, []string{k.active(), k.lease(), k.pending()},
 		k.own, k.tasks(), r.me, r.q.opt.MaxLost, fresh.Milliseconds(), r.listened(), gone).Slice()
@@ -188,9 +189,9 @@ func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspect
 	return len(again) > 0, suspects
 }
 
-// listened is a channel that this process listens to, empty where it tells nothing of the
-// ears of others: on a Cluster each node knows only its own listeners, and shortly
-// after Redis was away all of them connect anew.
+// listened returns a channel that this process listens to. It is empty where the
+// channel says nothing about other listeners: on a Cluster each node knows only its own
+// listeners, and shortly after a Redis outage all of them reconnect.
 func (r *reconciler) listened() string {
 	if _, cluster := r.q.redis.(*redis.ClusterClient); cluster || r.q.subscriber.renewedWithin(3*time.Second) {
 		return ""
@@ -198,8 +199,8 @@ func (r *reconciler) listened() string {
 	return r.listens
 }
 
-// hands has the records follow what operators did to tasks with asynq's tools
-// (asynqmon, Inspector, asynq's command): what was archived fails, what was run is
+// hands updates the records after operators changed tasks with asynq's tools (asynqmon,
+// Inspector, asynq's command). An archived task fails its job; a task that was run is
 // queued again. lost says that records have lost their tasks.
 func (r *reconciler) hands(ctx context.Context) (lost bool) {
 	archived, err := json.Marshal(job.Errorf(job.CodeArchived, "an operator archived the job in asynq's tools; running it there queues it again"))
@@ -234,7 +235,8 @@ func deletedWhy(lane job.Lane) *job.Error {
 	return job.Errorf(job.CodeDeleted, "an operator deleted the task in asynq's tools")
 }
 
-// fail fails a job that took its worker down too often; the sweep made it ours.
+// fail fails a job that took its worker down too often. The sweep has made this process
+// its owner.
 func (r *reconciler) fail(ctx context.Context, id string) {
 	spec := job.Spec{ID: id}
 	if list, err := r.q.redis.HGet(ctx, r.keys.task(id), "reply").Result(); err == nil {
@@ -248,8 +250,8 @@ func (r *reconciler) fail(ctx context.Context, id string) {
 	}
 }
 
-// adopt ends the jobs whose tasks were deleted, and gives those a new one whose task
-// Redis has dropped.
+// adopt ends the jobs whose tasks were deleted. Jobs whose task Redis has dropped get a
+// new task.
 func (r *reconciler) adopt(ctx context.Context) {
 	k := r.keys
 	why, err := json.Marshal(deletedWhy(r.lane))
@@ -281,8 +283,8 @@ func (r *reconciler) adopt(ctx context.Context) {
 	}
 }
 
-// overdue fails the waiting jobs whose deadline has passed, and returns how long
-// it is until the next one; less than 0 when there is none.
+// overdue fails waiting jobs whose deadline has passed. It returns the time until the
+// next deadline; negative if there is none.
 func (r *reconciler) overdue(ctx context.Context) time.Duration {
 	why, err := json.Marshal(errTimeout())
 	if err != nil {
@@ -306,7 +308,7 @@ func (r *reconciler) overdue(ctx context.Context) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-// Repairs, as Repairs counts them.
+// Kinds of repair, as counted by Repairs.
 const (
 	RepairLostWorker   = "lost_worker"         // a dead worker's task was queued again, or ended if it was canceled
 	RepairGivenUp      = "given_up"            // a job had taken too many workers down with it
@@ -319,15 +321,15 @@ const (
 	repairCountingTime = time.Second
 )
 
-// AllRepairs lists the kinds of repair.
+// AllRepairs returns every kind of repair.
 func AllRepairs() []string {
 	return []string{
 		RepairLostWorker, RepairGivenUp, RepairWithoutTask, RepairRecord, RepairWaiter, RepairOverdue, RepairOrphan, RepairDataset,
 	}
 }
 
-// Repairs counts what was put right in the whole cluster, for as long as Redis
-// remembers. Errors: CodeUnavailable.
+// Repairs returns the number of repairs by kind, for the whole cluster and for as long
+// as Redis keeps its data. Errors: CodeUnavailable.
 func (q *Queue) Repairs(ctx context.Context) (map[string]int64, error) {
 	sums := map[string]int64{}
 	for _, what := range AllRepairs() {
@@ -336,7 +338,7 @@ func (q *Queue) Repairs(ctx context.Context) (map[string]int64, error) {
 	return sums, q.sum(ctx, laneKeys.repairs, sums)
 }
 
-// Repaired counts repairs that another part of the cluster made.
+// Repaired adds n repairs of a kind that another part of the cluster made.
 func (q *Queue) Repaired(ctx context.Context, what string, n int) {
 	q.countRepair(ctx, q.keys(job.LaneTrain), what, n)
 }

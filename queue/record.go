@@ -14,12 +14,12 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// A record of a job that has not ended is a hash: spec, kind, topic, owner, state, created,
-// started (unix ms), attempts, progress (JSON), waiting, cancel ('1'). Its webhook is
-// a hash beside it: url, events, failures, progress (when it was last sent, unix ms).
-// For the record of an ended job see ended.go.
+// The record of a job that has not ended is a hash: spec, kind, topic, owner, state,
+// created, started (unix ms), attempts, progress (JSON), waiting, cancel ('1'). Its
+// webhook is a second hash: url, events, failures, progress (when it was last sent,
+// unix ms). For the record of an ended job see ended.go.
 
-// recordFields are the fields that a record begins with, name and value in turn.
+// recordFields returns the initial fields of a record, names and values alternating.
 func recordFields(s job.Spec) []any {
 	s.ReplyTo = ""
 	spec, err := json.Marshal(s)
@@ -43,7 +43,7 @@ func recordFields(s job.Spec) []any {
 	return fields
 }
 
-// newJob is the job object of a job that waits.
+// newJob returns the job object of a waiting job.
 func newJob(s job.Spec) job.Job {
 	return job.Job{
 		ID: s.ID, Kind: s.Kind, State: job.StateQueued, Topic: s.Topic, Owner: s.Owner,
@@ -53,8 +53,8 @@ func newJob(s job.Spec) job.Job {
 
 var errNoRecord = errors.New("no record")
 
-// Job finds a job. An interact that was answered while its caller waited has no
-// record; it is found in the log of interactions, shown as succeeded. Errors:
+// Job finds a job by its id. An interact that was answered while its caller waited has
+// no record; it is found in the log of interactions and shown as succeeded. Errors:
 // CodeNotFound, CodeUnavailable.
 func (q *Queue) Job(ctx context.Context, id string) (job.Job, error) {
 	made, err := job.IDTime(id)
@@ -76,8 +76,8 @@ func notFound(id string) *job.Error {
 	return job.Errorf(job.CodeNotFound, "no job %q is known; ended jobs are kept for a limited time", id)
 }
 
-// readRecord looks in every lane at once, since an id does not tell its lane:
-// first where this process would have put the job, then in all shards.
+// readRecord reads all lanes at once, because an id does not name its lane. It first
+// tries the shard that this process would use, then all shards.
 func (q *Queue) readRecord(ctx context.Context, id string) (job.Job, job.Lane, error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -104,7 +104,7 @@ func (q *Queue) readRecord(ctx context.Context, id string) (job.Job, job.Lane, e
 	}
 }
 
-// loadRead stores the script that pipelines call by its digest alone.
+// loadRead stores the script that pipelines call by its digest only.
 func (q *Queue) loadRead(ctx context.Context) error {
 	return q.scripts.read.Load(ctx, q.redis).Err()
 }
@@ -157,7 +157,7 @@ func (q *Queue) decodePlaced(id string, lane job.Lane, reply []any) (job.Job, er
 	return j, err
 }
 
-// decodeRead reads what read.lua returns.
+// decodeRead decodes the reply of read.lua.
 func decodeRead(id string, reply []any) (job.Job, error) {
 	if len(reply) != 3 {
 		return job.Job{}, fmt.Errorf("decode job %s: %d parts instead of 3", id, len(reply))
@@ -179,8 +179,8 @@ func decodeRead(id string, reply []any) (job.Job, error) {
 	return decodeRecord(id, fields, int(position), why)
 }
 
-// decodeRecord turns a record's fields into a job object. position is 0 when
-// the job does not wait; why is set while its lane is paused or held.
+// decodeRecord turns the fields of a record into a job object. position is 0 if the job
+// does not wait; why is set while its lane is paused or held.
 func decodeRecord(id string, f map[string]string, position int, why string) (job.Job, error) {
 	j := job.Job{ID: id, Kind: job.Kind(f["kind"]), State: job.State(f["state"]), Links: job.LinksOf(id)}
 	if !j.Kind.Valid() || !j.State.Valid() {

@@ -16,14 +16,15 @@ import (
 )
 
 const (
-	// stateAge is how old what is known of Redis may be.
+	// stateAge is how long a reading of the state of Redis may be reused.
 	stateAge = time.Second
-	// roomLeft is the share of Redis's memory from which on no job is taken that
-	// nobody waits for. What is left is for those who wait.
+	// roomLeft is the used share of Redis's memory from which on jobs without a waiting
+	// caller are refused. The rest is for callers that wait.
 	roomLeft = 0.9
 )
 
-// RedisState is what Redis says of itself. What it does not tell is zero.
+// RedisState is what Redis reports about itself. Values that it does not report are
+// zero.
 type RedisState struct {
 	UsedBytes  int64
 	MaxBytes   int64  // maxmemory; 0 is no limit
@@ -31,16 +32,16 @@ type RedisState struct {
 	AppendOnly *bool  // whether it keeps an append-only file; nil if it does not tell
 }
 
-// Full tells whether so much of the memory is used that only prompts whose callers
-// wait are taken.
+// Full reports whether so much memory is used that only prompts with a waiting caller
+// are accepted.
 func (s RedisState) Full() bool {
 	return s.MaxBytes > 0 && float64(s.UsedBytes) >= roomLeft*float64(s.MaxBytes)
 }
 
-// Evicts tells whether Redis drops keys of ours when its memory is full.
+// Evicts reports whether Redis drops keys of nexus when its memory is full.
 func (s RedisState) Evicts() bool { return strings.HasPrefix(s.Policy, "allkeys-") }
 
-// redisWatch keeps what was last read, so that many who ask cost one question.
+// redisWatch caches the last reading, so that many callers cost one request.
 type redisWatch struct {
 	mu      sync.Mutex
 	at      time.Time
@@ -53,8 +54,8 @@ type redisWatch struct {
 	fault   error
 }
 
-// RedisState reads how Redis stands, at most once in a second. Errors:
-// CodeUnavailable.
+// RedisState returns the state of Redis. It reads the state at most once a second.
+// Errors: CodeUnavailable.
 func (q *Queue) RedisState(ctx context.Context) (RedisState, error) {
 	w := &q.watch
 	w.mu.Lock()
@@ -67,7 +68,7 @@ func (q *Queue) RedisState(ctx context.Context) (RedisState, error) {
 	return w.state, w.err
 }
 
-// lately is what was last read of Redis, at no cost; a reading begins where it is old.
+// lately returns the last reading at no cost. It starts a new one if that is old.
 func (q *Queue) lately() RedisState {
 	w := &q.watch
 	w.mu.Lock()
@@ -110,7 +111,7 @@ func (q *Queue) readState(ctx context.Context) (RedisState, error) {
 	return s, nil
 }
 
-// add takes the answer of one server; of a Cluster the fullest one counts.
+// add merges the reply of one server. On a Cluster the fullest server counts.
 func (s *RedisState) add(info string) {
 	fields := map[string]string{}
 	for line := range strings.Lines(info) {
@@ -132,14 +133,14 @@ func (s *RedisState) add(info string) {
 	}
 }
 
-// Check tries what jobs need of Redis, which is more than an answer: a read-only
-// replica and a full server answer too. Those who ask within a second share the
-// answer. Errors: CodeUnavailable, with the reason where it is known.
+// Check tries the Redis operations that jobs need. A mere reply is not enough, because
+// a read-only replica and a full server reply too. Callers within 250 ms share a
+// result. Errors: CodeUnavailable, with the reason if it is known.
 func (q *Queue) Check(ctx context.Context) error {
 	w := &q.watch
 	w.probing.Lock()
 	defer w.probing.Unlock()
-	// That it took writes a moment ago does not say that it is still there.
+	// A write that succeeded a moment ago does not prove that Redis is still there.
 	if !w.probed.IsZero() && time.Since(w.probed) < stateAge/4 && (w.fault != nil || q.Ping(ctx) == nil) {
 		return w.fault
 	}
@@ -168,9 +169,9 @@ func (q *Queue) probe(ctx context.Context) error {
 	return nil
 }
 
-// Lacks tells which rights the user that we are in Redis has not got, empty if none
-// is missing. Each kind of command is tried by itself, since a script does not say
-// which of its commands was denied.
+// Lacks says which Redis permissions our user lacks; empty if none is missing. It tries
+// each kind of command separately, because a script does not say which of its commands
+// was denied.
 func (q *Queue) Lacks(ctx context.Context) string {
 	k := q.keys(job.LaneInteractive)
 	own, theirs, channel := k.own+"probe", k.asynq+"probe", k.own+"probe"
@@ -225,7 +226,7 @@ func (q *Queue) Lacks(ctx context.Context) string {
 	return fmt.Sprintf("the Redis user %s may not %s; docs/operations lists the rights that are needed (ACL SETUSER)", q.user(), strings.Join(missing, ", nor "))
 }
 
-// user is who we are in Redis.
+// user returns our user name in Redis.
 func (q *Queue) user() string {
 	name := ""
 	switch c := q.redis.(type) {
@@ -240,12 +241,12 @@ func (q *Queue) user() string {
 	return name
 }
 
-// denied tells whether Redis refused for want of a right.
+// denied reports whether Redis refused for a missing permission.
 func denied(err error) bool {
 	return err != nil && (redis.HasErrorPrefix(err, "NOPERM") || strings.Contains(err.Error(), "The user executing the script can't"))
 }
 
-// refusals are what Redis says when it answers and does not do what it is asked.
+// refusals are the messages with which Redis responds without doing what it was asked.
 var refusals = []struct{ says, detail string }{
 	{"OOM ", "Redis is out of memory (maxmemory) and takes no writes; raise maxmemory, or lower NEXUS_RESULT_MAX_MB or NEXUS_LOG_LENGTH"},
 	{"READONLY ", "Redis takes no writes: it is a read-only replica; NEXUS_REDIS_URL must lead to the primary"},
@@ -258,13 +259,13 @@ var refusals = []struct{ says, detail string }{
 	{"WRONGPASS ", "Redis refuses the user or the password in NEXUS_REDIS_URL"},
 }
 
-// unavailable is the fault that a caller is told of when Redis fails.
+// unavailable is the error that a caller gets when Redis fails.
 func unavailable(tried string, err error) *job.Error {
 	return job.Errorf(job.CodeUnavailable, "%s; try again shortly", refused(err)).
 		After(time.Second).Because(fmt.Errorf("%s: %w", tried, err))
 }
 
-// refused says in words why Redis did not do what it was asked.
+// refused returns a readable reason why Redis refused.
 func refused(err error) string {
 	if answer, ok := errors.AsType[redis.Error](err); ok {
 		text := answer.Error()

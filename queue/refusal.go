@@ -9,7 +9,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// Refusal is a group of refused prompts that are nearly the same.
+// Refusal is a group of nearly equal refused prompts.
 type Refusal struct {
 	ID           string    `json:"id"`
 	Prompt       string    `json:"prompt"` // the most recent one
@@ -20,7 +20,7 @@ type Refusal struct {
 	Interactions []string  `json:"interactions"` // the most recent, up to ten
 	Variants     []string  `json:"variants"`     // other wordings, up to ten
 
-	// Last is the most recent interaction of the leading wording.
+	// Last is the latest interaction of the leading wording.
 	Last job.Interaction `json:"-"`
 }
 
@@ -29,13 +29,13 @@ const (
 	refusalVariants = 10
 )
 
-// Keep says of each group whether it belongs in the list.
+// Keep reports for each group whether it belongs in the list.
 type Keep func([]Refusal) []bool
 
-// Refusals lists the refused prompts of the log, most frequent first, near
-// duplicates together; owner, if not nil, is whose prompts. Groups that keep does
-// not want are left out; nil wants all. next continues the list and is empty at
-// its end.
+// Refusals lists the refused prompts of the log in groups of near duplicates, most
+// frequent first. owner, if not nil, selects one owner's prompts. keep filters the
+// groups; nil keeps all. next is the cursor of the next page, empty at the end of the
+// list. Errors: CodeInvalid (cursor), CodeUnavailable.
 func (q *Queue) Refusals(ctx context.Context, owner *string, cursor string, keep Keep) (page []Refusal, next string, err error) {
 	return q.Grouped(ctx, ListRefused, owner, cursor, keep)
 }
@@ -73,7 +73,7 @@ func (q *Queue) Grouped(ctx context.Context, list List, owner *string, cursor st
 	}
 }
 
-// groupsAfter returns the groups that follow a place: a page and one more.
+// groupsAfter returns the groups that follow a place: a page plus one.
 func (q *Queue) groupsAfter(ctx context.Context, list List, owner *string, after refusalPlace, first bool) ([]Refusal, error) {
 	book := q.book(list)
 	book.mu.Lock()
@@ -84,14 +84,14 @@ func (q *Queue) groupsAfter(ctx context.Context, list List, owner *string, after
 	return book.ledger.after(after, first, owner), nil
 }
 
-// best keeps the first of many in order.
+// best keeps the first elements of many, in order.
 type best[T any] struct {
 	most    int
 	compare func(a, b T) int
 	items   []T
 }
 
-// add reports whether v is among them.
+// add reports whether v is among the first.
 func (b *best[T]) add(v T) bool {
 	if len(b.items) == b.most && b.compare(v, b.items[b.most-1]) >= 0 {
 		return false
@@ -102,7 +102,8 @@ func (b *best[T]) add(v T) bool {
 	return true
 }
 
-// count is how many entries of a wording are the owner's, and when the last came.
+// count returns how many entries of a wording belong to the owner, and the time of the
+// last.
 func (w *wording) count(owner *string) (n int, at int64) {
 	if owner == nil {
 		if n = len(w.entries); n > 0 {
@@ -118,7 +119,7 @@ func (w *wording) count(owner *string) (n int, at int64) {
 	return n, at
 }
 
-// count is where a group stands in the list of an owner, by counting; false: nowhere.
+// count computes the place of a group in the list of an owner; false if it has none.
 func count(g *group, owner *string) (refusalPlace, bool) {
 	var p refusalPlace
 	most := 0
@@ -139,7 +140,7 @@ func count(g *group, owner *string) (refusalPlace, bool) {
 	return p, p.count > 0
 }
 
-// show describes a group as its owner sees it.
+// show describes a group for its owner.
 func (l *ledger) show(g *group, owner *string) Refusal {
 	s := l.position(g, owner)
 	if s.shown != nil {
@@ -180,7 +181,7 @@ func (l *ledger) show(g *group, owner *string) Refusal {
 	return out
 }
 
-// newest is the most recent interaction of a wording.
+// newest returns the latest interaction of a wording.
 func (w *wording) newest(owner *string) job.Interaction {
 	for i := len(w.entries) - 1; i >= 0; i-- {
 		if e := &w.entries[i]; owner == nil || e.owner == *owner {

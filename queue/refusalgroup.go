@@ -16,13 +16,13 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// settledMost bounds how many wordings are remembered as settled.
+// settledMost limits how many wordings are remembered as settled.
 const settledMost = 10_000
 
-// settledKey holds the wordings of which a person said that refusing was right.
+// settledKey holds the wordings that a person has settled.
 func (q *Queue) settledKey() string { return q.shared("log", "settled") }
 
-// refusalGroup is what refusals of one wording have in common.
+// refusalGroup is the key that refusals of one wording share.
 func refusalGroup(it job.Interaction) string { return it.Topic + "\x00" + plainWords(it.Prompt) }
 
 // refusalID is the id of a wording, and of the group that it leads.
@@ -31,7 +31,7 @@ func refusalID(it job.Interaction) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// refusalPlace is where a group stands in the list.
+// refusalPlace is the place of a group in the list.
 type refusalPlace struct {
 	count int
 	at    int64 // of the last one, Unix ms
@@ -68,8 +68,8 @@ func parseRefusalPlace(s string) (p refusalPlace, err error) {
 	return p, job.Errorf(job.CodeInvalid, "the cursor is not one that a list returned").On("cursor")
 }
 
-// DropRefusals takes groups out of the list, with all their wordings. They come
-// back when they are asked and refused again. It tells how many were there.
+// DropRefusals removes groups from the list, with all their wordings, and returns how
+// many were there. A group returns when one of its prompts is asked and refused again.
 func (q *Queue) DropRefusals(ctx context.Context, owner *string, ids ...string) (int, error) {
 	return q.DropGroups(ctx, ListRefused, owner, ids...)
 }
@@ -89,8 +89,8 @@ func (q *Queue) DropGroups(ctx context.Context, list List, owner *string, ids ..
 	return n, q.deleteFrom(ctx, list, book.ledger, owner, wordings)
 }
 
-// Settle takes the group of an interaction out of every list for good: the
-// refusal, or the answer, was right.
+// Settle removes the group of an interaction from its lists for good, because the
+// refusal or the answer was right.
 func (q *Queue) Settle(ctx context.Context, owner *string, it job.Interaction) error {
 	lists := []List{ListRefused}
 	if it.Responded {
@@ -131,8 +131,8 @@ func (q *Queue) settleIn(ctx context.Context, list List, owner *string, id strin
 	return q.deleteFrom(ctx, list, book.ledger, owner, wordings)
 }
 
-// inGroupsOf finds the groups that have any of ids among their wordings, and gives
-// all wordings of these that are the owner's.
+// inGroupsOf finds the groups that contain any of ids. It returns all wordings of these
+// groups that belong to the owner.
 func (l *ledger) inGroupsOf(owner *string, ids []string) (all []string, groups int) {
 	found := map[*group]bool{}
 	for _, id := range ids {
@@ -154,8 +154,8 @@ func (l *ledger) inGroupsOf(owner *string, ids []string) (all []string, groups i
 	return all, groups
 }
 
-// deleteFrom takes wordings out of a list, as far as the ledger has read it, and
-// tells the other processes.
+// deleteFrom removes wordings from a list, as far as the ledger has read it, and
+// informs the other processes.
 func (q *Queue) deleteFrom(ctx context.Context, list List, l *ledger, owner *string, wordings []string) error {
 	var entries []string
 	for _, id := range wordings {

@@ -13,8 +13,8 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// reply is what a worker says to a waiting caller, as it came: one goroutine
-// reads those of all callers, and leaves it to each to understand its own.
+// reply is a worker's reply to a waiting caller, still encoded. One goroutine reads the
+// replies of all callers, and each caller decodes its own.
 type reply struct {
 	id   string
 	kind byte
@@ -22,7 +22,7 @@ type reply struct {
 	err  *job.Error // in place of kind and body: what kept the reply away
 }
 
-// A reply on its list is the id, a letter that says what follows, and JSON.
+// A reply consists of the id, a letter for the kind of content, and JSON.
 const (
 	idLength    = 36
 	replyAnswer = 'a'
@@ -43,7 +43,7 @@ func parseReply(s string) (reply, error) {
 	return reply{id: s[:idLength], kind: s[idLength], body: s[idLength+1:]}, nil
 }
 
-// decode returns the answer, or the error that the job ended with.
+// decode returns the answer, or the error with which the job ended.
 func (r reply) decode() (*job.Answer, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -66,11 +66,10 @@ func (r reply) decode() (*job.Answer, error) {
 	return nil, fmt.Errorf("decode the reply to %s: %w", r.id, err)
 }
 
-// blockFor is how long the reader of replies blocks. stop ends it early.
+// blockFor is how long the reader of replies blocks. stop ends the block early.
 const blockFor = 2 * time.Second
 
-// replies matches what arrives on one reply list of this process with the
-// callers that wait.
+// replies assigns the replies on one list of this process to the waiting callers.
 type replies struct {
 	q     *Queue
 	key   string
@@ -87,7 +86,7 @@ func newReplies(q *Queue, place job.Lane) *replies {
 	return &replies{q: q, key: q.keys(place).reply(q.id), call: newNotifier(), waiting: map[string]chan reply{}}
 }
 
-// expect registers a caller. The channel takes one reply without blocking.
+// expect registers a caller. The returned channel can take one reply without blocking.
 func (r *replies) expect(id string) (<-chan reply, error) {
 	r.begin.Do(func() { r.q.spawn(r.read) })
 	c := make(chan reply, 1)
@@ -109,8 +108,8 @@ func (r *replies) forget(id string) {
 	r.mu.Unlock()
 }
 
-// deliver hands a reply to its caller, if it still waits, and returns how many
-// others do.
+// deliver passes a reply to its caller, if it still waits, and returns how many other
+// callers wait.
 func (r *replies) deliver(rep reply) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,7 +120,7 @@ func (r *replies) deliver(rep reply) int {
 	return len(r.waiting)
 }
 
-// failAll tells every caller the same.
+// failAll sends the same error to every caller.
 func (r *replies) failAll(e *job.Error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -131,8 +130,8 @@ func (r *replies) failAll(e *job.Error) {
 	}
 }
 
-// read is the only reader of the list. It blocks for one reply and then drains
-// what has come with it; miniredis has no BLMPOP.
+// read is the only reader of the list. It blocks for one reply and then reads all
+// others that are there; miniredis has no BLMPOP.
 func (r *replies) read(ctx context.Context) {
 	r.mu.Lock()
 	r.reading = true
@@ -165,7 +164,7 @@ func (r *replies) read(ctx context.Context) {
 	}
 }
 
-// park rests while nobody waits: an idle process then costs Redis nothing.
+// park rests while no caller waits, so that an idle process costs Redis nothing.
 func (r *replies) park(ctx context.Context) {
 	for {
 		r.mu.Lock()
@@ -182,7 +181,7 @@ func (r *replies) park(ctx context.Context) {
 	}
 }
 
-// stop ends the blocking read, which a context does not, with an empty reply.
+// stop ends the blocking read with an empty reply; a context cannot end it.
 func (r *replies) stop(ctx context.Context) {
 	r.mu.Lock()
 	reading := r.reading
@@ -198,7 +197,7 @@ func (r *replies) stop(ctx context.Context) {
 	_, _ = pipe.Exec(ctx) // without Redis the read has failed already
 }
 
-// take delivers a batch and says whether others still wait.
+// take delivers a batch and reports whether other callers still wait.
 func (r *replies) take(batch []string) (more bool) {
 	for _, s := range batch {
 		if s == "" {

@@ -12,7 +12,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// Bounds are the limits of what is kept in Redis.
+// Bounds are the limits on what is kept in Redis.
 type Bounds struct {
 	Results      time.Duration // records of jobs that succeeded or were canceled
 	Failed       time.Duration // records of jobs that failed
@@ -24,7 +24,7 @@ type Bounds struct {
 	WebhookBoxes int           // jobs of a lane whose webhooks are behind
 }
 
-// Bounds tells what this process keeps to.
+// Bounds returns the limits that this process applies.
 func (q *Queue) Bounds() Bounds {
 	return Bounds{
 		Results: q.opt.ResultRetention, Failed: q.opt.FailedRetention, ResultBytes: q.opt.ResultBytes,
@@ -33,8 +33,8 @@ func (q *Queue) Bounds() Bounds {
 	}
 }
 
-// EndedBytes is what the records of ended jobs take in Redis, about. Errors:
-// CodeUnavailable.
+// EndedBytes returns the approximate size in Redis of the records of ended jobs, in
+// bytes. Errors: CodeUnavailable.
 func (q *Queue) EndedBytes(ctx context.Context) (int64, error) {
 	all, err := q.endedBytes(ctx)
 	var sum int64
@@ -44,7 +44,7 @@ func (q *Queue) EndedBytes(ctx context.Context) (int64, error) {
 	return sum, err
 }
 
-// endedBytes are those of each shard of each lane.
+// endedBytes returns the size for each shard of each lane, in bytes.
 func (q *Queue) endedBytes(ctx context.Context) (map[job.Lane]int64, error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -64,8 +64,8 @@ func (q *Queue) endedBytes(ctx context.Context) (map[job.Lane]int64, error) {
 	return all, nil
 }
 
-// excess is how many bytes of ended jobs a shard is to drop: its share of what all
-// are above the bound.
+// excess returns how many bytes of ended jobs a shard must drop: its share of the
+// amount by which all shards together exceed the limit.
 func (q *Queue) excess(ctx context.Context, place job.Lane) (int64, error) {
 	if q.opt.ResultBytes <= 0 {
 		return 0, nil
@@ -84,21 +84,21 @@ func (q *Queue) excess(ctx context.Context, place job.Lane) (int64, error) {
 	return int64(math.Ceil(float64(sum-q.opt.ResultBytes) * float64(all[place]) / float64(sum))), nil
 }
 
-// Bounds of the outboxes, as record.lua has them.
+// Limits of the outboxes, as in record.lua.
 const (
 	mostBoxes   = 10_000
 	mostWaiting = 32
 )
 
-// What bounds dropped, as Dropped counts it.
+// What the limits dropped, as counted by Dropped.
 const (
 	DroppedJobs          = "jobs"           // records of ended jobs whose time was over, or that were too many
 	DroppedInteractions  = "interactions"   // entries of the log of interactions
 	DroppedWebhookEvents = "webhook_events" // see Posted
 )
 
-// Dropped counts what the bounds dropped, of the whole cluster and for as long as
-// Redis remembers. Errors: CodeUnavailable.
+// Dropped returns what the limits have dropped, for the whole cluster and for as long
+// as Redis keeps its data. Errors: CodeUnavailable.
 func (q *Queue) Dropped(ctx context.Context) (map[string]int64, error) {
 	sums := map[string]int64{DroppedJobs: 0, DroppedInteractions: 0, DroppedWebhookEvents: 0}
 	if err := q.sum(ctx, laneKeys.dropped, sums); err != nil {

@@ -11,10 +11,10 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// rollCallFor bounds how long RollCall waits for processes that do not answer.
+// rollCallFor limits how long RollCall waits for processes that do not respond.
 const rollCallFor = 100 * time.Millisecond
 
-// rollCalls are those that this process has under way.
+// rollCalls are the roll calls of this process that are in progress.
 type rollCalls struct {
 	listen sync.Once
 	mu     sync.Mutex
@@ -23,13 +23,14 @@ type rollCalls struct {
 
 func (q *Queue) rollChannel() string { return q.shared("channel", "rollcall") }
 
-// rollReplies is the channel on which a caller hears the answers.
+// rollReplies is the channel on which a caller receives the responses.
 func (q *Queue) rollReplies(caller string) string { return q.shared("channel", "rollcall:"+caller) }
 
-// RollCall has every process that answers roll calls beat anew, and returns when they
-// have: what they counted until now is then in their beats. It does not wait long for
-// one that is silent. known is how many processes there are said to be, which counts
-// only on a Redis Cluster: its nodes do not tell how many hear a message.
+// RollCall asks every process that answers roll calls to beat again. It returns when
+// they have done so, and their beats then contain their counts up to now. It waits only
+// briefly for a silent process. known is the expected number of processes. It matters
+// only on a Redis Cluster, whose nodes do not report how many listeners receive a
+// message.
 func (q *Queue) RollCall(ctx context.Context, known int) {
 	r := &q.rolls
 	r.listen.Do(func() { // until the queue stops
@@ -77,9 +78,10 @@ func (r *rollCalls) heard(call string) {
 	}
 }
 
-// OnRollCall calls beat for each roll call until the queue stops, and answers the
-// caller when it returns. Calls that come while it runs are answered together after
-// its next run. This process's own calls need no beat: it knows itself.
+// OnRollCall calls beat for each roll call until the queue stops. When beat returns, it
+// responds to the caller. Roll calls that arrive while beat runs are answered together
+// after its next run. Roll calls of this process need no beat, because it knows its own
+// counts.
 func (q *Queue) OnRollCall(ctx context.Context, beat func(ctx context.Context)) {
 	var mu sync.Mutex
 	var calls []string

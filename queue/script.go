@@ -14,7 +14,7 @@ import (
 //go:embed lua
 var luaFiles embed.FS
 
-// scripts are the steps that must happen whole or not at all.
+// scripts are the steps that must happen completely or not at all.
 type scripts struct {
 	enqueue, submit, dequeue, start, requeue   *redis.Script
 	answer, finish                             *redis.Script
@@ -31,8 +31,8 @@ type scripts struct {
 	fetch, posted                              *redis.Script
 }
 
-// loadScripts puts the scripts together. clock is clock.lua; a simulation has a
-// clock of its own.
+// loadScripts assembles the scripts. clock is clock.lua; a simulation has a clock of
+// its own.
 func loadScripts(eventHistory int, clock string) *scripts {
 	prelude := bounds(eventHistory) + clock + transitions() + source("record")
 	flow := source("flow")
@@ -55,7 +55,7 @@ func loadScripts(eventHistory int, clock string) *scripts {
 	}
 }
 
-// bounds writes the limits that records keep to, and the error of a canceled job.
+// bounds writes the limits of records, and the error of a canceled job.
 func bounds(eventHistory int) string {
 	canceled, err := json.Marshal(errCanceledJob())
 	if err != nil {
@@ -73,8 +73,8 @@ func source(name string) string {
 	return string(b) + "\n"
 }
 
-// transitions writes job.State.Allows as a Lua table, so that the state machine
-// has one source.
+// transitions writes job.State.Allows as a Lua table, so that the state machine has one
+// source.
 func transitions() string {
 	states := []job.State{job.StateQueued, job.StateRunning, job.StateSucceeded, job.StateFailed, job.StateCanceled}
 	var b strings.Builder

@@ -15,13 +15,13 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// Handler runs one job. Its result is job.Answer for an interact and
-// job.Trained for a train job. It must return soon after ctx ends, and may run
-// again for a job whose result could not be written.
+// Handler runs one job. It returns a job.Answer for an interact job and a job.Trained
+// for a train job. It must return soon after ctx ends. It may run again for a job whose
+// result could not be written.
 type Handler func(ctx context.Context, t *Task) (result any, err error)
 
-// Server takes the jobs of one lane. It has siblings for the lane's further
-// shards (see shard.go).
+// Server takes the jobs of one lane. It starts further servers for the other shards of
+// the lane (see shard.go).
 type Server struct {
 	q           *Queue
 	lane        job.Lane
@@ -41,14 +41,14 @@ type Server struct {
 	holding  atomic.Pointer[string] // why no more are taken; empty or nil: they are
 	taking   sync.Mutex             // held while jobs are taken, and while holding changes
 
-	// Of asynq's one processor goroutine.
+	// Used only by asynq's single processor goroutine.
 	trouble time.Duration // rest after a failed dequeue
 	taken   []taken       // dequeued ahead
 	drained bool          // the last dequeue found nothing
 
 	quit  context.Context // ends: take no more
 	close context.CancelFunc
-	// drain ends what handlers run under, with cause ErrDraining.
+	// drain cancels the context of the handlers with the cause ErrDraining.
 	work  context.Context
 	drain context.CancelCauseFunc
 
@@ -66,8 +66,8 @@ type Server struct {
 	chores   sync.WaitGroup
 }
 
-// Serve makes a server of a lane that runs at most concurrency handlers at
-// once. A process may have several, also of one lane.
+// Serve makes a server for a lane that runs at most concurrency handlers at once. A
+// process may have several servers, even for one lane.
 func (q *Queue) Serve(lane job.Lane, concurrency int, h Handler) *Server {
 	s := q.serve(lane, share(concurrency, len(q.shards.of(lane))), h)
 	s.whole = max(concurrency, 1)
@@ -85,8 +85,8 @@ func (q *Queue) serve(lane job.Lane, concurrency int, h Handler) *Server {
 	return s
 }
 
-// Start begins to take jobs. It does not fail when Redis is away: the server
-// begins when Redis comes.
+// Start begins to take jobs. It does not fail if Redis is unavailable; the server
+// begins once Redis is reachable.
 func (s *Server) Start(ctx context.Context) error {
 	if err := s.start(ctx); err != nil {
 		return err
@@ -112,7 +112,8 @@ func (s *Server) start(ctx context.Context) error {
 	s.q.wakes.add(s.lane, s.wake)
 	s.offs = append(s.offs,
 		s.q.subscriber.on(ctx, s.keys.wake(), func(string, bool) { s.wake.notify() }),
-		// Nobody speaks here. That it is listened to shows that this process lives.
+		// No messages are sent here. The subscription itself shows that this process is
+		// alive.
 		s.q.subscriber.on(ctx, s.keys.owner(s.id), func(string, bool) {}),
 		s.q.subscriber.on(ctx, s.keys.cancel(), func(id string, renewed bool) {
 			if !renewed {
@@ -138,7 +139,7 @@ func (s *Server) start(ctx context.Context) error {
 	return nil
 }
 
-// never is longer than a server lives, in the measure of asynq's loops.
+// never is longer than a server lives, for the intervals of asynq's loops.
 const never = 24 * time.Hour
 
 func (s *Server) listen(interval time.Duration) error {
@@ -149,9 +150,10 @@ func (s *Server) listen(interval time.Duration) error {
 			Queues:                   map[string]int{string(s.lane): 1},
 			TaskCheckInterval:        interval,
 			DelayedTaskCheckInterval: lookEvery,
-			// Ended tasks leave Redis with their end: there is nothing to clean up.
+			// Ended tasks are removed from Redis when they end, so there is nothing to
+			// clean up.
 			JanitorInterval: never,
-			// Handlers are told to stop before; this is only the last resort.
+			// Handlers are told to stop earlier; this is only the last resort.
 			ShutdownTimeout: 30 * time.Second,
 			RetryDelayFunc:  func(int, error, *asynq.Task) time.Duration { return 0 },
 			IsFailure:       func(error) bool { return false },
@@ -164,9 +166,9 @@ func (s *Server) listen(interval time.Duration) error {
 	return nil
 }
 
-// Stop drains: it takes no further job, lets prompts come to their end, tells
-// handlers that still run to stop (their contexts end with ErrDraining), and
-// waits for them. What they hand back is free for other workers at once.
+// Stop drains the server. It takes no further job and lets prompts finish. Then it
+// tells the handlers that still run to stop (their contexts end with ErrDraining), and
+// waits for them. Jobs that they hand back are free for other workers at once.
 func (s *Server) Stop(ctx context.Context) error {
 	s.close()
 	others := s.others()
@@ -203,7 +205,7 @@ func (s *Server) stop(ctx context.Context) error {
 			s.giveBack(ctx)
 		})
 		s.finish(ctx, ended)
-		// Cancellations were heard until now.
+		// Cancellations were received until now.
 		for _, off := range s.offs {
 			off()
 		}
@@ -219,8 +221,8 @@ func (s *Server) stop(ctx context.Context) error {
 	return nil
 }
 
-// finish gives prompts the time to come to their end: they take milliseconds. A
-// train job may take hours, and goes on elsewhere.
+// finish gives prompts time to end, which takes milliseconds. A train job may take
+// hours, so it continues elsewhere.
 func (s *Server) finish(ctx context.Context, ended <-chan struct{}) {
 	if s.lane == job.LaneTrain {
 		return
@@ -234,8 +236,8 @@ func (s *Server) finish(ctx context.Context, ended <-chan struct{}) {
 	}
 }
 
-// process is asynq's handler. It always returns nil: the end of a job is
-// written here, whole, and asynq's acknowledgement is swallowed by the wire.
+// process is asynq's handler. It always returns nil: the end of a job is written here
+// in one step, and the wire discards asynq's acknowledgement.
 func (s *Server) process(actx context.Context, at *asynq.Task) error {
 	defer s.given.Add(-1)
 	id, _ := asynq.GetTaskID(actx)
@@ -250,7 +252,7 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 	t := &Task{Spec: p.Spec, Attempt: 1, EnqueuedAt: p.CreatedAt, s: s}
 	actx, t.span = s.processing(actx, at.Headers(), p)
 	defer t.endSpan()
-	// A job ends with the server's work, not with asynq's lease (see watchLease).
+	// A job ends with the work of the server, not with asynq's lease (see watchLease).
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(actx))
 	defer cancel(nil)
 	defer context.AfterFunc(s.work, func() { cancel(ErrDraining) })() //nolint:contextcheck // the server's own life
@@ -283,7 +285,7 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 			return nil
 		}
 	}
-	// A job whose caller still waits has no record, and costs no command here.
+	// A job whose caller still waits has no record, so it costs no command here.
 	if attempt := s.begunWith(id); attempt > 0 {
 		t.recorded.Store(true)
 		t.Attempt = attempt
@@ -305,24 +307,24 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 	return nil
 }
 
-// own notes that a task is this server's.
+// own records that this server owns a task.
 func (s *Server) own(ctx context.Context, id string) error {
 	ctx, cancel := s.q.patience(ctx)
 	defer cancel()
 	return s.q.redis.HSet(ctx, s.keys.task(id), "owner", s.id).Err()
 }
 
-// watchLease cancels a job whose asynq context ended, as it does when an operator
-// cancels the task in asynq's monitor. It also ends when asynq's lease has run
-// out during an outage of Redis; that is no reason to stop, since the task is
-// still ours by its owner key.
+// watchLease cancels a job whose asynq context ended, for example because an operator
+// canceled the task in asynq's monitor. The context also ends when asynq's lease
+// expires during a Redis outage. That is no reason to stop, because the owner key still
+// says that the task is ours.
 func (s *Server) watchLease(cancel context.CancelCauseFunc) {
 	if s.recentlySigned() {
 		cancel(ErrCanceled)
 	}
 }
 
-// enter counts a task as running here, unless it does already.
+// enter counts a task as running here, unless it is already counted.
 func (s *Server) enter(t *Task) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -350,7 +352,7 @@ func (s *Server) stopJob(id string, cause error) {
 	}
 }
 
-// asynqLog passes asynq's own lines on.
+// asynqLog passes on asynq's own log lines.
 type asynqLog struct{ *slog.Logger }
 
 func (l asynqLog) Debug(a ...any) { l.Logger.Debug("asynq", "said", fmt.Sprint(a...)) }

@@ -22,15 +22,16 @@ import (
 // on with each other, as they must while a setting is being changed. The train
 // lane has one shard: there is one trainer, and the order of lessons counts.
 
-// MaxShards bounds Options.Shards: each costs an idle worker a look a second.
+// MaxShards limits Options.Shards, because an idle worker polls each shard once a
+// second.
 const MaxShards = 64
 
-// agreeEvery is how often a process asks for the number of shards without being
-// told that it grew: a Redis that was emptied forgets it.
+// agreeEvery is how often a process reads the number of shards without being notified.
+// It must, because an emptied Redis forgets the number.
 const agreeEvery = 30 * time.Second
 
-// shards is what a process knows of the shards. A place is the name of a shard,
-// as a job.Lane: "interactive", "interactive-1ke".
+// shards is what a process knows about the shards. A place is the name of a shard, as a
+// job.Lane: "interactive", "interactive-1ke".
 type shards struct {
 	mine int
 
@@ -46,7 +47,7 @@ func newShards(mine int) *shards {
 	return s
 }
 
-// grow makes room for n shards; it never forgets one.
+// grow makes room for n shards. The number never decreases.
 func (s *shards) grow(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,15 +63,15 @@ func (s *shards) grow(n int) {
 	s.grown = make(chan struct{})
 }
 
-// more is closed when there are more shards than now.
+// more returns a channel that is closed when there are more shards than now.
 func (s *shards) more() <-chan struct{} {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.grown
 }
 
-// of lists the shards of lanes, as far as any process uses them. The list must
-// not be written to.
+// of lists the shards of lanes that any process uses. The caller must not change the
+// list.
 func (s *shards) of(lanes ...job.Lane) []job.Lane {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -84,8 +85,8 @@ func (s *shards) of(lanes ...job.Lane) []job.Lane {
 	return all
 }
 
-// number is the shard that this process puts a job into. Until the workers can
-// know of more, it is the first.
+// number is the shard into which this process puts a job. Until the workers can know
+// about more shards, it is the first.
 func (s *shards) number(id string) int {
 	if s.mine == 1 {
 		return 0
@@ -98,13 +99,13 @@ func (s *shards) number(id string) int {
 	return int(hash(id) % uint32(s.mine)) //nolint:gosec // NEXUS_QUEUE_SHARDS is from 1 to 64
 }
 
-// place is where this process puts a job.
+// place is the shard, by name, into which this process puts a job.
 func (s *shards) place(l job.Lane, id string) job.Lane {
 	places := s.of(l)
 	return places[min(s.number(id), len(places)-1)]
 }
 
-// laneOf is the lane of a place.
+// laneOf returns the lane of a place.
 func laneOf(place job.Lane) job.Lane {
 	lane, _, _ := strings.Cut(string(place), "-")
 	return job.Lane(lane)
@@ -122,9 +123,9 @@ func hash(s string) uint32 {
 // clusterSlots is how many slots a Redis Cluster has; each node has a stretch of them.
 const clusterSlots = 16384
 
-// placeName names a shard. The first is the lane itself; the slots of the others
-// follow each other by the golden ratio, so that any number of shards lies evenly
-// over nodes that share the slots evenly. Two letters at the end see to that.
+// placeName names a shard. The first has the name of the lane. The slots of the others
+// follow each other by the golden ratio, so that any number of shards is spread evenly
+// over nodes that share the slots evenly. Two letters at the end select the slot.
 func placeName(l job.Lane, n int) job.Lane {
 	if n == 0 {
 		return l
@@ -157,7 +158,7 @@ func slotOf(tag string) uint16 {
 	return crc % clusterSlots
 }
 
-// agree tells Redis of our number and learns the greatest.
+// agree sends our number of shards to Redis and learns the greatest.
 func (q *Queue) agree(ctx context.Context) error {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -172,7 +173,7 @@ func (q *Queue) agree(ctx context.Context) error {
 	return nil
 }
 
-// followShards keeps what this process knows of the shards true.
+// followShards keeps the known number of shards up to date.
 func (q *Queue) followShards(ctx context.Context) {
 	news := newNotifier()
 	off := q.subscriber.on(ctx, q.shared("shards", "grown"), func(string, bool) { news.notify() })
@@ -194,7 +195,7 @@ func (q *Queue) followShards(ctx context.Context) {
 	}
 }
 
-// boundOf is how many jobs may wait in a place.
+// boundOf returns how many jobs may wait in a place.
 func (q *Queue) boundOf(place job.Lane) int {
 	if laneOf(place) == job.LaneTrain {
 		return q.opt.MaxQueue
@@ -202,14 +203,13 @@ func (q *Queue) boundOf(place job.Lane) int {
 	return (q.opt.MaxQueue + q.shards.mine - 1) / q.shards.mine
 }
 
-// queuePosition is about where a job stands in its lane that stands at a position
-// (from 1) of its shard: the others are about as long.
+// queuePosition estimates the position of a job in its lane from its position (from 1)
+// in its shard. It assumes that the other shards are about as long.
 func (q *Queue) queuePosition(place job.Lane, position int) int {
 	return (position-1)*len(q.shards.of(laneOf(place))) + 1
 }
 
-// spread sees to it that there is a server for every shard of the lane, until
-// the server quits.
+// spread makes sure that every shard of the lane has a server, until the server quits.
 func (s *Server) spread(ctx context.Context) {
 	for {
 		more := s.q.shards.more()
@@ -234,12 +234,12 @@ func (s *Server) spread(ctx context.Context) {
 	}
 }
 
-// others are the servers of the further shards.
+// others returns the servers of the further shards.
 func (s *Server) others() []*Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.siblings
 }
 
-// share of a whole for each of n, rounded up.
+// share returns the part of whole for each of n, rounded up; at least 1.
 func share(whole, n int) int { return max((whole+n-1)/n, 1) }

@@ -13,12 +13,13 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// A job's trace goes with its task, in asynq's headers: `send` where it is
-// queued, `wait` while it lies there, `process` in the worker. Names and
-// attributes are those of the semantic conventions for messaging. Without a
-// tracer none of this is touched.
+// The trace of a job travels with its task, in asynq's headers. Its spans are `send`
+// where the job is queued, `wait` while it is in the queue, and `process` in the
+// worker. Names and attributes follow the semantic conventions for messaging. Without a
+// tracer nothing is written.
 
-// context of a trace in the headers of a task: traceparent and tracestate.
+// spanCarrier is the form of a trace context in the headers of a task: traceparent and
+// tracestate.
 var spanCarrier propagation.TraceContext
 
 func spanAttributes(place job.Lane, id string, operation attribute.KeyValue, name string) trace.SpanStartEventOption {
@@ -28,7 +29,8 @@ func spanAttributes(place job.Lane, id string, operation attribute.KeyValue, nam
 	)
 }
 
-// sending begins the span of an enqueue; headers carry it, and end ends it.
+// sending begins the span of an enqueue. headers carry the trace, and end ends the
+// span.
 func (q *Queue) sending(ctx context.Context, p payload) (_ context.Context, headers map[string]string, end func(error)) {
 	if q.opt.Tracer == nil {
 		return ctx, nil, func(error) {}
@@ -43,7 +45,7 @@ func (q *Queue) sending(ctx context.Context, p payload) (_ context.Context, head
 	}
 }
 
-// processing begins the span of a job in its handler's hands, and tells of the
+// processing begins the span of a job while its handler runs, and adds a span for the
 // wait before it. The wait began by the clock of the process that queued the job.
 func (s *Server) processing(ctx context.Context, headers map[string]string, p payload) (context.Context, trace.Span) {
 	if s.q.opt.Tracer == nil {
@@ -62,7 +64,7 @@ func (s *Server) processing(ctx context.Context, headers map[string]string, p pa
 		spanAttributes(s.lane, p.ID, semconv.MessagingOperationTypeProcess, "process"))
 }
 
-// became tells the span what becomes of its job.
+// became records the outcome of the job in its span.
 func (t *Task) became(o outcome) {
 	if t.span == nil {
 		return

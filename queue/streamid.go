@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// isStreamID reports whether Redis would take s as the id of an entry: one or
-// two numbers of 64 bits.
+// isStreamID reports whether Redis accepts s as the id of an entry: one or two 64-bit
+// numbers.
 func isStreamID(s string) bool {
 	head, tail, two := strings.Cut(s, "-")
 	digits := func(s string) bool {

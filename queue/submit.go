@@ -12,24 +12,25 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// payload is what a task carries: the job, and what only this package needs.
+// payload is the content of a task: the job, and data that only this package needs.
 type payload struct {
 	job.Spec
-	// Outlives is when the caller's wait runs out (unix ms). From then on the
-	// job may have a record although it has a reply list too.
+	// Outlives is when the caller's wait ends (unix ms). From then on the job may have
+	// a record although it also has a reply list.
 	Outlives int64 `json:"outlives,omitempty"`
 
 	place job.Lane // its shard, if that is known already
 }
 
-// faraway keeps asynq's own timeout, which it rounds to seconds, out of the
-// way: deadlines are kept by the server's context.
+// faraway disables asynq's own timeout, which is rounded to seconds. The server's
+// context enforces deadlines instead.
 const faraway = 10 * 365 * 24 * time.Hour
 
-// Submit makes a record and queues the job. It answers job.Error with
-// CodeQueueFull when the lane is full and CodeUnavailable, within a second,
-// when Redis is gone; then nothing was stored that the caller must know of.
-// Submitting the same id again is no error.
+// Submit makes a record and queues the job. It returns a job.Error with CodeQueueFull
+// if the lane is full, and with CodeUnavailable, within a second, if Redis is
+// unreachable. An interact job also gets CodeUnavailable while Redis is nearly full.
+// After an error the caller has nothing to clean up. Submitting the same id again is
+// not an error.
 func (q *Queue) Submit(ctx context.Context, spec job.Spec) (job.Job, error) {
 	if err := q.complete(&spec); err != nil {
 		return job.Job{}, err
@@ -58,7 +59,7 @@ func (q *Queue) Submit(ctx context.Context, spec job.Spec) (job.Job, error) {
 	return j, nil
 }
 
-// complete fills what the caller may leave out and refuses what cannot be run.
+// complete fills in what the caller may omit and rejects a spec that cannot run.
 func (q *Queue) complete(spec *job.Spec) error {
 	if !spec.Kind.Valid() {
 		return job.Errorf(job.CodeInvalid, "kind %q is unknown; it is one of %q and %q", spec.Kind, job.KindInteract, job.KindTrain).On("kind")
@@ -80,7 +81,7 @@ func (q *Queue) complete(spec *job.Spec) error {
 	return nil
 }
 
-// placing says how put treats the record of a job.
+// placing says how put handles the record of a job.
 type placing int
 
 const (
@@ -89,9 +90,8 @@ const (
 	forRecord                 // it is there, and lost its task
 )
 
-// put queues a task, with what belongs to it, in one step, and wakes a worker.
-// wait is how long the caller waits, if one does. It returns what Redis said of
-// the lane.
+// put queues a task with its data in one step and wakes a worker. wait is how long the
+// caller waits, if there is one. call holds the reply of Redis about the lane.
 func (q *Queue) put(ctx context.Context, p payload, how placing, wait time.Duration) (call *enqueueCall, err error) {
 	if how == forCaller {
 		if err := q.shed.refuses(true); err != nil {

@@ -8,13 +8,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// silence is after how long without a message the connection is tried. What is
-// lost until then is found by those who look for themselves.
+// silence is the time without a message after which the connection is tested. Messages
+// lost until then are found by polling.
 const silence = 10 * time.Second
 
-// subscriber is the one subscription connection of a process. go-redis reconnects it;
-// since messages in between are lost, every listener is also told when its
-// channel was subscribed anew, and looks for itself then.
+// subscriber is the single subscription connection of a process. go-redis reconnects
+// it. Messages in between are lost, so every listener is notified when its channel has
+// been subscribed again, and then polls.
 type subscriber struct {
 	q *Queue
 
@@ -22,7 +22,7 @@ type subscriber struct {
 	mu      sync.Mutex
 	ps      *redis.PubSub
 	renewed time.Time // when Redis was last subscribed to anew
-	// channels by name; each knows its listeners.
+	// channels holds the channels by name; each knows its listeners.
 	channels map[string]*channel
 }
 
@@ -40,8 +40,8 @@ type listener struct {
 
 func newSubscriber(q *Queue) *subscriber { return &subscriber{q: q, channels: map[string]*channel{}} }
 
-// on listens to a channel until off is called. It returns when Redis confirmed
-// the subscription, or ctx ended, or Redis did not answer in time; in the last
+// on listens to a channel until off is called. It returns when Redis has confirmed the
+// subscription, ctx has ended, or Redis has not responded in time. In the last two
 // cases the subscription is made once Redis is back.
 func (h *subscriber) on(ctx context.Context, name string, hear func(msg string, renewed bool)) (off func()) {
 	l := &listener{hear: hear}
@@ -63,7 +63,7 @@ func (h *subscriber) on(ctx context.Context, name string, hear func(msg string, 
 	ctx, cancel := h.q.patience(ctx)
 	defer cancel()
 	if !known {
-		// An error here is made good by go-redis when it reconnects.
+		// go-redis recovers from an error here when it reconnects.
 		_ = ps.Subscribe(ctx, name)
 	}
 	if first {
@@ -130,7 +130,7 @@ func (h *subscriber) tell(name, msg string, subscribed bool) {
 	}
 }
 
-// renewedWithin tells whether the connection was made anew a short while ago.
+// renewedWithin reports whether the connection was renewed within the last d.
 func (h *subscriber) renewedWithin(d time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// housekeep keeps the sign of life of a server's tasks, follows cancellations
-// that no message told of, and looks through the lane where no reconciler does.
+// housekeep renews the signs of life of a server's tasks, follows cancellations whose
+// message was lost, and checks the lane if no reconciler does.
 func (s *Server) housekeep() {
 	every := s.q.lookEach()
 	t := time.NewTicker(every)
@@ -22,7 +22,7 @@ func (s *Server) housekeep() {
 		select {
 		case <-t.C:
 		case <-s.quit.Done():
-			// Handlers that still run must stay ours until they have ended.
+			// Handlers that still run must remain ours until they have ended.
 			s.stayAlive(context.WithoutCancel(s.quit), every)
 			return
 		}
@@ -44,13 +44,13 @@ func (s *Server) stayAlive(ctx context.Context, every time.Duration) {
 	}
 }
 
-// sign says that the owner of this server's tasks lives.
+// sign records that the owner of this server's tasks is alive.
 func (s *Server) sign(ctx context.Context) {
 	ctx, cancel := s.q.patience(ctx)
 	defer cancel()
 	pipe := s.q.redis.Pipeline()
 	pipe.Set(ctx, s.keys.owner(s.id), s.q.id, s.q.opt.Liveness)
-	// asynq's tools find queues here, also after a FLUSHALL.
+	// asynq's tools find queues by this set, which must also exist after a FLUSHALL.
 	pipe.SAdd(ctx, "asynq:queues", string(s.lane))
 	if _, err := pipe.Exec(ctx); err != nil {
 		return
@@ -72,7 +72,7 @@ func (s *Server) recentlySigned() bool {
 	return time.Since(s.lastOK) < 2*s.q.opt.Liveness
 }
 
-// scanUnled looks through the lane if no elected reconciler does.
+// scanUnled checks the lane if no elected reconciler does.
 func (s *Server) scanUnled(ctx context.Context, every time.Duration, round int) {
 	r := reconciler{q: s.q, lane: s.lane, keys: s.keys, me: s.id, listens: s.keys.owner(s.id)}
 	if r.turn(ctx, 0, every) != 1 {
@@ -84,7 +84,7 @@ func (s *Server) scanUnled(ctx context.Context, every time.Duration, round int) 
 	r.overdue(ctx)
 }
 
-// watchCancels is the way of a cancellation whose message was lost.
+// watchCancels finds cancellations whose message was lost.
 func (s *Server) watchCancels(ctx context.Context) {
 	s.mu.Lock()
 	tasks := make([]*Task, 0, len(s.running))

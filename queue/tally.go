@@ -11,15 +11,16 @@ import (
 )
 
 const (
-	// tallyEvery bounds how old a count of what was answered becomes before Redis has
-	// it. Counts may be lost with a process; lines of the log are not.
+	// tallyEvery limits how long a count of answers waits before it is written to
+	// Redis. A process that dies may lose counts, but no lines of the log.
 	tallyEvery = 250 * time.Millisecond
-	// trimEvery is after how many lines of this process the log is cut to its bounds.
+	// trimEvery is how many lines this process writes before it cuts the log to its
+	// limits.
 	trimEvery = 256
 )
 
-// tally is what goes with the lines of the log, and is written off the way of the
-// answers, many at a time.
+// tally is what accompanies the lines of the log. It is written in batches, outside the
+// path of the answers.
 type tally struct {
 	mu    sync.Mutex
 	batch []job.Interaction // logged, and not counted yet
@@ -27,7 +28,7 @@ type tally struct {
 	due   bool              // a goroutine will write it
 }
 
-// logged notes an interaction whose lines were written.
+// logged records an interaction whose lines were written.
 func (q *Queue) logged(it *job.Interaction) {
 	t := &q.tally
 	t.mu.Lock()
@@ -39,7 +40,7 @@ func (q *Queue) logged(it *job.Interaction) {
 	}
 }
 
-// writeTally waits for company, until the queue stops, and writes.
+// writeTally collects and writes batches until the queue stops.
 func (q *Queue) writeTally(ctx context.Context) {
 	pause(ctx, tallyEvery)
 	ctx = context.WithoutCancel(ctx)

@@ -12,10 +12,10 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// progressEvery bounds how often a job's progress is written.
+// progressEvery limits how often a job's progress is written.
 const progressEvery = 250 * time.Millisecond
 
-// Task is a job in a handler's hands.
+// Task is a job while its handler runs.
 type Task struct {
 	Spec       job.Spec
 	Attempt    int // from 1; a hand-back does not count
@@ -35,9 +35,9 @@ type Task struct {
 	line    *job.Interaction // to be logged with the answer
 }
 
-// Progress tells how far the job is. Writes are throttled; the last one is
-// never lost, and a new phase is written at once. It returns why the job
-// should stop, if it should; trouble with Redis is no reason to.
+// Progress reports how far the job is. Writes are throttled, but the last one is never
+// lost, and a new phase is written at once. It returns an error if the job should stop.
+// A problem with Redis is not a reason to stop.
 func (t *Task) Progress(ctx context.Context, p job.Progress) error {
 	b, err := json.Marshal(p)
 	if err != nil {
@@ -65,8 +65,8 @@ func (t *Task) Progress(ctx context.Context, p job.Progress) error {
 	return endedBy(ctx)
 }
 
-// Log has the interaction written to the log right ahead of the answer: an answer
-// that was given can be judged, whatever becomes of this process. A job that ends
+// Log writes the interaction to the log just before the answer is sent, so that every
+// answer that was given can be judged, even if this process ends. A job that ends
 // without an answer logs nothing.
 func (t *Task) Log(it job.Interaction) {
 	t.mu.Lock()

@@ -9,10 +9,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Tick claims one run of a periodic task; ok is false if another process has
-// claimed it. last is when the task last ran, zero for never, and due decides
-// whether it is to run again. The claim is made by compare-and-swap, so that of
-// any number of schedulers one gets it.
+// Tick claims one run of a periodic task. It calls due with the time of the last run,
+// zero if there was none, and due decides whether the task should run. ok is false if
+// the task is not due or if another process has claimed the run. The claim is a
+// compare-and-swap, so exactly one of any number of schedulers gets it. Errors:
+// CodeUnavailable.
 func (q *Queue) Tick(ctx context.Context, name string, due func(last time.Time) bool) (ok bool, err error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
@@ -43,9 +44,9 @@ func (q *Queue) Tick(ctx context.Context, name string, due func(last time.Time) 
 	return ok, nil
 }
 
-// CleanUp drops what is past its time and that nothing else drops: the log of
-// interactions and of refusals is cut where it grows, and so stays while nobody
-// asks. It returns how many lines went.
+// CleanUp drops entries of the interaction log and its lists that are past their
+// retention. New entries also cut the log, but while nobody asks, only CleanUp does. It
+// returns how many lines were dropped. Errors: CodeUnavailable.
 func (q *Queue) CleanUp(ctx context.Context) (int64, error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()

@@ -13,22 +13,23 @@ import (
 )
 
 const (
-	// lookEvery is how long an idle lane goes without looking: jobs ring, and only
-	// a ring that was lost with a connection waits so long. asynq computes the end
-	// of a lease before it dequeues, so this must stay far below 30 s.
+	// lookEvery is how long an idle lane waits between polls. Jobs send a notification,
+	// so only a notification that was lost with a connection waits this long. asynq
+	// computes the end of a lease before it dequeues, so this must stay far below 30 s.
 	lookEvery = 2 * time.Second
-	// sleepAtMost is how long a lane rests that is held or in trouble.
+	// sleepAtMost is how long a lane rests if it is held or in trouble.
 	sleepAtMost = time.Second
-	// takeAtMost bounds the tasks of one dequeue, so that its script stays short.
+	// takeAtMost limits the tasks of one dequeue, so that its script stays short.
 	takeAtMost = 32
-	// hookedInterval is what asynq sleeps after an empty dequeue; the real wait
+	// hookedInterval is how long asynq sleeps after an empty dequeue. The real wait
 	// happens inside the dequeue.
 	hookedInterval = time.Microsecond
-	// plainInterval is the fallback when the dequeue is not recognised.
+	// plainInterval is the fallback if the dequeue is not recognised.
 	plainInterval = 2 * time.Millisecond
 )
 
-// notifier is a latch: a notice before the wait is not lost, ten are one.
+// notifier is a latch. A notice before the wait is not lost, and several notices count
+// as one.
 type notifier chan struct{}
 
 func newNotifier() notifier { return make(notifier, 1) }
@@ -40,7 +41,7 @@ func (b notifier) notify() {
 	}
 }
 
-// wakes rings the servers of this process, without a way through Redis.
+// wakes notifies the servers of this process without a trip through Redis.
 type wakes struct {
 	mu        sync.RWMutex
 	notifiers map[job.Lane]map[notifier]struct{}
@@ -71,20 +72,20 @@ func (w *wakes) notify(l job.Lane) {
 	}
 }
 
-// toTick is the time to the next common look of this process's servers: looking
-// together wakes the process and its Redis once, and not once for each.
+// toTick is the time until the next common poll of this process's servers. A common
+// poll wakes the process and its Redis once instead of once for each server.
 func (q *Queue) toTick() time.Duration { return lookEvery - time.Since(q.born)%lookEvery }
 
-// taken is a task that was dequeued and not yet given to asynq.
+// taken is a task that was dequeued and not yet passed to asynq.
 type taken struct {
 	id, msg string
 	ends    time.Time // its deadline by this process's own clock; zero is never
 	attempt int       // that has begun with the dequeue; 0 if none has
 }
 
-// dequeue gives asynq a task. It takes as many as there are free slots at once
-// and keeps the others for asynq's next calls; with none it waits for a wake
-// and looks once more. Only asynq's one processor goroutine comes here.
+// dequeue passes a task to asynq. It takes as many tasks as there are free slots and
+// keeps the others for asynq's next calls. If there is none, it waits for a
+// notification and tries once more. Only asynq's single processor goroutine calls it.
 func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys []string, args []any) *redis.Cmd {
 	s.matched.Do(func() { close(s.seen) })
 	if s.quit.Err() != nil {
@@ -116,7 +117,7 @@ func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
 	cmd := s.take(ctx, client, keys, args)
-	// What comes from here on rings, so the next call need not look first.
+	// From here on new tasks send a notification, so the next call need not poll first.
 	s.drained = errors.Is(cmd.Err(), redis.Nil)
 	return cmd
 }
@@ -137,7 +138,8 @@ func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []
 		s.trouble = 0
 		return redis.NewCmdResult(nil, redis.Nil)
 	case err != nil:
-		// asynq asks again at once; with Redis gone that would be a hot loop.
+		// asynq calls again at once; while Redis is unreachable that would be a busy
+		// loop.
 		s.trouble = min(max(2*s.trouble, 20*time.Millisecond), sleepAtMost)
 		pause(s.quit, s.trouble) //nolint:contextcheck // until the server quits
 		return redis.NewCmdResult(nil, err)
@@ -145,7 +147,7 @@ func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []
 	s.trouble = 0
 	for i := 0; i+3 < len(got); i += 4 {
 		t := taken{id: got[i], msg: got[i+1]}
-		// What is left of its time is told by Redis: clocks of hosts differ.
+		// Redis reports the time left, because the clocks of hosts differ.
 		if left, err := strconv.ParseInt(got[i+2], 10, 64); err == nil {
 			t.ends = asked.Add(time.Duration(left) * time.Millisecond)
 		}
@@ -156,8 +158,8 @@ func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []
 	return s.give()
 }
 
-// beginsAtOnce tells whether jobs begin when they are taken: prompts do, since there is
-// a free handler for each. A train job may wait behind another, and is then not running.
+// beginsAtOnce says whether jobs begin when they are taken. Prompts do, because each
+// has a free handler. A train job may wait behind another and is not running then.
 func (s *Server) beginsAtOnce() string {
 	if laneOf(s.lane) == job.LaneTrain {
 		return "0"
@@ -172,7 +174,7 @@ func (s *Server) give() *redis.Cmd {
 	return redis.NewCmdResult(first.msg, nil)
 }
 
-// giveBack frees the tasks that asynq did not come for before it stopped.
+// giveBack frees the tasks that asynq did not fetch before it stopped.
 func (s *Server) giveBack(ctx context.Context) {
 	for _, t := range s.taken {
 		s.complete(ctx, &Task{s: s, Spec: job.Spec{ID: t.id}}, time.Time{},

@@ -9,14 +9,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// asynq is given clients that look at the scripts it runs. The first
-// measurements
-// did that with AddHook; a wrapped client does the same for
-// one server alone, works on every kind of client (single, Sentinel, Cluster)
-// and leaves nothing behind on the shared one when the server stops.
+// asynq is given clients that inspect the scripts it runs. The first measurements used
+// AddHook. A wrapped client does the same for one server only, works on every kind of
+// client (single, Sentinel, Cluster), and leaves nothing behind on the shared client
+// when the server stops.
 //
-// Scripts are told apart by the shape of their keys and arguments, which
-// TestAsynqShape holds against the asynq version in go.mod.
+// Scripts are recognised by the shape of their keys and arguments. TestAsynqShape
+// checks that shape against the asynq version in go.mod.
 
 type shape int
 
@@ -53,14 +52,14 @@ func shapeOf(keys []string, args []any) shape {
 	return shapeOther
 }
 
-// producerWire turns asynq's enqueue into ours.
+// producerWire replaces asynq's enqueue with ours.
 type producerWire struct {
 	redis.UniversalClient
 	pipeliner *pipeliner
 }
 
-// enqueueCall travels in the context from put to the wire and back, because
-// asynq flattens what Redis answers to a string.
+// enqueueCall travels in the context from put to the wire and back, because asynq
+// reduces the reply of Redis to a string.
 type enqueueCall struct {
 	script  *redis.Script
 	extra   []any // ARGV after asynq's own
@@ -74,7 +73,7 @@ type enqueueCall struct {
 
 type enqueueKey struct{}
 
-// EvalSha runs our enqueue in place of asynq's.
+// EvalSha runs our enqueue instead of asynq's.
 func (w *producerWire) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
 	call, ok := ctx.Value(enqueueKey{}).(*enqueueCall)
 	if !ok || shapeOf(keys, args) != shapeEnqueue {
@@ -98,8 +97,8 @@ type serverWire struct {
 	server *Server
 }
 
-// EvalSha lets asynq dequeue (waiting for a wake when there is nothing) and
-// keeps its ends of jobs from happening a second time: ours have happened.
+// EvalSha lets asynq dequeue (and waits for a notification if there is nothing). It
+// skips asynq's own ends of jobs, because ours have already been written.
 func (w *serverWire) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
 	switch w.server.shape(keys, args) {
 	case shapeDequeue:
@@ -107,8 +106,8 @@ func (w *serverWire) EvalSha(ctx context.Context, sha string, keys []string, arg
 	case shapeDone, shapeRetry, shapeArchive:
 		return redis.NewCmdResult("OK", nil)
 	case shapeExpired:
-		// Crash recovery is ours: it needs no agreement of clocks, and it moves
-		// the record too.
+		// Crash recovery is ours: it needs no agreement of clocks, and it moves the
+		// record too.
 		return redis.NewCmdResult([]any{}, nil)
 	case shapeForward:
 		if strings.HasSuffix(keys[0], ":scheduled") {

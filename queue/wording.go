@@ -7,7 +7,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// wording is prompts of the same words in the same order.
+// wording is a set of prompts with the same words in the same order.
 type wording struct {
 	key, id string
 	grams   []uint64
@@ -37,8 +37,8 @@ func (w *wording) last(owner string) *job.Interaction {
 	return nil
 }
 
-// ledger is a list of the log, grouped. It follows the list entry by entry, so
-// that a page costs what it shows and not what is kept.
+// ledger is a list of the log, grouped. It follows the list entry by entry, so that a
+// page costs as much as it shows, not as much as is stored.
 type ledger struct {
 	byKey   map[string]*wording
 	byID    map[string]*wording
@@ -54,7 +54,7 @@ type ledger struct {
 	event   string  // and of the newest event
 }
 
-// place is where an entry stands in a list, and its wording; nil: not grouped.
+// place is where an entry is in a list, and its wording; nil means not grouped.
 type place struct {
 	ms, seq uint64
 	of      *wording
@@ -67,7 +67,7 @@ func newLedger() *ledger {
 	}
 }
 
-// add takes the next entry of the list.
+// add adds the next entry of the list.
 func (l *ledger) add(stream string, it job.Interaction) {
 	ms, seq := splitStreamID(stream)
 	l.last = stream
@@ -132,7 +132,7 @@ func (l *ledger) leave(w *wording) {
 	}
 }
 
-// trim forgets what stood before an entry, which is now the first.
+// trim drops everything before an entry that is now the first.
 func (l *ledger) trim(ms, seq uint64) {
 	n := 0
 	for ; n < len(l.order); n++ {
@@ -151,8 +151,8 @@ func (l *ledger) trim(ms, seq uint64) {
 	l.order = l.order[n:]
 }
 
-// drop takes the entries of a wording out that were there when somebody dropped
-// it; owner, if not nil, is whose.
+// drop removes the entries of a wording that existed when it was dropped. owner, if not
+// nil, limits that to one owner's entries.
 func (l *ledger) drop(id string, owner *string, ms, seq uint64) {
 	w := l.byID[id]
 	if w == nil {
@@ -166,7 +166,7 @@ func (l *ledger) drop(id string, owner *string, ms, seq uint64) {
 	l.tidy(w)
 }
 
-// tidy forgets what has no entries any more.
+// tidy drops a wording that has no entries any more.
 func (l *ledger) tidy(w *wording) {
 	if w.group != nil {
 		l.changed(w.group)
