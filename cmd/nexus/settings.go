@@ -25,33 +25,33 @@ import (
 // that few deployments ever need; it is listed last.
 type Settings struct {
 	Listen     string `group:"Serving" var:"NEXUS_LISTEN" default:"127.0.0.1:8000" help:"Address of the HTTP server, host:port."`
-	DrainDelay string `group:"Serving" var:"NEXUS_DRAIN_DELAY" default:"auto" help:"How long a stopping API goes on serving while /readyz says that it stops, so that balancers send no more; auto is 3s under Kubernetes and 0s elsewhere."`
-	DataDir    string `group:"Serving" var:"NEXUS_DATA_DIR" default:"./nexus_data" help:"Folder for everything that is kept: nexus_checkpoints/, redis/ and logs."`
+	DrainDelay string `group:"Serving" var:"NEXUS_DRAIN_DELAY" default:"auto" help:"How long a stopping API still serves while /readyz reports that it stops, so that load balancers send no more requests. auto means 3s under Kubernetes and 0s elsewhere."`
+	DataDir    string `group:"Serving" var:"NEXUS_DATA_DIR" default:"./nexus_data" help:"Folder for all data: nexus_checkpoints/, redis/ and logs."`
 
-	APIKey           string   `group:"Security" name:"api-key" var:"NEXUS_API_KEY" secret:"" help:"Key that callers must send, with every scope; without any key everything is open. At least 16 characters."`
+	APIKey           string   `group:"Security" name:"api-key" var:"NEXUS_API_KEY" secret:"" help:"Key that callers must send; it has every scope. At least 16 characters. Without any key everything is open."`
 	APIKeyFile       string   `group:"Security" name:"api-key-file" var:"NEXUS_API_KEY_FILE" help:"File that holds this key, in place of NEXUS_API_KEY."`
-	APIKeys          []string `group:"Security" name:"api-keys" var:"NEXUS_API_KEYS" secret:"" help:"More keys with names, separated by commas: name=key may do all but control, name[ask+read]=key what is named of ask, teach, jobs, read, control."`
+	APIKeys          []string `group:"Security" name:"api-keys" var:"NEXUS_API_KEYS" secret:"" help:"More keys with names, separated by commas. name=key has all scopes except control; name[ask+read]=key has the named ones of ask, teach, jobs, read and control."`
 	APIKeyHeader     string   `group:"Security" name:"api-key-header" var:"NEXUS_API_KEY_HEADER" default:"X-API-Key" help:"Header that carries the key."`
-	AllowPublic      bool     `group:"Security" var:"NEXUS_ALLOW_PUBLIC" default:"false" help:"Start on an address that others can reach although there is no API key."`
-	AllowedHosts     []string `group:"Security" var:"NEXUS_ALLOWED_HOSTS" help:"Names under which the service may be called beside those of loopback, such as nexus.example.com,*.internal; checked while no key is needed, or when set. * is any."`
-	CORSOrigins      []string `group:"Security" name:"cors-origins" var:"NEXUS_CORS_ORIGINS" help:"Origins of web pages elsewhere that may call the API from a browser, such as https://www.example.com; for the chat widget."`
-	TrustProxy       bool     `group:"Security" var:"NEXUS_TRUST_PROXY" default:"false" help:"Take the caller's address from X-Forwarded-For or Forwarded where a proxy on this machine or a private network sends it."`
-	TrustedProxies   []string `group:"Security" var:"NEXUS_TRUSTED_PROXIES" help:"Networks of proxies that are believed so, such as 10.0.0.0/8,2001:db8::/32."`
-	MaxConnections   int      `group:"Advanced" var:"NEXUS_MAX_CONNECTIONS" default:"0" range:"0:1000000" help:"Connections at once; 0 is half of the files that the process may open, 10000 at the most. Probes are answered beyond it."`
-	TLSCert          string   `group:"Security" name:"tls-cert" var:"NEXUS_TLS_CERT" help:"Certificate in PEM: the API speaks TLS 1.2 or newer. Files that change are read again."`
-	TLSKey           string   `group:"Security" name:"tls-key" var:"NEXUS_TLS_KEY" help:"File with its key in PEM."`
-	TLSACME          []string `group:"Security" name:"tls-acme" var:"NEXUS_TLS_ACME" help:"Names for which an authority gives certificates by itself (ACME), such as nexus.example.com; setting it accepts the terms of the authority. It must reach this server at port 443."`
-	TLSACMEDirectory string   `group:"Advanced" name:"tls-acme-directory" var:"NEXUS_TLS_ACME_DIRECTORY" default:"https://acme-v02.api.letsencrypt.org/directory" help:"Directory of the authority."`
-	TLSACMEEmail     string   `group:"Advanced" name:"tls-acme-email" var:"NEXUS_TLS_ACME_EMAIL" help:"Address to which the authority may write."`
-	TLSACMERoots     string   `group:"Advanced" name:"tls-acme-roots" var:"NEXUS_TLS_ACME_ROOTS" help:"Certificates in PEM that the authority's own server is checked by; empty is those of the system."`
-	TLSClientCA      string   `group:"Advanced" name:"tls-client-ca" var:"NEXUS_TLS_CLIENT_CA" help:"Authority in PEM whose certificates clients must show; empty asks for none."`
+	AllowPublic      bool     `group:"Security" var:"NEXUS_ALLOW_PUBLIC" default:"false" help:"Allow a start without an API key on an address that others can reach."`
+	AllowedHosts     []string `group:"Security" var:"NEXUS_ALLOWED_HOSTS" help:"Host names that requests may use in addition to the loopback names, such as nexus.example.com,*.internal; * allows any name. Names are checked while no key is needed, or when this is set."`
+	CORSOrigins      []string `group:"Security" name:"cors-origins" var:"NEXUS_CORS_ORIGINS" help:"Origins of other web pages that may call the API from a browser, such as https://www.example.com; needed for the chat widget."`
+	TrustProxy       bool     `group:"Security" var:"NEXUS_TRUST_PROXY" default:"false" help:"Take the caller's address from X-Forwarded-For or Forwarded if a proxy on this machine or in a private network sends it."`
+	TrustedProxies   []string `group:"Security" var:"NEXUS_TRUSTED_PROXIES" help:"Networks of proxies that are trusted in the same way, such as 10.0.0.0/8,2001:db8::/32."`
+	MaxConnections   int      `group:"Advanced" var:"NEXUS_MAX_CONNECTIONS" default:"0" range:"0:1000000" help:"Maximum number of connections at the same time. 0 means half of the files that the process may open, but no more than 10000. Probes are answered even above it."`
+	TLSCert          string   `group:"Security" name:"tls-cert" var:"NEXUS_TLS_CERT" help:"File with the certificate in PEM. With it the API uses TLS 1.2 or newer. Changed files are read again."`
+	TLSKey           string   `group:"Security" name:"tls-key" var:"NEXUS_TLS_KEY" help:"File with the key of the certificate in PEM."`
+	TLSACME          []string `group:"Security" name:"tls-acme" var:"NEXUS_TLS_ACME" help:"Names for which nexus gets certificates from an authority automatically (ACME), such as nexus.example.com. Setting it accepts the terms of the authority. The authority must reach this server at port 443."`
+	TLSACMEDirectory string   `group:"Advanced" name:"tls-acme-directory" var:"NEXUS_TLS_ACME_DIRECTORY" default:"https://acme-v02.api.letsencrypt.org/directory" help:"Directory URL of the authority."`
+	TLSACMEEmail     string   `group:"Advanced" name:"tls-acme-email" var:"NEXUS_TLS_ACME_EMAIL" help:"Email address to which the authority may write."`
+	TLSACMERoots     string   `group:"Advanced" name:"tls-acme-roots" var:"NEXUS_TLS_ACME_ROOTS" help:"Root certificates in PEM for checking the authority's own server. If empty, those of the system are used."`
+	TLSClientCA      string   `group:"Advanced" name:"tls-client-ca" var:"NEXUS_TLS_CLIENT_CA" help:"Authority in PEM that must have issued the certificate of each client. If empty, clients need no certificate."`
 	RateLimitEnabled bool     `group:"Security" var:"NEXUS_RATE_LIMIT_ENABLED" default:"true" help:"Limit the rate of each caller."`
-	RateLimitRPM     int      `group:"Security" name:"rate-limit-rpm" var:"NEXUS_RATE_LIMIT_RPM" default:"60" range:"1:1000000" help:"Prompts a minute and caller; reading is allowed 50 times that. A service without keys that only this machine reaches allows 100 times the default."`
-	RateLimitBurst   int      `group:"Security" var:"NEXUS_RATE_LIMIT_BURST" default:"10" range:"1:1000000" help:"Prompts that may come at once."`
+	RateLimitRPM     int      `group:"Security" name:"rate-limit-rpm" var:"NEXUS_RATE_LIMIT_RPM" default:"60" range:"1:1000000" help:"Prompts a minute for each caller; reading is allowed 50 times as much. A service without keys that only this machine can reach allows 100 times the default."`
+	RateLimitBurst   int      `group:"Security" var:"NEXUS_RATE_LIMIT_BURST" default:"10" range:"1:1000000" help:"Number of prompts that may arrive at once."`
 
 	WebhookSecret       string   `group:"Webhooks" var:"NEXUS_WEBHOOK_SECRET" secret:"" help:"Secret that signs webhooks: whsec_ and 24 to 64 bytes in base64. If empty, the secret kept in the storage is used."`
 	WebhookAllowPrivate bool     `group:"Advanced" var:"NEXUS_WEBHOOK_ALLOW_PRIVATE" default:"false" help:"Allow webhooks to private addresses, over plain http and to any port."`
-	WebhookPorts        []string `group:"Advanced" var:"NEXUS_WEBHOOK_PORTS" help:"Ports that webhooks may use beside 443 and 80, separated by commas."`
+	WebhookPorts        []string `group:"Advanced" var:"NEXUS_WEBHOOK_PORTS" help:"Ports that webhooks may use in addition to 443 and 80, separated by commas."`
 
 	Architecture         string  `group:"Model" var:"NEXUS_ARCHITECTURE" default:"flowing" choice:"flowing,layered" help:"Architecture: flowing, layered."`
 	ModelSize            string  `group:"Model" var:"NEXUS_MODEL_SIZE" default:"small" choice:"small,base,large" help:"Size: small, base, large."`
@@ -61,27 +61,27 @@ type Settings struct {
 	TargetError          float64 `group:"Model" var:"NEXUS_TARGET_ERROR" default:"0.05" range:"0.001:0.5" help:"Upper bound on the share of prompts that are answered wrongly."`
 	ReplayBufferSize     int     `group:"Advanced" var:"NEXUS_REPLAY_BUFFER_SIZE" default:"2048" range:"0:1000000" help:"Number of older lessons that training replays together with new ones."`
 	TopicsDir            string  `group:"Model" var:"NEXUS_TOPICS_DIR" help:"Folder with additional topic packs."`
-	Shadow               float64 `group:"Advanced" var:"NEXUS_SHADOW" default:"0" range:"0:1" help:"Share of the prompts that the challenger checkpoint answers too, for comparison only; 0 turns it off."`
+	Shadow               float64 `group:"Advanced" var:"NEXUS_SHADOW" default:"0" range:"0:1" help:"Share of prompts that the challenger checkpoint also answers, for comparison only. 0 turns it off."`
 	TeacherURL           string  `group:"Model" name:"teacher-url" var:"NEXUS_TEACHER_URL" secret:"url" help:"Chat API (OpenAI-compatible) of a language model that writes lessons for topics without a pack, such as http://localhost:11434/v1. Empty means no teacher."`
 	TeacherModel         string  `group:"Model" var:"NEXUS_TEACHER_MODEL" help:"Name of the teacher model."`
 	TeacherAPIKey        string  `group:"Model" name:"teacher-api-key" var:"NEXUS_TEACHER_API_KEY" secret:"" help:"API key for the teacher."`
 	TeacherAnswers       int     `group:"Advanced" var:"NEXUS_TEACHER_ANSWERS" default:"20" range:"1:500" help:"Number of answers that the teacher writes for a topic, each with five questions."`
 	TeacherTimeout       Period  `group:"Advanced" var:"NEXUS_TEACHER_TIMEOUT" default:"2m" help:"Timeout of one request to the teacher."`
-	EmbeddingsURL        string  `group:"Model" name:"embeddings-url" var:"NEXUS_EMBEDDINGS_URL" secret:"url" help:"Embeddings API (OpenAI-compatible) whose vectors are used beside the built-in encoder, such as http://localhost:11434/v1. Empty means none."`
+	EmbeddingsURL        string  `group:"Model" name:"embeddings-url" var:"NEXUS_EMBEDDINGS_URL" secret:"url" help:"Embeddings API (OpenAI-compatible) whose vectors are used in addition to the built-in encoder, such as http://localhost:11434/v1. Empty means none."`
 	EmbeddingsModel      string  `group:"Model" var:"NEXUS_EMBEDDINGS_MODEL" help:"Name of the embedding model. After a change all lessons are embedded again in the background."`
 	EmbeddingsAPIKey     string  `group:"Model" name:"embeddings-api-key" var:"NEXUS_EMBEDDINGS_API_KEY" secret:"" help:"API key for the embedding server."`
-	EmbeddingsDimensions int     `group:"Advanced" var:"NEXUS_EMBEDDINGS_DIMENSIONS" default:"0" range:"0:8192" help:"Length of the vectors to ask for, for models that offer several; 0 takes what the model gives."`
-	EmbeddingsWhen       string  `group:"Model" var:"NEXUS_EMBEDDINGS_WHEN" default:"unsure" choice:"unsure,always" help:"Which prompts are sent to the embedding server: unsure (those that the built-in encoder would refuse for lack of confidence, or answer with little to spare) or always."`
-	EmbeddingsTimeout    Period  `group:"Advanced" var:"NEXUS_EMBEDDINGS_TIMEOUT" default:"150ms" help:"Longest wait of a prompt for the embedding server. After it the built-in encoder answers alone."`
-	Paused               bool    `group:"Model" var:"NEXUS_PAUSED" default:"false" help:"Safe mode: learning is paused while this is set, until an operator resumes it. Health says so, and the next start without it lets learning go on."`
+	EmbeddingsDimensions int     `group:"Advanced" var:"NEXUS_EMBEDDINGS_DIMENSIONS" default:"0" range:"0:8192" help:"Length of the vectors to request, for models that offer several. 0 means the length that the model gives."`
+	EmbeddingsWhen       string  `group:"Model" var:"NEXUS_EMBEDDINGS_WHEN" default:"unsure" choice:"unsure,always" help:"Which prompts are sent to the embedding server: unsure (those that the built-in encoder would refuse for lack of confidence, or answer with little margin above the threshold) or always."`
+	EmbeddingsTimeout    Period  `group:"Advanced" var:"NEXUS_EMBEDDINGS_TIMEOUT" default:"150ms" help:"Longest time that a prompt waits for the embedding server. After that the built-in encoder answers alone."`
+	Paused               bool    `group:"Model" var:"NEXUS_PAUSED" default:"false" help:"Safe mode: pauses learning while this is set, until an operator resumes it. The health reports it. The next start without it resumes learning."`
 
-	RedisURL        string `group:"Queue" name:"redis-url" var:"NEXUS_REDIS_URL" secret:"url" help:"Redis to use: redis://, rediss:// (TLS), unix://, redis-sentinel:// or redis-cluster://. If empty, nexus starts redis-server from PATH, or else a Redis inside the process."`
+	RedisURL        string `group:"Queue" name:"redis-url" var:"NEXUS_REDIS_URL" secret:"url" help:"URL of Redis: redis://, rediss:// (TLS), unix://, redis-sentinel:// or redis-cluster://. If empty, nexus starts redis-server from PATH, or else a Redis inside the process."`
 	Redis           string `group:"Queue" var:"NEXUS_REDIS" default:"auto" choice:"auto,external,child,embedded" help:"Kind of Redis: auto, external (NEXUS_REDIS_URL), child (start redis-server) or embedded (inside the process)."`
-	QueueShards     int    `group:"Advanced" var:"NEXUS_QUEUE_SHARDS" default:"1" range:"1:64" help:"Number of shards, each in its own slot of a Redis Cluster, over which this process spreads the prompts that it enqueues. Workers serve all shards that any process uses."`
+	QueueShards     int    `group:"Advanced" var:"NEXUS_QUEUE_SHARDS" default:"1" range:"1:64" help:"Number of shards over which this process spreads the prompts that it enqueues. Each shard has its own slot of a Redis Cluster. Workers serve all shards that any process uses."`
 	MaxQueue        int    `group:"Queue" var:"NEXUS_MAX_QUEUE" default:"10000" range:"1:10000000" help:"Maximum number of jobs waiting in one queue. Further jobs get 503."`
 	ResultRetention Period `group:"Queue" var:"NEXUS_RESULT_RETENTION" default:"24h" help:"How long the result of a finished job is kept."`
 	FailedRetention Period `group:"Advanced" var:"NEXUS_FAILED_RETENTION" default:"168h" help:"How long a failed job is kept."`
-	ResultMaxMB     int    `group:"Advanced" name:"result-max-mb" var:"NEXUS_RESULT_MAX_MB" default:"256" range:"1:16777216" help:"Redis memory for the records of ended jobs (MB), some 450 bytes each with a short answer; the oldest are dropped first."`
+	ResultMaxMB     int    `group:"Advanced" name:"result-max-mb" var:"NEXUS_RESULT_MAX_MB" default:"256" range:"1:16777216" help:"Redis memory for the records of ended jobs (MB). A record with a short answer takes about 450 bytes. The oldest records are dropped first."`
 	MaxQueueDelay   Period `group:"Advanced" var:"NEXUS_MAX_QUEUE_DELAY" default:"25ms" help:"Longest estimated wait of a prompt under sustained load. Further requests get 503."`
 	LogRetention    Period `group:"Queue" var:"NEXUS_LOG_RETENTION" default:"168h" help:"How long entries of the interaction log are kept."`
 	LogLength       int64  `group:"Advanced" var:"NEXUS_LOG_LENGTH" default:"10000" range:"1:100000000" help:"Maximum number of entries in the interaction log. Each takes about 370 bytes of Redis memory, more for long texts."`
@@ -89,37 +89,37 @@ type Settings struct {
 
 	Concurrency       int      `group:"Worker" var:"NEXUS_CONCURRENCY" default:"0" range:"0:1024" help:"Number of prompts computed at the same time; 0 means one per core."`
 	ServeOnly         bool     `group:"Advanced" var:"NEXUS_SERVE_ONLY" default:"false" help:"Answer prompts but never train. At least one other worker must train."`
-	Device            string   `group:"Worker" var:"NEXUS_DEVICE" default:"auto" choice:"auto,cpu,cuda" help:"What to compute on: auto (GPUs if a short measurement at the start finds them faster), cpu, or cuda (refuse to start without a usable GPU)."`
-	GPUDevices        []string `group:"Worker" name:"gpu-devices" var:"NEXUS_GPU_DEVICES" help:"GPUs to compute on, by number or UUID, separated by commas; empty is all that the driver shows. CUDA_VISIBLE_DEVICES hides GPUs from the driver."`
-	GPUMemoryLimit    int      `group:"Worker" name:"gpu-memory-limit" var:"NEXUS_GPU_MEMORY_LIMIT" default:"50" range:"1:100" help:"Memory of a GPU in use, by all programs together, beyond which nothing more is put on it (%)."`
-	GPUUtilization    int      `group:"Worker" name:"gpu-utilization-limit" var:"NEXUS_GPU_UTILIZATION_LIMIT" default:"80" range:"1:100" help:"GPU utilisation from which the worker pauses between batches (%)."`
-	GPUThermalWarning int      `group:"Worker" name:"gpu-thermal-warning" var:"NEXUS_GPU_THERMAL_WARNING" default:"75" range:"20:120" help:"GPU temperature from which its batches are halved (°C)."`
-	GPUThermalCrit    int      `group:"Worker" name:"gpu-thermal-critical" var:"NEXUS_GPU_THERMAL_CRITICAL" default:"85" range:"20:120" help:"GPU temperature from which the CPU takes its work over, until it is below the warning (°C)."`
+	Device            string   `group:"Worker" var:"NEXUS_DEVICE" default:"auto" choice:"auto,cpu,cuda" help:"What to compute on: auto (GPUs if a short measurement at the start finds them faster), cpu, or cuda (GPUs; nexus refuses to start without a usable one)."`
+	GPUDevices        []string `group:"Worker" name:"gpu-devices" var:"NEXUS_GPU_DEVICES" help:"GPUs to compute on, by number or UUID, separated by commas. If empty, nexus uses all that the driver shows. CUDA_VISIBLE_DEVICES hides GPUs from the driver."`
+	GPUMemoryLimit    int      `group:"Worker" name:"gpu-memory-limit" var:"NEXUS_GPU_MEMORY_LIMIT" default:"50" range:"1:100" help:"GPU memory in use, by all programs together, above which the worker allocates no more (%)."`
+	GPUUtilization    int      `group:"Worker" name:"gpu-utilization-limit" var:"NEXUS_GPU_UTILIZATION_LIMIT" default:"80" range:"1:100" help:"GPU utilisation at which the worker starts to pause between batches (%)."`
+	GPUThermalWarning int      `group:"Worker" name:"gpu-thermal-warning" var:"NEXUS_GPU_THERMAL_WARNING" default:"75" range:"20:120" help:"GPU temperature at which the worker halves its batches (°C)."`
+	GPUThermalCrit    int      `group:"Worker" name:"gpu-thermal-critical" var:"NEXUS_GPU_THERMAL_CRITICAL" default:"85" range:"20:120" help:"GPU temperature at which the CPU takes over the work of the GPU, until the GPU is below the warning temperature (°C)."`
 	ActiveCPULimit    float64  `group:"Advanced" name:"active-cpu-limit" var:"NEXUS_ACTIVE_CPU_LIMIT" default:"50" range:"1:100" help:"Share of the machine that training may use while prompts are answered (%)."`
 	IdleCPULimit      float64  `group:"Advanced" name:"idle-cpu-limit" var:"NEXUS_IDLE_CPU_LIMIT" default:"100" range:"1:100" help:"Share of the machine that training may use while no prompts come in (%)."`
 	MemoryLimitMB     int      `group:"Worker" name:"memory-limit-mb" var:"NEXUS_MEMORY_LIMIT_MB" default:"4096" range:"64:16777216" help:"Memory of a worker above which training waits (MB)."`
-	MemoryWarningMB   int      `group:"Advanced" name:"memory-warning-mb" var:"NEXUS_MEMORY_WARNING_MB" default:"3072" range:"16:16777216" help:"Memory of a process from which it warns and frees what it can (MB)."`
+	MemoryWarningMB   int      `group:"Advanced" name:"memory-warning-mb" var:"NEXUS_MEMORY_WARNING_MB" default:"3072" range:"16:16777216" help:"Memory of a process at which it warns and frees what it can (MB)."`
 	MemoryCriticalMB  int      `group:"Advanced" name:"memory-critical-mb" var:"NEXUS_MEMORY_CRITICAL_MB" default:"4096" range:"17:16777216" help:"Memory of a process that counts as critical (MB)."`
 
 	CheckpointInterval Period `group:"Storage" var:"NEXUS_CHECKPOINT_INTERVAL" default:"300s" help:"How often a checkpoint is saved, if anything changed."`
 	MaxCheckpoints     int    `group:"Storage" var:"NEXUS_MAX_CHECKPOINTS" default:"10" range:"2:100000" help:"Number of most recent checkpoints to keep."`
-	KeepDaily          int    `group:"Advanced" var:"NEXUS_KEEP_DAILY" default:"7" range:"0:3650" help:"Number of days for which one more checkpoint each is kept."`
-	KeepWeekly         int    `group:"Advanced" var:"NEXUS_KEEP_WEEKLY" default:"4" range:"0:520" help:"Number of weeks for which one more checkpoint each is kept."`
+	KeepDaily          int    `group:"Advanced" var:"NEXUS_KEEP_DAILY" default:"7" range:"0:3650" help:"Number of days for each of which one more checkpoint is kept."`
+	KeepWeekly         int    `group:"Advanced" var:"NEXUS_KEEP_WEEKLY" default:"4" range:"0:520" help:"Number of weeks for each of which one more checkpoint is kept."`
 	SchedulePrune      string `group:"Advanced" var:"NEXUS_SCHEDULE_PRUNE" default:"@every 5m" help:"When old checkpoints and unused parts are deleted: @every 5m, five cron fields in UTC, or off."`
-	ScheduleScrub      string `group:"Advanced" var:"NEXUS_SCHEDULE_SCRUB" default:"17 3 * * *" help:"When everything stored is read and its digests are verified: @every 24h, five cron fields in UTC, or off."`
+	ScheduleScrub      string `group:"Advanced" var:"NEXUS_SCHEDULE_SCRUB" default:"17 3 * * *" help:"When all stored data is read and its digests are verified: @every 24h, five cron fields in UTC, or off."`
 	ScheduleRecalib    string `group:"Advanced" name:"schedule-recalibrate" var:"NEXUS_SCHEDULE_RECALIBRATE" default:"@every 1h" help:"When the refusal threshold is recalibrated from new lessons: @every 1h, five cron fields in UTC, or off."`
 	ScheduleBackup     string `group:"Storage" var:"NEXUS_SCHEDULE_BACKUP" default:"off" help:"When a backup is written to NEXUS_BACKUP_DIR: five cron fields in UTC such as 40 2 * * *, @every 24h, or off."`
-	BackupDir          string `group:"Storage" var:"NEXUS_BACKUP_DIR" help:"Folder for backups: scheduled ones, and those asked for over HTTP, which else go to backups in the data folder."`
+	BackupDir          string `group:"Storage" var:"NEXUS_BACKUP_DIR" help:"Folder for scheduled backups and for backups requested over HTTP. If empty, backups requested over HTTP go to backups in the data folder."`
 	BackupKeep         int    `group:"Storage" var:"NEXUS_BACKUP_KEEP" default:"7" range:"1:10000" help:"Number of scheduled backups to keep."`
-	S3Endpoint         string `group:"Storage" name:"s3-endpoint" var:"NEXUS_S3_ENDPOINT" help:"S3-compatible server, host:port. If empty, everything is kept in the data folder."`
+	S3Endpoint         string `group:"Storage" name:"s3-endpoint" var:"NEXUS_S3_ENDPOINT" help:"S3-compatible server, host:port. If empty, all data is kept in the data folder."`
 	S3Bucket           string `group:"Storage" name:"s3-bucket" var:"NEXUS_S3_BUCKET" default:"nexus" help:"Name of the bucket."`
 	S3Prefix           string `group:"Advanced" name:"s3-prefix" var:"NEXUS_S3_PREFIX" help:"Prefix of all keys in the bucket."`
 	S3Region           string `group:"Advanced" name:"s3-region" var:"NEXUS_S3_REGION" default:"us-east-1" help:"Region of the bucket."`
 	S3AccessKey        string `group:"Storage" name:"s3-access-key" var:"NEXUS_S3_ACCESS_KEY" help:"Access key. If empty, the standard chain is used: AWS_… variables, files, instance role."`
 	S3SecretKey        string `group:"Storage" name:"s3-secret-key" var:"NEXUS_S3_SECRET_KEY" secret:"" help:"Secret key."`
 	S3TLS              bool   `group:"Storage" name:"s3-tls" var:"NEXUS_S3_TLS" default:"true" help:"Use TLS to reach the S3 server."`
-	S3Strict           bool   `group:"Storage" name:"s3-strict" var:"NEXUS_S3_STRICT" default:"false" help:"Acknowledge lessons only once they are in S3, and answer 503 while it is unreachable. With false, lessons are acknowledged once they are on the local disk."`
-	CacheMB            int    `group:"Advanced" name:"cache-mb" var:"NEXUS_CACHE_MB" default:"4096" range:"0:16777216" help:"Maximum size of the local copies of what is in S3 (MB); 0 keeps everything."`
+	S3Strict           bool   `group:"Storage" name:"s3-strict" var:"NEXUS_S3_STRICT" default:"false" help:"Acknowledge lessons only once they are in S3, and answer 503 while S3 cannot be reached. If false, lessons are acknowledged once they are on the local disk."`
+	CacheMB            int    `group:"Advanced" name:"cache-mb" var:"NEXUS_CACHE_MB" default:"4096" range:"0:16777216" help:"Maximum size of the local copies of data in S3 (MB). 0 keeps everything."`
 
 	LogLevel      string `group:"Logs" var:"LOG_LEVEL,NEXUS_LOG_LEVEL" default:"INFO" choice:"DEBUG,INFO,WARN,WARNING,ERROR,CRITICAL" help:"Log level: DEBUG, INFO, WARN (also WARNING) or ERROR (also CRITICAL)."`
 	LogFormat     string `group:"Logs" var:"NEXUS_LOG_FORMAT" default:"text" choice:"text,json" help:"Log format: text or json."`
