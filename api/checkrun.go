@@ -54,15 +54,13 @@ type checkResult struct {
 }
 
 const (
-	// runsKept is how many runs are kept, in Redis: losing them does no harm.
+	// runsKept is how many runs are kept, in Redis; the storage has a copy.
 	runsKept = 40
 	// checkLook is how often it is looked whether another checkpoint serves.
 	checkLook = time.Second
 	// runResponse is how much of a response a run keeps, in bytes.
 	runResponse = 300
 )
-
-func (s *Server) runsKey() string { return s.opt.Prefix + "{log}:checkruns" }
 
 // runChecks asks all checks and keeps what they got. nil: there are none.
 func (s *Server) runChecks(ctx context.Context, why string) (*checkRun, error) {
@@ -140,8 +138,8 @@ func (s *Server) keepRun(ctx context.Context, run checkRun) error {
 		return err //nolint:wrapcheck // plain values
 	}
 	pipe := s.opt.Redis.Pipeline()
-	pipe.LPush(ctx, s.runsKey(), b)
-	pipe.LTrim(ctx, s.runsKey(), 0, runsKept-1)
+	pipe.LPush(ctx, s.queue.RunsKey(), b)
+	pipe.LTrim(ctx, s.queue.RunsKey(), 0, runsKept-1)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return job.Errorf(job.CodeUnavailable, "the run of the checks could not be kept; try again").After(time.Second).Because(err)
 	}
@@ -150,7 +148,7 @@ func (s *Server) keepRun(ctx context.Context, run checkRun) error {
 
 // runs reads the runs that are kept, newest first.
 func (s *Server) runs(ctx context.Context) ([]checkRun, error) {
-	list, err := s.opt.Redis.LRange(ctx, s.runsKey(), 0, -1).Result()
+	list, err := s.opt.Redis.LRange(ctx, s.queue.RunsKey(), 0, -1).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, job.Errorf(job.CodeUnavailable, "the runs of the checks cannot be read just now; try again").After(time.Second).Because(err)
 	}
@@ -199,7 +197,7 @@ func (s *Server) runOnce(ctx context.Context, checkpoint string) error {
 	if err != nil || len(checks) == 0 {
 		return err //nolint:wrapcheck // it says what was tried
 	}
-	mine, err := s.opt.Redis.SetNX(ctx, s.runsKey()+":"+checkpoint, 1, time.Hour).Result()
+	mine, err := s.opt.Redis.SetNX(ctx, s.queue.RunsKey()+":"+checkpoint, 1, time.Hour).Result()
 	if err != nil || !mine {
 		return err //nolint:wrapcheck // Redis says what is wrong
 	}

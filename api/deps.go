@@ -40,6 +40,7 @@ type Queue interface {
 	MarkWrong(ctx context.Context, it job.Interaction) error
 	Hits(ctx context.Context) (map[string]queue.Hits, error)
 	HitsOf(ctx context.Context, lessons ...[]string) ([]queue.Hits, error)
+	RunsKey() string
 	Publish(ctx context.Context, channel, msg string) error
 	Ping(ctx context.Context) error
 	// Check tries what jobs need of Redis: its error says what Redis refuses.

@@ -115,8 +115,7 @@ func (q *Queue) Hits(ctx context.Context) (map[string]Hits, error) {
 	}
 	out := make(map[string]Hits, len(counts))
 	for lesson, n := range counts {
-		count, _ := strconv.ParseInt(n, 10, 64)
-		out[lesson] = Hits{Count: count}
+		out[lesson] = Hits{Count: number(n)}
 	}
 	return out, nil
 }
@@ -138,11 +137,6 @@ func (q *Queue) HitsOf(ctx context.Context, lessons ...[]string) ([]Hits, error)
 	if _, err := pipe.Exec(rctx); err != nil {
 		return nil, unavailable("read how often lessons answered", err)
 	}
-	number := func(v any) int64 {
-		s, _ := v.(string)
-		n, _ := strconv.ParseInt(s, 10, 64)
-		return n
-	}
 	out := make([]Hits, len(lessons))
 	n := 0
 	for i, l := range lessons {
@@ -153,4 +147,11 @@ func (q *Queue) HitsOf(ctx context.Context, lessons ...[]string) ([]Hits, error)
 		}
 	}
 	return out, nil
+}
+
+// number is a count that Redis keeps as text, 0 where there is none.
+func number(v any) int64 {
+	s, _ := v.(string)
+	n, _ := strconv.ParseInt(s, 10, 64)
+	return n
 }

@@ -63,13 +63,14 @@ func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{})
 		}
 	})
 	messages := s.opt.Queue.Subscribe(ctx, job.ChannelControl)
-	look, sweep := time.NewTicker(lookEvery), time.NewTicker(s.opt.SweepEvery)
+	look, sweep, usage := time.NewTicker(lookEvery), time.NewTicker(s.opt.SweepEvery), time.NewTicker(usageEvery)
 	defer func() {
-		for _, t := range []*time.Ticker{look, sweep} {
+		for _, t := range []*time.Ticker{look, sweep, usage} {
 			t.Stop()
 		}
 	}()
-	s.applied = nil // another may have led since
+	s.applied, s.kept = nil, nil // another may have led since
+	s.do(ctx, "keep how often lessons answered", s.usage)
 	s.do(ctx, "apply the control record", s.control)
 	sweepNow := func() {
 		s.do(ctx, "look for lessons without a job", s.sweep)
@@ -100,6 +101,8 @@ func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{})
 			s.do(ctx, "apply the control record", s.control)
 		case <-sweep.C:
 			sweepNow()
+		case <-usage.C:
+			s.do(ctx, "keep how often lessons answered", s.usage)
 		}
 	}
 }

@@ -35,6 +35,8 @@ type Queue interface {
 	Subscribe(ctx context.Context, channel string) <-chan string
 	Tick(ctx context.Context, name string, due func(last time.Time) bool) (ok bool, err error)
 	CleanUp(ctx context.Context) (int64, error)
+	Usage(ctx context.Context) (u queue.Usage, known bool, err error)
+	RestoreUsage(ctx context.Context, u queue.Usage) error
 }
 
 // Lease is a right that one process of the cluster has at a time; *queue.Lease is one.
@@ -95,6 +97,8 @@ type Options struct {
 	Datasets    Datasets
 	Checkpoints Checkpoints
 	Control     Control
+	// Usage keeps a copy of what Redis counts; nil is none.
+	Usage Usage
 	// SweepEvery is how often datasets without a job are looked for; 1 min.
 	SweepEvery time.Duration
 	// Schedules of the periodic tasks; those left empty do not run.
@@ -156,6 +160,8 @@ type Scheduler struct {
 	// says, nil if it was not seen yet.
 	applied   *bool
 	appliedAt time.Time
+	// kept is the usage that was copied last.
+	kept []byte
 
 	life lifecycle.Life
 }

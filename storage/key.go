@@ -25,6 +25,7 @@ const (
 	KeyUseKey      = "keyuse.json"
 	ChecksKey      = "checks.json"
 	ValidityKey    = "validity.json"
+	UsageKey       = "usage.json"
 
 	// Corrupted is the folder for objects that were found damaged.
 	Corrupted = "corrupted/"

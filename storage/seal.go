@@ -44,6 +44,7 @@ const (
 	kindKeyUse   = "keyuse"
 	kindChecks   = "checks"
 	kindValidity = "validity"
+	kindUsage    = "usage"
 )
 
 // seal wraps body into an envelope, ended by a newline.

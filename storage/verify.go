@@ -53,6 +53,8 @@ func VerifyObject(key string, r io.Reader) error {
 		return unseal(b, kindChecks, &checkRecord{})
 	case ValidityKey:
 		return unseal(b, kindValidity, &validityRecord{})
+	case UsageKey:
+		return unseal(b, kindUsage, &usageRecord{})
 	case RegistryKey:
 		return unseal(b, kindRegistry, &Registry{})
 	}

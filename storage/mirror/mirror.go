@@ -42,6 +42,7 @@ const (
 	checksKey      = storage.ChecksKey
 	validityKey    = storage.ValidityKey
 	keyUseKey      = storage.KeyUseKey
+	usageKey       = storage.UsageKey
 )
 
 // Options fit a Store to its surroundings. The zero value is usable.

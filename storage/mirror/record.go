@@ -241,7 +241,7 @@ func (s *Store) trySwap(ctx context.Context, key string, old storage.Version, bo
 // prefersHere decides between two records that moved apart. Heads: that of the
 // newer trainer, and else the bucket's, which the others follow already; what
 // only the other branch had learned is learned again, since the datasets are
-// there. Control records, API keys, checks and validities: the later one. Others: the bucket's.
+// there. Control records, API keys, checks, validities and usage: the later one. Others: the bucket's.
 func prefersHere(key string, here, there []byte) bool {
 	switch key {
 	case headKey:
@@ -250,7 +250,7 @@ func prefersHere(key string, here, there []byte) bool {
 			return false
 		}
 		return a.Body.Fence > b.Body.Fence && b.Body.Why == storage.HeadSaved
-	case controlKey, keysKey, checksKey, validityKey:
+	case controlKey, keysKey, checksKey, validityKey, usageKey:
 		var a, b struct {
 			Body struct {
 				UpdatedAt time.Time `json:"updated_at"`

@@ -120,7 +120,7 @@ func (s *Store) pending(ctx context.Context) (n int, since time.Time) {
 		}
 		older(m.ModTime)
 	}
-	for _, key := range []string{headKey, controlKey, registryKey, keysKey, keyUseKey, checksKey, validityKey} {
+	for _, key := range []string{headKey, controlKey, registryKey, keysKey, keyUseKey, checksKey, validityKey, usageKey} {
 		here, err := read(ctx, s.local, key)
 		base, err2 := read(ctx, s.local, synced+key)
 		if err != nil || err2 != nil || here.absent() || here.same(base) {

@@ -148,7 +148,7 @@ func (s *Store) sync(ctx context.Context) error {
 	// be what others wait for: neither waits for the other, and neither ends when the
 	// other fails.
 	var group errgroup.Group
-	for _, key := range []string{controlKey, keysKey, keyUseKey, checksKey, validityKey, registryKey, headKey} {
+	for _, key := range []string{controlKey, keysKey, keyUseKey, checksKey, validityKey, usageKey, registryKey, headKey} {
 		group.Go(func() error { return s.syncRecord(ctx, key) })
 	}
 	group.Go(func() error { return s.upload(ctx) })

@@ -1,0 +1,104 @@
+package queue
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Usage is what the log counts and no checkpoint holds: how often lessons answered,
+// and the newest runs of the checks.
+type Usage struct {
+	// Lessons are the count and the last moment (Unix ms) of each lesson, by its id.
+	Lessons map[string][2]int64 `json:"lessons"`
+	// Runs are those of the checks, newest first, as the API wrote them.
+	Runs []json.RawMessage `json:"runs"`
+}
+
+const (
+	// usageLessons bounds Usage.Lessons; those that answered least are left out.
+	usageLessons = 50_000
+	// runsRestored bounds the runs of the checks after RestoreUsage.
+	runsRestored = 40
+)
+
+// RunsKey is the list of the runs of the checks, newest first.
+func (q *Queue) RunsKey() string { return q.shared("log", "checkruns") }
+
+// usageMark is there as long as Redis keeps its data.
+func (q *Queue) usageMark() string { return q.shared("log", "usage") }
+
+// Usage reads what is counted now. known is false where Redis holds no mark of an
+// earlier RestoreUsage: it is new, or has lost its data.
+func (q *Queue) Usage(ctx context.Context) (u Usage, known bool, err error) {
+	rctx, cancel := q.patience(ctx)
+	defer cancel()
+	n, err := q.redis.Exists(rctx, q.usageMark()).Result()
+	if err != nil || n == 0 {
+		return Usage{}, false, usageError(err)
+	}
+	pipe := q.redis.Pipeline()
+	counts, last := pipe.HGetAll(rctx, q.hitsKey()), pipe.HGetAll(rctx, q.lastHitKey())
+	runs := pipe.LRange(rctx, q.RunsKey(), 0, runsRestored-1)
+	if _, err := pipe.Exec(rctx); err != nil {
+		return Usage{}, false, usageError(err)
+	}
+	u.Lessons = make(map[string][2]int64, len(counts.Val()))
+	for id, v := range counts.Val() {
+		u.Lessons[id] = [2]int64{number(v), number(last.Val()[id])}
+	}
+	u.shorten(usageLessons)
+	for _, r := range runs.Val() {
+		if json.Valid([]byte(r)) {
+			u.Runs = append(u.Runs, json.RawMessage(r))
+		}
+	}
+	return u, true, nil
+}
+
+// shorten keeps the n lessons that answered most.
+func (u *Usage) shorten(n int) {
+	if len(u.Lessons) <= n {
+		return
+	}
+	ids := make([]string, 0, len(u.Lessons))
+	for id := range u.Lessons {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(u.Lessons[b][0], u.Lessons[a][0]) })
+	for _, id := range ids[n:] {
+		delete(u.Lessons, id)
+	}
+}
+
+// RestoreUsage adds u to what Redis has counted since it lost its data, and marks
+// Redis as known to Usage.
+func (q *Queue) RestoreUsage(ctx context.Context, u Usage) error {
+	rctx, cancel := q.patience(ctx)
+	defer cancel()
+	pipe := q.redis.TxPipeline()
+	for id, h := range u.Lessons {
+		pipe.HIncrBy(rctx, q.hitsKey(), id, h[0])
+		if h[1] > 0 {
+			pipe.HSetNX(rctx, q.lastHitKey(), id, h[1])
+		}
+	}
+	for _, r := range u.Runs {
+		pipe.RPush(rctx, q.RunsKey(), []byte(r))
+	}
+	pipe.LTrim(rctx, q.RunsKey(), 0, runsRestored-1)
+	pipe.Set(rctx, q.usageMark(), "1", 0)
+	_, err := pipe.Exec(rctx)
+	return usageError(err)
+}
+
+func usageError(err error) error {
+	if err == nil || errors.Is(err, redis.Nil) {
+		return nil
+	}
+	return unavailable("read how often lessons answered", err)
+}
