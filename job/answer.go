@@ -18,15 +18,14 @@ type Answer struct {
 	Timing        Timing   `json:"timing"`
 }
 
-// Source is a taught lesson near the prompt.
+// Source is a taught lesson that is similar to the prompt.
 type Source struct {
 	LessonID   string  `json:"lesson_id"`
 	Prompt     string  `json:"prompt"`
 	Similarity float64 `json:"similarity"`
 }
 
-// Flow tells how the model reached its state. Depth is a measure of work, not
-// of confidence.
+// Flow describes how the model reached its state. Depth measures work, not confidence.
 type Flow struct {
 	Depth     int     `json:"depth"`
 	Converged bool    `json:"converged"`
@@ -40,7 +39,8 @@ type Timing struct {
 	TotalMS   float64 `json:"total_ms"`
 }
 
-// Measures are what is counted of an answer: none of its words.
+// Measures are the figures of an answer that are counted. They contain none of its
+// words.
 type Measures struct {
 	Responded, Converged bool
 	Reason               string // of a refusal; may be empty
@@ -49,7 +49,7 @@ type Measures struct {
 	Confidence           float64
 }
 
-// Measures of the answer.
+// Measures returns the figures of the answer.
 func (a *Answer) Measures() Measures {
 	m := Measures{
 		Responded: a.Responded, Converged: a.Flow.Converged, Depth: a.Flow.Depth,
@@ -71,40 +71,41 @@ const (
 	ReasonNotConverged  = "not_converged"
 )
 
-// Figures are measured on held-out prompts.
+// Figures are the results measured on held-out prompts.
 type Figures struct {
-	// Prompts is how many of the judged prompts have an answer; 0 where no lesson
-	// could be held out, and then the shares of them are 0 too.
+	// Prompts is how many of the judged prompts have an answer. It is 0 if no lesson
+	// could be held out; then the shares of them are 0 too.
 	Prompts int `json:"prompts"`
-	// Accuracy is the share answered right if every prompt were answered.
+	// Accuracy is the share that would be answered right if every prompt were answered.
 	Accuracy float64 `json:"accuracy"`
 	// Answered is the share of prompts at or above the threshold.
 	Answered float64 `json:"answered"`
 	// WrongAnswered is the share of prompts that are answered wrongly, counted as the
-	// target bounds it: it never exceeds the target. A lesson that was left out to be
-	// judged by counts for what such lessons are worth, and deployments like this one
-	// count while judged prompts are few.
+	// target limits it, so it never exceeds the target. Each lesson that was left out
+	// for judging counts with its weight. While few prompts are judged, deployments
+	// similar to this one count too.
 	WrongAnswered float64 `json:"wrong_answered"`
-	// WrongOfAnswered is the share of the given answers that are wrong, by the same count.
+	// WrongOfAnswered is the share of the given answers that are wrong, with the same
+	// weights.
 	WrongOfAnswered float64 `json:"wrong_of_answered"`
-	// ForeignRefused is the share of foreign prompts that are refused, their kinds
-	// weighted as the bound on them weighs them.
+	// ForeignRefused is the share of foreign prompts that are refused. Their kinds have
+	// the same weights as in the bound on them.
 	ForeignRefused float64 `json:"foreign_refused"`
 	Threshold      float64 `json:"threshold"`
 }
 
-// Outlook is what to expect of prompts like the taught ones, in shares, and what
-// would help.
+// Outlook says what to expect of prompts like the taught ones, as shares, and what
+// would improve it.
 type Outlook struct {
 	Answered float64 `json:"answered"`
 	Wrong    float64 `json:"wrong"`
-	// Answers is how many there are, SinglePhrasing how many of them have one
-	// phrasing only.
+	// Answers is the number of answers. SinglePhrasing is how many of them have only
+	// one phrasing.
 	Answers        int `json:"answers"`
 	SinglePhrasing int `json:"single_phrasing"`
 }
 
-// String says it in a sentence.
+// String returns the outlook as text for a person.
 func (o Outlook) String() string {
 	if o.Answers == 0 {
 		return "Nothing is taught, so nothing is answered."
@@ -128,14 +129,15 @@ type Trained struct {
 	LessonsRemoved int     `json:"lessons_removed"`
 	LessonsSkipped int     `json:"lessons_skipped"`
 	Skipped        []Fault `json:"skipped,omitempty"`
-	// Contradictions are the first of them, ContradictionsTotal how many there were.
+	// Contradictions are the first contradictions. ContradictionsTotal is their number.
 	Contradictions      []Contradiction `json:"contradictions,omitempty"`
 	ContradictionsTotal int             `json:"contradictions_total"`
 	Steps               int             `json:"steps"`
-	// Losses are means over as many steps each, from the first step to the last.
+	// Losses are mean losses from the first step to the last, each over the same number
+	// of steps.
 	Losses     []float64 `json:"losses,omitempty"`
 	DurationMS int64     `json:"duration_ms"`
-	// Outlook is what to expect now, and Summary says so in a sentence.
+	// Outlook says what to expect now. Summary is the same as text.
 	Outlook    *Outlook `json:"outlook,omitempty"`
 	Summary    string   `json:"summary,omitempty"`
 	Before     *Figures `json:"before"`
@@ -145,14 +147,14 @@ type Trained struct {
 	Why        string   `json:"why"`
 }
 
-// Contradiction is a prompt that was taught a second answer. Within a topic the
-// newer took the older one's place; with OtherTopic both stay.
+// Contradiction is a prompt that was taught a second answer. Within a topic, the newer
+// answer replaced the older one. If OtherTopic is set, both remain.
 type Contradiction struct {
 	LessonID string `json:"lesson_id"`
 	Prompt   string `json:"prompt"`
 	Older    string `json:"older"`
 	Newer    string `json:"newer"`
-	// OtherTopic is the topic of the older answer where it is another one.
+	// OtherTopic is the topic of the older answer if it differs.
 	OtherTopic *string `json:"other_topic,omitempty"`
 }
 

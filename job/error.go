@@ -7,22 +7,21 @@ import (
 	"time"
 )
 
-// Error is a fault that a person or a program is told of: a code for
-// programs, a sentence for people. What caused it inside stays behind Unwrap
-// and belongs in the log.
+// Error is an error for callers, with a code for programs and a sentence for people.
+// Its internal cause is available through Unwrap and belongs in the log only.
 type Error struct {
 	Code   string  `json:"code"`
 	Detail string  `json:"detail"`
 	Field  string  `json:"field,omitempty"`
 	Faults []Fault `json:"faults,omitempty"`
 
-	// RetryAfter is how long a caller should wait; zero is unsaid. In JSON it is
-	// retry_after_ms.
+	// RetryAfter is how long a caller should wait; zero means that it is not known. In
+	// JSON it is retry_after_ms.
 	RetryAfter time.Duration `json:"-"`
 	cause      error
 }
 
-// errorJSON is how an Error travels: from a worker to the caller who waits.
+// errorJSON is the form in which an Error is sent from a worker to a waiting caller.
 type errorJSON struct {
 	plainError
 	RetryAfterMS int64 `json:"retry_after_ms,omitempty"`
@@ -30,12 +29,12 @@ type errorJSON struct {
 
 type plainError Error
 
-// MarshalJSON writes what a caller may see.
+// MarshalJSON writes the parts that a caller may see.
 func (e *Error) MarshalJSON() ([]byte, error) {
 	return json.Marshal(errorJSON{plainError(*e), e.RetryAfter.Milliseconds()})
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote.
+// UnmarshalJSON reads the output of MarshalJSON.
 func (e *Error) UnmarshalJSON(b []byte) error {
 	var v errorJSON
 	if err := json.Unmarshal(b, &v); err != nil {
@@ -46,7 +45,7 @@ func (e *Error) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Codes of errors. Each has one HTTP status, which package api knows.
+// Error codes. Package api assigns one HTTP status to each.
 const (
 	CodeInvalid          = "invalid_request"
 	CodeUnknownField     = "unknown_field"
@@ -94,17 +93,17 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
-// On names the field at fault.
+// On sets the name of the faulty field and returns e.
 func (e *Error) On(field string) *Error { e.Field = field; return e }
 
-// Because keeps the cause for the log.
+// Because stores the cause for the log and returns e.
 func (e *Error) Because(err error) *Error { e.cause = err; return e }
 
-// After says how long to wait before the next try.
+// After sets how long to wait before the next try and returns e.
 func (e *Error) After(d time.Duration) *Error { e.RetryAfter = d; return e }
 
-// AsError finds the Error in err's chain; any other error becomes CodeInternal,
-// with its text kept from the caller.
+// AsError returns the Error in err's chain. Any other error becomes CodeInternal, and
+// its text is not shown to the caller.
 func AsError(err error) *Error {
 	if err == nil {
 		return nil
@@ -115,7 +114,7 @@ func AsError(err error) *Error {
 	return Errorf(CodeInternal, "something went wrong on our side; the log has it under this request id").Because(err)
 }
 
-// Clip shortens what somebody else wrote, before it is shown again.
+// Clip shortens text from an outside source to chars characters, before it is shown.
 func Clip(s string, chars int) string {
 	n := 0
 	for i := range s {

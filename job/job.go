@@ -1,5 +1,5 @@
-// Package job holds what every part of NEXUS speaks of: kinds of job, their
-// states, payloads, results and error codes. It imports nothing of ours.
+// Package job defines what all parts of NEXUS share: kinds of job, their states,
+// payloads, results and error codes. It imports no other package of this project.
 package job
 
 import (
@@ -22,8 +22,8 @@ const (
 // Valid reports whether k is a known kind.
 func (k Kind) Valid() bool { return k == KindInteract || k == KindTrain }
 
-// Lane is the queue that a job waits in. Each lane has a server of its own, so
-// that a long job never stands before a waiting caller.
+// Lane is the queue that a job waits in. Each lane has its own server, so that a long
+// job never delays a waiting caller.
 type Lane string
 
 // The lanes, most urgent first.
@@ -36,7 +36,7 @@ const (
 // Lanes lists every lane, most urgent first.
 func Lanes() []Lane { return []Lane{LaneInteractive, LaneBatch, LaneTrain} }
 
-// State is where a job stands.
+// State is the state of a job.
 type State string
 
 // The states of a job. The last three are final.
@@ -62,8 +62,8 @@ func (s State) Final() bool {
 	return s == StateSucceeded || s == StateFailed || s == StateCanceled
 }
 
-// Allows reports whether a job in state s may move to next. A running job goes
-// back to queued when it is handed back (drain, governor) or retried.
+// Allows reports whether a job in state s may move to next. A running job returns to
+// queued when it is handed back (drain, governor) or retried.
 func (s State) Allows(next State) bool {
 	switch s {
 	case StateQueued:
@@ -75,11 +75,12 @@ func (s State) Allows(next State) bool {
 	return false
 }
 
-// NewID returns a fresh job id: a UUIDv7, so that ids sort by time and an id
-// alone tells when its job was made.
+// NewID returns a new job id. It is a UUIDv7, so ids sort by time and an id contains
+// the time of its job.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// IDTime returns the moment, to the millisecond, at which NewID made id.
+// IDTime returns the time, to the millisecond, at which NewID made id. It returns an
+// error if id is not such an id.
 func IDTime(id string) (time.Time, error) {
 	u, err := uuid.Parse(id)
 	if err != nil || u.Version() != 7 {
@@ -89,13 +90,12 @@ func IDTime(id string) (time.Time, error) {
 	return time.UnixMilli(ms).UTC(), nil
 }
 
-// Time is a moment in the form of the HTTP contract: RFC 3339, UTC, with
-// milliseconds.
+// Time is a time in the form of the HTTP contract: RFC 3339, UTC, with milliseconds.
 type Time struct{ time.Time }
 
 const timeLayout = "2006-01-02T15:04:05.000Z07:00"
 
-// At wraps t.
+// At returns t as a Time, in UTC.
 func At(t time.Time) *Time { return &Time{t.UTC()} }
 
 // MarshalJSON writes RFC 3339 with exactly three decimals.
@@ -117,49 +117,49 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Spec is what is asked of a job; it travels as the task's payload.
+// Spec describes the work of a job. It is the payload of the task.
 type Spec struct {
 	ID   string `json:"id"`
 	Kind Kind   `json:"kind"`
 	Lane Lane   `json:"lane"`
-	// Owner is the name of the API key that asked; empty where none is needed.
+	// Owner is the name of the API key that made the request; empty if no key is
+	// needed.
 	Owner string `json:"owner,omitempty"`
 
 	// Interact.
 	Prompt string `json:"prompt,omitempty"`
 
-	// Topic narrows what may answer (interact) or names the pack (train).
+	// Topic limits the lessons that may answer (interact) or names the pack (train).
 	Topic string `json:"topic,omitempty"`
 
-	// Train: the stored dataset to learn from; empty means "consolidate what
-	// is already known".
+	// Dataset is the id of the stored dataset to learn from (train). Empty means
+	// consolidating what is already known.
 	Dataset string `json:"dataset,omitempty"`
-	// Teacher says that the teacher is to write the lessons, about Topic; they
-	// are kept under an id of their own.
+	// Teacher says that the teacher writes the lessons, about Topic. They are stored
+	// under an id of their own.
 	Teacher bool `json:"teacher,omitempty"`
-	// Skipped lists the faulty lines that on_error=skip left out.
+	// Skipped lists the faulty lines of an upload that were left out (on_error=skip).
 	Skipped []Fault `json:"skipped,omitempty"`
 
 	CreatedAt time.Time `json:"created_at"`
-	// Deadline is when the caller gives up or timeout_ms runs out; zero is never.
+	// Deadline is when the caller gives up or timeout_ms ends; zero means never.
 	Deadline time.Time `json:"deadline,omitzero"`
-	// ReplyTo is the reply list of the API process whose caller waits; empty if
-	// nobody does.
+	// ReplyTo is the reply list of the API process whose caller waits; empty if no
+	// caller waits.
 	ReplyTo string `json:"reply_to,omitempty"`
 
 	Webhook       string   `json:"webhook,omitempty"`
 	WebhookEvents []string `json:"webhook_events,omitempty"`
 }
 
-// Fault is a line of an upload that is no lesson.
+// Fault is a line of an upload that is not a lesson.
 type Fault struct {
 	Line   int    `json:"line"`
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
 }
 
-// Progress tells how far a job is. Phase is one of the Phase constants for a
-// train job.
+// Progress says how far a job is. Phase of a train job is one of the Phase constants.
 type Progress struct {
 	Phase   string `json:"phase"`
 	Done    int    `json:"done"`
@@ -196,13 +196,13 @@ type Job struct {
 	Links         Links           `json:"links"`
 }
 
-// Links are the addresses of a job.
+// Links are the URLs of a job.
 type Links struct {
 	Self   string `json:"self"`
 	Events string `json:"events"`
 }
 
-// LinksOf returns the addresses of job id.
+// LinksOf returns the URLs of job id.
 func LinksOf(id string) Links {
 	return Links{Self: "/api/jobs/" + id, Events: "/api/jobs/" + id + "/events"}
 }

@@ -1,6 +1,6 @@
 package job
 
-// Limits of what is taken in. Characters are Unicode code points.
+// Limits on input. Characters are Unicode code points.
 const (
 	MaxPromptChars   = 8_000
 	MaxResponseChars = 64_000

@@ -1,8 +1,8 @@
 package job
 
-// What processes say to each other over Redis, and whose turn it is. A message
-// only makes its reader look sooner: it may be lost, so each reader also looks
-// by itself every second or two.
+// Names for the messages between processes over Redis, and for their leases. A message
+// only makes its reader look sooner. It may be lost, so each reader also polls every
+// second or two.
 
 // Channels of messages.
 const (
@@ -18,7 +18,7 @@ const (
 	MessageChanged = "changed"
 	// MessageSave asks the trainer to save what it has not saved yet.
 	MessageSave = "save"
-	// MessageRecalibrate asks the trainer to set the refusal threshold anew.
+	// MessageRecalibrate asks the trainer to set the refusal threshold again.
 	MessageRecalibrate = "recalibrate"
 )
 
@@ -26,15 +26,15 @@ const (
 const (
 	// LeaseTrainer is held by the worker that trains.
 	LeaseTrainer = "trainer"
-	// LeaseLeader is held by the scheduler that acts.
+	// LeaseLeader is held by the scheduler that leads.
 	LeaseLeader = "leader"
 )
 
-// WhyPaused is what paused jobs and processes show as the reason.
+// WhyPaused is the reason that paused jobs and processes show.
 const WhyPaused = "learning is paused by an operator"
 
-// WhyPausedBy is the reason for learning that was paused; role is that of the
-// process whose setting did it, and empty where an operator did.
+// WhyPausedBy returns the reason for paused learning. role is the role of the process
+// whose setting paused it; empty if an operator did.
 func WhyPausedBy(role string) string {
 	if role == "" {
 		return WhyPaused
