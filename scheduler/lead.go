@@ -11,8 +11,8 @@ import (
 const (
 	lookEvery   = 2 * time.Second
 	upkeepAgain = 5 * time.Second
-	// laneEvery is how often the lane itself is looked at while the control
-	// record stays as it is: a Redis that was emptied forgets the pause.
+	// laneEvery is how often the lane is checked while the control record does not
+	// change. It must be, because an emptied Redis forgets the pause.
 	laneEvery = 10 * time.Second
 )
 
@@ -38,8 +38,8 @@ func (s *Scheduler) campaign(ctx context.Context) {
 	}
 }
 
-// lead does everything once, and then each thing at its time, until ctx ends or
-// the lease is lost.
+// lead does every task once and then each at its time, until ctx ends or the lease is
+// lost.
 func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{}) {
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
@@ -74,8 +74,8 @@ func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{})
 	s.do(ctx, "apply the control record", s.control)
 	sweepNow := func() {
 		s.do(ctx, "look for lessons without a job", s.sweep)
-		// What was too young to tell is looked at again as soon as it is not:
-		// after a crash without a lasting Redis its job is already gone.
+		// Datasets that were too young are checked again as soon as they are old
+		// enough: after a crash without a durable Redis their jobs are already gone.
 		next := s.opt.SweepEvery
 		if s.young {
 			next = min(next, s.opt.Young)
@@ -107,15 +107,15 @@ func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{})
 	}
 }
 
-// do runs one task; what fails is tried again at its next time.
+// do runs one task. A failed task is tried again at its next time.
 func (s *Scheduler) do(ctx context.Context, what string, task func(context.Context) error) {
 	if err := task(ctx); err != nil && ctx.Err() == nil {
 		s.opt.Log.Warn("the scheduler could not "+what+"; it tries again", "error", err)
 	}
 }
 
-// control holds the train lane to what operators said: Redis may have been
-// emptied, or the message lost.
+// control makes the train lane match the control record, because Redis may have been
+// emptied or the message lost.
 func (s *Scheduler) control(ctx context.Context) error {
 	c, err := s.opt.Control.Read(ctx)
 	if err != nil {
@@ -148,7 +148,8 @@ func (s *Scheduler) control(ctx context.Context) error {
 	return nil
 }
 
-// save asks the trainer for a checkpoint; it makes one if anything changed.
+// save asks the trainer for a checkpoint. The trainer makes one if anything has
+// changed.
 func (s *Scheduler) save(ctx context.Context) error {
 	return s.opt.Queue.Publish(ctx, job.ChannelControl, job.MessageSave)
 }

@@ -1,8 +1,8 @@
-// Package scheduler is the role that looks after what nobody else waits for:
-// jobs that fell between processes, datasets whose jobs were lost, old
-// checkpoints, the pause of the train lane.
-// Any number of schedulers may run; the one that holds the leader's lease acts,
-// so that everything happens once.
+// Package scheduler is the role that does the work for which no request waits: it
+// recovers jobs that were lost between processes, restores lost jobs of datasets,
+// deletes old checkpoints, and applies the pause to the train lane. Any number of
+// schedulers may run. Only the one that holds the leader's lease acts, so that
+// everything happens once.
 package scheduler
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// Queue is what a scheduler needs of the jobs' transport; On makes one of a
+// Queue is what a scheduler needs from the transport of jobs. On makes one from a
 // *queue.Queue.
 type Queue interface {
 	Lease(name string, ttl time.Duration) Lease
@@ -39,15 +39,17 @@ type Queue interface {
 	RestoreUsage(ctx context.Context, u queue.Usage) error
 }
 
-// Lease is a right that one process of the cluster has at a time; *queue.Lease is one.
+// Lease is a right that only one process of the cluster has at a time; *queue.Lease
+// implements it.
 type Lease interface {
-	// Acquire returns the fencing token of the lease if it is held now.
+	// Acquire takes the lease if it is free. If held is true, token is its fencing
+	// token.
 	Acquire(ctx context.Context) (token int64, held bool, err error)
 	Lost() <-chan struct{}
 	Release(ctx context.Context) error
 }
 
-// On makes a Queue of q.
+// On makes a Queue from q.
 func On(q *queue.Queue) Queue { return on{q} }
 
 type on struct{ *queue.Queue }
@@ -55,7 +57,7 @@ type on struct{ *queue.Queue }
 // Lease implements Queue.
 func (o on) Lease(name string, ttl time.Duration) Lease { return o.Queue.Lease(name, ttl) }
 
-// Datasets is the log of what was taught; *storage.Datasets is one.
+// Datasets is the log of what was taught; *storage.Datasets implements it.
 type Datasets interface {
 	IDs(ctx context.Context) ([]string, error)
 	Stat(ctx context.Context, id string) (storage.Dataset, error)
@@ -63,12 +65,12 @@ type Datasets interface {
 	Compactor
 }
 
-// Compactor puts many small datasets into one object.
+// Compactor combines many small datasets into one object.
 type Compactor interface {
 	Compact(ctx context.Context, which storage.Compaction) (storage.Compacted, error)
 }
 
-// Checkpoints is what was learned; *storage.Checkpoints is one.
+// Checkpoints holds what was learned; *storage.Checkpoints implements it.
 type Checkpoints interface {
 	Head(ctx context.Context) (storage.Head, error)
 	Lineage(ctx context.Context, id string) (storage.Lineage, error)
@@ -78,13 +80,13 @@ type Checkpoints interface {
 	Pruner
 }
 
-// Pruner deletes what retention does not want.
+// Pruner deletes checkpoints that the retention does not keep.
 type Pruner interface {
 	Prune(ctx context.Context, keep storage.Retention) (storage.Pruned, error)
 }
 
-// Control is the record of what operators told the cluster;
-// *storage.ControlRecord is one.
+// Control is the record of the cluster-wide settings that operators made;
+// *storage.ControlRecord implements it.
 type Control interface {
 	Read(ctx context.Context) (storage.Control, error)
 }
@@ -97,26 +99,28 @@ type Options struct {
 	Datasets    Datasets
 	Checkpoints Checkpoints
 	Control     Control
-	// Usage keeps a copy of what Redis counts; nil is none.
+	// Usage keeps a copy of the counts in Redis; nil means no copy.
 	Usage Usage
-	// SweepEvery is how often datasets without a job are looked for; 1 min.
+	// SweepEvery is how often the scheduler looks for datasets without a job; default
+	// 1 min.
 	SweepEvery time.Duration
-	// Schedules of the periodic tasks; those left empty do not run.
+	// Schedules of the periodic tasks. A task with an empty schedule does not run.
 	Schedules Schedules
-	// MaxCheckpoints is how many of the newest are kept; 10. KeepDaily and
-	// KeepWeekly are for how many days and weeks one is kept besides.
+	// MaxCheckpoints is how many of the newest checkpoints are kept; default 10.
+	// KeepDaily and KeepWeekly are the numbers of days and weeks for which one more
+	// checkpoint is kept.
 	MaxCheckpoints, KeepDaily, KeepWeekly int
-	// Pruner is where they are deleted, if that is not Checkpoints: the bucket
-	// that folders follow.
+	// Pruner deletes checkpoints instead of Checkpoints, in the bucket that folders
+	// follow; nil means Checkpoints.
 	Pruner Pruner
-	// Compactor is where datasets are put together, if that is not Datasets.
+	// Compactor combines datasets instead of Datasets; nil means Datasets.
 	Compactor Compactor
-	// Backup writes a backup and says where; nil is none.
+	// Backup writes a backup and returns where it is; nil means no backups.
 	Backup func(ctx context.Context) (done string, err error)
-	// Young is the age below which a dataset without a job is left alone: its
-	// job is most likely just being made; 3 s.
+	// Young is the age below which a dataset without a job is left alone, because its
+	// job is probably being made; default 3 s.
 	Young time.Duration
-	// LeaseTTL is how long after a leader's death another leads; 5 s.
+	// LeaseTTL is how long after a leader's death another scheduler leads; default 5 s.
 	LeaseTTL time.Duration
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -146,18 +150,18 @@ func (o *Options) fill() {
 	}
 }
 
-// Scheduler stands for leader and, while it leads, looks after the cluster.
+// Scheduler competes for the leader's lease and looks after the cluster while it leads.
 type Scheduler struct {
 	opt     Options
 	leading atomic.Bool
 
-	// again are jobs that this leader made for datasets whose first job ended
-	// without them being in the lineage.
+	// again holds jobs that this leader made for datasets whose first job ended without
+	// adding them to the lineage.
 	again map[string]string
-	// young tells that the last sweep left a dataset alone for its age.
+	// young says that the last sweep skipped a dataset because of its age.
 	young bool
-	// applied is whether the lane was last seen paused as the control record
-	// says, nil if it was not seen yet.
+	// applied is whether the lane was last seen in the pause state of the control
+	// record; nil if it was not seen yet.
 	applied   *bool
 	appliedAt time.Time
 	// kept is the usage that was copied last.
@@ -166,7 +170,8 @@ type Scheduler struct {
 	life lifecycle.Life
 }
 
-// New makes a scheduler; nothing runs before Start.
+// New makes a scheduler. Nothing runs before Start. It returns an error if an option is
+// missing or invalid.
 func New(opt Options) (*Scheduler, error) {
 	if opt.Queue == nil || opt.Redis == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil {
 		return nil, errors.New("scheduler: Queue, Redis, Datasets, Checkpoints and Control are needed")
@@ -187,7 +192,7 @@ func New(opt Options) (*Scheduler, error) {
 	return &Scheduler{opt: opt, again: map[string]string{}}, nil
 }
 
-// Start begins to stand for leader.
+// Start begins to compete for the leader's lease.
 func (s *Scheduler) Start(ctx context.Context) error {
 	return s.life.Start(ctx, func(context.Context) error {
 		s.life.Go(s.campaign)
@@ -195,7 +200,7 @@ func (s *Scheduler) Start(ctx context.Context) error {
 	})
 }
 
-// Stop ends the task in hand and gives the lease to the next.
+// Stop ends the current task and releases the lease for the next leader.
 func (s *Scheduler) Stop(ctx context.Context) error {
 	if err := s.life.Stop(ctx); err != nil {
 		return fmt.Errorf("stop the scheduler: %w", err)
@@ -203,5 +208,5 @@ func (s *Scheduler) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Leading reports whether this scheduler is the one that acts.
+// Leading reports whether this scheduler leads.
 func (s *Scheduler) Leading() bool { return s.leading.Load() }

@@ -11,9 +11,9 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// sweep finds the datasets that no checkpoint's lineage names and sees to it
-// that each has a job: what was acknowledged is learned whatever became of
-// Redis, and also when a damaged checkpoint took the lineage back.
+// sweep finds the datasets that no checkpoint's lineage names and makes sure that each
+// has a job. Acknowledged lessons are therefore learned even if Redis loses its data,
+// or if a damaged checkpoint takes the lineage back.
 func (s *Scheduler) sweep(ctx context.Context) error {
 	s.young = false
 	ids, err := s.opt.Datasets.IDs(ctx)
@@ -47,8 +47,9 @@ func (s *Scheduler) sweep(ctx context.Context) error {
 	return nil
 }
 
-// known is the lineage of the head and, after a rollback, also that of the
-// checkpoints that were left: what an operator took back is not taught again.
+// known is the lineage of the head and, after a rollback, also that of the checkpoints
+// that were abandoned. Lessons that an operator took back are therefore not taught
+// again.
 func (s *Scheduler) known(ctx context.Context) (storage.Lineage, error) {
 	head, err := s.opt.Checkpoints.Head(ctx)
 	if err != nil || head.Checkpoint == "" {
@@ -78,8 +79,8 @@ func (s *Scheduler) known(ctx context.Context) (storage.Lineage, error) {
 	return known, nil
 }
 
-// knownBefore is the lineage of the newest whole checkpoint, which is served where
-// the head's is gone; nothing is known where there is none.
+// knownBefore is the lineage of the newest intact checkpoint, which is served if the
+// head's is gone. It is empty if there is none.
 func (s *Scheduler) knownBefore(ctx context.Context) (storage.Lineage, error) {
 	all, err := s.opt.Checkpoints.List(ctx)
 	if err != nil {
@@ -95,9 +96,9 @@ func (s *Scheduler) knownBefore(ctx context.Context) (storage.Lineage, error) {
 	return nil, nil
 }
 
-// see looks after one pending dataset. The job that brings a dataset has the
-// dataset's id, so that a lost job comes back under the id that the caller was
-// told, and two sweepers make one job.
+// see handles one pending dataset. The job that brings a dataset has the dataset's id.
+// A lost job therefore comes back under the id that the caller knows, and two sweepers
+// make only one job.
 func (s *Scheduler) see(ctx context.Context, id string) (made bool, err error) {
 	at, err := job.IDTime(id)
 	if err != nil {
@@ -123,12 +124,12 @@ func (s *Scheduler) see(ctx context.Context, id string) (made bool, err error) {
 		if j.Error != nil && j.Error.Code == job.CodeDeleted {
 			return false, nil // an operator's hand: the lessons stay, as the job's error says
 		}
-		// The caller took it back before anything of it was learned.
+		// The caller canceled it before any of it was learned.
 		s.opt.Log.Info("a canceled upload is deleted", "dataset", id)
 		return false, s.opt.Datasets.Delete(ctx, id)
 	case job.StateSucceeded:
-		// It was learned, and the checkpoint that knew it is damaged or gone; or it
-		// was learned since the lineage was read.
+		// It was learned, and its checkpoint is damaged or gone; or it was learned
+		// after the lineage was read.
 		known, err := s.known(ctx)
 		if err != nil || len(known.Missing([]string{id})) == 0 {
 			return false, err
@@ -136,9 +137,9 @@ func (s *Scheduler) see(ctx context.Context, id string) (made bool, err error) {
 		s.again[id] = job.NewID()
 		return true, s.submit(ctx, id, s.again[id])
 	case job.StateQueued, job.StateRunning:
-		// The job is still to come.
+		// The job has yet to run.
 	case job.StateFailed:
-		// The caller was told. The dataset is kept and tried again when the record of
+		// The caller was informed. The dataset is kept and tried again when the record of
 		// the job expires.
 	}
 	return false, nil

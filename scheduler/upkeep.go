@@ -19,11 +19,11 @@ const (
 	// UpkeepQueue is the queue of periodic tasks, as asynq's monitor shows it.
 	UpkeepQueue = "upkeep"
 	upkeepType  = UpkeepQueue + ":"
-	// upkeepFor bounds one task: a scrub reads everything there is.
+	// upkeepFor limits one task; a scrub reads the whole storage.
 	upkeepFor = 6 * time.Hour
 	// upkeepKept is how long an ended task is shown.
 	upkeepKept = 24 * time.Hour
-	// upkeepStop is how long the end of a task in hand is waited for.
+	// upkeepStop is how long a stop waits for the current task.
 	upkeepStop = 10 * time.Second
 )
 
@@ -33,7 +33,7 @@ type duty struct {
 	run        func(ctx context.Context) (done string, err error)
 }
 
-// duties are those that have a schedule.
+// duties are the periodic tasks that have a schedule.
 func (s *Scheduler) duties() []duty {
 	all := []duty{
 		{"checkpoint", s.opt.Schedules.Checkpoint, func(ctx context.Context) (string, error) { return "the trainer was asked", s.save(ctx) }},
@@ -53,13 +53,13 @@ func (s *Scheduler) duties() []duty {
 	return out
 }
 
-// Schedules say when each periodic task runs: "@every 5m", or five fields of
-// cron in UTC. Empty is never.
+// Schedules say when each periodic task runs: "@every 5m", or five cron fields in UTC.
+// Empty means never.
 type Schedules struct {
 	Checkpoint, Prune, Compact, Scrub, Recalibrate, CleanUp, Backup string
 }
 
-// CheckSchedule says what is wrong with a schedule; nil for a good one.
+// CheckSchedule returns an error that says what is wrong with a schedule, or nil.
 func CheckSchedule(spec string) error {
 	if spec == "" {
 		return nil
@@ -70,9 +70,9 @@ func CheckSchedule(spec string) error {
 	return nil
 }
 
-// due tells whether a task that last ran at last is to run at now, when its
-// schedule says so. An interval has half of itself as slack: the tick of a new
-// leader may come early, one that waited in the queue comes late.
+// due reports whether a task that last ran at last should run at now, according to its
+// schedule. An interval has a slack of half its length: the tick of a new leader may be
+// early, and one that waited in the queue is late.
 func due(spec string, last, now time.Time) bool {
 	schedule, err := cron.ParseStandard(spec)
 	if err != nil {
@@ -84,7 +84,7 @@ func due(spec string, last, now time.Time) bool {
 	return !schedule.Next(last.UTC()).After(now)
 }
 
-// missed tells whether a run was left out, since nobody led at its time.
+// missed reports whether a run was missed because nobody led at its time.
 func missed(spec string, last, now time.Time) bool {
 	schedule, err := cron.ParseStandard(spec)
 	return err == nil && !schedule.Next(last.UTC()).After(now)
@@ -101,14 +101,14 @@ func (s *Scheduler) GetConfigs() ([]*asynq.PeriodicTaskConfig, error) {
 }
 
 func upkeepOptions() []asynq.Option {
-	// What fails is tried again at its next time; until then asynq's archive
-	// shows it.
+	// A failed task is tried again at its next time. Until then asynq's archive shows
+	// it.
 	return []asynq.Option{asynq.Queue(UpkeepQueue), asynq.MaxRetry(0), asynq.Timeout(upkeepFor), asynq.Retention(upkeepKept)}
 }
 
-// upkeep enqueues the periodic tasks and runs them until ctx ends. Only the
-// leader does so; the claim in handle makes sure of one run where two believe
-// for a moment that they lead.
+// upkeep enqueues the periodic tasks and runs them until ctx ends. Only the leader does
+// so. If two schedulers believe for a moment that they lead, the claim in handle makes
+// sure of one run.
 func (s *Scheduler) upkeep(ctx context.Context) error {
 	log := upkeepLog{s.opt.Log}
 	server := asynq.NewServerFromRedisClient(s.opt.Redis, asynq.Config{
@@ -142,7 +142,7 @@ func (s *Scheduler) upkeep(ctx context.Context) error {
 	return nil
 }
 
-// catchUp enqueues what was missed while nobody led.
+// catchUp enqueues the tasks that were missed while nobody led.
 func (s *Scheduler) catchUp(ctx context.Context) {
 	client := asynq.NewClientFromRedisClient(s.opt.Redis)
 	for _, d := range s.duties() {
@@ -187,7 +187,7 @@ func (s *Scheduler) handle(ctx context.Context, t *asynq.Task) error {
 	return result(t, "not scheduled any more")
 }
 
-// result is what the monitor shows of an ended task.
+// result writes what the monitor shows for an ended task.
 func result(t *asynq.Task, done string) error {
 	if w := t.ResultWriter(); w != nil {
 		_, err := w.Write([]byte(done))
@@ -196,9 +196,9 @@ func result(t *asynq.Task, done string) error {
 	return nil
 }
 
-// prune deletes checkpoints that retention does not want, and parts that
-// nothing names. Datasets stay: they are what everything can be learned again
-// from if every checkpoint were damaged.
+// prune deletes checkpoints that the retention does not keep, and parts that no
+// checkpoint names. Datasets stay, because everything can be learned from them again if
+// every checkpoint is damaged.
 func (s *Scheduler) prune(ctx context.Context) (string, error) {
 	keep := storage.Retention{Newest: s.opt.MaxCheckpoints, Daily: s.opt.KeepDaily, Weekly: s.opt.KeepWeekly}
 	r, err := s.opt.Checkpoints.Registry(ctx)
@@ -215,11 +215,11 @@ func (s *Scheduler) prune(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d checkpoints and %d parts (%d bytes) deleted", len(done.Checkpoints), done.Parts, done.Bytes), err
 }
 
-// compactAge is the age from which a learned dataset may be put together with others:
-// by then its job has ended.
+// compactAge is the age from which a learned dataset may be combined with others; its
+// job has ended by then.
 const compactAge = time.Hour
 
-// compact puts small datasets that the head has learned into larger objects.
+// compact combines small datasets that the head has learned into larger objects.
 func (s *Scheduler) compact(ctx context.Context) (string, error) {
 	head, err := s.opt.Checkpoints.Head(ctx)
 	if err != nil || head.Checkpoint == "" {
@@ -236,7 +236,7 @@ func (s *Scheduler) compact(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d datasets put into %d objects", done.Datasets, done.Segments), err
 }
 
-// scrub reads everything that is stored and compares it with its digests.
+// scrub reads everything in the storage and compares it with its digests.
 func (s *Scheduler) scrub(ctx context.Context) (string, error) {
 	done, err := s.opt.Checkpoints.Scrub(ctx)
 	if len(done.Damaged) > 0 {
@@ -251,7 +251,7 @@ func (s *Scheduler) scrub(ctx context.Context) (string, error) {
 	return said, err
 }
 
-// recalibrate asks the trainer to set the threshold by what memory holds now.
+// recalibrate asks the trainer to set the threshold according to the present memory.
 func (s *Scheduler) recalibrate(ctx context.Context) (string, error) {
 	return "the trainer was asked", s.opt.Queue.Publish(ctx, job.ChannelControl, job.MessageRecalibrate)
 }
@@ -261,8 +261,8 @@ func (s *Scheduler) cleanUp(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d lines of the log of interactions dropped", n), err
 }
 
-// upkeepLog passes asynq's own lines on. That a shared connection is not closed
-// is no error here.
+// upkeepLog passes on asynq's own log lines. It ignores the error that a shared
+// connection is not closed.
 type upkeepLog struct{ log *slog.Logger }
 
 func (l upkeepLog) say(a ...any) { l.log.Debug("asynq", "said", fmt.Sprint(a...)) }
