@@ -9,8 +9,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// UsualProxies are the networks that are trusted where only "a proxy of one's
-// own" is said: this machine, its link and private networks.
+// UsualProxies returns the networks that are trusted if the setting only says that
+// there is a proxy of one's own: this machine, its link and private networks.
 func UsualProxies() []netip.Prefix {
 	return []netip.Prefix{
 		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
@@ -19,9 +19,9 @@ func UsualProxies() []netip.Prefix {
 	}
 }
 
-// callerAddress finds the caller's address. What a proxy says of it is trusted
-// only from the networks of trusted, since anyone can say it: the hops are
-// walked back from the connection to the first that is not trusted.
+// callerAddress returns the address of the caller. Anyone can send the headers of a
+// proxy, so they are trusted only from the networks of trusted. The hops are followed
+// back from the connection to the first address that is not trusted.
 func callerAddress(trusted []netip.Prefix) echo.IPExtractor {
 	isTrusted := func(a netip.Addr) bool {
 		for _, p := range trusted {
@@ -51,8 +51,8 @@ func callerAddress(trusted []netip.Prefix) echo.IPExtractor {
 		xff, forwarded := r.Header.Values("X-Forwarded-For"), r.Header.Values("Forwarded")
 		switch {
 		case len(xff) > 0 && len(forwarded) > 0:
-			// A proxy sets one of them and may pass on the other as the caller made it
-			// up. Only what both say counts.
+			// A proxy sets one of the two headers and may pass on the other as the
+			// caller invented it. An address counts only if both headers give it.
 			if a := walk(direct, forwardedFor(xff)); a == walk(direct, forwardedBy(forwarded)) {
 				at = a
 			}
@@ -65,8 +65,8 @@ func callerAddress(trusted []netip.Prefix) echo.IPExtractor {
 	}
 }
 
-// forwardedFor reads X-Forwarded-For. A hop that is no address is kept as an
-// invalid one: what stands before it cannot be trusted.
+// forwardedFor reads X-Forwarded-For. A hop that is not an address is kept as an
+// invalid one, because the hops before it cannot be trusted.
 func forwardedFor(values []string) []netip.Addr {
 	var out []netip.Addr
 	for _, v := range values {
@@ -78,7 +78,7 @@ func forwardedFor(values []string) []netip.Addr {
 	return out
 }
 
-// forwardedBy reads the for= of each element of Forwarded (RFC 7239).
+// forwardedBy reads the for= part of each element of Forwarded (RFC 7239).
 func forwardedBy(values []string) []netip.Addr {
 	var out []netip.Addr
 	for _, v := range values {
@@ -96,7 +96,7 @@ func forwardedBy(values []string) []netip.Addr {
 	return out
 }
 
-// splitQuoted splits at sep outside of quotes.
+// splitQuoted splits at sep outside quotes.
 func splitQuoted(s string, sep byte) []string {
 	var out []string
 	quoted, from := false, 0
@@ -112,8 +112,8 @@ func splitQuoted(s string, sep byte) []string {
 	return append(out, s[from:])
 }
 
-// hop reads an address with or without a port: 192.0.2.1, 192.0.2.1:80,
-// 2001:db8::1, [2001:db8::1], [2001:db8::1]:80.
+// hop parses an address with or without a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1,
+// [2001:db8::1], [2001:db8::1]:80.
 func hop(s string) (netip.Addr, bool) {
 	if a, err := netip.ParseAddrPort(s); err == nil {
 		return plainAddr(a.Addr()), true
@@ -130,8 +130,8 @@ func hop(s string) (netip.Addr, bool) {
 
 func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
-// household is an address as callers are counted: of IPv6 whoever has one has
-// the whole /64.
+// household returns the address by which callers are counted. For IPv6 it is the /64
+// network, because one host has all of it.
 func household(ip string) string {
 	a, err := netip.ParseAddr(ip)
 	if err != nil || !a.Is6() {

@@ -18,7 +18,7 @@ type answerPage struct {
 	Next    *string       `json:"next_cursor"`
 }
 
-// What a list of answers may be narrowed to.
+// Filters of a list of answers.
 const (
 	showSinglePhrasing = "single_phrasing"
 	showNeverHit       = "never_hit"
@@ -64,7 +64,7 @@ func (s *Server) oneAnswer(c echo.Context) (book.Answer, error) {
 	return one[0], err
 }
 
-// complete adds to answers what the model does not know of them.
+// complete adds to answers what the model does not know about them.
 func (s *Server) complete(ctx context.Context, answers []book.Answer) error {
 	if err := s.stampValidity(ctx, answers); err != nil {
 		return err
@@ -72,13 +72,13 @@ func (s *Server) complete(ctx context.Context, answers []book.Answer) error {
 	return s.countHits(ctx, answers)
 }
 
-// hitsOfLessons tells how often each lesson answered.
+// hitsOfLessons returns a function that says how often a lesson answered.
 func (s *Server) hitsOfLessons(ctx context.Context) (func(lesson string) int64, error) {
 	hits, err := s.queue.Hits(ctx)
 	return func(lesson string) int64 { return hits[lesson].Count }, err
 }
 
-// countHits says of each answer how often it was given.
+// countHits sets for each answer how often it was given.
 func (s *Server) countHits(ctx context.Context, answers []book.Answer) error {
 	lessons := make([][]string, len(answers))
 	for i := range answers {
@@ -97,9 +97,9 @@ func (s *Server) countHits(ctx context.Context, answers []book.Answer) error {
 	return nil
 }
 
-// reviseAnswer is PATCH /api/answers/{id}: every phrasing gets the new response,
-// or moves to the new topic, in one train job. When the answer may be given changes
-// at once: where nothing else is to change, the reply is the answer.
+// reviseAnswer is PATCH /api/answers/{id}. Every phrasing gets the new response, or
+// moves to the new topic, in one train job. The time in which the answer may be given
+// changes at once; if nothing else changes, the reply is the answer.
 func (s *Server) reviseAnswer(c echo.Context) (reply, error) {
 	var (
 		response, topic       json.RawMessage
@@ -143,7 +143,7 @@ func (s *Server) reviseAnswer(c echo.Context) (reply, error) {
 	return s.revise(ctx, c, old, to, w)
 }
 
-// forgetAnswer is DELETE /api/answers/{id}: all its phrasings are unlearned.
+// forgetAnswer is DELETE /api/answers/{id}. It unlearns all phrasings of the answer.
 func (s *Server) forgetAnswer(c echo.Context) (reply, error) {
 	ctx := c.Request().Context()
 	a, err := s.book.Answer(ctx, c.Param("id"))
@@ -154,7 +154,8 @@ func (s *Server) forgetAnswer(c echo.Context) (reply, error) {
 	if err := s.noteGone(ctx, func(key storage.AnswerKey) bool { return key == deleted }); err != nil {
 		return reply{}, err
 	}
-	// Named by their prompts: the header of a dataset has no room for many ids.
+	// They are named by their prompts, because the header of a dataset has no room for
+	// many ids.
 	gone := make([]storage.Lesson, len(a.Lessons))
 	for i, l := range a.Lessons {
 		gone[i] = storage.Lesson{Prompt: l.Prompt, Topic: a.Topic}

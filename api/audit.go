@@ -19,19 +19,19 @@ import (
 )
 
 const (
-	// auditKept is about how many changes GET /api/audit can show; the file holds
-	// more.
+	// auditKept is the approximate number of changes that GET /api/audit can show. The
+	// file holds more.
 	auditKept = 10000
-	// auditPatience is how long noting a change in Redis may take. The file has it
-	// by then.
+	// auditPatience is how long logging a change in Redis may take. The file has it by
+	// then.
 	auditPatience = 250 * time.Millisecond
-	// auditKey holds what a handler says of a change beyond its path.
+	// auditKey holds what a handler reports about a change in addition to its path.
 	auditKey = "nexus.audit"
-	// promptsKey is set by a handler that took prompts only.
+	// promptsKey is set by a handler that received only prompts.
 	promptsKey = "nexus.prompts"
 )
 
-// change is an entry of the audit log: who did what, when, from where.
+// change is an entry of the audit log: who did what, when, and from where.
 type change struct {
 	At        *job.Time `json:"at"`
 	Who       string    `json:"who"`  // the key's name; empty where none is needed
@@ -44,7 +44,7 @@ type change struct {
 	RequestID string    `json:"request_id"`
 }
 
-// audit notes changes in a file, if there is one, and in Redis for the list.
+// audit logs changes in a file, if there is one, and in Redis for the list.
 type audit struct {
 	client redis.UniversalClient
 	key    string
@@ -53,9 +53,9 @@ type audit struct {
 	file io.Writer
 }
 
-// audited notes what a request changed: in the file before the answer goes out, so
-// that nobody is told of a change that a crash can hide. Prompts change nothing,
-// whether their callers wait or not.
+// audited logs what a request changed. It writes to the file before the answer is sent,
+// so that a crash cannot hide a confirmed change. Prompts change nothing, whether their
+// callers wait or not.
 func (s *Server) audited(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -94,7 +94,7 @@ func (a *audit) note(ctx context.Context, e change) error {
 	return cmp.Or(err, a.list(ctx, line))
 }
 
-// write writes a change to the file, if there is one, and gives its line.
+// write writes a change to the file, if there is one, and returns its line.
 func (a *audit) write(e change) ([]byte, error) {
 	line, err := json.Marshal(e)
 	if err != nil || a.file == nil {
@@ -106,8 +106,8 @@ func (a *audit) write(e change) ([]byte, error) {
 	return line, err //nolint:wrapcheck // told as it is
 }
 
-// list adds a line to the list that GET /api/audit shows. That fails only where no
-// file has the line.
+// list adds a line to the list that GET /api/audit shows. It returns an error only if
+// no file has the line.
 func (a *audit) list(ctx context.Context, line []byte) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditPatience)
 	defer cancel()
@@ -118,7 +118,7 @@ func (a *audit) list(ctx context.Context, line []byte) error {
 	return err //nolint:wrapcheck // told as it is
 }
 
-// noteKeys notes what commands did to keys, each once over all processes.
+// noteKeys logs what commands did to keys, each change once over all processes.
 func (a *audit) noteKeys(ctx context.Context, changes []storage.KeyChange) error {
 	for _, c := range changes {
 		id := fmt.Sprintf("%d.%d", c.Number, c.At.UnixMilli())
@@ -173,7 +173,8 @@ func (s *Server) listAudit(c echo.Context) (audits, error) {
 	return out, nil
 }
 
-// streamCursor reports whether v is the id of an entry, as a page ends with.
+// streamCursor reports whether v is the id of an entry, as used for the cursor of a
+// page.
 func streamCursor(v string) bool {
 	head, tail, ok := strings.Cut(v, "-")
 	return ok && len(v) <= 41 && digitsOnly(head) && digitsOnly(tail)

@@ -14,7 +14,7 @@ const (
 	keyFault    = "nexus.key-fault" // why a request may not pass, if it may not
 )
 
-// identify finds out who asks. Whether they may is for require to say.
+// identify finds out who makes a request. require decides whether they may.
 func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		s.check(c, false)
@@ -22,10 +22,10 @@ func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// identifyPage does so for pages that a browser opens by itself: who is not
-// signed in is led to where he can. Programs may give the key as the password of
-// HTTP Basic too; nobody is asked for it that way, since a browser would send it
-// for ever.
+// identifyPage is identify for pages that a browser opens. A person who is not signed
+// in is redirected to the sign-in page. Programs may also give the key as the password
+// of HTTP Basic. The server never asks for it in that way, because a browser would send
+// it forever.
 func (s *Server) identifyPage(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		s.check(c, true)
@@ -57,7 +57,7 @@ func (s *Server) check(c echo.Context, basic bool) {
 	c.Set(identityKey, who)
 }
 
-// admit finds whose key was given. Wrong ones are counted.
+// admit returns the identity of a given key. It counts wrong keys.
 func (s *Server) admit(c echo.Context, given string) (*identity, *job.Error) {
 	who, ok := s.keys.find(c.Request().Context(), given)
 	name := ""
@@ -70,8 +70,7 @@ func (s *Server) admit(c echo.Context, given string) (*identity, *job.Error) {
 	return who, nil
 }
 
-// require lets only those through whose key has one of the scopes, if there are
-// any keys.
+// require admits only callers whose key has one of the scopes, if there are any keys.
 func (s *Server) require(need Scope) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -107,16 +106,16 @@ func (k *keyring) given(r *http.Request, basic bool) (string, bool) {
 	return "", false
 }
 
-// challenge is what a request that lacks a key is asked for.
+// challenge is the WWW-Authenticate value for a request without a key.
 const challenge = `Bearer realm="NEXUS"`
 
-// whoAsks is the key that a request carried; nil where none is needed.
+// whoAsks returns the identity of a request; nil if no key is needed.
 func whoAsks(c echo.Context) *identity {
 	who, _ := c.Get(identityKey).(*identity)
 	return who
 }
 
-// ownerOf is the name under which what a request makes is kept.
+// ownerOf returns the owner name for what a request makes.
 func ownerOf(c echo.Context) string {
 	if who := whoAsks(c); who != nil {
 		return who.name
@@ -124,20 +123,20 @@ func ownerOf(c echo.Context) string {
 	return ""
 }
 
-// may reports whether the caller has a scope; everybody has where no key is
-// needed.
+// may reports whether the caller has a scope. If no key is needed, every caller has
+// every scope.
 func may(c echo.Context, need Scope) bool {
 	who := whoAsks(c)
 	return who == nil || who.scopes&need != 0
 }
 
-// owns reports whether something that owner made is there for the caller: it is
-// his own, or he may see what belongs to others.
+// owns reports whether the caller may see something that owner made: it is the caller's
+// own, or the caller may see things of others.
 func owns(c echo.Context, owner string) bool {
 	return may(c, ScopeControl) || ownerOf(c) == owner
 }
 
-// onlyOwner is whose things a list shows; nil is everybody's.
+// onlyOwner returns the owner whose things a list shows; nil means all.
 func onlyOwner(c echo.Context) *string {
 	if may(c, ScopeControl) {
 		return nil
@@ -146,7 +145,7 @@ func onlyOwner(c echo.Context) *string {
 	return &owner
 }
 
-// client says who asks: the name of the key, else the address.
+// client identifies the caller by the name of the key, or else by the address.
 func client(c echo.Context) string {
 	if who := whoAsks(c); who != nil {
 		return "key:" + who.name

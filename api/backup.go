@@ -11,17 +11,17 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// Backup is what a backup left behind.
+// Backup is the result of a backup.
 type Backup struct {
 	File       string
 	Bytes      int64
 	Checkpoint string // empty: nothing was learned yet
 	Datasets   int
-	// LeftOut is how many damaged objects are not in it.
+	// LeftOut is how many damaged objects the backup does not contain.
 	LeftOut int
 }
 
-// backupWait is how long a request waits for its backup; a longer one goes on.
+// backupWait is how long a request waits for its backup. A longer backup continues.
 const backupWait = 20 * time.Second
 
 // backups writes one backup at a time in this process.
@@ -43,7 +43,7 @@ type backupState struct {
 	Detail     *string   `json:"detail"` // of a failure
 }
 
-// showBackup is GET /api/backups: the last backup that this process was asked for.
+// showBackup is GET /api/backups: the last backup that was requested from this process.
 func (s *Server) showBackup(echo.Context) (backupState, error) {
 	s.saved.mu.Lock()
 	defer s.saved.mu.Unlock()
@@ -57,7 +57,7 @@ func (b *backups) now() backupState {
 	return b.last
 }
 
-// backUp is POST /api/backups. It goes on when its caller leaves.
+// backUp is POST /api/backups. The backup continues when its caller leaves.
 func (s *Server) backUp(c echo.Context) (reply, error) {
 	if s.opt.Backup == nil {
 		return reply{}, job.Errorf(job.CodeUnavailable, "this process writes no backups; run nexus backup FILE on the host of the data").After(time.Minute)

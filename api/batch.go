@@ -21,15 +21,15 @@ import (
 )
 
 const (
-	// maxBatch bounds the body of a batch, maxBatchJobs the jobs in it.
+	// maxBatch limits the body of a batch, in bytes. maxBatchJobs limits its jobs.
 	maxBatch     = 16 << 20
 	maxBatchJobs = 100_000
-	// batchTogether is how many jobs of a batch are submitted at once: they share
+	// batchTogether is how many jobs of a batch are submitted at once; they share
 	// pipelines to Redis.
 	batchTogether = 64
 )
 
-// batchLine is what became of one line of a batch.
+// batchLine is the result of one line of a batch.
 type batchLine struct {
 	Line  int       `json:"line"`
 	ID    string    `json:"id,omitempty"`
@@ -40,12 +40,12 @@ type lineFail struct {
 	Detail string `json:"detail"`
 	Code   string `json:"code"`
 	Field  string `json:"field,omitempty"`
-	// RetryAfterMS is set where the line may be sent again as it is.
+	// RetryAfterMS is set if the same line may be sent again.
 	RetryAfterMS int64 `json:"retry_after_ms,omitempty"`
 }
 
-// batch is POST /api/jobs:batch: an interact job a line, NDJSON in and out. A line that
-// is no job is told in its place, and the others are taken.
+// batch is POST /api/jobs:batch: one interact job a line, NDJSON in and out. A line
+// that is not a job gets an error in its place, and the others are accepted.
 func (s *Server) batch(c echo.Context) error {
 	if _, err := mediaType(c, typeNDJSON, "application/jsonl", "application/ndjson"); err != nil {
 		return err
@@ -82,7 +82,7 @@ func (s *Server) batch(c echo.Context) error {
 	return nil
 }
 
-// numbered is a line and its number from 1.
+// numbered is a line with its number, counted from 1.
 type numbered struct {
 	n    int
 	text []byte
@@ -114,8 +114,8 @@ func batchLines(body []byte) ([]numbered, error) {
 	return out, nil
 }
 
-// claimBatch returns the id from which those of the jobs follow. A repeat with the same
-// Idempotency-Key gets the same one, and so the same jobs.
+// claimBatch returns the id from which the ids of the jobs are derived. A repeat with
+// the same Idempotency-Key gets the same id, and so the same jobs.
 func (s *Server) claimBatch(c echo.Context, body []byte) (base string, done func(ctx context.Context, whole bool), err error) {
 	key := c.Request().Header.Get("Idempotency-Key")
 	if key == "" {
@@ -215,7 +215,7 @@ func (s *Server) submitBatched(ctx context.Context, owner, base string, line num
 	return id, nil
 }
 
-// idOfLine makes the id of a job from that of its batch: a UUIDv7 of the same moment,
+// idOfLine derives the id of a job from that of its batch: a UUIDv7 of the same moment,
 // in the order of the lines.
 func idOfLine(base string, n int) (string, error) {
 	u, err := uuid.Parse(base)

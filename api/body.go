@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// maxJSON bounds the small bodies. The longest prompt takes 48 000 bytes with
-	// every character escaped, the longest response 384 000; a prompt of 1 MiB
-	// still gets through to be told that it is too long.
+	// maxJSON limits the small bodies. The longest prompt takes 48 000 bytes with every
+	// character escaped, and the longest response 384 000. A prompt of 1 MiB is still
+	// read, so that the error can say that it is too long.
 	maxJSON = 2 << 20
 
 	typeJSON   = "application/json"
@@ -29,8 +29,7 @@ const (
 	typeTSV    = "text/tab-separated-values"
 )
 
-// mediaType returns the request's content type, which must be one of want, in
-// UTF-8.
+// mediaType returns the request's content type. It must be one of want, in UTF-8.
 func mediaType(c echo.Context, want ...string) (string, error) { //nolint:unparam // the type that was sent, for a route that takes several
 	t, charset, err := mediaTypeIn(c, want...)
 	if err == nil && charset != "" {
@@ -43,8 +42,8 @@ func notUTF8(charset string) error {
 	return job.Errorf(job.CodeUnsupportedType, "the body must be UTF-8, not %s", job.Clip(charset, 40))
 }
 
-// mediaTypeIn returns the charset too, if it is another one than UTF-8. Only the
-// first three types wanted are named to the caller.
+// mediaTypeIn also returns the charset if it is not UTF-8. The error names only the
+// first three types in want.
 func mediaTypeIn(c echo.Context, want ...string) (kind, charset string, err error) {
 	h := c.Request().Header
 	wanted := strings.Join(want[:min(len(want), 3)], " or ")
@@ -102,13 +101,12 @@ func jsonBody(c echo.Context, fields ...field) error {
 type field struct {
 	name string
 	into any
-	// set, if not nil, tells whether the member was there.
+	// set, if not nil, is set to whether the member was present.
 	set *bool
 }
 
-// decodeObject reads one JSON object strictly: names are matched exactly,
-// unknown and repeated ones are refused, nothing may follow. Every fault says
-// where it is.
+// decodeObject reads one JSON object strictly. Names must match exactly, unknown and
+// repeated names are refused, and nothing may follow. Every error names its position.
 func decodeObject(body []byte, fields ...field) error {
 	if i := invalidUTF8(body); i >= 0 {
 		return job.Errorf(job.CodeNotUTF8, "the body is not UTF-8: byte %d (0x%02x) does not belong to any character", i+1, body[i])
@@ -174,7 +172,7 @@ func decodeValue(name string, value json.RawMessage, into any) error {
 		return nil
 	}
 	if _, list := into.(*[]json.RawMessage); list {
-		// Each is read by itself later.
+		// Each member is decoded separately later.
 	} else if code := loneSurrogate(value); code != "" {
 		return job.Errorf(job.CodeInvalid, "%q holds %s, which is half of a character; remove it or write its other half too", name, code).On(name)
 	}
@@ -213,7 +211,7 @@ func names(fields []field) string {
 func badJSON(body []byte, d *json.Decoder, err error) error {
 	at := d.InputOffset()
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
-		// The offset counts the byte at fault in.
+		// The offset includes the faulty byte.
 		at = max(at, e.Offset-1)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -222,7 +220,7 @@ func badJSON(body []byte, d *json.Decoder, err error) error {
 	return job.Errorf(job.CodeBadJSON, "the JSON is broken at %s: %s", position(body, at), strings.TrimPrefix(err.Error(), "json: "))
 }
 
-// position says where offset lies, in lines and characters from one.
+// position converts an offset to a line and a character, both counted from one.
 func position(body []byte, offset int64) string {
 	before := body[:min(max(offset, 0), int64(len(body)))]
 	line := bytes.Count(before, []byte{'\n'}) + 1
@@ -230,7 +228,7 @@ func position(body []byte, offset int64) string {
 	return fmt.Sprintf("line %d, character %d", line, column)
 }
 
-// invalidUTF8 returns where b stops being UTF-8, or -1.
+// invalidUTF8 returns the offset at which b stops being UTF-8, or -1.
 func invalidUTF8(b []byte) int {
 	if utf8.Valid(b) {
 		return -1
@@ -245,8 +243,8 @@ func invalidUTF8(b []byte) int {
 	return -1
 }
 
-// loneSurrogate finds an escape that is half of a character. The decoder would
-// put a question mark in its place without a word.
+// loneSurrogate finds an escape that is half of a character. The decoder would silently
+// replace it with a question mark.
 func loneSurrogate(raw []byte) string {
 	for i := 0; i < len(raw); i++ {
 		if raw[i] != '\\' {

@@ -21,17 +21,17 @@ type checkpoint struct {
 	Why       string    `json:"why"`
 	Lessons   int       `json:"lessons"`
 	Datasets  int       `json:"datasets"`
-	// SizeBytes is what it takes in the storage, parts shared with others
-	// included; ModelBytes is the same unpacked.
+	// SizeBytes is the stored size, including parts shared with others. ModelBytes is
+	// the same size unpacked.
 	SizeBytes  int64           `json:"size_bytes"`
 	ModelBytes int64           `json:"model_bytes"`
 	Figures    json.RawMessage `json:"figures"`
 	Aliases    []string        `json:"aliases"`
-	// VerifiedAt is when all of it was last read and found whole.
+	// VerifiedAt is when the whole checkpoint was last read and found intact.
 	VerifiedAt *job.Time `json:"verified_at"`
 	// Failing is why it was taken back from service; null if it was not.
 	Failing *string `json:"failing"`
-	// Uploaded is null where there is no bucket.
+	// Uploaded is null if there is no bucket.
 	Uploaded *bool `json:"uploaded"`
 }
 
@@ -100,7 +100,7 @@ func (s *Server) promote(c echo.Context) (reply, error) {
 	return reply{status: http.StatusOK, body: controlled{Status: "promoted", Checkpoint: head.Checkpoint}}, nil
 }
 
-// moveHead makes the cluster serve another kept checkpoint.
+// moveHead makes the cluster serve another stored checkpoint.
 func (s *Server) moveHead(ctx context.Context, id string) (storage.Head, error) {
 	id, err := s.resolve(ctx, id)
 	if err != nil {
@@ -117,7 +117,7 @@ func (s *Server) moveHead(ctx context.Context, id string) (storage.Head, error) 
 	return head, nil
 }
 
-// checkpointFault tells a caller why a checkpoint cannot be had.
+// checkpointFault returns the error for a checkpoint that is not available.
 func checkpointFault(tried, id string, err error) error {
 	switch {
 	case errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrBadKey):

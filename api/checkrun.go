@@ -16,14 +16,14 @@ import (
 	"github.com/nexus-continuum/nexus/model"
 )
 
-// Why a run was made.
+// Reasons for a run.
 const (
 	runAsked      = "asked"      // by a person
 	runEdited     = "edited"     // the checks changed
 	runCheckpoint = "checkpoint" // another checkpoint serves
 )
 
-// checkRun is what all checks got at one moment.
+// checkRun holds the results of all checks at one moment.
 type checkRun struct {
 	ID         string        `json:"id"`
 	At         *job.Time     `json:"at"`
@@ -54,15 +54,16 @@ type checkResult struct {
 }
 
 const (
-	// runsKept is how many runs are kept, in Redis; the storage has a copy.
+	// runsKept is how many runs are kept in Redis; the storage has a copy.
 	runsKept = 40
-	// checkLook is how often it is looked whether another checkpoint serves.
+	// checkLook is how often the server checks whether another checkpoint serves.
 	checkLook = time.Second
-	// runResponse is how much of a response a run keeps, in bytes.
+	// runResponse is how many bytes of a response a run keeps.
 	runResponse = 300
 )
 
-// runChecks asks all checks and keeps what they got. nil: there are none.
+// runChecks asks all checks and stores the results. It returns nil if there are no
+// checks.
 func (s *Server) runChecks(ctx context.Context, why string) (*checkRun, error) {
 	checks, err := s.opt.Checks.List(ctx)
 	if err != nil {
@@ -146,7 +147,7 @@ func (s *Server) keepRun(ctx context.Context, run checkRun) error {
 	return nil
 }
 
-// runs reads the runs that are kept, newest first.
+// runs returns the stored runs, newest first.
 func (s *Server) runs(ctx context.Context) ([]checkRun, error) {
 	list, err := s.opt.Redis.LRange(ctx, s.queue.RunsKey(), 0, -1).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
@@ -163,8 +164,8 @@ func (s *Server) runs(ctx context.Context) ([]checkRun, error) {
 	return out, nil
 }
 
-// followChecks runs the checks whenever another checkpoint serves. Of several API
-// processes one does.
+// followChecks runs the checks whenever another checkpoint serves. Only one of several
+// API processes does so.
 func (s *Server) followChecks(ctx context.Context) {
 	tick := time.NewTicker(checkLook)
 	defer tick.Stop()
@@ -190,8 +191,8 @@ func (s *Server) followChecks(ctx context.Context) {
 	}
 }
 
-// runOnce runs the checks on a checkpoint unless that was done, or is being done
-// by another process.
+// runOnce runs the checks on a checkpoint, unless this process or another has done so
+// or is doing so.
 func (s *Server) runOnce(ctx context.Context, checkpoint string) error {
 	checks, err := s.opt.Checks.List(ctx)
 	if err != nil || len(checks) == 0 {
@@ -230,7 +231,7 @@ func (s *Server) listRuns(c echo.Context) (runList, error) {
 	return runList{Runs: some(all)}, err
 }
 
-// checkChange is what became of a check from one run to another.
+// checkChange says how the result of a check changed from one run to another.
 type checkChange struct {
 	checkResult
 	Before *checkResult `json:"before"` // null: it was not there before
@@ -243,8 +244,9 @@ type checkChanges struct {
 	Changes []checkChange `json:"changes"`
 }
 
-// compareRuns is GET /api/checks/changes: of ?job= from before the job to after
-// it, of ?after= from the run before that one, else between the last two.
+// compareRuns is GET /api/checks/changes. With ?job= it compares the run before the job
+// with the run after it, with ?after= that run with the one before it, and otherwise
+// the last two.
 func (s *Server) compareRuns(c echo.Context) (checkChanges, error) {
 	ctx := c.Request().Context()
 	runs, err := s.runs(ctx)
@@ -294,8 +296,8 @@ func summary(r checkRun) *checkRun {
 	return &r
 }
 
-// around finds the last run before a job began and the last one on the checkpoint
-// that it made; -1 where there is none.
+// around returns the indexes of the last run before a job began and of the last run on
+// the checkpoint that it made; -1 if there is none.
 func around(runs []checkRun, j job.Job) (before, after int) {
 	before, after = -1, -1
 	var made struct{ Checkpoint string }
@@ -311,7 +313,7 @@ func around(runs []checkRun, j job.Job) (before, after int) {
 	return before, after
 }
 
-// changed says in a word what became of a check.
+// changed names in one word how the result of a check changed.
 func changed(before, now *checkResult) string {
 	switch {
 	case before == nil:

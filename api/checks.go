@@ -14,14 +14,15 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// Checks keeps prompts with the answers that they should get; *storage.Checks is
-// one.
+// Checks stores prompts with the answers that they should get; *storage.Checks
+// implements it.
 type Checks interface {
 	List(ctx context.Context) ([]storage.Check, error)
 	Update(ctx context.Context, change func([]storage.Check) ([]storage.Check, error)) ([]storage.Check, error)
 }
 
-// maxChecks bounds how many there are: all of them are asked after each change.
+// maxChecks limits the number of checks, because all of them are asked after each
+// change.
 const maxChecks = 500
 
 type check struct {
@@ -55,7 +56,7 @@ func checksOf(all []storage.Check, topic string) checkList {
 	return out
 }
 
-// addChecks is POST /api/checks. A check of the same topic and prompt is replaced.
+// addChecks is POST /api/checks. It replaces a check with the same topic and prompt.
 func (s *Server) addChecks(c echo.Context) (reply, error) {
 	var list []json.RawMessage
 	if err := jsonBody(c, field{name: "checks", into: &list}); err != nil {
@@ -87,7 +88,7 @@ func (s *Server) addChecks(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, checkFault(err)
 	}
-	// What they get now is what a later run is compared with.
+	// A later run is compared with these results.
 	if _, err := s.runChecks(ctx, runEdited); err != nil {
 		s.log.Debug("the checks could not be run after they were changed", "error", err)
 	}

@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// viewAge is how old the picture of the cluster may be. Beats come each
-	// second, so a fresher one would say nothing new.
+	// viewAge is how old a view of the cluster may be. Beats arrive each second, so a
+	// newer view would show nothing new.
 	viewAge = 250 * time.Millisecond
-	// storeAge is the same for what lies in storage, which may be far away.
+	// storeAge is the same for the storage, which may be far away.
 	storeAge = 2 * time.Second
 )
 
-// view is the picture of the cluster at one moment. What could not be read is
-// named in the errors and left empty.
+// view is the state of the cluster at one moment. Parts that could not be read are
+// empty and named in the errors.
 type view struct {
 	at      time.Time
 	cluster heartbeat.Cluster
@@ -29,10 +29,10 @@ type view struct {
 	lanes   []queue.LaneState
 	repairs map[string]int64
 	dropped map[string]int64
-	// endedBytes is what the records of ended jobs take in Redis.
+	// endedBytes is the size in Redis of the records of ended jobs, in bytes.
 	endedBytes int64
 	redis      error // it cannot be reached
-	// refuses is why it takes no jobs although it is reached.
+	// refuses is why Redis takes no jobs although it responds.
 	refuses error
 	server  queue.RedisState // zero where it does not tell
 	pingMS  float64
@@ -53,22 +53,22 @@ type viewer struct {
 	last view
 }
 
-// view returns a picture that is no older than viewAge. Requests that come
-// while one is taken wait for it.
+// view returns a view that is no older than viewAge. Requests that arrive while a view
+// is being taken wait for it.
 func (v *viewer) view(ctx context.Context) view {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.last.at.IsZero() && v.now().Sub(v.last.at) < viewAge {
 		return v.last
 	}
-	// A caller who goes away must not leave a half picture to the others.
+	// A caller that leaves must not leave a partial view to the others.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	v.last = v.take(ctx, v.last)
 	return v.last
 }
 
-// forget makes the next view a fresh one, after something was changed here.
+// forget makes the next view a fresh one, after this process has changed something.
 func (v *viewer) forget() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -112,7 +112,7 @@ func (s *Server) readQueue(ctx context.Context, v *view) []heartbeat.Beat {
 	return beats
 }
 
-// sum adds up what processes say, and what those that have ended said.
+// sum adds up the counts of the living processes and of those that have ended.
 func (s *Server) sum(beats []heartbeat.Beat, past heartbeat.Counts) heartbeat.Cluster {
 	cluster, err := heartbeat.Sum(s.withOwn(beats))
 	if err != nil {
@@ -122,8 +122,8 @@ func (s *Server) sum(beats []heartbeat.Beat, past heartbeat.Counts) heartbeat.Cl
 	return cluster
 }
 
-// upToDate is v with what every process has counted until now: a client finds counted
-// what it was answered, by whichever process.
+// upToDate is v with the counts of every process up to now. A client then finds its
+// answered requests counted, whichever process answered.
 func (s *Server) upToDate(ctx context.Context, v view) view {
 	if v.redis == nil {
 		if n := s.counts.now(ctx, func(ctx context.Context) news { return s.callRoll(ctx, len(v.cluster.Beats)) }); n.ok {
@@ -135,14 +135,15 @@ func (s *Server) upToDate(ctx context.Context, v view) view {
 	return v
 }
 
-// news is what all processes say of themselves now, and what those that have ended said.
+// news holds the present beats of all processes, and the counts of those that have
+// ended.
 type news struct {
 	beats []heartbeat.Beat
 	past  heartbeat.Counts
 	ok    bool
 }
 
-// callRoll has every process say what it has counted.
+// callRoll asks every process for its present counts.
 func (s *Server) callRoll(ctx context.Context, known int) news {
 	s.queue.RollCall(ctx, known)
 	payloads, past, err := s.queue.BeatsAndPast(ctx)
@@ -156,8 +157,8 @@ func (s *Server) callRoll(ctx context.Context, known int) news {
 	return news{beats: beats, past: heartbeat.CountsOf(past), ok: true}
 }
 
-// rollCalls shares roll calls between requests: one at a time, and a request takes part
-// in one that begins after it came.
+// rollCalls shares roll calls between requests. Only one is made at a time, and a
+// request takes part in one that begins after the request arrived.
 type rollCalls struct {
 	calling sync.Mutex // held while the roll is called; before mu
 	mu      sync.Mutex
@@ -169,7 +170,7 @@ type rollCall struct {
 	news news
 }
 
-// now returns what call said in a round that began after now was called.
+// now returns the result of call from a round that began after now was called.
 func (r *rollCalls) now(ctx context.Context, call func(context.Context) news) news {
 	r.mu.Lock()
 	next := r.next
@@ -197,8 +198,8 @@ func (r *rollCalls) now(ctx context.Context, call func(context.Context) news) ne
 	}
 }
 
-// withOwn puts this process's present state in place of its last beat, so that
-// a process sees itself at once and also without Redis.
+// withOwn replaces this process's last beat with its present state, so that a process
+// sees itself at once and also without Redis.
 func (s *Server) withOwn(beats []heartbeat.Beat) []heartbeat.Beat {
 	own := s.recorder.Snapshot()
 	for i := range beats {

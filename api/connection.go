@@ -16,19 +16,18 @@ import (
 )
 
 const (
-	// DefaultConnections is how many connections are served at once unless a
-	// setting says otherwise.
+	// DefaultConnections is how many connections are served at once by default.
 	DefaultConnections = 10000
-	// headroom are connections beyond that, on which only probes are answered:
-	// whoever watches the service must not take it for dead when it is busy.
+	// headroom is the number of connections beyond that on which only probes are
+	// answered. Monitoring must not take a busy service for a dead one.
 	headroom = 64
 
-	// sendWithin is how long a client may take to accept a piece of an answer, and
-	// answerWithin how long after its request an answer may begin at the latest.
+	// sendWithin is how long a client may take to accept a piece of an answer.
+	// answerWithin is the latest time after its request at which an answer may begin.
 	sendWithin   = 30 * time.Second
 	answerWithin = uploadPatience + storePatience
 
-	// streamsPerCaller and streamsInAll bound the event streams.
+	// streamsPerCaller and streamsInAll limit the number of event streams.
 	streamsPerCaller = 32
 	streamsInAll     = 2000
 )
@@ -51,11 +50,11 @@ func newDoorman(l net.Listener, most int) *doorman {
 	return &doorman{Listener: l, most: int64(most), patience: unreadFor, left: make(chan struct{}), noMore: make(chan struct{})}
 }
 
-// unreadFor bounds the wait for clients that connect and send nothing.
+// unreadFor limits the wait for clients that connect and send nothing.
 const unreadFor = time.Second
 
-// shut closes the port and waits for the first requests of those who came before:
-// net/http drops a request that it reads after the beginning of its Shutdown.
+// shut closes the port and waits for the first requests of earlier connections, because
+// net/http drops a request that it reads after Shutdown has begun.
 func (d *doorman) shut(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
@@ -76,7 +75,7 @@ func (d *doorman) shut(ctx context.Context) {
 	}
 }
 
-// Close lets Accept end.
+// Close makes Accept return.
 func (d *doorman) Close() error {
 	d.leave.Do(func() { close(d.left) })
 	if err := d.Listener.Close(); !errors.Is(err, net.ErrClosed) {
@@ -85,7 +84,7 @@ func (d *doorman) Close() error {
 	return nil
 }
 
-// Accept takes connections while there is room. Beyond the headroom they are
+// Accept accepts connections while there is room. Connections beyond the headroom are
 // closed at once.
 func (d *doorman) Accept() (net.Conn, error) {
 	for {
@@ -108,7 +107,7 @@ func (d *doorman) Accept() (net.Conn, error) {
 	}
 }
 
-// guest is a connection that is counted; extra ones came when it was full.
+// guest is a counted connection. An extra guest came when the limit was reached.
 type guest struct {
 	net.Conn
 	doorman *doorman
@@ -117,18 +116,18 @@ type guest struct {
 	heard   sync.Once
 }
 
-// hear notes that a request was read.
+// hear records that a request was read.
 func (g *guest) hear() { g.heard.Do(func() { g.doorman.unread.Add(-1) }) }
 
-// Close gives the place free.
+// Close releases the place of the connection.
 func (g *guest) Close() error {
 	g.hear()
 	g.once.Do(func() { g.doorman.now.Add(-1) })
 	return g.Conn.Close() //nolint:wrapcheck // the same connection
 }
 
-// CloseWrite tells the client that nothing more comes, so that net/http can wait
-// a moment before it closes on a client that is still sending.
+// CloseWrite tells the client that nothing more follows. net/http can then wait a
+// moment before it closes on a client that is still sending.
 func (g *guest) CloseWrite() error {
 	if c, ok := g.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite() //nolint:wrapcheck // the same connection
@@ -136,7 +135,7 @@ func (g *guest) CloseWrite() error {
 	return nil
 }
 
-// guestOf finds the guest of a connection, through TLS too.
+// guestOf finds the guest of a connection, also through TLS.
 func guestOf(c net.Conn) (*guest, bool) {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = t.NetConn()
@@ -145,20 +144,20 @@ func guestOf(c net.Conn) (*guest, bool) {
 	return g, ok
 }
 
-// isExtra reports whether a connection was beyond the bound.
+// isExtra reports whether a connection is beyond the limit.
 func isExtra(c net.Conn) bool {
 	g, ok := guestOf(c)
 	return ok && g.extra
 }
 
-// hearing follows the states of connections for the doorman.
+// hearing reports the states of connections to the doorman.
 func hearing(c net.Conn, state http.ConnState) {
 	if g, ok := guestOf(c); ok && state != http.StateNew {
 		g.hear()
 	}
 }
 
-// roomy refuses all but probes on connections beyond the bound.
+// roomy refuses all requests but probes on connections beyond the limit.
 func (s *Server) roomy(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -174,8 +173,8 @@ func withCaller(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, &caller{extra: isExtra(c)})
 }
 
-// steadyWriter gives a client a while to accept each piece of an answer, so that
-// one that never reads does not hold its connection for ever.
+// steadyWriter limits the time in which a client must accept each piece of an answer,
+// so that a client that never reads does not hold its connection forever.
 type steadyWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -209,7 +208,7 @@ func (s *Server) steady(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// streams counts the event streams that are open.
+// streams counts the open event streams.
 type streams struct {
 	mu  sync.Mutex
 	by  map[string]int
@@ -218,7 +217,7 @@ type streams struct {
 
 func newStreams() *streams { return &streams{by: map[string]int{}} }
 
-// open counts one more for a client; done ends it.
+// open counts one more stream for a client; done ends it.
 func (s *streams) open(who string) (done func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

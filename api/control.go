@@ -15,7 +15,7 @@ import (
 	"github.com/nexus-continuum/nexus/topic"
 )
 
-// actions are what POST /api/control knows, in the order in which it lists them.
+// actions are the actions of POST /api/control, in the order in which it lists them.
 var actions = [...]string{"pause", "resume", "train_start", "train_stop", "checkpoint", "rollback", "set_target"}
 
 type controlled struct {
@@ -23,7 +23,8 @@ type controlled struct {
 	Topic      *string `json:"topic,omitempty"`
 	JobID      string  `json:"job_id,omitempty"`
 	Checkpoint string  `json:"checkpoint,omitempty"`
-	// TargetError is the bound that was set; nil of a set_target is that of the settings.
+	// TargetError is the bound that was set. After set_target, nil means the bound of
+	// the settings.
 	TargetError *float64 `json:"target_error,omitempty"`
 }
 
@@ -90,7 +91,8 @@ func (s *Server) act(ctx context.Context, owner, action, about, checkpoint strin
 	return controlled{}, job.Errorf(job.CodeUnknownAction, "the action %q is unknown; known: %s", job.Clip(action, 40), strings.Join(actions[:], ", ")).On("action")
 }
 
-// setTarget bounds the share of wrong answers anew; nil is the bound of the settings.
+// setTarget sets the limit on the share of wrong answers; nil means that of the
+// settings.
 func (s *Server) setTarget(ctx context.Context, target *float64) (controlled, error) {
 	alpha := 0.0
 	if target != nil {
@@ -102,7 +104,7 @@ func (s *Server) setTarget(ctx context.Context, target *float64) (controlled, er
 	return controlled{Status: "target_set", TargetError: target}, s.steer(ctx, func(k *storage.Control) { k.TargetError = alpha })
 }
 
-// steer changes the control record and tells the others, who would see it
+// steer changes the control record and notifies the other processes, which would see it
 // within two seconds anyway.
 func (s *Server) steer(ctx context.Context, change func(*storage.Control)) error {
 	if _, err := s.controls.Update(ctx, change); err != nil {
@@ -115,8 +117,8 @@ func (s *Server) steer(ctx context.Context, change func(*storage.Control)) error
 	return nil
 }
 
-// trainStart switches gradient steps on and makes the job that learns the
-// topic's pack, or what the teacher writes about it, or, without a topic,
+// trainStart switches gradient steps on and makes a job. With a topic, the job learns
+// the topic's pack or what the teacher writes about it. Without a topic, it
 // consolidates what is known.
 func (s *Server) trainStart(ctx context.Context, about, owner string) (controlled, error) {
 	dataset, byTeacher, err := s.lessonsAbout(ctx, about, owner)
@@ -139,9 +141,9 @@ func (s *Server) trainStart(ctx context.Context, about, owner string) (controlle
 	return out, nil
 }
 
-// lessonsAbout stores the lessons of a topic pack and returns the dataset's id;
-// none without a topic. Where there is no such pack the teacher is to write them,
-// if there is one.
+// lessonsAbout stores the lessons of a topic pack and returns the dataset's id. Without
+// a topic it stores nothing. If there is no such pack and there is a teacher, byTeacher
+// is true and the teacher writes the lessons.
 func (s *Server) lessonsAbout(ctx context.Context, name, owner string) (dataset string, byTeacher bool, err error) {
 	if name == "" {
 		return "", false, nil
@@ -172,7 +174,7 @@ func (s *Server) packDataset(ctx context.Context, name, owner string, pack topic
 	return ds.ID, err
 }
 
-// dropDataset deletes a dataset that no job will name.
+// dropDataset deletes a dataset that no job will use.
 func (s *Server) dropDataset(ctx context.Context, id string) {
 	if id == "" {
 		return
@@ -184,8 +186,8 @@ func (s *Server) dropDataset(ctx context.Context, id string) {
 	}
 }
 
-// saveNow asks the trainer for a checkpoint. What was memorised is saved
-// already; this adds the weights of a running consolidation.
+// saveNow asks the trainer for a checkpoint. Memorised lessons are already saved; this
+// adds the weights of a running consolidation.
 func (s *Server) saveNow(ctx context.Context) (controlled, error) {
 	head, err := s.checkpoints.Head(ctx)
 	if err != nil {

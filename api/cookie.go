@@ -10,9 +10,9 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// Names of what a signed-in browser holds. The session is for the server only.
-// The CSRF token is for the pages, and named as axios looks for it, which the
-// queue monitor is built on.
+// Names of the cookies of a signed-in browser. The session cookie is for the server
+// only. The CSRF token is for the pages. It has the name that axios looks for, which
+// the queue monitor uses.
 const (
 	sessionCookie = "nexus_session"
 	csrfCookie    = "XSRF-TOKEN"
@@ -21,8 +21,8 @@ const (
 	headerCSRFAxios = "X-XSRF-TOKEN"
 )
 
-// secureCaller tells whether a request came over TLS: to us, or to a proxy whose
-// word is taken.
+// secureCaller returns a function that reports whether a request came over TLS, either
+// to this server or to a trusted proxy.
 func secureCaller(trusted []netip.Prefix) func(*http.Request) bool {
 	return func(r *http.Request) bool {
 		if r.TLS != nil {
@@ -41,8 +41,9 @@ func secureCaller(trusted []netip.Prefix) func(*http.Request) bool {
 	}
 }
 
-// cookieName: with __Host- a browser takes the cookie only from this very host
-// over TLS, so that no neighbouring host can set one.
+// cookieName returns the name of the session cookie. With the prefix __Host- a browser
+// accepts the cookie only from this very host over TLS, so that no neighbouring host
+// can set one.
 func (s *Server) cookieName(r *http.Request) string {
 	if s.secure(r) {
 		return "__Host-" + sessionCookie
@@ -58,7 +59,7 @@ func (s *Server) sessionOf(r *http.Request) (token string, ok bool) {
 	return c.Value, true
 }
 
-// setCookies hands a session to the browser; an empty token takes it back.
+// setCookies gives a session to the browser; an empty token removes it.
 func (s *Server) setCookies(c echo.Context, token string) {
 	r := c.Request()
 	one := http.Cookie{
@@ -77,8 +78,8 @@ func (s *Server) setCookies(c echo.Context, token string) {
 	h.Add(echo.HeaderSetCookie, two.String())
 }
 
-// checkSession finds out who asks by a session. What changes something needs
-// the session's CSRF token too.
+// checkSession identifies the caller by a session. A request that changes something
+// also needs the session's CSRF token.
 func (s *Server) checkSession(c echo.Context, token string) {
 	r := c.Request()
 	found, ok, err := s.sessions.find(r.Context(), token)
@@ -117,8 +118,7 @@ func harmless(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-// present reports whether the key or session that a stream was opened with is
-// still good.
+// present reports whether the key or session that opened a stream is still valid.
 func (s *Server) present(c echo.Context) bool {
 	who := whoAsks(c)
 	switch {

@@ -12,8 +12,9 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// CheckOrigins refuses what is no origin of a page: scheme and host, without a
-// path. A star is none: every site could then act for who opens it.
+// CheckOrigins returns an error if an entry is not the origin of a page: scheme and
+// host, without a path. A star is refused, because every site could then act for the
+// person who opens it.
 func CheckOrigins(origins []string) error {
 	for _, o := range origins {
 		u, err := url.Parse(o)
@@ -27,8 +28,8 @@ func CheckOrigins(origins []string) error {
 // exposed are the headers of answers that pages of other origins may read.
 const exposed = "Location, Retry-After, X-Request-Id, RateLimit, RateLimit-Policy, Preference-Applied, Idempotency-Replayed"
 
-// shared lets pages of the origins in the settings call the API. They are
-// told apart by the Origin header; cookies play no part.
+// shared lets pages of the configured origins call the API. It identifies them by the
+// Origin header and does not use cookies.
 func (s *Server) shared(next echo.HandlerFunc) echo.HandlerFunc {
 	origins := s.opt.CORSOrigins
 	if len(origins) == 0 {
@@ -61,7 +62,7 @@ func (s *Server) shared(next echo.HandlerFunc) echo.HandlerFunc {
 //go:embed static/widget.js
 var widgetScript []byte
 
-// widget is GET /widget.js, the chat for other sites' pages.
+// widget is GET /widget.js, the chat for pages of other sites.
 func (s *Server) widget(c echo.Context) error {
 	c.Response().Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
 	return serve(c, "text/javascript; charset=utf-8", policyNone, widgetScript)

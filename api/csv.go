@@ -8,8 +8,8 @@ import (
 	"github.com/nexus-continuum/nexus/topic/lessonfile"
 )
 
-// newCSVLessons reads a table as a stream. A header that is not understood is a
-// fault of the request here; POST /api/import looks at the whole file first.
+// newCSVLessons reads a table as a stream. A header that it does not understand is an
+// error of the request. POST /api/import reads the whole file first instead.
 func newCSVLessons(r io.Reader, opt lessonfile.Options, topic string) (lessonSource, error) {
 	f, err := lessonfile.NewTable(r, opt)
 	if e, ok := errors.AsType[*job.Error](err); ok && e.Code == job.CodeBadFile {
@@ -22,7 +22,7 @@ func newCSVLessons(r io.Reader, opt lessonfile.Options, topic string) (lessonSou
 	return &tableLessons{fileLessons{f}, topic}, nil
 }
 
-// tableLessons gives lessons without a topic the one of the upload.
+// tableLessons sets the topic of the upload on lessons without a topic.
 type tableLessons struct {
 	fileLessons
 	topic string

@@ -12,11 +12,12 @@ import (
 	"github.com/nexus-continuum/nexus/topic"
 )
 
-// Queue is what the API needs of the jobs' transport; *queue.Queue is one.
+// Queue is what the API needs from the transport of jobs; *queue.Queue implements it.
 type Queue interface {
 	Submit(ctx context.Context, spec job.Spec) (job.Job, error)
 	Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*job.Answer, *job.Job, error)
-	// Overloaded says why an Ask would be refused now, at no cost.
+	// Overloaded returns why an Ask would be refused now, or nil. It does not contact
+	// Redis.
 	Overloaded() error
 	Job(ctx context.Context, id string) (job.Job, error)
 	Jobs(ctx context.Context, f queue.Filter) (jobs []job.Job, next string, err error)
@@ -43,13 +44,14 @@ type Queue interface {
 	RunsKey() string
 	Publish(ctx context.Context, channel, msg string) error
 	Ping(ctx context.Context) error
-	// Check tries what jobs need of Redis: its error says what Redis refuses.
+	// Check tries the Redis operations that jobs need. The error says what Redis
+	// refuses.
 	Check(ctx context.Context) error
 	RedisState(ctx context.Context) (queue.RedisState, error)
 	Asynq() asynq.RedisConnOpt
 }
 
-// Datasets stores what is taught; *storage.Datasets is one.
+// Datasets stores what is taught; *storage.Datasets implements it.
 type Datasets interface {
 	Create(ctx context.Context, meta storage.DatasetMeta) (*storage.DatasetWriter, error)
 	Delete(ctx context.Context, id string) error
@@ -57,7 +59,7 @@ type Datasets interface {
 	Open(ctx context.Context, id string) (*storage.DatasetReader, error)
 }
 
-// Checkpoints is what the API shows and moves; *storage.Checkpoints is one.
+// Checkpoints is what the API shows and moves; *storage.Checkpoints implements it.
 type Checkpoints interface {
 	Head(ctx context.Context) (storage.Head, error)
 	List(ctx context.Context) ([]storage.Manifest, error)
@@ -66,19 +68,20 @@ type Checkpoints interface {
 	SetChallenger(ctx context.Context, id string) error
 }
 
-// Uploads tells what waits for the bucket behind the storage; *mirror.Store is one.
+// Uploads reports what waits to be uploaded to the bucket behind the storage;
+// *mirror.Store implements it.
 type Uploads interface {
 	Waiting(ctx context.Context) (checkpoints map[string]bool, err error)
 }
 
 // Control is the record that the whole cluster follows; *storage.ControlRecord
-// is one.
+// implements it.
 type Control interface {
 	Read(ctx context.Context) (storage.Control, error)
 	Update(ctx context.Context, change func(*storage.Control)) (storage.Control, error)
 }
 
-// Topics are the packs that train_start can teach; *topic.Library is one.
+// Topics are the packs that train_start can teach; *topic.Library implements it.
 type Topics interface {
 	Names() []string
 	Pack(name string) (topic.Pack, error)

@@ -15,7 +15,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// errorBody is the one shape of every error.
+// errorBody is the form of every error.
 type errorBody struct {
 	Detail    string      `json:"detail"`
 	Code      string      `json:"code"`
@@ -25,7 +25,7 @@ type errorBody struct {
 	RequestID string      `json:"request_id"`
 }
 
-// statusOf gives each code its HTTP status; what is not listed is 500.
+// statusOf returns the HTTP status of a code; 500 for a code that is not listed.
 func statusOf(code string) int {
 	switch code {
 	case job.CodeInvalid, job.CodeUnknownField, job.CodeBadJSON, job.CodeNotUTF8, job.CodePromptEmpty,
@@ -57,8 +57,8 @@ func statusOf(code string) int {
 	return http.StatusInternalServerError
 }
 
-// asError turns whatever a handler returned into an error for callers. Only
-// what was written for them gets through.
+// asError turns an error of a handler into one for callers. Only texts that were
+// written for callers are passed on.
 func asError(err error, c echo.Context) *job.Error {
 	if e, ok := errors.AsType[*job.Error](err); ok {
 		return e
@@ -75,7 +75,7 @@ func asError(err error, c echo.Context) *job.Error {
 	return job.AsError(err)
 }
 
-// ofEcho says in our words what the router found.
+// ofEcho describes the router's error in the words of this API.
 func ofEcho(e *echo.HTTPError, c echo.Context) *job.Error {
 	path := c.Request().URL.Path
 	switch e.Code {
@@ -99,19 +99,20 @@ func ofEcho(e *echo.HTTPError, c echo.Context) *job.Error {
 	return job.AsError(e)
 }
 
-// renderedKey marks a request whose error has been answered and logged.
+// renderedKey marks a request whose error was already answered and logged.
 const renderedKey = "rendered"
 
-// renderError is the one place that turns errors into answers.
+// renderError is the only place that turns errors into HTTP answers.
 func (s *Server) renderError(err error, c echo.Context) {
-	// The middleware that logs renders an error before the line is written, and
-	// then hands it on to echo, which comes here again.
+	// The logging middleware renders an error before it writes its line. It then passes
+	// the error to echo, which calls this function again.
 	if c.Get(renderedKey) != nil {
 		return
 	}
 	c.Set(renderedKey, true)
 	if c.Response().Committed {
-		// Part of an answer is out; the connection's end tells the caller.
+		// Part of the answer was already sent; the end of the connection tells the
+		// caller.
 		s.log.Warn("request failed after its answer had begun", "request_id", requestID(c), "route", c.Path(), "error", err)
 		return
 	}
@@ -135,8 +136,8 @@ func (s *Server) renderError(err error, c echo.Context) {
 		h.Set(echo.HeaderConnection, "close")
 	}
 	if unread(c) {
-		// Nobody waits for a body that was refused; the connection ends with the answer.
-		// A client that sends on is given a moment to see it.
+		// Nobody waits for a refused body, so the connection ends with the answer. A
+		// client that is still sending gets a moment to read it.
 		h.Set(echo.HeaderConnection, "close")
 		s.allowToSend(c, min(s.patience, partingPatience))
 	}
@@ -154,7 +155,7 @@ func (s *Server) renderError(err error, c echo.Context) {
 	}
 }
 
-// retryAfter is whole seconds, rounded up, at least one.
+// retryAfter formats whole seconds, rounded up, at least one.
 func retryAfter(d time.Duration) string {
 	return strconv.Itoa(max(1, int(math.Ceil(d.Seconds()))))
 }
@@ -163,7 +164,7 @@ func tooLarge(limit int64) *job.Error {
 	return job.Errorf(job.CodeTooLarge, "the body is larger than the %s that this route takes", size(limit))
 }
 
-// size writes a number of bytes for people.
+// size formats a number of bytes for people.
 func size(n int64) string {
 	switch {
 	case n >= 1<<20 && n%(1<<20) == 0:

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// keepAlive is how often a silent stream says that it lives, so that proxies
-	// do not cut it.
+	// keepAlive is how often a silent stream sends a sign of life, so that proxies do
+	// not close it.
 	keepAlive = 15 * time.Second
 	// eventWrite is how long a client may take to accept an event.
 	eventWrite = 30 * time.Second
@@ -67,7 +67,7 @@ func (s *Server) stream(c echo.Context, control *http.ResponseController, events
 				return nil // the client asks again and is told why not
 			}
 		case <-s.draining:
-			// The client resumes elsewhere with Last-Event-ID.
+			// The client resumes on another server with Last-Event-ID.
 			return nil
 		case <-c.Request().Context().Done():
 			return nil

@@ -16,17 +16,17 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// exportPatience bounds how long a client may take to receive an export.
+// exportPatience limits how long a client may take to receive an export.
 const exportPatience = 15 * time.Minute
 
-// exporter writes lessons in one format, one after another.
+// exporter writes lessons in one format, one at a time.
 type exporter interface {
 	put(l book.Lesson) error
 	end() error
 }
 
-// export is GET /api/export: everything taught, as it is at this moment, in a
-// form that POST /api/lessons and /api/import take again.
+// export is GET /api/export: all lessons as they are now, in a form that POST
+// /api/lessons and /api/import accept.
 func (s *Server) export(c echo.Context) error {
 	if err := onlyQuery(c, "format", "topic"); err != nil {
 		return err
@@ -42,7 +42,7 @@ func (s *Server) export(c echo.Context) error {
 	case "", "ndjson":
 		kind, ext, begin = typeNDJSON, "ndjson", func(w io.Writer) exporter { return newNDJSONExport(w) }
 	case "csv":
-		// The column for refusals is there only where it is needed.
+		// The column for refusals is written only if there are refusals.
 		refusals, err := s.book.Refuses(ctx, topic)
 		if err != nil {
 			return err
@@ -57,8 +57,8 @@ func (s *Server) export(c echo.Context) error {
 	default:
 		return job.Errorf(job.CodeInvalid, "format is %q; it may be ndjson, csv or json", job.Clip(format, 40)).On("format")
 	}
-	// What is known is asked for before the first byte, so that its absence is an
-	// error and no empty file.
+	// The model is requested before the first byte is written, so that its absence
+	// gives an error and not an empty file.
 	if _, err := s.opt.Known(ctx); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (s *Server) export(c echo.Context) error {
 		err = w.Flush()
 	}
 	if err != nil {
-		// A cut file must not look whole: the connection is dropped.
+		// A truncated file must not look complete, so the connection is dropped.
 		s.log.Warn("an export broke off", "request_id", requestID(c), "error", err)
 		panic(http.ErrAbortHandler)
 	}
@@ -92,7 +92,7 @@ type exported struct {
 	Prompt   string  `json:"prompt"`
 	Response *string `json:"response"`
 	Topic    string  `json:"topic,omitempty"`
-	// When the answer may be given, where that is not always.
+	// The time in which the answer may be given, if it is limited.
 	Draft bool      `json:"draft,omitempty"`
 	From  *job.Time `json:"valid_from,omitempty"`
 	Until *job.Time `json:"valid_until,omitempty"`
@@ -188,7 +188,7 @@ func (e *csvExport) put(l book.Lesson) error {
 	return e.csv.Write(row)
 }
 
-// moment is a time in a table.
+// moment formats a time for a table.
 func moment(t *job.Time) string {
 	if t == nil {
 		return ""

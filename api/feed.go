@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	// feedBeat is how often a watched cluster is looked at. Beats of processes
-	// come each second, so a faster look would see nothing new.
+	// feedBeat is how often a watched cluster is read. Beats of processes arrive each
+	// second, so reading more often would show nothing new.
 	feedBeat = time.Second
-	// feedRest is how long figures that always move (clocks, CPU, memory) may wait
-	// when nothing else has changed.
+	// feedRest is how long constantly changing figures (clocks, CPU, memory) may wait
+	// if nothing else has changed.
 	feedRest = 5 * time.Second
 )
 
-// feed tells all who watch the cluster what has changed. However many they are,
-// each second has one look and one encoding; without a watcher there is none.
+// feed sends the changes of the cluster to all watchers. For any number of watchers,
+// each second takes one reading and one encoding; without a watcher it takes none.
 type feed struct {
 	look func(context.Context) (status, learning, error)
 	now  func() time.Time
@@ -37,14 +37,14 @@ type feed struct {
 	sentAt   time.Time     // of the last status
 }
 
-// frame is one event as it goes over the wire, the same bytes for all.
+// frame is one encoded event, the same bytes for all watchers.
 type frame struct {
 	number uint64
 	text   []byte
 }
 
-// watch begins to look if nobody watched before. The returned leave ends it
-// with the last watcher.
+// watch starts the feed if there was no watcher. When the last watcher calls leave, the
+// feed stops.
 func (f *feed) watch() (leave func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -86,7 +86,7 @@ func (f *feed) run(ctx context.Context, done chan struct{}) {
 	}
 }
 
-// turn looks once and keeps what is new.
+// turn reads the cluster once and keeps the changes.
 func (f *feed) turn(ctx context.Context) {
 	s, l, err := f.look(ctx)
 	if err != nil || ctx.Err() != nil {
@@ -121,7 +121,7 @@ func (f *feed) turn(ctx context.Context) {
 	}
 }
 
-// replace keeps a new event and tells whether it differs from the last.
+// replace stores a new event and reports whether it differs from the last.
 func (f *frame) replace(event string, data []byte) bool {
 	text := fmt.Appendf(nil, "event: %s\ndata: %s\n\n", event, data)
 	if bytes.Equal(text, f.text) {
@@ -131,8 +131,8 @@ func (f *frame) replace(event string, data []byte) bool {
 	return true
 }
 
-// since returns what a watcher that saw the numbers has not seen, and a channel
-// that is closed when there is more.
+// since returns the events that a watcher with the given numbers has not seen, and a
+// channel that is closed when there are more.
 func (f *feed) since(seen *[2]uint64) (news [][]byte, more <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -145,7 +145,7 @@ func (f *feed) since(seen *[2]uint64) (news [][]byte, more <-chan struct{}) {
 	return news, f.changed
 }
 
-// stilled is the status without figures that move although nothing happened.
+// stilled is the status without figures that change although nothing happened.
 func stilled(s status) status {
 	s.Daemon.UptimeSeconds, s.Daemon.Time = 0, nil
 	s.Resources.CPUPercent, s.Resources.ProcessCPUPercent = 0, 0
@@ -161,8 +161,8 @@ func stilled(s status) status {
 	return s
 }
 
-// follow is GET /api/events: Server-Sent Events with the state of the cluster,
-// whenever it changes. A slow reader skips what was overtaken.
+// follow is GET /api/events: Server-Sent Events with the state of the cluster, whenever
+// it changes. A slow reader skips outdated states.
 func (s *Server) follow(c echo.Context) error {
 	done, err := s.streams.open(client(c))
 	if err != nil {

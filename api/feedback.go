@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// logLag is how long the log of interactions may trail behind the answers,
-	// and logLook how often it is looked at meanwhile.
+	// logLag is how long the log of interactions may lag behind the answers, and
+	// logLook how often it is read meanwhile.
 	logLag  = 2 * time.Second
 	logLook = 100 * time.Millisecond
 )
@@ -84,7 +84,7 @@ func (s *Server) feedback(c echo.Context) (reply, error) {
 	return r, nil
 }
 
-// correct makes the right answer a lesson.
+// correct stores the right answer as a lesson.
 func (s *Server) correct(ctx context.Context, it job.Interaction, response, owner string) (job.Job, error) {
 	if it.Prompt == "" {
 		return job.Job{}, job.Errorf(job.CodeConflict, "the text of this prompt was not kept, so it cannot be taught from here; send the lesson to POST /api/lessons")
@@ -93,9 +93,9 @@ func (s *Server) correct(ctx context.Context, it job.Interaction, response, owne
 		storage.Lesson{Prompt: it.Prompt, Response: &response, Topic: it.Topic})
 }
 
-// judge stores what was said of an interaction, for the refusal threshold; right
-// is the answer that would have been right, if it was told. The trainer learns
-// of it as of lessons: in order, and after a crash too.
+// judge stores a judgement about an interaction, for the refusal threshold. right is
+// the correct answer, if it was given. The trainer learns from judgements as from
+// lessons: in order, and also after a crash.
 func (s *Server) judge(ctx context.Context, it job.Interaction, correct bool, right *string, owner string) error {
 	l := storage.Lesson{Prompt: it.Prompt, Topic: it.Topic, Judgement: &storage.Judgement{
 		Interaction: it.ID, Correct: correct, Right: right, Confidence: it.Confidence, Reason: it.Reason, Lessons: it.Lessons,
@@ -107,8 +107,8 @@ func (s *Server) judge(ctx context.Context, it job.Interaction, correct bool, ri
 	return err
 }
 
-// interaction finds a logged interaction, and waits for one that was answered a
-// moment ago, since the log is written in batches.
+// interaction finds a logged interaction. It waits for one that was answered a moment
+// ago, because the log is written in batches.
 func (s *Server) interaction(ctx context.Context, id string) (job.Interaction, error) {
 	look := time.NewTicker(logLook)
 	defer look.Stop()

@@ -8,17 +8,16 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// How many wrong keys an address may send.
+// Limits on the wrong keys that an address may send.
 const (
 	wrongRPM   = 20
 	wrongBurst = 10
 )
 
-// guesses counts wrong keys by address, on every route. One that comes again is
-// no further guess: a client with an old key must not lock out its neighbours.
-// Beyond the limit an address gets in only with a key that it used before:
-// neither does a guess tell anything then, nor can one behind the same address
-// lock others out.
+// guesses counts wrong keys by address, on every route. A repeated wrong key does not
+// count again, so that a client with an old key does not lock out its neighbours.
+// Beyond the limit an address is admitted only with a key that it used before. A guess
+// then reveals nothing, and a guesser cannot lock out others behind the same address.
 type guesses struct {
 	wrong *buckets
 
@@ -31,8 +30,8 @@ func newGuesses() *guesses {
 	return &guesses{wrong: newBuckets(), good: map[string]bool{}, old: map[[sha256.Size]byte]bool{}}
 }
 
-// check says whether a key may be taken from an address; name is that of the key,
-// empty if it is wrong.
+// check returns an error if a key may not be accepted from an address. name is the name
+// of the key; empty if the key is wrong.
 func (g *guesses) check(address, given, name string, now time.Time) *job.Error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

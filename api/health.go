@@ -11,15 +11,15 @@ import (
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
-// health says whether the cluster does well: healthy, degraded (it serves, but
-// somebody should look) or unhealthy (it cannot serve).
+// health is the condition of the cluster: healthy, degraded (it serves, but somebody
+// should look) or unhealthy (it cannot serve).
 type health struct {
 	Healthy bool     `json:"healthy"`
 	Status  string   `json:"status"`
 	Issues  []string `json:"issues"`
 }
 
-// The thresholds of the runbook, and a few more.
+// Thresholds of the runbook, and a few more.
 const (
 	minSuccess     = 0.9
 	maxRefusal     = 0.5
@@ -33,15 +33,18 @@ const (
 	maxUploadLag   = 60.0             // s that something waits for the bucket
 	maxAbsent      = time.Minute      // that acknowledged lessons are on the host only that took them
 
-	// fewest requests before a share of them is judged, and fewestAsked prompts before
-	// that of refusals is: whoever tries a new service asks for what it cannot know.
+	// fewest is the least number of requests for judging a share of them, and
+	// fewestAsked that of prompts for judging the share of refusals. A person who tries
+	// a new service asks for what it cannot know.
 	fewest      = 20
 	fewestAsked = 100
 
-	// warmUp is how long a process grows by what it comes to hold: models, caches,
-	// connections. Until then growth counts only where it would soon be too much.
+	// warmUp is how long a process grows because of what it comes to hold: models,
+	// caches, connections. Until then growth counts only if memory would soon be too
+	// large.
 	warmUp = time.Hour
-	// soonFull is within how long memory that grows on reaches its bound then.
+	// soonFull is the time within which growing memory would reach its limit in that
+	// case.
 	soonFull = time.Hour
 )
 
@@ -59,7 +62,7 @@ func judge(v view) health {
 	return h
 }
 
-// graveIssues keep the cluster from serving.
+// graveIssues returns the issues that keep the cluster from serving.
 func graveIssues(v view) []string {
 	var out []string
 	if v.redis != nil {
@@ -86,8 +89,8 @@ func requestIssues(k heartbeat.Cluster) []string {
 	if k.Recent.Requests+k.Recent.JobsFailed >= fewest && k.SuccessRate < minSuccess {
 		out = append(out, fmt.Sprintf("success rate %.0f %% is below %.0f %%", 100*k.SuccessRate, 100*minSuccess))
 	}
-	// A model that was taught nothing refuses everything, and should; and so it did
-	// before it was taught.
+	// A model that was taught nothing refuses everything, and should. The same holds
+	// for the time before it was taught.
 	taught := k.Model != nil && k.Model.Lessons > 0
 	refused := k.Recent.Refused - k.Recent.Refusals[job.ReasonUntaught]
 	if of := k.Recent.Answered + refused; taught && of >= fewestAsked && float64(refused) > maxRefusal*float64(of) {
@@ -126,7 +129,7 @@ func resourceIssues(v view) []string {
 	return out
 }
 
-// grows tells whether the memory of a process surely grows faster than it should.
+// grows reports whether the memory of a process certainly grows too fast.
 func grows(b *heartbeat.Beat, now time.Time) bool {
 	m := b.Memory
 	if m.GrowthRateMBPerHour <= maxGrowth || m.GrowthConfidence < sureGrowth {
@@ -136,7 +139,7 @@ func grows(b *heartbeat.Beat, now time.Time) bool {
 	return warm || m.WarningMB > 0 && m.CurrentMB+m.GrowthRateMBPerHour*soonFull.Hours() >= m.WarningMB
 }
 
-// processIssues are those that only one process has.
+// processIssues returns the issues of one process.
 func processIssues(b *heartbeat.Beat) []string {
 	var out []string
 	switch m := b.Memory; m.Level {
@@ -174,7 +177,7 @@ func queueIssues(v view) []string {
 	return out
 }
 
-// pausedIssue tells who paused a queue, and when.
+// pausedIssue says who paused a queue, and when.
 func pausedIssue(l queue.LaneState) string {
 	since, by := "", l.PausedWhy
 	if !l.PausedSince.IsZero() {
@@ -186,7 +189,7 @@ func pausedIssue(l queue.LaneState) string {
 	return fmt.Sprintf("queue %s is paused%s: %s", l.Name, since, by)
 }
 
-// redisIssues tell how Redis is set up or filled, where jobs are in danger by it.
+// redisIssues describes a configuration or fill level of Redis that endangers jobs.
 func redisIssues(v view) []string {
 	var out []string
 	r := v.server
@@ -218,7 +221,7 @@ func headIssues(v view) []string {
 	return out
 }
 
-// folderIssues tells of folders that take no writes, each once: the processes
+// folderIssues names folders that cannot be written, each once, because the processes
 // of a host share one.
 func folderIssues(k heartbeat.Cluster) []string {
 	var out []string
@@ -235,8 +238,8 @@ func folderIssues(k heartbeat.Cluster) []string {
 	return out
 }
 
-// uploadIssues tells of a bucket that fails or does not keep up. What it lacks
-// is safe in a folder, but there only.
+// uploadIssues describes a bucket that fails or does not keep up. Data that the bucket
+// lacks is safe, but only in a folder.
 func uploadIssues(k heartbeat.Cluster) []string {
 	u := heartbeat.SumUploads(k.Beats)
 	switch {
@@ -250,7 +253,7 @@ func uploadIssues(k heartbeat.Cluster) []string {
 	return []string{fmt.Sprintf("the bucket %s is %.0f s behind, %d objects wait: %s", u.Bucket, u.LagSeconds, u.Pending, u.Fault)}
 }
 
-// absentIssues name lessons that were acknowledged and that only their host has.
+// absentIssues names acknowledged lessons that are only on the host that accepted them.
 func absentIssues(v view) []string {
 	var out []string
 	for i := range v.cluster.Beats {
@@ -265,9 +268,9 @@ func absentIssues(v view) []string {
 	return out
 }
 
-// behind tells whether a worker should have loaded a newer checkpoint by now.
-// While lessons keep coming the head is always young; then what counts is
-// whether the worker passed over a checkpoint that no longer is.
+// behind reports whether a worker should have loaded a newer checkpoint by now. While
+// lessons keep arriving, the head is always young. Then it matters whether the worker
+// skipped a checkpoint that is no longer young.
 func (v view) behind(m *heartbeat.Model) bool {
 	if m == nil || v.head.Checkpoint == "" || m.Checkpoint == v.head.Checkpoint {
 		return false

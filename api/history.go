@@ -10,18 +10,18 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// historyBeat is how often the figures of the cluster are noted.
+// historyBeat is how often the figures of the cluster are recorded.
 const historyBeat = 10 * time.Second
 
-// history keeps figures of the cluster over time in this process, so that charts
-// need no other program: an hour, a day and a week, each coarser than the last.
-// A restart begins anew.
+// history keeps figures of the cluster over time in this process, so that charts need
+// no other program. It has an hour, a day and a week, each coarser than the one before.
+// A restart clears it.
 type history struct {
 	mu    sync.Mutex
 	spans []*span
 }
 
-// span is a ring of points at one distance.
+// span is a ring of points at equal distances.
 type span struct {
 	name   string
 	step   time.Duration
@@ -63,7 +63,7 @@ func (h *history) note(at time.Time, figures [figureCount]float64) {
 	}
 }
 
-// note gathers figures until a step is full and keeps their mean.
+// note collects figures until a step is full and stores their mean.
 func (s *span) note(at time.Time, figures [figureCount]float64) {
 	if s.n > 0 && at.Sub(s.began) >= s.step {
 		s.close()
@@ -94,7 +94,7 @@ func (s *span) mean() point {
 	return p
 }
 
-// read returns the points of a span, the one that is being gathered included.
+// read returns the points of a span, including the one that is still being collected.
 func (h *history) read(name string) (historyPage, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -127,7 +127,7 @@ type historyPage struct {
 	Figures map[string][]float64 `json:"figures"`
 }
 
-// keepHistory notes figures until the server stops.
+// keepHistory records figures until the server stops.
 func (s *Server) keepHistory(ctx context.Context) {
 	beat := time.NewTicker(historyBeat)
 	defer beat.Stop()

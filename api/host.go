@@ -11,20 +11,20 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// hosts are the names under which the service may be called. A browser sends
-// what stands in its address line; a site that lets its own name lead to this
-// machine (DNS rebinding) is so told from us. Where every caller needs a key
-// that no other site has, names matter only if they are set.
+// hosts are the names under which the service may be called. A browser sends the name
+// in its address bar. A site that points its own name to this machine (DNS rebinding)
+// is therefore recognised by that name. If every caller needs a key, which no other
+// site has, names are checked only if they are configured.
 type hosts struct {
 	names map[string]bool
 	ends  []string // ".example.com" of *.example.com
 	any   bool
-	// addresses lets every literal address pass: no name leads anywhere else then.
+	// addresses accepts every literal address, because DNS rebinding needs a name.
 	addresses bool
 }
 
-// newHosts: allowed adds to the names of loopback; public says that the service
-// may be reached from elsewhere without a key.
+// newHosts returns the accepted names: those of loopback and allowed. public says that
+// the service may be reached from elsewhere without a key.
 func newHosts(allowed []string, listen string, public bool) *hosts {
 	h := &hosts{names: map[string]bool{"localhost": true}, ends: []string{".localhost"}, addresses: public}
 	if public {
@@ -73,7 +73,8 @@ func (h *hosts) knows(host string) bool {
 	return err == nil && (h.addresses || a.Unmap().IsLoopback())
 }
 
-// ofOurs refuses requests for a name that is not ours. Probes may use any.
+// ofOurs refuses requests for a name that does not belong to the service. Probes may
+// use any name.
 func (s *Server) ofOurs(next echo.HandlerFunc) echo.HandlerFunc {
 	strict := len(s.opt.AllowedHosts) > 0
 	return func(c echo.Context) error {
@@ -86,7 +87,7 @@ func (s *Server) ofOurs(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// OnLoopback lets only requests through that name this machine as such, for
+// OnLoopback passes on only requests that name this machine as loopback. It is for
 // ports that serve nothing else.
 func OnLoopback(next http.Handler) http.Handler {
 	ours := newHosts(nil, "", false)

@@ -22,15 +22,15 @@ const (
 	maxKeyLength   = 255
 )
 
-// outcome is a reply as it is kept for repeats.
+// outcome is a reply in the form that is stored for repeats.
 type outcome struct {
 	Status   int             `json:"status"`
 	Location string          `json:"location,omitempty"`
 	Body     json.RawMessage `json:"body"`
 }
 
-// once does the work behind an Idempotency-Key, unless it was done before: then
-// its reply is given again. A failure is not kept, so that a repeat tries again.
+// once does the work of a request with an Idempotency-Key. If it was already done, its
+// stored reply is sent again. A failure is not stored, so that a repeat tries again.
 func (s *Server) once(c echo.Context, key, digest string, do work) error {
 	claim, kept, err := s.claim(c, key, digest)
 	if err != nil {
@@ -42,16 +42,16 @@ func (s *Server) once(c echo.Context, key, digest string, do work) error {
 	return s.claimed(c, claim, do)
 }
 
-// largeBody is work whose body is not read before its key is looked at.
+// largeBody is work whose body is read only after its key was checked.
 type largeBody struct {
 	do work
-	// skim reads the body of a repeat, for its digest alone.
+	// skim reads the body of a repeat for its digest only.
 	skim   func(c echo.Context) error
 	digest func() string // of what do or skim has read
 }
 
-// onceUnread is once for a large body. The key is claimed before the body is read:
-// a repeat waits for the first to end and is then only compared with it.
+// onceUnread is once for a large body. The key is claimed before the body is read. A
+// repeat waits for the first request to end and is then only compared with it.
 func (s *Server) onceUnread(c echo.Context, body largeBody) error {
 	key := c.Request().Header.Get(headerKey)
 	if key == "" {
@@ -82,9 +82,9 @@ func (s *Server) onceUnread(c echo.Context, body largeBody) error {
 	return replay(c, kept)
 }
 
-// claim asks for the right to do what a key names. Keys belong to who sends them: two
-// clients may choose the same one. Without API keys all callers are one, since
-// addresses change under the same client.
+// claim requests the right to do the work of a key. Keys belong to their sender,
+// because two clients may choose the same one. Without API keys all callers count as
+// one sender, because the address of a client can change.
 func (s *Server) claim(c echo.Context, key, digest string) (*queue.Claim, []byte, error) {
 	if !printable(key, maxKeyLength) {
 		return nil, nil, job.Errorf(job.CodeInvalid, "the Idempotency-Key must be 1 to %d printable characters without spaces", maxKeyLength).On(headerKey)
@@ -101,13 +101,13 @@ func replay(c echo.Context, kept []byte) error {
 	return write(c, o.Status, o.Location, o.Body)
 }
 
-// claimed does the work that a claim is for and keeps its reply, also when the caller
-// goes away: the repeat is what the key is for.
+// claimed does the work of a claim and stores its reply, even if the caller leaves,
+// because the key exists for the repeat.
 func (s *Server) claimed(c echo.Context, claim *queue.Claim, do work) error {
 	c.Set(claimedKey, claim.JobID)
 	r, err := do(c)
 	if err != nil {
-		// Without Redis's answer nobody knows whether the job was made.
+		// Without a reply from Redis it is unknown whether the job was made.
 		s.drop(c, claim, job.AsError(err).Code == job.CodeUnavailable)
 		return err
 	}
@@ -131,8 +131,8 @@ func (s *Server) drop(c echo.Context, claim *queue.Claim, unsure bool) {
 	}
 }
 
-// newID is the id for the job that a request makes: that of its claim, if it has
-// an Idempotency-Key.
+// newID returns the id for the job of a request: the id of its claim if it has an
+// Idempotency-Key, otherwise a new one.
 func newID(c echo.Context) string {
 	if id, ok := c.Get(claimedKey).(string); ok {
 		return id
@@ -140,7 +140,7 @@ func newID(c echo.Context) string {
 	return job.NewID()
 }
 
-// digestOf tells requests apart by what they ask, not by who asks.
+// digestOf identifies requests by their content, not by their sender.
 func digestOf(r *http.Request, body []byte) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n", r.Method, r.URL.RequestURI())
@@ -148,5 +148,5 @@ func digestOf(r *http.Request, body []byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// restore lets a body be read once more.
+// restore allows a body to be read again.
 func restore(r *http.Request, body []byte) { r.Body = io.NopCloser(bytes.NewReader(body)) }

@@ -19,8 +19,8 @@ import (
 	"github.com/nexus-continuum/nexus/topic/lessonfile"
 )
 
-// importFile is POST /api/import: a file of any usual format, as the body or as
-// a part of a form. With ?dry_run=true it only says what was understood.
+// importFile is POST /api/import: a file of any usual format, as the body or as a part
+// of a form. With ?dry_run=true it only reports what was understood.
 func (s *Server) importFile(c echo.Context) error {
 	if err := onlyQuery(c, "dry_run", "filename", "prompt", "response", "topic", "encoding", "header", "on_error", "webhook", "webhook_events"); err != nil {
 		return err
@@ -42,7 +42,7 @@ func (s *Server) importFile(c echo.Context) error {
 		return err
 	}
 	if !dry {
-		// Asked before the upload, so that nobody sends 256 MiB in vain.
+		// Redis is checked before the upload, so that nobody sends 256 MiB in vain.
 		if err := s.queue.Ping(c.Request().Context()); err != nil {
 			return err
 		}
@@ -77,7 +77,7 @@ func (s *Server) importFile(c echo.Context) error {
 	})
 }
 
-// withFile receives the file of an import and opens it for do.
+// withFile receives the file of an import and passes it to do.
 func (s *Server) withFile(c echo.Context, up *upload, noHeader bool, do func(*lessonfile.File) error) error {
 	spooled, opt, err := s.receive(c, up.hash)
 	if err != nil {
@@ -111,8 +111,8 @@ func flag(c echo.Context, name string, otherwise bool) (bool, error) {
 	return b, nil
 }
 
-// receive takes the file, from a form if it is one, and what its sender says of
-// it. hash sees the file's bytes.
+// receive reads the file, from a form if it is one, and the sender's options for it.
+// hash receives the bytes of the file.
 func (s *Server) receive(c echo.Context, hash io.Writer) (*spool, lessonfile.Options, error) {
 	var opt lessonfile.Options
 	if enc := c.Request().Header.Get(echo.HeaderContentEncoding); enc != "" && enc != "identity" {
@@ -180,8 +180,8 @@ func (f *fileLessons) next() (taughtLesson, *job.Fault, error) {
 	return out, nil, nil
 }
 
-// spool is a received file that can be read at any place. It lies in a temporary
-// file without a name.
+// spool is a received file with random access. It is stored in a temporary file without
+// a name.
 type spool struct {
 	*os.File
 	size int64

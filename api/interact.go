@@ -10,7 +10,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// interact is POST /api/interact: ask, and wait for the answer.
+// interact is POST /api/interact: it asks and waits for the answer.
 func (s *Server) interact(c echo.Context) (reply, error) {
 	began := s.now()
 	var prompt, topic string
@@ -39,7 +39,7 @@ func (s *Server) interact(c echo.Context) (reply, error) {
 	return s.wait(c.Request().Context(), spec, began, wait)
 }
 
-// put submits an interact that nobody waits for.
+// put submits an interact whose caller does not wait.
 func (s *Server) put(ctx context.Context, spec job.Spec, began time.Time) (reply, error) {
 	spec.Lane = job.LaneBatch
 	j, err := s.queue.Submit(ctx, spec)
@@ -52,7 +52,7 @@ func (s *Server) put(ctx context.Context, spec job.Spec, began time.Time) (reply
 	return accepted(j), nil
 }
 
-// wait asks and waits; when the wait runs out the job goes on by itself.
+// wait asks and waits. When the wait ends, the job continues.
 func (s *Server) wait(ctx context.Context, spec job.Spec, began time.Time, wait time.Duration) (reply, error) {
 	answer, j, err := s.queue.Ask(ctx, spec, wait)
 	took := s.now().Sub(began)
@@ -74,7 +74,7 @@ func (s *Server) wait(ctx context.Context, spec job.Spec, began time.Time, wait 
 	return reply{status: http.StatusOK, body: answer}, nil
 }
 
-// unserved counts a failure of ours. That the caller went away is none.
+// unserved counts a failure of this service. A caller that leaves is not a failure.
 func (s *Server) unserved(err error, began time.Time) {
 	if statusOf(job.AsError(err).Code) >= http.StatusInternalServerError && !isGone(err) {
 		s.tally.Unserved(s.now().Sub(began))

@@ -10,7 +10,7 @@ import (
 	"github.com/nexus-continuum/nexus/queue"
 )
 
-// maxTimeout bounds timeout_ms.
+// maxTimeout limits timeout_ms.
 const maxTimeout = 7 * 24 * time.Hour
 
 // jobRequest is the body of POST /api/jobs.
@@ -79,8 +79,8 @@ func (r *jobRequest) check() error {
 	return nil
 }
 
-// submitTrain makes the job that learns a topic pack, or what the teacher writes,
-// or, without a topic, one that consolidates what is known.
+// submitTrain makes a train job. With a topic, it learns the topic's pack or what the
+// teacher writes. Without a topic, it consolidates what is known.
 func (s *Server) submitTrain(c echo.Context, spec job.Spec) (reply, error) {
 	ctx := c.Request().Context()
 	spec.Lane = job.LaneTrain
@@ -103,7 +103,8 @@ func (s *Server) oneJob(c echo.Context) (job.Job, error) {
 	return s.ownJob(c)
 }
 
-// ownJob finds a job that the caller may see. One of somebody else is not there.
+// ownJob finds a job that the caller may see. A job of another caller counts as not
+// found.
 func (s *Server) ownJob(c echo.Context) (job.Job, error) {
 	id := c.Param("id")
 	j, err := s.queue.Job(c.Request().Context(), id)

@@ -14,11 +14,11 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// DefaultKeyHeader carries the API key unless a setting says otherwise.
+// DefaultKeyHeader is the header that carries the API key by default.
 const DefaultKeyHeader = "X-API-Key"
 
-// Key is an API key that is set from outside, the name under which its use is
-// counted and logged, and what it may be used for.
+// Key is an API key from the configuration, with the name for counting and logging its
+// use, and its scopes.
 type Key struct {
 	Name   string
 	Key    string
@@ -28,11 +28,12 @@ type Key struct {
 const (
 	keyPrefix = "nexus_"
 	base62    = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	// keyChars of base62 hold 256 bits: 43 · log2(62) = 256.03.
+	// keyChars is how many characters of base62 hold 256 bits: 43 · log2(62) = 256.03.
 	keyChars = 43
 )
 
-// NewKey makes an API key from random; nil is the system's source.
+// NewKey makes an API key of 256 random bits from random; nil means the system's
+// source.
 func NewKey(random io.Reader) (string, error) {
 	text, err := randomText(random)
 	if err != nil {
@@ -41,7 +42,7 @@ func NewKey(random io.Reader) (string, error) {
 	return keyPrefix + text, nil
 }
 
-// randomText holds 256 bits from random; nil is the system's source.
+// randomText returns text with 256 bits from random; nil means the system's source.
 func randomText(random io.Reader) (string, error) {
 	if random == nil {
 		random = rand.Reader
@@ -58,7 +59,7 @@ func randomText(random io.Reader) (string, error) {
 }
 
 // ParseKey reads a key written as name=key, which has ScopeUsual, or as
-// name[ask+read]=key. Its errors hold nothing of the key.
+// name[ask+read]=key. Its errors contain nothing of the key.
 func ParseKey(entry string) (Key, error) {
 	k := Key{Scopes: ScopeUsual}
 	name, key, ok := strings.Cut(entry, "=")
@@ -86,15 +87,15 @@ func ParseKey(entry string) (Key, error) {
 	return k, nil
 }
 
-// Bounds of a key that somebody chose.
+// Limits of a key that a person chose.
 const (
 	minKeyChars = 16
 	maxKeyChars = 512
 	minKeyBits  = 40
 )
 
-// CheckKey refuses a key that could be guessed. It says nothing of the key but
-// its length.
+// CheckKey returns an error for a key that could be guessed. The error reveals only the
+// length of the key.
 func CheckKey(key string) error {
 	const advice = "; `nexus apikey` makes a good one"
 	switch {
@@ -110,8 +111,8 @@ func CheckKey(key string) error {
 	return nil
 }
 
-// variety is how many bits the characters of a text hold by their frequencies
-// (Shannon), of the shortest block that it repeats, once whole or more.
+// variety returns how many bits the characters of a text hold by their frequencies
+// (Shannon). If the text repeats a block, only the shortest such block counts.
 func variety(s string) float64 {
 	for n := 1; n < len(s); n++ {
 		if strings.HasPrefix(strings.Repeat(s[:n], len(s)/n+1), s) {
@@ -132,8 +133,8 @@ func variety(s string) float64 {
 	return bits
 }
 
-// CheckHeaderName refuses names of headers that cannot carry a key, or that mean
-// something else to HTTP.
+// CheckHeaderName returns an error for a header name that cannot carry a key, or that
+// has another meaning in HTTP.
 func CheckHeaderName(name string) error {
 	if !httpguts.ValidHeaderFieldName(name) {
 		return errors.New("must be the name of an HTTP header: letters, digits and dashes, such as X-API-Key")

@@ -16,8 +16,8 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// KeyBook is where keys are kept that can be made, rotated and revoked while the
-// service runs; *storage.Keys is one.
+// KeyBook stores keys that can be made, rotated and revoked while the service runs;
+// *storage.Keys implements it.
 type KeyBook interface {
 	List(ctx context.Context) ([]storage.Key, error)
 	Changes(ctx context.Context) ([]storage.KeyChange, error)
@@ -26,17 +26,17 @@ type KeyBook interface {
 }
 
 const (
-	// keyLook is how often the book is read, and so how late a revocation or an
-	// expiry that another process noted is heeded at the latest.
+	// keyLook is how often the book is read. It is also the longest delay until a
+	// revocation or expiry recorded by another process takes effect.
 	keyLook = 2 * time.Second
-	// keyAgain is how often at most it is read since a key was not known: a key
-	// may be used as soon as it was made.
+	// keyAgain is the shortest time between two readings that an unknown key triggers,
+	// because a new key may be used at once.
 	keyAgain = 500 * time.Millisecond
-	// keyNote is how often it is noted when keys were used.
+	// keyNote is how often the use of keys is recorded.
 	keyNote = time.Minute
 )
 
-// identity is who asks, as far as a key tells.
+// identity is the caller, as far as a key identifies it.
 type identity struct {
 	name   string
 	scopes Scope
@@ -46,11 +46,11 @@ type identity struct {
 	token   string   // of the session
 }
 
-// keyring knows the keys by their digests, so that comparing takes the same
-// time whatever the length of what was given.
+// keyring identifies the keys by their digests, so that a comparison takes the same
+// time for any length of the given text.
 type keyring struct {
 	header string
-	// told takes what was done to keys; it may be called again with the same.
+	// told receives the changes of keys. It may be called again with the same changes.
 	told  func(context.Context, []storage.KeyChange) error
 	fixed []digestedKey
 	book  KeyBook // nil: only fixed keys
@@ -70,7 +70,7 @@ type digestedKey struct {
 	digest [sha256.Size]byte
 }
 
-// bookPage is the book as it was last read.
+// bookPage is the content of the book when it was last read.
 type bookPage struct {
 	at      time.Time
 	list    []storage.Key
@@ -101,11 +101,11 @@ func newKeyring(header string, keys []Key, book KeyBook, log *slog.Logger, now f
 	return k
 }
 
-// open reports whether there are no keys, so that everybody may do everything.
+// open reports whether there are no keys, so that every caller may do everything.
 func (k *keyring) open() bool { return len(k.fixed) == 0 && !k.kept.Load().any }
 
-// read reads the book. A book that cannot be read leaves the page as it is:
-// those who were let in stay in, and nobody else.
+// read reads the book. If it cannot be read, the last content stays: known keys remain
+// valid, and no others become valid.
 func (k *keyring) read(ctx context.Context) error {
 	if k.book == nil {
 		return nil
@@ -134,9 +134,9 @@ func (k *keyring) read(ctx context.Context) error {
 	return nil
 }
 
-// find tells whose key was given. Every fixed key is compared, so that the time
-// taken tells nothing; kept ones are found by the digest of 256 random bits,
-// which nobody can come near to step by step.
+// find returns the identity of a given key. It compares every fixed key, so that the
+// time taken reveals nothing. Stored keys are found by the digest of 256 random bits,
+// which cannot be approached step by step.
 func (k *keyring) find(ctx context.Context, given string) (*identity, bool) {
 	digest := sha256.Sum256([]byte(given))
 	found := -1
@@ -165,7 +165,7 @@ func (k *keyring) find(ctx context.Context, given string) (*identity, bool) {
 	return k.valid(&kept)
 }
 
-// valid says whose key it is, if it may be used now, and notes the use.
+// valid returns the identity of a key if the key may be used now, and records the use.
 func (k *keyring) valid(kept *keptKey) (*identity, bool) {
 	now := k.now()
 	if !kept.key.ValidAt(now) || !kept.secret.ValidAt(now) {
@@ -175,8 +175,8 @@ func (k *keyring) valid(kept *keptKey) (*identity, bool) {
 	return &identity{name: kept.key.Name, scopes: kept.scopes, proof: keyProof(kept.digest)}, true
 }
 
-// holder finds a key by its name and the proof that somebody gave it before. It
-// is gone when the key was revoked, has expired or has another secret by now.
+// holder finds a key by its name and the proof that it was given before. It returns
+// false if the key was revoked, has expired or has another secret by now.
 func (k *keyring) holder(name, proof string) (*identity, bool) {
 	for i := range k.fixed {
 		if who := k.fixed[i].identity; who.name == name && sameText(who.proof, proof) {
@@ -190,7 +190,8 @@ func (k *keyring) holder(name, proof string) (*identity, bool) {
 	return k.valid(&kept)
 }
 
-// lastUse is when kept keys were last used, as far as anybody has noted.
+// lastUse returns when stored keys were last used, as far as any process has recorded
+// it.
 func (k *keyring) lastUse(ctx context.Context) (map[string]time.Time, error) {
 	used, err := k.book.LastUse(ctx)
 	if err != nil {
@@ -216,8 +217,7 @@ func (k *keyring) noteUse(name string, at time.Time) {
 	k.used[name] = at
 }
 
-// follow reads the book again and again, and notes when keys were used, until
-// ctx ends.
+// follow keeps reading the book, and records the use of keys, until ctx ends.
 func (k *keyring) follow(ctx context.Context) {
 	if k.book == nil {
 		return
@@ -248,7 +248,7 @@ func (k *keyring) follow(ctx context.Context) {
 	}
 }
 
-// tell passes on what was done to keys, if they are others than before.
+// tell passes on the changes of keys if there are new ones.
 func (k *keyring) tell(ctx context.Context) {
 	k.turn.Lock()
 	defer k.turn.Unlock()
@@ -267,7 +267,7 @@ func (k *keyring) tell(ctx context.Context) {
 	k.noted = list
 }
 
-// flush notes when keys were used.
+// flush records when keys were used.
 func (k *keyring) flush(ctx context.Context) {
 	k.mu.Lock()
 	used := k.used
@@ -288,7 +288,7 @@ func (k *keyring) flush(ctx context.Context) {
 	}
 }
 
-// checkKeys refuses keys that could not be told apart.
+// checkKeys returns an error for keys that could not be distinguished.
 func checkKeys(keys []Key) error {
 	names := map[string]bool{}
 	for _, k := range keys {

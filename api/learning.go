@@ -16,8 +16,8 @@ const (
 	learningIdle    = "idle"    // there is nothing to learn
 )
 
-// learning says in one object what the cluster learns now. It holds no words of
-// a lesson, so everyone who may read the status may read it.
+// learning describes what the cluster is learning now. It contains no words of a
+// lesson, so everyone who may read the status may read it.
 type learning struct {
 	State      string  `json:"state"`
 	JobID      *string `json:"job_id"`
@@ -29,14 +29,14 @@ type learning struct {
 	Queued     int64   `json:"queued"`
 }
 
-// lookForFeed is what those who watch are shown.
+// lookForFeed returns what watchers are shown.
 func (s *Server) lookForFeed(ctx context.Context) (status, learning, error) {
 	v := s.status.view(ctx)
 	return s.statusOf(v), s.learningOf(ctx, v), nil
 }
 
-// learningOf reads the train job that runs, or the first that waits. An empty
-// lane costs no look.
+// learningOf reads the train job that runs, or the first that waits. An empty lane is
+// not read.
 func (s *Server) learningOf(ctx context.Context, v view) learning {
 	l := learning{State: learningIdle}
 	switch {
@@ -73,5 +73,5 @@ func (s *Server) learningOf(ctx context.Context, v view) learning {
 	return l
 }
 
-// hasStore tells whether the control record was ever read.
+// hasStore reports whether the control record was ever read.
 func (v view) hasStore() bool { return v.store == nil && !v.storeAt.IsZero() }

@@ -9,32 +9,32 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// Limits of an upload of lessons.
+// Limits on an upload of lessons.
 const (
 	maxUpload     = 256 << 20
 	maxLessonJSON = 16 << 20
-	// maxLine holds the longest prompt, response and topic with every character
+	// maxLine is enough for the longest prompt, response and topic with every character
 	// escaped as a surrogate pair, and some white space.
 	maxLine   = 1 << 20
 	maxFaults = 100
 )
 
-// lessonSource yields lessons one by one. A *job.Fault is a line that is no
-// lesson: the next call goes on after it. Any other error ends the upload;
-// io.EOF ends it well.
+// lessonSource yields lessons one at a time. A *job.Fault is a line that is not a
+// lesson; the next call continues after it. Any other error ends the upload. io.EOF is
+// the normal end.
 type lessonSource interface {
 	next() (taughtLesson, *job.Fault, error)
 }
 
-// taughtLesson is a lesson and what it says of the time in which its answer may be
+// taughtLesson is a lesson with what it says about the time in which its answer may be
 // given.
 type taughtLesson struct {
 	storage.Lesson
 	when when
 }
 
-// decodeLesson reads {"prompt":…,"response":…,"topic":…}. Topic is the one that
-// lessons without their own get.
+// decodeLesson reads {"prompt":…,"response":…,"topic":…}. topic is the topic for
+// lessons that have none.
 func decodeLesson(body []byte, topic string) (taughtLesson, error) {
 	var (
 		l                      taughtLesson
@@ -81,7 +81,7 @@ func checkLesson(l storage.Lesson) error {
 	return nil
 }
 
-// faultOn turns what is wrong with one lesson into a fault on its line.
+// faultOn turns the error of a lesson into a fault on its line.
 func faultOn(line int, err error) *job.Fault {
 	e := job.AsError(err)
 	code := e.Code
@@ -91,9 +91,9 @@ func faultOn(line int, err error) *job.Fault {
 	return &job.Fault{Line: line, Code: code, Detail: e.Detail}
 }
 
-// jsonLessons reads {"topic":…,"lessons":[…]}. The whole body is in memory, so
-// that the topic may come after the lessons; larger uploads come as NDJSON. A
-// lesson's "line" is its place in the list, counted from 1.
+// jsonLessons reads {"topic":…,"lessons":[…]}. The whole body is in memory, so that the
+// topic may follow the lessons; larger uploads use NDJSON. The "line" of a lesson is
+// its place in the list, counted from 1.
 type jsonLessons struct {
 	topic   string
 	lessons []json.RawMessage
@@ -132,7 +132,7 @@ func (l *jsonLessons) next() (taughtLesson, *job.Fault, error) {
 	if err != nil {
 		e := job.AsError(err)
 		if e.Code == job.CodeBadJSON {
-			// Its place within the lesson says nothing to the reader of the body.
+			// The position within the lesson does not help the author of the body.
 			e = job.Errorf(job.CodeBadJSON, "a lesson is an object with prompt, response and, if wanted, topic")
 		}
 		return lesson, faultOn(l.at, e), nil
@@ -144,5 +144,5 @@ var errEnd = errors.New("end of lessons")
 
 var utf8BOM = []byte("\xef\xbb\xbf")
 
-// trimBOM drops the mark that some editors put before UTF-8.
+// trimBOM removes the mark that some editors put before UTF-8.
 func trimBOM(b []byte) []byte { return bytes.TrimPrefix(b, utf8BOM) }

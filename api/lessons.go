@@ -18,8 +18,8 @@ const (
 	maxPage     = 500
 )
 
-// optional is text that may be missing: null in JSON. So every list ends its
-// cursor.
+// optional is text that may be missing: null in JSON. Every list ends its cursor in
+// this way.
 func optional(next string) *string {
 	if next == "" {
 		return nil
@@ -27,7 +27,7 @@ func optional(next string) *string {
 	return &next
 }
 
-// some returns items, and an empty list rather than null.
+// some returns items, or an empty list instead of null.
 func some[T any](items []T) []T {
 	if items == nil {
 		return []T{}
@@ -53,7 +53,7 @@ type lessonPage struct {
 	Next    *string       `json:"next_cursor"`
 }
 
-// browsed reads the query of a list of lessons or answers.
+// browsed reads the query parameters of a list of lessons or answers.
 func browsed(c echo.Context, more ...string) (book.Query, error) {
 	if err := onlyQuery(c, append([]string{"topic", "q", "cursor", "limit"}, more...)...); err != nil {
 		return book.Query{}, err
@@ -69,11 +69,11 @@ func browsed(c echo.Context, more ...string) (book.Query, error) {
 	return q, nil
 }
 
-// maxSearch bounds what is searched for, in bytes.
+// maxSearch limits the text to search for, in bytes.
 const maxSearch = 1000
 
-// onlyQuery refuses query parameters that are not known: a misspelt filter
-// would show everything.
+// onlyQuery refuses unknown query parameters, because a misspelt filter would show
+// everything.
 func onlyQuery(c echo.Context, known ...string) error {
 	for name := range c.QueryParams() {
 		if !slices.Contains(known, name) {
@@ -145,7 +145,7 @@ func (s *Server) forgetTopic(c echo.Context) (reply, error) {
 		return reply{}, err
 	}
 	ctx := c.Request().Context()
-	// A topic of which nothing is known is most likely misspelt.
+	// A topic without any lessons is most likely misspelt.
 	known, _, err := s.book.Lessons(ctx, book.Query{Topic: topic, Limit: 1})
 	if err != nil {
 		return reply{}, err
@@ -159,7 +159,7 @@ func (s *Server) forgetTopic(c echo.Context) (reply, error) {
 	return s.forget(ctx, c, storage.DatasetMeta{Topic: topic})
 }
 
-// forget stores what is to be unlearned and makes the job that does it.
+// forget stores the lessons to unlearn and makes the job that unlearns them.
 func (s *Server) forget(ctx context.Context, c echo.Context, meta storage.DatasetMeta, lessons ...storage.Lesson) (reply, error) {
 	meta.Op, meta.Owner = storage.OpForget, ownerOf(c)
 	w, err := s.writeDataset(ctx, "store what is to be forgotten", meta, lessons...)

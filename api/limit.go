@@ -17,39 +17,39 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// RateLimit bounds how much one client may ask for.
+// RateLimit limits the requests of one client.
 type RateLimit struct {
 	Enabled bool
 	RPM     int // prompts, or what costs like one, per minute in the long run
 	Burst   int // at once
-	// GenerousWhileOpen multiplies both while no key is needed: for a service that
-	// only its own machine reaches.
+	// GenerousWhileOpen multiplies both limits while no key is needed. It is for a
+	// service that only its own machine can reach.
 	GenerousWhileOpen bool
 }
 
 const (
-	// limiterPatience is how long a request waits for the limiter's Redis, and
-	// limiterPause how long after that this process counts by itself.
+	// limiterPatience is how long a request waits for the limiter's Redis. limiterPause
+	// is how long this process then counts alone.
 	limiterPatience = 250 * time.Millisecond
 	limiterPause    = time.Second
 
-	// generous is how much more a service allows that is open and only reached from
+	// generous is the factor for a service that needs no key and is reached only from
 	// its own machine.
 	generous = 100
-	// readShare is how much more reading than asking is allowed, in units of about
-	// a millisecond of work.
+	// readShare is how many times more reading than asking is allowed, in units of
+	// about a millisecond of work.
 	readShare = 50
 )
 
-// What reading costs.
+// Costs of reading.
 const (
 	costOne  = 1  // one thing, or something kept at hand
 	costList = 5  // a page of a list
 	costMany = 20 // a page that is put together from many
 )
 
-// limiter counts what makes work in Redis, so that all API processes share one
-// count, and reads in this process, whose time they take.
+// limiter counts requests that make work in Redis, so that all API processes share one
+// count. It counts reads in this process, because they use its time.
 type limiter struct {
 	opt      RateLimit
 	limiter  *redis_rate.Limiter
@@ -69,7 +69,7 @@ func newLimiter(opt RateLimit, client redis.UniversalClient, prefix string, open
 	}
 }
 
-// unprefixed drops the key prefix that redis_rate puts before ours.
+// unprefixed removes the key prefix that redis_rate puts before ours.
 type unprefixed struct{ redis.UniversalClient }
 
 const rateKeyPrefix = "rate:"
@@ -90,7 +90,7 @@ func (u unprefixed) EvalSha(ctx context.Context, sha string, keys []string, args
 	return u.UniversalClient.EvalSha(ctx, sha, u.own(keys), args...)
 }
 
-// bounds are the limit of the moment.
+// bounds returns the present limits.
 func (l *limiter) bounds() (rpm, burst int) {
 	if l.opt.GenerousWhileOpen && l.open() {
 		return l.opt.RPM * generous, l.opt.Burst * generous
@@ -114,8 +114,8 @@ func (l *limiter) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// read is the middleware for routes that only look; cost says how much of the
-// allowance one request takes.
+// read is the middleware for routes that only read. cost is how much of the allowance
+// one request takes.
 func (l *limiter) read(cost int) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		if !l.opt.Enabled {
@@ -134,8 +134,8 @@ func (l *limiter) read(cost int) echo.MiddlewareFunc {
 	}
 }
 
-// charge takes what a request turned out to cost beyond the one that it was let
-// in for, as far as there is that much left.
+// charge takes the actual cost of a request, beyond the one unit that it was admitted
+// with, as far as the allowance lasts.
 func (l *limiter) charge(c echo.Context, cost int) {
 	if !l.opt.Enabled || cost <= 0 {
 		return
@@ -158,11 +158,11 @@ func (l *limiter) exceeded(c echo.Context, rpm int, wait time.Duration) error {
 	return job.Errorf(job.CodeRateLimited, "Rate limit exceeded: %d per 1 minute", rpm).After(wait)
 }
 
-// settingKey names the setting that a refusal comes from.
+// settingKey holds the name of the setting that caused a refusal.
 const settingKey = "nexus.setting"
 
-// take counts in Redis, or by itself while Redis is away: the limit holds then
-// too, for each process.
+// take counts in Redis. While Redis is unavailable it counts alone, so that the limit
+// then holds for each process.
 func (l *limiter) take(ctx context.Context, who string, cost, rpm, burst int) (left int, reset, wait time.Duration) {
 	now := l.now()
 	if now.UnixNano() >= l.awayTill.Load() {
@@ -178,8 +178,8 @@ func (l *limiter) take(ctx context.Context, who string, cost, rpm, burst int) (l
 	return l.local.take(who, cost, rpm, burst, now)
 }
 
-// until is the reset that RateLimit tells: the moment that Retry-After tells, where the
-// request is refused.
+// until returns the reset time for the RateLimit header. If the request is refused, it
+// is the same moment as in Retry-After.
 func until(reset, wait time.Duration) time.Duration {
 	if wait > 0 {
 		return wait
@@ -193,8 +193,8 @@ func tellLimit(c echo.Context, policy string, rpm, left int, reset time.Duration
 	h.Set("RateLimit", `"`+policy+`";r=`+strconv.Itoa(left)+`;t=`+strconv.Itoa(int(math.Ceil(reset.Seconds()))))
 }
 
-// allow asks Redis and does not wait longer than limiterPatience, whatever the
-// client's own timeouts are.
+// allow asks Redis and waits no longer than limiterPatience, whatever the timeouts of
+// the client are.
 func (l *limiter) allow(ctx context.Context, key string, cost, rpm, burst int) (*redis_rate.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, limiterPatience)
 	defer cancel()
@@ -209,21 +209,21 @@ func limitOfRate(rpm, burst int) redis_rate.Limit {
 	return redis_rate.Limit{Rate: rpm, Burst: burst, Period: time.Minute}
 }
 
-// buckets count in this process. They are GCRA as in Redis: of each client only
-// the time is kept at which its bucket will be full again.
+// buckets count in this process. They use GCRA, as Redis does: for each client only the
+// time is stored at which its bucket will be full again.
 type buckets struct {
 	mu   sync.Mutex
 	full map[string]time.Time
 }
 
-// maxBuckets bounds the memory; beyond it full buckets are forgotten, and if
-// that does not help all.
+// maxBuckets limits the memory. Beyond it, full buckets are dropped, and if that is not
+// enough, all are.
 const maxBuckets = 20000
 
 func newBuckets() *buckets { return &buckets{full: map[string]time.Time{}} }
 
-// take returns what is left, when the bucket is full again, and how long to wait
-// if there is not enough.
+// take returns what is left, when the bucket is full again, and how long to wait if
+// there is not enough.
 func (b *buckets) take(who string, cost, rpm, burst int, now time.Time) (left int, reset, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -257,7 +257,7 @@ func (b *buckets) drain(who string, cost, rpm, burst int, now time.Time) {
 	b.put(who, full, now)
 }
 
-// blocked reports how long nothing is left, without taking any.
+// blocked returns how long nothing is left. It takes nothing.
 func (b *buckets) blocked(who string, rpm, burst int, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()

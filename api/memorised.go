@@ -11,14 +11,14 @@ import (
 	"github.com/nexus-continuum/nexus/queue"
 )
 
-// courtesy is how long a 202 for lessons is held back so that they answer by the
-// time the caller reads it: who teaches and then asks should not be refused for
-// having been quick. An idle trainer takes some 20 ms.
+// courtesy is how long a 202 for lessons is delayed so that the lessons are answered
+// when the caller reads it. A client can then teach a lesson and ask it right away. An
+// idle trainer takes about 20 ms.
 const courtesy = 250 * time.Millisecond
 
-// awaitMemorised waits until the model holds what the job j was made for, or it is plain
-// that this takes longer, and gives the job as it then stands. The lessons are
-// acknowledged whatever comes of it.
+// awaitMemorised waits until the model holds the lessons of job j, or until it is clear
+// that this takes longer. It returns the present state of the job. The lessons are
+// acknowledged in any case.
 func (s *Server) awaitMemorised(ctx context.Context, c echo.Context, j job.Job) job.Job {
 	wait, applied := preferredWait(c.Request().Header, courtesy)
 	if applied != "" {
@@ -41,7 +41,7 @@ func (s *Server) awaitMemorised(ctx context.Context, c echo.Context, j job.Job) 
 	return now
 }
 
-// watch returns with the event that ends the waiting of awaitMemorised, or with ctx.
+// watch returns at the event that ends the wait of awaitMemorised, or when ctx ends.
 func (s *Server) watch(ctx context.Context, events <-chan queue.Event) {
 	for {
 		select {
@@ -57,8 +57,8 @@ func (s *Server) watch(ctx context.Context, events <-chan queue.Event) {
 	}
 }
 
-// settled tells whether waiting on makes no sense: the lessons are in memory, or
-// the job waits for something itself, such as a resume.
+// settled reports whether further waiting makes no sense: the lessons are in memory, or
+// the job itself waits for something, such as a resume.
 func settled(e queue.Event) bool {
 	switch e.Type {
 	case queue.EventProgress:

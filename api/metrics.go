@@ -16,7 +16,7 @@ import (
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat/gather"
 )
 
-// Outcomes of an interact as its caller saw it.
+// Outcomes of an interact for its caller.
 const (
 	outcomeAnswered = "answered"
 	outcomeRefused  = "refused"
@@ -24,7 +24,7 @@ const (
 	outcomeFailed   = "failed"
 )
 
-// metrics are this process's own; a scraper asks each process.
+// metrics are those of this process; a scraper must read each process.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -39,7 +39,7 @@ type metrics struct {
 	series    map[seriesKey]series // of answers, by who counts them
 }
 
-// newMetrics registers with registry, or with one of its own.
+// newMetrics registers with registry, or with a registry of its own if that is nil.
 func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	if registry == nil {
 		registry = prometheus.NewRegistry()
@@ -114,15 +114,15 @@ type seriesKey struct {
 	status        int
 }
 
-// series are those of one route, method and status, so that they are looked up
-// once.
+// series are the metrics of one route, method and status, so that they are looked up
+// only once.
 type series struct {
 	requests prometheus.Counter
 	duration prometheus.Observer
 }
 
-// answered counts an HTTP request. The route is the pattern, not the path, so
-// that the number of series is bounded.
+// answered counts an HTTP request. route is the pattern, not the path, so that the
+// number of series is limited.
 func (m *metrics) answered(route, method string, status int, took time.Duration) {
 	m.answers.Add(answered{seriesKey{route, knownMethod(method), status}, took})
 }
@@ -149,7 +149,7 @@ func knownMethod(method string) string {
 }
 
 func (m *metrics) handler() http.Handler {
-	// The middleware compresses; twice would be once too often.
+	// The middleware compresses, so this handler must not.
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: m.registry, DisableCompression: true})
 }
 

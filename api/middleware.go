@@ -19,10 +19,10 @@ import (
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat/gather"
 )
 
-// requestPatience bounds the routes that wait for nothing.
+// requestPatience limits routes that do not wait.
 const requestPatience = 15 * time.Second
 
-// within bounds the time of a route by its context.
+// within limits the time of a route with its context.
 func within(d time.Duration) echo.MiddlewareFunc {
 	return middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{
 		Timeout:      d,
@@ -30,8 +30,8 @@ func within(d time.Duration) echo.MiddlewareFunc {
 	})
 }
 
-// logged writes one line per request, without a word of what was asked, and
-// counts it. It is echo's RequestLogger without what is not needed here.
+// logged writes one line per request, with no text from the request, and counts it. It
+// is echo's RequestLogger without the parts that are not needed here.
 func (s *Server) logged(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		began := time.Now()
@@ -62,7 +62,7 @@ func (s *Server) logged(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// line is what the log says of a request.
+// line is the log entry of a request.
 type line struct {
 	seriesKey
 	level                  slog.Level
@@ -73,14 +73,14 @@ type line struct {
 	trace                  trace.TraceID
 }
 
-// lines writes the lines of requests, many at a time.
+// lines writes the lines of requests in batches.
 type lines struct {
 	log     slog.Handler
 	waiting *gather.Batch[line]
 	known   map[seriesKey]slog.Handler // what like lines have in common is put into words once
 }
 
-// linePatience is how late a line may be.
+// linePatience is how late a line may be written.
 const linePatience = 20 * time.Millisecond
 
 func newLines(log slog.Handler) *lines {
@@ -89,7 +89,8 @@ func newLines(log slog.Handler) *lines {
 	return l
 }
 
-// put takes a line. That of a failure is not to be lost when it is our last.
+// put adds a line. The line of a failure is written at once, because the process may be
+// about to end.
 func (l *lines) put(e line) {
 	l.waiting.Add(e)
 	if e.status >= http.StatusInternalServerError {
@@ -103,8 +104,8 @@ func (l *lines) flush() { l.waiting.Count() }
 func (l *lines) write(all []line) {
 	for i := range all {
 		e := &all[i]
-		// Without the place in the code, which Logger looks up for each line. A record
-		// holds five attributes without memory of its own.
+		// The source position, which Logger would look up for each line, is left out. A
+		// record holds five attributes without memory of its own.
 		r := slog.NewRecord(e.at, e.level, "request", 0)
 		r.AddAttrs(
 			slog.String("request_id", e.requestID), slog.Float64("latency_ms", float64(e.took.Microseconds())/1000),
@@ -130,7 +131,7 @@ func (l *lines) of(key seriesKey) slog.Handler {
 	return h
 }
 
-// quiet routes are asked again and again by machines.
+// quiet reports whether a route is polled by machines.
 func quiet(route string) bool {
 	switch route {
 	case "/healthz", "/readyz", "/api/metrics", "/api/status":
@@ -139,7 +140,7 @@ func quiet(route string) bool {
 	return strings.HasPrefix(route, "/monitoring")
 }
 
-// errPanicked is what a handler that panicked returns. It is in the log already.
+// errPanicked is returned by a handler that panicked. The panic is already logged.
 var errPanicked = errors.New("panic in a handler")
 
 // recovered turns a panic into an error: 500 to the caller, the stack to the log.
@@ -160,11 +161,10 @@ func (s *Server) recovered(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// policyNone is what a page may load unless it says more.
+// policyNone is the default policy for what a page may load.
 const policyNone = "default-src 'none'; frame-ancestors 'none'"
 
-// securing are the headers that keep browsers from doing more than they should,
-// in canonical form.
+// securing are the headers that restrict browsers, in canonical form.
 var securing = http.Header{
 	echo.HeaderXContentTypeOptions:   {"nosniff"},
 	echo.HeaderXFrameOptions:         {"DENY"},
@@ -173,8 +173,8 @@ var securing = http.Header{
 	"Cross-Origin-Resource-Policy":   {"same-origin"},
 }
 
-// secured sets them. The values are shared by all answers: a handler sets
-// another in place of one, or adds to a copy.
+// secured sets them. All answers share the values. A handler replaces a value, or adds
+// to a copy.
 func secured(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		maps.Copy(c.Response().Header(), securing)
@@ -182,7 +182,7 @@ func secured(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// zipped compresses what is read and can be large. Event streams must not wait
+// zipped compresses answers that are read and may be large. Event streams must not wait
 // in a compressor, and answers to work are small.
 func zipped() echo.MiddlewareFunc {
 	return middleware.GzipWithConfig(middleware.GzipConfig{
@@ -197,21 +197,21 @@ func zipped() echo.MiddlewareFunc {
 const (
 	// sendPatience is how long a client may take to send an ordinary body.
 	sendPatience = 30 * time.Second
-	// partingPatience is how long it may go on sending a body that was refused.
+	// partingPatience is how long a client may continue to send a refused body.
 	partingPatience = 2 * time.Second
 )
 
-// patientBody ends the bound on sending once the body is read: it would else
-// also end the wait for the answer, since net/http goes on reading to notice
-// that the client has gone.
+// patientBody ends the time limit on sending after the body was read. Otherwise the
+// limit would also end the wait for the answer, because net/http continues reading to
+// notice that the client has left.
 type patientBody struct {
 	io.ReadCloser
 	ended func()
 	whole bool
 }
 
-// Read implements io.Reader. A body that breaks off, or does not come in time,
-// keeps its bound until the connection is closed.
+// Read implements io.Reader. If a body breaks off or is late, the limit stays until the
+// connection is closed.
 func (b *patientBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if errors.Is(err, io.EOF) && !b.whole {
@@ -224,15 +224,14 @@ func (b *patientBody) Read(p []byte) (int, error) {
 // bodyKey holds the body of a request.
 const bodyKey = "nexus.body"
 
-// unread reports whether a body came with the request that was not read to its
-// end.
+// unread reports whether a request has a body that was not read to its end.
 func unread(c echo.Context) bool {
 	b, ok := c.Get(bodyKey).(*patientBody)
 	return ok && !b.whole
 }
 
-// bodyPatience gives every request a moment to send its body, so that a client
-// that trickles cannot hold a connection for ever.
+// bodyPatience gives every request a limited time to send its body, so that a slow
+// client cannot hold a connection forever.
 func (s *Server) bodyPatience(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if c.Request().ContentLength != 0 {
@@ -240,16 +239,16 @@ func (s *Server) bodyPatience(next echo.HandlerFunc) echo.HandlerFunc {
 			body := &patientBody{ReadCloser: c.Request().Body, ended: func() { s.allowToSend(c, 0) }}
 			c.Request().Body = body
 			c.Set(bodyKey, body)
-			// net/http knows its own body, and closes the connection of one that was not
-			// read in a way that lets the client see the answer.
+			// net/http knows its own body. It closes the connection of an unread body
+			// in a way that lets the client see the answer.
 			defer func() { c.Request().Body = body.ReadCloser }()
 		}
 		return next(c)
 	}
 }
 
-// allowToSend bounds the time that the client may take from now on to send the
-// rest of its body; 0 is no bound.
+// allowToSend limits the time that the client may take from now on to send the rest of
+// its body; 0 means no limit.
 func (s *Server) allowToSend(c echo.Context, d time.Duration) {
 	var until time.Time
 	if d > 0 {

@@ -14,10 +14,9 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// monitor is asynqmon, made at its first use: it opens connections to Redis of
-// its own, which most processes never need. There are two: one that may change
-// things, and one that only looks and shows no payload, since payloads hold
-// prompts of everybody.
+// monitor is asynqmon, made on first use, because it opens its own connections to Redis
+// and most processes never need it. There are two. One may change things. The other
+// only shows, and shows no payload, because payloads contain prompts of all callers.
 type monitor struct {
 	redis asynq.RedisConnOpt
 
@@ -30,7 +29,7 @@ func newMonitor(redis asynq.RedisConnOpt) *monitor {
 	return &monitor{redis: redis, handlers: map[bool]*asynqmon.HTTPHandler{}}
 }
 
-// monitoring serves asynqmon: changing things needs ScopeControl.
+// monitoring serves asynqmon. Changes need ScopeControl.
 func (s *Server) monitoring(c echo.Context) error {
 	r := c.Request()
 	full := may(c, ScopeControl)
@@ -54,7 +53,7 @@ func (s *Server) monitoring(c echo.Context) error {
 	return w.send()
 }
 
-// hidden stands in place of a payload.
+// hidden is shown instead of a payload.
 const hidden = "(shown to keys with the scope control)"
 
 func (m *monitor) open(looks bool) http.Handler {

@@ -10,15 +10,15 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// monitorPolicy is that of the dashboard. asynqmon has two scripts in its page
-// and makes its styles while it runs; both carry the nonce of this answer.
+// monitorPolicy is the content policy for asynqmon. Its page has two scripts and makes
+// its styles while it runs; both carry the nonce of this answer.
 func monitorPolicy(nonce string) string {
 	return strings.NewReplacer("script-src 'self'", "script-src 'self' 'nonce-"+nonce+"'", "style-src 'self'", "style-src 'self' 'nonce-"+nonce+"'").
 		Replace(dashboardPolicy)
 }
 
-// pageWriter holds asynqmon's page back until it is whole, takes the fonts of
-// other hosts out of it and marks its scripts. Everything else passes.
+// pageWriter holds back asynqmon's page until it is complete, removes fonts from other
+// hosts and marks its scripts. Everything else passes unchanged.
 type pageWriter struct {
 	http.ResponseWriter
 	nonce string
@@ -46,8 +46,8 @@ func (w *pageWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// needless is what the page does without: files of other hosts, and the manifest,
-// which browsers ask for without cookies.
+// needless matches what the page does not need: files from other hosts, and the
+// manifest, which browsers request without cookies.
 var needless = regexp.MustCompile(`<link[^>]*(?:href="(?:https?:)?//|rel="manifest")[^>]*>`)
 
 // send sends the page.
@@ -57,7 +57,7 @@ func (w *pageWriter) send() error {
 	}
 	page := needless.ReplaceAll(w.page.Bytes(), nil)
 	page = bytes.ReplaceAll(page, []byte("<script>"), []byte(`<script nonce="`+w.nonce+`">`))
-	// Where its library for styles looks for the nonce.
+	// Its style library looks for the nonce here.
 	page = bytes.Replace(page, []byte("<head>"), []byte(`<head><meta property="csp-nonce" content="`+w.nonce+`"/>`), 1)
 	h := w.Header()
 	h.Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)

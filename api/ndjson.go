@@ -9,8 +9,8 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// ndjsonLessons reads one lesson a line and holds one line in memory. Empty
-// lines are passed over.
+// ndjsonLessons reads one lesson a line and holds one line in memory. It skips empty
+// lines.
 type ndjsonLessons struct {
 	lines lineReader
 	topic string
@@ -41,15 +41,16 @@ func (n *ndjsonLessons) next() (taughtLesson, *job.Fault, error) {
 	}
 }
 
-// lineReader splits into lines and never holds more than maxLine of one.
+// lineReader splits its input into lines and never holds more than maxLine bytes of
+// one.
 type lineReader struct {
 	r      *bufio.Reader
 	number int
 	buf    []byte
 }
 
-// next returns the next line without its end. If it is too long, the rest of it
-// is read past and tooLong is true. The bytes are valid until the next call.
+// next returns the next line without its end. If the line is too long, next skips the
+// rest of it and tooLong is true. The bytes are valid until the next call.
 func (l *lineReader) next() (line []byte, tooLong bool, err error) {
 	l.buf = l.buf[:0]
 	for {

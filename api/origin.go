@@ -8,9 +8,9 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// sameOrigin stops a page of another site from doing anything here through the
-// browser of someone who may: it looks at Sec-Fetch-Site and Origin on every
-// request that can change something. Programs send neither and pass.
+// sameOrigin stops a page of another site from acting here through the browser of an
+// authorised person. It checks Sec-Fetch-Site and Origin on every request that can
+// change something. Programs send neither and pass.
 func (s *Server) sameOrigin() echo.MiddlewareFunc {
 	guard := http.NewCrossOriginProtection()
 	for _, o := range s.opt.CORSOrigins {

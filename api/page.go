@@ -23,23 +23,21 @@ import (
 var assets embed.FS
 
 const (
-	// dashboardPolicy lets the dashboard load what this server has, and nothing
-	// inline.
+	// dashboardPolicy lets the dashboard load files of this server, and nothing inline.
 	dashboardPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	// docsPolicy lets the API reference call this server and no other. Its renderer
-	// puts its styles into the page.
+	// docsPolicy lets the API reference call only this server. Its renderer writes its
+	// styles into the page.
 	docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data: blob:; " +
 		"font-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	typeScript = "text/javascript; charset=utf-8"
-	// dashboardAssets is where the built files lie. Their names hold a digest of
-	// their content, so a browser may keep them.
+	// dashboardAssets is the path of the built files. Their names contain a digest of
+	// their content, so browsers may keep them.
 	dashboardAssets = "/dashboard/assets/"
 )
 
-// pages are the documents for people. The dashboard is built by Vite from
-// api/dashboard; the description of the API is shown by Scalar, one script that
-// make reference fetches.
+// pages are the documents for people. Vite builds the dashboard from api/dashboard.
+// Scalar, one script that make reference fetches, shows the description of the API.
 type pages struct {
 	dashboardPage []byte
 	dashboardFile fs.FS
@@ -73,8 +71,8 @@ func newPages() (*pages, error) {
 	return &p, nil
 }
 
-// dashboard serves the built files, and for every other path below /dashboard
-// the page itself: which of its views to show, the page reads from the address.
+// dashboard serves the built files. For every other path below /dashboard it serves the
+// page itself, which chooses its view from the address.
 func (p *pages) dashboard(c echo.Context) error {
 	name, isAsset := strings.CutPrefix(c.Request().URL.Path, dashboardAssets)
 	if !isAsset {
@@ -122,7 +120,7 @@ func (p *pages) docsAsset(c echo.Context) error {
 	return job.Errorf(job.CodeNotFound, "the API reference has no file of this name")
 }
 
-// digestTag names content for a cache.
+// digestTag returns the ETag of content.
 func digestTag(b []byte) string {
 	sum := sha256.Sum256(b)
 	return `"` + hex.EncodeToString(sum[:8]) + `"`

@@ -12,15 +12,15 @@ const (
 	maxWait     = 120 * time.Second
 )
 
-// preferredWait reads the Prefer header (RFC 7240): how long the caller wants to
-// wait, unsaid if it does not say, and the words that say what was heeded. What
-// it does not know it ignores, as the RFC asks.
+// preferredWait reads the Prefer header (RFC 7240). wait is how long the caller wants
+// to wait; it is unsaid if the header does not say. applied lists the preferences that
+// were applied. Unknown preferences are ignored, as the RFC requires.
 func preferredWait(h http.Header, unsaid time.Duration) (wait time.Duration, applied string) {
 	wait = unsaid
 	async, waits := false, false
 	for _, value := range h.Values("Prefer") {
 		for preference := range strings.SplitSeq(value, ",") {
-			// Parameters after a semicolon change nothing here.
+			// Parameters after a semicolon have no effect here.
 			preference, _, _ = strings.Cut(preference, ";")
 			name, v, _ := strings.Cut(preference, "=")
 			switch strings.ToLower(strings.TrimSpace(name)) {
@@ -28,7 +28,7 @@ func preferredWait(h http.Header, unsaid time.Duration) (wait time.Duration, app
 				async = true
 			case "wait":
 				seconds, err := strconv.Atoi(strings.Trim(strings.TrimSpace(v), `"`))
-				// The first of several counts.
+				// The first of several wait preferences counts.
 				if err == nil && seconds >= 0 && !waits {
 					waits = true
 					wait = min(time.Duration(min(seconds, int(maxWait/time.Second)))*time.Second, maxWait)

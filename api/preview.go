@@ -17,14 +17,14 @@ type preview struct {
 	Encoding  *string             `json:"encoding"`
 	Delimiter *string             `json:"delimiter"`
 	Columns   *lessonfile.Columns `json:"columns"`
-	// Lessons are those that can be taken: New, Known, and Duplicates of others
-	// in the file, which say the same again.
+	// Lessons is how many can be accepted: the sum of New, Known and Duplicates.
+	// Duplicates repeat another lesson of the file.
 	Lessons    int `json:"lessons"`
 	New        int `json:"new"`
 	Known      int `json:"known"`
 	Duplicates int `json:"duplicates"`
-	// Contradictions are the first prompts with more than one response, in the
-	// file or beside what is known; Contradicting is how many there are.
+	// Contradictions are the first prompts with more than one response, in the file or
+	// compared with known lessons. Contradicting is their number.
 	Contradictions      []disputed      `json:"contradictions"`
 	ContradictionsTotal int             `json:"contradictions_total"`
 	Faults              []job.Fault     `json:"faults"`
@@ -49,7 +49,7 @@ const (
 	keptResponse = 64 << 20 // bytes of responses kept to be shown in contradictions
 )
 
-// comparison finds what a file says twice or otherwise than before.
+// comparison finds what a file repeats or contradicts.
 type comparison struct {
 	seed    maphash.Seed
 	seen    map[string]uint64  // lesson id → hash of the response in the file

@@ -23,8 +23,8 @@ type ready struct {
 // healthz is GET /healthz: the process is alive.
 func (s *Server) healthz(echo.Context) (alive, error) { return alive{Status: "alive"}, nil }
 
-// parting closes each connection with the answer to its request once the server is
-// about to stop: none then lies idle, to be used again in the moment of its closing.
+// parting closes each connection with the answer to its request when the server is
+// about to stop. No connection is then idle and reused at the moment it is closed.
 func (s *Server) parting(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		select {
@@ -36,9 +36,9 @@ func (s *Server) parting(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// readyz is GET /readyz: Redis takes jobs, and a worker with a model is there.
-// Redis is tried each time: a balancer should hear at once that it went, while
-// workers are told of by the view that others look at too.
+// readyz is GET /readyz: Redis takes jobs, and a worker with a model is present. Redis
+// is tried each time, so that a load balancer notices an outage at once. Workers are
+// read from the shared view.
 func (s *Server) readyz(c echo.Context) error {
 	select {
 	case <-s.leaving:

@@ -19,10 +19,10 @@ func checkPrompt(prompt string) *job.Error {
 	return checkText("prompt", prompt)
 }
 
-// checkText refuses characters that nobody writes and that mislead whoever reads
-// the text later, in a terminal or on a page: control characters other than tab
-// and line ends, and those that turn the direction of writing by force. Marks
-// and isolates of direction are part of honest text and stay.
+// checkText refuses characters that nobody writes and that mislead later readers of the
+// text, in a terminal or on a page: control characters other than tab and line ends,
+// and characters that force the direction of writing. Marks and isolates of direction
+// belong to ordinary text and are accepted.
 func checkText(name, text string) *job.Error {
 	if !utf8.ValidString(text) { // of JSON it always is, of a URL not
 		return job.Errorf(job.CodeInvalid, "the %s is not UTF-8", name).On(name)
@@ -50,8 +50,8 @@ func checkResponse(response string) *job.Error {
 	return checkText("response", response)
 }
 
-// checkTopic refuses a topic that is too long or not one line of text. An empty
-// one is none.
+// checkTopic refuses a topic that is too long or not one line of text. An empty topic
+// means none.
 func checkTopic(topic string) *job.Error {
 	if n := utf8.RuneCountInString(topic); n > job.MaxTopicChars {
 		return job.Errorf(job.CodeInvalid, "the topic has %d characters; at most %d are taken", n, job.MaxTopicChars).On("topic")

@@ -12,8 +12,8 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// queries are the query parameters of each route, as the OpenAPI file lists them:
-// "GET /api/jobs" → cursor, limit, …
+// queries holds the query parameters of each route, as listed in the OpenAPI file: "GET
+// /api/jobs" → cursor, limit, …
 type queries map[string][]string
 
 type openParameter struct {
@@ -62,8 +62,8 @@ func newQueries(openapi []byte) (queries, error) {
 	return out, nil
 }
 
-// known refuses query parameters that a route does not have: a misspelt filter would
-// show everything.
+// known refuses query parameters that a route does not have, because a misspelt filter
+// would show everything.
 func (q queries) known(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()

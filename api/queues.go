@@ -10,14 +10,14 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// whyByHand is what the jobs of a queue say that was paused by pauseQueue.
+// whyByHand is the reason shown by the jobs of a queue that pauseQueue has paused.
 const whyByHand = "an operator paused this queue"
 
-// pauseQueue is POST /api/queues/{queue}/pause. Jobs that run go on.
+// pauseQueue is POST /api/queues/{queue}/pause. Running jobs continue.
 func (s *Server) pauseQueue(c echo.Context) (reply, error) { return s.holdQueue(c, true) }
 
-// resumeQueue is POST /api/queues/{queue}/resume. It ends a pause by whatever
-// means, asynq's own tools included.
+// resumeQueue is POST /api/queues/{queue}/resume. It ends every kind of pause,
+// including one made with asynq's own tools.
 func (s *Server) resumeQueue(c echo.Context) (reply, error) { return s.holdQueue(c, false) }
 
 func (s *Server) holdQueue(c echo.Context, paused bool) (reply, error) {
@@ -27,7 +27,7 @@ func (s *Server) holdQueue(c echo.Context, paused bool) (reply, error) {
 	}
 	why := whyByHand
 	if lane == job.LaneTrain {
-		// The scheduler has this queue follow the control record.
+		// The scheduler makes this queue follow the control record.
 		if err := s.steer(ctx, func(k *storage.Control) { k.Paused = paused }); err != nil {
 			return reply{}, err
 		}

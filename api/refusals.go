@@ -9,7 +9,8 @@ import (
 	"github.com/nexus-continuum/nexus/queue"
 )
 
-// refusedGroup is a group of refused prompts and the lessons nearest to it now.
+// refusedGroup is a group of refused prompts and the lessons that are most similar to
+// it now.
 type refusedGroup struct {
 	queue.Refusal
 	Nearest []nearLesson `json:"nearest"`
@@ -28,8 +29,8 @@ type refusalPage struct {
 	Next     *string        `json:"next_cursor"`
 }
 
-// refusals is GET /api/refusals. What would be answered by now is not shown, and
-// not kept any longer.
+// refusals is GET /api/refusals. Groups that would be answered by now are not shown,
+// and are dropped.
 func (s *Server) refusals(c echo.Context) (refusalPage, error) {
 	if err := onlyQuery(c, "cursor"); err != nil {
 		return refusalPage{}, err

@@ -11,13 +11,13 @@ import (
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
-// Aliases that may stand for the id of a checkpoint.
+// Aliases for the id of a checkpoint.
 const (
 	aliasChampion   = "champion"   // the head
 	aliasChallenger = "challenger" // answers in the shadow
 )
 
-// shadow is how the challenger does beside the champion.
+// shadow compares the challenger with the champion.
 type shadow struct {
 	Prompts    int64         `json:"prompts"`
 	Agreed     int64         `json:"agreed"`
@@ -80,7 +80,7 @@ func (s *Server) setChallenger(ctx context.Context, id string) error {
 	return nil
 }
 
-// resolve puts the id in place of an alias.
+// resolve replaces an alias with its id.
 func (s *Server) resolve(ctx context.Context, id string) (string, error) {
 	switch id {
 	case "":
@@ -107,7 +107,7 @@ func (s *Server) resolve(ctx context.Context, id string) (string, error) {
 	return id, nil
 }
 
-// describe adds to a checkpoint what is known of it besides its manifest.
+// describe adds to a checkpoint what is known about it outside its manifest.
 func (c *checkpoint) describe(r storage.Registry, waiting map[string]bool) {
 	c.Aliases = []string{}
 	if c.Head {

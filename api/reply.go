@@ -13,15 +13,15 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// reply is what a handler that makes work answers. It is a value, so that it can
-// be kept for a repeat of the request before it is sent.
+// reply is the answer of a handler that makes work. It is a value, so that it can be
+// stored for a repeat of the request before it is sent.
 type reply struct {
 	status   int
 	location string
 	body     any
 }
 
-// accepted is the 202 of a job.
+// accepted is the 202 reply for a job.
 func accepted(j job.Job) reply {
 	return reply{status: http.StatusAccepted, location: j.Links.Self, body: j}
 }
@@ -32,7 +32,7 @@ type work func(echo.Context) (reply, error)
 const (
 	// jobKey holds the id of the job that a request made, for the log.
 	jobKey = "nexus.job"
-	// claimedKey holds the job id that an Idempotency-Key stands for.
+	// claimedKey holds the job id that belongs to an Idempotency-Key.
 	claimedKey = "nexus.claimed"
 
 	headerLocation = echo.HeaderLocation
@@ -40,8 +40,8 @@ const (
 	headerKey      = "Idempotency-Key"
 )
 
-// makes turns work into a handler: with an Idempotency-Key it is done once and
-// its reply kept.
+// makes turns work into a handler. With an Idempotency-Key, the work is done once and
+// its reply is stored.
 func (s *Server) makes(do work) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		key := c.Request().Header.Get("Idempotency-Key")
@@ -81,11 +81,12 @@ func write(c echo.Context, status int, location string, body []byte) error {
 	if err := c.Blob(status, echo.MIMEApplicationJSON, body); err != nil || c.Request().Method != http.MethodPost {
 		return err
 	}
-	// Sent before it is counted and logged, so that nobody waits for that.
+	// The answer is sent before it is counted and logged, so that the client does not
+	// wait for that.
 	return http.NewResponseController(c.Response()).Flush()
 }
 
-// get turns a function that reads into a handler that answers 200.
+// get turns a function that reads into a handler that answers with 200.
 func get[T any](read func(echo.Context) (T, error)) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		v, err := read(c)
@@ -100,5 +101,5 @@ func get[T any](read func(echo.Context) (T, error)) echo.HandlerFunc {
 	}
 }
 
-// isGone reports whether the caller went away, which is no failure of ours.
+// isGone reports whether the caller left, which is not a failure of this service.
 func isGone(err error) bool { return errors.Is(err, context.Canceled) }

@@ -6,8 +6,8 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// requestIDs gives every request an id: the client's own if it is printable
-// and short, else a fresh one.
+// requestIDs gives every request an id: the client's own if it is printable and short,
+// otherwise a new one.
 func requestIDs(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id := c.Request().Header.Get(echo.HeaderXRequestID)
@@ -21,10 +21,10 @@ func requestIDs(next echo.HandlerFunc) echo.HandlerFunc {
 
 func requestID(c echo.Context) string { return c.Response().Header().Get(echo.HeaderXRequestID) }
 
-// maxRequestID bounds what a client may call its request.
+// maxRequestID limits the length of a client's request id.
 const maxRequestID = 128
 
-// printable reports whether id is 1 to most printable ASCII characters without
+// printable reports whether id consists of 1 to most printable ASCII characters without
 // spaces.
 func printable(id string, most int) bool {
 	if id == "" || len(id) > most {

@@ -11,8 +11,8 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// retryJob is POST /api/jobs/{id}/retry: a new job that does what a failed or
-// canceled train job was to do.
+// retryJob is POST /api/jobs/{id}/retry. It makes a new job with the work of a failed
+// or canceled train job.
 func (s *Server) retryJob(c echo.Context) (reply, error) {
 	old, err := s.ownJob(c)
 	if err != nil {
@@ -27,7 +27,7 @@ func (s *Server) retryJob(c echo.Context) (reply, error) {
 		return reply{}, lacks(whoAsks(c), ScopeTeach)
 	}
 	ctx := c.Request().Context()
-	// Lessons are taught anew, as of now, under an id of their own.
+	// Lessons are taught again, as of now, under a new id.
 	ds, err := s.copyDataset(ctx, old.ID, ownerOf(c))
 	if err == nil {
 		j, err := s.train(ctx, ds, hook{})
@@ -43,7 +43,8 @@ func (s *Server) retryJob(c echo.Context) (reply, error) {
 	return s.submitTrain(c, job.Spec{ID: newID(c), Owner: ownerOf(c), Kind: job.KindTrain, Topic: old.Topic, CreatedAt: s.now().UTC()})
 }
 
-// copyDataset stores what dataset id holds once more; storage.ErrNotFound.
+// copyDataset stores a copy of dataset id. It returns storage.ErrNotFound if there is
+// none.
 func (s *Server) copyDataset(ctx context.Context, id, owner string) (storage.Dataset, error) {
 	r, err := s.datasets.Open(ctx, id)
 	if err != nil {

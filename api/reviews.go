@@ -12,11 +12,11 @@ import (
 	"github.com/nexus-continuum/nexus/queue"
 )
 
-// reviewGroup is a group of prompts whose answer somebody should look at.
+// reviewGroup is a group of prompts whose answer a person should check.
 type reviewGroup struct {
 	queue.Refusal
 	Kind queue.List `json:"kind"`
-	// Response, Confidence and Threshold are those of the most recent answer.
+	// Response, Confidence and Threshold belong to the latest answer.
 	Response   string       `json:"response"`
 	Confidence float64      `json:"confidence"`
 	Threshold  float64      `json:"threshold"`
@@ -40,8 +40,8 @@ func reviewList(c echo.Context) (queue.List, error) {
 	}
 }
 
-// reviews is GET /api/reviews. A group that the answers of now have settled is
-// not shown, and not kept any longer.
+// reviews is GET /api/reviews. A group that is settled by the present answers is not
+// shown, and is dropped.
 func (s *Server) reviews(c echo.Context) (reviewPage, error) {
 	kind, err := reviewList(c)
 	if err != nil {
@@ -79,9 +79,9 @@ func (s *Server) reviews(c echo.Context) (reviewPage, error) {
 	return page, nil
 }
 
-// reviewed reports whether what the model says now settles a group: another
-// answer in place of a wrong one, confidence in place of doubt, or a refusal on
-// purpose. A wrong answer that is merely withheld still waits for a right one.
+// reviewed reports whether the model's present verdict settles a group: another answer
+// instead of a wrong one, confidence instead of doubt, or an intended refusal. A wrong
+// answer that is merely withheld still waits for a right one.
 func reviewed(kind queue.List, g *queue.Refusal, v *verdict) bool {
 	if v.Reason == job.ReasonTaughtRefusal {
 		return true
@@ -106,7 +106,8 @@ func (s *Server) dropReview(c echo.Context) (dropped, error) {
 	return dropped{Status: "dismissed", ID: id}, err
 }
 
-// suggestion is an answer that several groups of refused prompts come nearest to.
+// suggestion is an answer that is the most similar one to several groups of refused
+// prompts.
 type suggestion struct {
 	AnswerID string   `json:"answer_id"`
 	Response string   `json:"response"`
@@ -128,17 +129,17 @@ type suggestionList struct {
 }
 
 const (
-	// suggestionMin is how many groups make a suggestion unless ?min= says more.
+	// suggestionMin is how many groups make a suggestion unless ?min= says otherwise.
 	suggestionMin = 2
 	// likeness is the similarity from which a refused prompt may be a phrasing of
 	// an answer.
 	likeness = 0.6
-	// suggestionGroups bounds how many groups are compared, the most asked first.
+	// suggestionGroups limits how many groups are compared, most frequent first.
 	suggestionGroups = 1000
 )
 
-// suggestions is GET /api/suggestions: refused prompts gathered by the answer
-// that was most likely meant.
+// suggestions is GET /api/suggestions: refused prompts, grouped by the answer that was
+// most likely meant.
 func (s *Server) suggestions(c echo.Context) (suggestionList, error) {
 	least := suggestionMin
 	if v := c.QueryParam("min"); v != "" {
@@ -194,7 +195,7 @@ func likeliest(groups []queue.Refusal, said []verdict) map[[2]string]*suggestion
 	return by
 }
 
-// topRefusals reads the most asked groups of refused prompts.
+// topRefusals returns the most frequent groups of refused prompts.
 func (s *Server) topRefusals(ctx context.Context, owner *string) ([]queue.Refusal, error) {
 	var groups []queue.Refusal
 	for cursor := ""; ; {

@@ -14,14 +14,14 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// revision is what an answer is to become.
+// revision is the new form of an answer.
 type revision struct {
 	response *string // nil: its prompts are to be refused
 	topic    string
 	prompts  []string
 }
 
-// maxPhrasings bounds the phrasings that one request may give an answer.
+// maxPhrasings limits the phrasings that one request may give an answer.
 const maxPhrasings = 1000
 
 func promptsOf(a book.Answer) []string {
@@ -32,7 +32,7 @@ func promptsOf(a book.Answer) []string {
 	return out
 }
 
-// responseIn reads a response; null is a taught refusal.
+// responseIn reads a response; null means a taught refusal.
 func responseIn(raw json.RawMessage) (*string, error) {
 	if bytes.Equal(raw, []byte("null")) {
 		return nil, nil //nolint:nilnil // no response is a value here
@@ -114,7 +114,7 @@ func (s *Server) replaceAnswer(c echo.Context) (reply, error) {
 	return s.revise(ctx, c, old, to, when{})
 }
 
-// reviseLesson is PATCH and PUT /api/lessons/{id}: this phrasing alone changes.
+// reviseLesson is PATCH and PUT /api/lessons/{id}. It changes only this phrasing.
 func (s *Server) reviseLesson(c echo.Context) (reply, error) {
 	var (
 		prompt                           *string
@@ -172,9 +172,9 @@ func (s *Server) answerHistory(c echo.Context) (book.History, error) {
 	return s.book.History(c.Request().Context(), c.Param("id"))
 }
 
-// restoreAnswer is POST /api/answers/{id}/restore: the response and the topic
-// become what they were after a change, and phrasings that were deleted since
-// come back. Those that were added since stay.
+// restoreAnswer is POST /api/answers/{id}/restore. The response and the topic become
+// what they were after a change, and phrasings that were deleted since return.
+// Phrasings that were added since stay.
 func (s *Server) restoreAnswer(c echo.Context) (reply, error) {
 	var change string
 	if err := jsonBody(c, field{name: "change", into: &change}); err != nil {
@@ -197,9 +197,9 @@ func (s *Server) restoreAnswer(c echo.Context) (reply, error) {
 	return s.revise(ctx, c, now, to, when{})
 }
 
-// revise makes an answer what it is to become, and answers with the job that
-// does the last of it. New phrasings are stored before others are unlearned: what
-// fails in between leaves too much rather than too little.
+// revise changes an answer and returns the job that does the last step. New phrasings
+// are stored before others are unlearned, so that a failure in between leaves too much
+// rather than too little.
 func (s *Server) revise(ctx context.Context, c echo.Context, old book.Answer, to revision, w when) (reply, error) {
 	if err := s.carryValidity(ctx, old, to, w); err != nil {
 		return reply{}, err

@@ -13,7 +13,7 @@ import (
 // risk is the body of GET /api/risk.
 type risk struct {
 	TargetError float64 `json:"target_error"`
-	// Set says that the target was set over the API rather than by the settings.
+	// Set says that the target was set over the API, not by the settings.
 	Set     bool `json:"set"`
 	Prompts int  `json:"prompts"`
 	Foreign int  `json:"foreign"`
@@ -44,12 +44,12 @@ type riskBin struct {
 	Right      float64 `json:"right"`
 }
 
-// targets are the bounds on wrong answers that may be chosen, from strict to bold.
+// targets are the limits on wrong answers to choose from, from strict to bold.
 var targets = []float64{
 	0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.0125, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5,
 }
 
-// Bounds of a target, as NEXUS_TARGET_ERROR has them.
+// Limits of a target, as for NEXUS_TARGET_ERROR.
 const (
 	leastTarget = 0.001
 	mostTarget  = 0.5
@@ -88,7 +88,7 @@ func riskPointOf(p gate.Point) riskPoint {
 	return riskPoint{round(finite(p.Threshold)), round(finite(p.Answered)), round(finite(p.Wrong)), round(finite(p.Foreign))}
 }
 
-// checkTarget refuses a bound on wrong answers that the settings would refuse too.
+// checkTarget refuses a limit on wrong answers that the settings would also refuse.
 func checkTarget(alpha float64) error {
 	if math.IsNaN(alpha) || alpha < leastTarget || alpha > mostTarget {
 		return job.Errorf(job.CodeInvalid, "target_error is %v; it must be from %v to %v, or null for the one of the settings", alpha, leastTarget, mostTarget).On("target_error")

@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// waitPatience is more than the longest wait that a caller may ask for.
+	// waitPatience is longer than the longest wait that a caller may request.
 	waitPatience = maxWait + 10*time.Second
-	// storePatience is for routes that may read or write a whole checkpoint or
-	// topic pack in a storage far away.
+	// storePatience is for routes that may read or write a whole checkpoint or topic
+	// pack in a remote storage.
 	storePatience = 2 * time.Minute
 )
 
-// guarded is what stands before a route of the API that only looks; need are the
-// scopes any of which a key must have, cost what it takes of the allowance.
+// guarded returns the middleware of a route that only reads. need are scopes, of which
+// a key must have at least one. cost is what a request takes of the allowance.
 func (s *Server) guarded(need Scope, patience time.Duration, cost ...int) []echo.MiddlewareFunc {
 	price := costOne
 	if len(cost) > 0 {
@@ -26,13 +26,13 @@ func (s *Server) guarded(need Scope, patience time.Duration, cost ...int) []echo
 	return []echo.MiddlewareFunc{s.identify, s.limiter.read(price), s.require(need), s.sameOrigin(), s.queries.known, within(patience)}
 }
 
-// limited is what stands before a route that makes work. Every answer tells of
-// the limit.
+// limited returns the middleware of a route that makes work. Every answer states the
+// limit.
 func (s *Server) limited(need Scope, patience time.Duration) []echo.MiddlewareFunc {
 	return []echo.MiddlewareFunc{s.identify, s.limiter.limit, s.require(need), s.sameOrigin(), s.queries.known, within(patience)}
 }
 
-// routes is the one list of what there is.
+// routes is the complete list of routes.
 func (s *Server) routes() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
@@ -57,7 +57,7 @@ func (s *Server) routes() *echo.Echo {
 	e.GET("/openapi.yaml", s.pages.openapi)
 	e.GET("/widget.js", s.widget)
 
-	// A group with middleware of its own would answer 404 where 405 is right.
+	// A group with its own middleware would answer 404 where 405 is right.
 	g := e.Group("/api")
 	reads := s.guarded(ScopeRead, requestPatience)
 	g.GET("/status", get(s.showStatus), reads...)
@@ -88,7 +88,7 @@ func (s *Server) routes() *echo.Echo {
 	g.GET("/jobs", get(s.listJobs), s.guarded(ScopeJobs|ScopeControl, requestPatience, costList)...)
 	g.GET("/export", s.export, s.guarded(ScopeRead, exportPatience, costMany)...)
 	s.routesOfAccess(g)
-	// Who made a job may follow it and end it, whatever his key is for.
+	// The caller that made a job may follow and end it, whatever scopes its key has.
 	own := s.guarded(scopeOwn, requestPatience)
 	g.GET("/jobs/:id", get(s.oneJob), own...)
 	g.GET("/jobs/:id/events", s.events, own[:len(own)-1]...)
@@ -101,7 +101,7 @@ func (s *Server) routes() *echo.Echo {
 	g.DELETE("/reviews/:id", get(s.dropReview), unlearns...)
 	g.DELETE("/answers/:id", s.makes(s.forgetAnswer), unlearns...)
 
-	// What makes work is limited.
+	// Routes that make work are limited.
 	asks := s.limited(ScopeAsk, waitPatience)
 	g.POST("/interact", s.makes(s.interact), slices.Insert(asks, len(asks)-1, s.relieved)...)
 	g.POST("/lessons", s.teach, s.limited(ScopeTeach, uploadPatience)...)
@@ -133,7 +133,7 @@ func (s *Server) routes() *echo.Echo {
 	return e
 }
 
-// routesOfAccess are those of sessions and keys.
+// routesOfAccess adds the routes of sessions and keys.
 func (s *Server) routesOfAccess(g *echo.Group) {
 	own := s.guarded(scopeOwn, requestPatience)
 	g.POST("/session", get(s.signIn), s.limiter.read(costList), s.sameOrigin(), s.queries.known, within(requestPatience))

@@ -9,7 +9,7 @@ import (
 // Scope says what a key may be used for.
 type Scope uint8
 
-// The scopes. A key has any set of them; none implies another.
+// The scopes. A key has any set of them, and none implies another.
 const (
 	ScopeAsk     Scope = 1 << iota // ask prompts
 	ScopeTeach                     // teach, correct and unlearn; feedback
@@ -19,9 +19,9 @@ const (
 
 	// ScopeAll is every scope.
 	ScopeAll = ScopeAsk | ScopeTeach | ScopeJobs | ScopeRead | ScopeControl
-	// ScopeUsual is what a key of NEXUS_API_KEYS has that names no scopes.
+	// ScopeUsual is the set for a key of NEXUS_API_KEYS that names no scopes.
 	ScopeUsual = ScopeAll &^ ScopeControl
-	// scopeOwn is for what a caller may always do with a job that it made itself.
+	// scopeOwn is for what callers may always do with jobs that they made.
 	scopeOwn = ScopeAll
 )
 

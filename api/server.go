@@ -1,7 +1,6 @@
-// Package api is the HTTP side of NEXUS: it validates what is asked, makes jobs
-// of it, waits for answers and shows the state of the cluster. What a client may
-// rely on is in openapi.yaml beside this file, which is served and tested
-// against the handlers.
+// Package api is the HTTP side of NEXUS. It validates requests, turns them into jobs,
+// waits for answers and shows the state of the cluster. The contract with clients is
+// openapi.yaml in this folder, which is served and tested against the handlers.
 package api
 
 import (
@@ -28,31 +27,32 @@ import (
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
-// DefaultListen is where the API listens unless told otherwise: on this machine
-// only.
+// DefaultListen is the default address of the API, on this machine only.
 const DefaultListen = "127.0.0.1:8000"
 
-// Options are what a Server is made of. Queue, Redis, Datasets, Checkpoints, Control,
-// Known, Topics, Checks and Validity are needed; the rest has defaults.
+// Options configure a Server. Queue, Redis, Datasets, Checkpoints, Control, Known,
+// Topics, Checks and Validity are required; the rest has defaults.
 type Options struct {
 	Queue Queue
-	// Redis keeps counters of the rate limit, sessions, the audit log and runs of test
+	// Redis stores counters of the rate limit, sessions, the audit log and runs of test
 	// prompts.
 	Redis       redis.UniversalClient
 	Datasets    Datasets
 	Checkpoints Checkpoints
 	Control     Control
-	// Known is what the model knows now; job.CodeUnavailable while there is none.
+	// Known returns what the model knows now. It returns job.CodeUnavailable while
+	// there is no model.
 	Known  func(context.Context) (book.Source, error)
 	Topics Topics
 	// Checks are the prompts that are asked after each change.
 	Checks Checks
-	// Validity is when answers may be given.
+	// Validity says when answers may be given.
 	Validity Validity
-	// Backup writes a backup where the settings say; nil is no way to do so.
+	// Backup writes a backup to the configured place; nil means that backups cannot be
+	// made.
 	Backup func(ctx context.Context) (Backup, error)
-	// CheckWebhook refuses URLs that webhooks may not lead to; nil lets every
-	// https URL pass.
+	// CheckWebhook returns an error for URLs that webhooks may not use; nil accepts
+	// every https URL.
 	CheckWebhook func(url string) error
 
 	Listen   string       // host:port; DefaultListen
@@ -62,17 +62,19 @@ type Options struct {
 	Keys      []Key   // none, and no KeyBook with any: open to everyone
 	KeyBook   KeyBook // keys that are made while it runs; nil: none
 	KeyHeader string  // DefaultKeyHeader
-	// TrustedProxies are the networks whose word on the caller's address is taken.
+	// TrustedProxies are the networks whose headers about the caller's address are
+	// trusted.
 	TrustedProxies []netip.Prefix
-	// AllowedHosts are names for the service beside those of loopback; Public says
-	// that it may be reached from elsewhere without a key.
+	// AllowedHosts are names of the service in addition to those of loopback. Public
+	// says that it may be reached from elsewhere without a key.
 	AllowedHosts []string
-	// CORSOrigins are the origins of pages elsewhere that may call the API.
+	// CORSOrigins are the origins of other pages that may call the API.
 	CORSOrigins []string
 	Public      bool
-	// Audit takes a line of JSON for each change; nil keeps only what GET /api/audit shows.
+	// Audit receives a line of JSON for each change; nil keeps only what GET /api/audit
+	// shows.
 	Audit io.Writer
-	// MaxConnections bounds the open ones; 0 is DefaultConnections.
+	// MaxConnections limits the open connections; 0 means DefaultConnections.
 	MaxConnections int
 	RateLimit      RateLimit
 	Prefix         string // of keys in Redis; "nexus:"
@@ -84,19 +86,20 @@ type Options struct {
 	// Shown in /api/status.
 	RedisMode, RedisDescribe  string
 	StorageKind, StorageWhere string
-	// Uploads tells what waits for the bucket; nil without one.
+	// Uploads reports what waits to be uploaded to the bucket; nil if there is none.
 	Uploads Uploads
 
-	// Tracer makes a span of each request; nil makes none.
+	// Tracer makes a span of each request; nil means no spans.
 	Tracer trace.Tracer
-	// Teacher says that the workers have a teacher, who writes lessons about topics
-	// of which there is no pack.
+	// Teacher says that the workers have a teacher, which writes lessons about topics
+	// without a pack.
 	Teacher bool
-	// DrainDelay is how long Stop goes on serving while /readyz says that it stops, so
-	// that balancers send no more requests before the port closes.
+	// DrainDelay is how long Stop continues to serve while /readyz reports that the
+	// server is stopping, so that load balancers send no more requests before the port
+	// closes.
 	DrainDelay time.Duration
-	// Unobserved leaves counting and the log of requests out; it is for measuring
-	// what they cost.
+	// Unobserved disables counting and the log of requests. It is used to measure what
+	// they cost.
 	Unobserved bool
 
 	Log *slog.Logger
@@ -106,7 +109,7 @@ type Options struct {
 	sendWithin time.Duration
 }
 
-// Server answers HTTP.
+// Server answers HTTP requests.
 type Server struct {
 	opt         Options
 	queue       Queue
@@ -154,7 +157,7 @@ type Server struct {
 	cancel   context.CancelFunc
 }
 
-// New checks the options and makes a server; Start opens its port.
+// New checks the options and makes a server. Start opens its port.
 func New(opt Options) (*Server, error) {
 	if opt.Queue == nil || opt.Redis == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Known == nil || opt.Topics == nil || opt.Checks == nil || opt.Validity == nil {
 		return nil, errors.New("make the API: queue, Redis, datasets, checkpoints, control, what is known, topics, checks and validity are all needed")
@@ -209,8 +212,8 @@ func New(opt Options) (*Server, error) {
 	s.http = &http.Server{
 		Handler: s.echo, TLSConfig: opt.TLS,
 		ReadHeaderTimeout: 10 * time.Second, WriteTimeout: answerWithin, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		// Of HTTP/2 deadlines only end streams; the connection of a client that accepts
-		// nothing would stay.
+		// With HTTP/2, deadlines end only streams. The connection of a client that
+		// accepts nothing would stay open.
 		HTTP2:       &http.HTTP2Config{WriteByteTimeout: opt.sendWithin},
 		BaseContext: func(net.Listener) context.Context { return life }, ConnContext: withCaller, ConnState: hearing,
 		ErrorLog: slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
@@ -254,8 +257,8 @@ func (s *Server) Start(ctx context.Context) error {
 }
 
 func (s *Server) open(ctx context.Context) error {
-	// Whoever has a key must not be kept out, nor anybody let in, by a book that
-	// was not read.
+	// If the book of keys was not read, holders of keys must not be refused, nor others
+	// admitted.
 	if err := s.keys.read(ctx); err != nil {
 		return err
 	}
@@ -277,7 +280,7 @@ func (s *Server) open(ctx context.Context) error {
 	s.life.Go(s.keepHistory)
 	s.life.Go(s.followChecks)
 	s.life.Go(func(ctx context.Context) {
-		// The first look reads the whole list; nobody should have to wait for that.
+		// The first call reads the whole list; no request should wait for that.
 		if _, _, err := s.queue.Refusals(ctx, nil, "", nil); err != nil {
 			s.log.Debug("the refusals could not be read ahead", "error", err)
 		}
@@ -290,13 +293,14 @@ func (s *Server) open(ctx context.Context) error {
 	return nil
 }
 
-// Ended is closed when the server has stopped or no longer listens.
+// Ended returns a channel that is closed when the server has stopped or no longer
+// listens.
 func (s *Server) Ended() <-chan struct{} { return s.life.Context().Done() }
 
-// Cause says why it has ended.
+// Cause returns why the server has ended.
 func (s *Server) Cause() error { return s.life.Cause() }
 
-// Addr is where the server listens, once started.
+// Addr returns the address on which the server listens, once it has started.
 func (s *Server) Addr() net.Addr {
 	if addr := s.addr.Load(); addr != nil {
 		return *addr
@@ -304,7 +308,7 @@ func (s *Server) Addr() net.Addr {
 	return nil
 }
 
-// URL is the address of the server as a client writes it.
+// URL returns the address of the server in the form that a client uses.
 func (s *Server) URL() string {
 	scheme := "http"
 	if s.opt.TLS != nil {
@@ -317,12 +321,12 @@ func (s *Server) URL() string {
 	return scheme + "://" + addr.String()
 }
 
-// Handler is the whole of the API, for tests without a port.
+// Handler returns the complete API as a handler, for tests without a port.
 func (s *Server) Handler() http.Handler { return s.echo }
 
-// Stop is not ready any more, goes on serving for DrainDelay, then takes no more
-// requests, lets those that run come to their end, closes event streams, and gives up
-// on the rest when ctx ends.
+// Stop makes /readyz report that the server is stopping and serves for DrainDelay more.
+// Then it accepts no more requests, lets running requests finish and closes event
+// streams. It gives up on the rest when ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
 	s.leave.Do(func() {
 		close(s.leaving)

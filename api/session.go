@@ -22,23 +22,24 @@ import (
 )
 
 const (
-	// sessionIdle ends a session that is not used, sessionMost any other.
+	// sessionIdle ends a session that is not used, and sessionMost ends any session.
 	sessionIdle = 12 * time.Hour
 	sessionMost = 7 * 24 * time.Hour
-	// sessionLook is how long a process takes a session for valid that it saw in
-	// Redis, and so how late the end of one is heeded that another process ended.
+	// sessionLook is how long a process trusts a session that it saw in Redis. It is
+	// also the longest delay until the end of a session in another process takes
+	// effect.
 	sessionLook = 2 * time.Second
-	// sessionNote is how often it is noted that a session is used.
+	// sessionNote is how often the use of a session is recorded.
 	sessionNote = time.Minute
-	// sessionsPerKey bounds how many a key has; beyond it the oldest ends.
+	// sessionsPerKey limits the sessions of a key; beyond it the oldest ends.
 	sessionsPerKey = 50
 
 	sessionPrefix = "nexus_session_"
 )
 
-// session is a sign-in of a browser by a key. Redis keeps it under a digest of
-// its token, and of the key it keeps what only the key itself gives: who steals
-// Redis gets neither.
+// session is a sign-in of a browser with a key. Redis stores it under a digest of its
+// token. Of the key it stores only a proof, which cannot be turned back into the key. A
+// thief of the Redis data gets neither token nor key.
 type session struct {
 	ID        string    `json:"id"`
 	Key       string    `json:"key"`
@@ -50,7 +51,7 @@ type session struct {
 	seenAt time.Time
 }
 
-// endsAt is when a session ends if it is not used again.
+// endsAt returns when a session ends if it is not used again.
 func (s *session) endsAt() time.Time {
 	end := cmp.Or(s.seenAt, s.CreatedAt).Add(sessionIdle)
 	if most := s.CreatedAt.Add(sessionMost); end.After(most) {
@@ -59,8 +60,8 @@ func (s *session) endsAt() time.Time {
 	return end
 }
 
-// sessions keeps them in Redis, so that every process of the API knows them and
-// a restart ends none.
+// sessions stores sessions in Redis, so that every process of the API knows them and a
+// restart ends none.
 type sessions struct {
 	client redis.UniversalClient
 	all    string // hash: id → session
@@ -84,15 +85,15 @@ func newSessions(client redis.UniversalClient, prefix string, now func() time.Ti
 	}
 }
 
-// sessionID is what a session is listed under. It is half of the digest of the
-// token, so it gives nothing of it.
+// sessionID is the id under which a session is listed. It is half of the digest of the
+// token and reveals nothing of it.
 func sessionID(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:sha256.Size/2])
 }
 
-// csrfToken is what a page of ours sends with a change. A page elsewhere can
-// neither read it nor make it, though the browser sends the cookie for it.
+// csrfToken is the token that our pages send with a change. A page of another site can
+// neither read nor make it, although the browser sends the cookie for it.
 func csrfToken(token string) string {
 	mac := hmac.New(sha256.New, []byte(token))
 	mac.Write([]byte("csrf"))
@@ -101,14 +102,14 @@ func csrfToken(token string) string {
 
 func sameText(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// keyProof is made from the digest of a key and gives nothing of it.
+// keyProof is derived from the digest of a key and reveals nothing of it.
 func keyProof(digest [sha256.Size]byte) string {
 	mac := hmac.New(sha256.New, digest[:])
 	mac.Write([]byte("session"))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// begin keeps a new session and returns its token, which is told once.
+// begin stores a new session and returns its token, which is shown only once.
 func (s *sessions) begin(ctx context.Context, who *identity, from, browser string) (token string, made session, err error) {
 	text, err := randomText(nil)
 	if err != nil {
@@ -142,8 +143,8 @@ func (s *sessions) begin(ctx context.Context, who *identity, from, browser strin
 	return token, made, nil
 }
 
-// surplus are the sessions that have ended, and the oldest of a key that has as
-// many as it may.
+// surplus returns the sessions that have ended, and the oldest session of a key that
+// has reached its limit.
 func surplus(all []session, key string, now time.Time) []string {
 	var out []string
 	own := 0
@@ -159,8 +160,8 @@ func surplus(all []session, key string, now time.Time) []string {
 	return out
 }
 
-// find returns the session of a token. While Redis is away those stay signed in
-// that this process knows.
+// find returns the session of a token. While Redis is unavailable, sessions that this
+// process knows stay valid.
 func (s *sessions) find(ctx context.Context, token string) (session, bool, error) {
 	id, now := sessionID(token), s.now()
 	s.mu.Lock()
@@ -229,7 +230,8 @@ func (s *sessions) forget(id string) {
 	delete(s.noted, id)
 }
 
-// note tells Redis now and then that a session is used; its loss does no harm.
+// note records in Redis from time to time that a session is used; losing the record
+// does no harm.
 func (s *sessions) note(ctx context.Context, id string, now time.Time) {
 	s.mu.Lock()
 	last, ok := s.noted[id]
@@ -246,7 +248,7 @@ func (s *sessions) note(ctx context.Context, id string, now time.Time) {
 	s.client.HSet(ctx, s.seen, id, now.UnixMilli())
 }
 
-// list returns every session, the newest first.
+// list returns every session, newest first.
 func (s *sessions) list(ctx context.Context) ([]session, error) {
 	pipe := s.client.Pipeline()
 	values, seen := pipe.HGetAll(ctx, s.all), pipe.HGetAll(ctx, s.seen)

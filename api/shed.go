@@ -16,25 +16,25 @@ import (
 )
 
 const (
-	// holdFor is how long a refusal is kept back from a connection that asks again
-	// before the time that it was told: callers that do not listen would else take
-	// the processor from those who are served. They are to be refused within 50 ms.
+	// holdFor is how long a refusal is held back from a connection that asks again too
+	// early. Otherwise such callers would take the processor from those that are
+	// served. They must be refused within 50 ms.
 	holdFor = 30 * time.Millisecond
-	// tellRefusals is how often the log tells of refusals for overload.
+	// tellRefusals is how often refusals for overload are logged.
 	tellRefusals = time.Second
 )
 
-// connKey is where a request's context has the state of its connection.
+// connKey is the context key of the state of a request's connection.
 type connKey struct{}
 
-// caller is what is known of a connection.
+// caller is what is known about a connection.
 type caller struct {
 	away  atomic.Int64 // until when it was told to stay away; Unix ns
 	extra bool         // beyond the bound on connections
 }
 
-// shedder refuses prompts that are too many, as cheaply as can be: under overload
-// there are many more of them than of those that are answered.
+// shedder refuses excess prompts as cheaply as possible, because under overload there
+// are many more of them than of those that are answered.
 type shedder struct {
 	log *slog.Logger
 
@@ -45,16 +45,17 @@ type shedder struct {
 	told   time.Time
 }
 
-// refusal is an error as it is sent, up to the id of the request.
+// refusal is an encoded error, except for the id of the request.
 type refusal struct {
 	of    *job.Error
 	text  []byte
 	after string
 }
 
-// relieved refuses a prompt before its body is looked at where the lane is known
-// to be overloaded, and sends every refusal for that reason. An Idempotency-Key
-// may stand for an answer that is known, and who does not wait asks another lane.
+// relieved refuses a prompt before its body is read if the lane is known to be
+// overloaded, and sends every refusal for that reason. A request with an
+// Idempotency-Key is let through, because its answer may be known. So is a request that
+// does not wait, because it uses another lane.
 func (s *Server) relieved(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		began := time.Now()
@@ -87,7 +88,7 @@ func (s *Server) relieved(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// hold waits; false if ctx ended meanwhile.
+// hold waits. It returns false if ctx ends first.
 func hold(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -102,7 +103,7 @@ func hold(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// crowdedKey marks a request that was one too many: the log tells of them
+// crowdedKey marks a request that was refused for overload, because these are logged
 // together.
 const crowdedKey = "nexus.crowded"
 
@@ -125,7 +126,7 @@ func (l *shedder) send(c echo.Context, e *job.Error) error {
 	return c.Blob(http.StatusServiceUnavailable, echo.MIMEApplicationJSON, text)
 }
 
-// written is e as it is sent; a queue repeats one refusal for a while.
+// written is the encoded form of e. A queue repeats one refusal for a while.
 func (l *shedder) written(e *job.Error) (*refusal, error) {
 	if last := l.body.Load(); last != nil && last.of == e {
 		return last, nil
@@ -134,13 +135,13 @@ func (l *shedder) written(e *job.Error) (*refusal, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // three strings
 	}
-	// The id of the request comes last.
+	// The id of the request is the last member.
 	out := &refusal{of: e, text: text[:len(text)-len(`""}`)], after: retryAfter(e.RetryAfter)}
 	l.body.Store(out)
 	return out, nil
 }
 
-// tell logs the first refusal, and each second how many there were.
+// tell logs the first refusal, and then the number of refusals each second.
 func (l *shedder) tell(e *job.Error) {
 	l.mu.Lock()
 	l.untold++

@@ -13,7 +13,7 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// maxSignIn bounds the body of a sign-in, which comes from anyone.
+// maxSignIn limits the body of a sign-in, which anyone may send.
 const maxSignIn = 4 << 10
 
 // shownSession is a session as it is listed.
@@ -39,7 +39,7 @@ func showSession(s *session, who *identity) shownSession {
 	}
 }
 
-// signedIn says who asks.
+// signedIn describes the caller.
 type signedIn struct {
 	Key     *string       `json:"key"` // null where none is needed
 	Scopes  []string      `json:"scopes"`
@@ -62,7 +62,7 @@ func tellIdentity(who *identity) signedIn {
 // whoIsIt is GET /api/session.
 func (s *Server) whoIsIt(c echo.Context) (signedIn, error) { return tellIdentity(whoAsks(c)), nil }
 
-// signIn is POST /api/session: a key for a session.
+// signIn is POST /api/session: it exchanges a key for a session.
 func (s *Server) signIn(c echo.Context) (signedIn, error) {
 	if s.keys.open() {
 		return signedIn{}, job.Errorf(job.CodeConflict, "no key is needed here, so there is nothing to sign in to")
@@ -90,7 +90,8 @@ func (s *Server) signIn(c echo.Context) (signedIn, error) {
 	if err != nil {
 		return signedIn{}, err
 	}
-	// A browser that was signed in already ends that session: nobody sees it again.
+	// If the browser was already signed in, its old session ends, because nobody sees
+	// it again.
 	if old, ok := s.sessionOf(c.Request()); ok {
 		if err := s.sessions.drop(ctx, []string{sessionID(old)}); err != nil {
 			s.log.Debug("a session that was replaced could not be ended", "error", err)
@@ -103,7 +104,7 @@ func (s *Server) signIn(c echo.Context) (signedIn, error) {
 	return tellIdentity(who), nil
 }
 
-// signOut is DELETE /api/session. The browser forgets the session in any case.
+// signOut is DELETE /api/session. The browser drops the session in any case.
 func (s *Server) signOut(c echo.Context) (ended, error) {
 	who := whoAsks(c)
 	if who == nil || who.session == nil {
@@ -123,7 +124,7 @@ type sessionList struct {
 	Sessions []shownSession `json:"sessions"`
 }
 
-// listSessions is GET /api/sessions: one's own, and those of everybody with
+// listSessions is GET /api/sessions: the caller's own, or all of them with
 // ScopeControl.
 func (s *Server) listSessions(c echo.Context) (sessionList, error) {
 	all, err := s.sessions.list(c.Request().Context())
@@ -139,7 +140,7 @@ func (s *Server) listSessions(c echo.Context) (sessionList, error) {
 	return out, nil
 }
 
-// alive reports whether a session still lets somebody in.
+// alive reports whether a session is still valid.
 func (s *Server) alive(one *session) bool {
 	_, ok := s.keys.holder(one.Key, one.Proof)
 	return ok && s.now().Before(one.endsAt())
@@ -163,7 +164,7 @@ func (s *Server) endSession(c echo.Context) (ended, error) {
 	return ended{Status: "ended", ID: id}, s.sessions.drop(ctx, []string{id})
 }
 
-// shownKey is a key as it is listed: nothing of its secret.
+// shownKey is a key as it is listed, with nothing of its secret.
 type shownKey struct {
 	Name      string    `json:"name"`
 	State     string    `json:"state"`  // valid, rotating, expired or revoked
@@ -226,7 +227,7 @@ func stateOfKey(k *storage.Key, s *Server) string {
 	return "valid"
 }
 
-// toSignIn leads a person to the one page where keys are given, and back.
+// toSignIn redirects a person to the only page where keys are entered, and back.
 func toSignIn(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, "/dashboard/login?next="+url.QueryEscape(c.Request().URL.RequestURI()))
 }

@@ -12,9 +12,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// traced makes a span of each request, within the trace that its traceparent
-// names. Names and attributes are those of the semantic conventions for HTTP
-// servers; neither the query nor the body is among them.
+// traced makes a span of each request, within the trace that its traceparent names.
+// Names and attributes follow the semantic conventions for HTTP servers. Neither the
+// query nor the body is included.
 func (s *Server) traced(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -45,7 +45,7 @@ func (s *Server) traced(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// methodOf is the method as an attribute and as a span's name bears it.
+// methodOf returns the method as an attribute and in the form for the name of a span.
 func methodOf(method string) (attribute.KeyValue, string) {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -54,7 +54,7 @@ func methodOf(method string) (attribute.KeyValue, string) {
 	return semconv.HTTPRequestMethodOther, "HTTP"
 }
 
-// hostOf is a Host header without its port.
+// hostOf returns a Host header without its port.
 func hostOf(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		return name

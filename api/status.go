@@ -11,7 +11,7 @@ import (
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
-// status is the body of GET /api/status: the sum over the cluster.
+// status is the body of GET /api/status: the totals of the cluster.
 type status struct {
 	Health      health                       `json:"health"`
 	Daemon      daemon                       `json:"daemon"`
@@ -118,7 +118,7 @@ type modelPart struct {
 	Lessons             int            `json:"lessons"`
 	Answers             int            `json:"answers"`
 	Topics              map[string]int `json:"topics"`
-	// Successor is the model that is trained to take its place; null if none is.
+	// Successor is the model that is trained to replace it; null if there is none.
 	Successor *successor `json:"successor"`
 }
 
@@ -144,9 +144,9 @@ type worker struct {
 	Checkpoint *string `json:"checkpoint"`
 	// Unloaded is the head if this worker cannot serve it.
 	Unloaded *heartbeat.Unloaded `json:"unloaded"`
-	// Embeddings is how it stands with its embedding server; nil without one.
+	// Embeddings is the state of its embedding server; nil if there is none.
 	Embeddings *heartbeat.Embeddings `json:"embeddings"`
-	// GPUs are those that this worker computes on.
+	// GPUs are the GPUs that this worker computes on.
 	GPUs   []heartbeat.Card `json:"gpus"`
 	SeenAt *job.Time        `json:"seen_at"`
 }
@@ -174,7 +174,7 @@ type lane struct {
 	Failed    int64   `json:"failed"`
 }
 
-// retention shows every bound of what is kept, and what the bounds dropped.
+// retention shows every limit on what is kept, and what the limits dropped.
 type retention struct {
 	ResultMS        int64            `json:"result_ms"`
 	FailedMS        int64            `json:"failed_ms"`
@@ -199,7 +199,7 @@ type redisPart struct {
 	Describe  string  `json:"describe"`
 	Connected bool    `json:"connected"`
 	PingMS    float64 `json:"ping_ms"`
-	// Fault is why it takes no jobs although it answers; null if it does.
+	// Fault is why it takes no jobs although it responds; null if it takes jobs.
 	Fault      *string `json:"fault"`
 	UsedBytes  int64   `json:"used_bytes"`
 	MaxBytes   int64   `json:"max_bytes"`
@@ -211,9 +211,9 @@ type storagePart struct {
 	Kind    string `json:"kind"`
 	Where   string `json:"where"`
 	Healthy bool   `json:"healthy"`
-	// Fault is why a folder takes no writes; null if each does.
+	// Fault is why a folder cannot be written; null if all can.
 	Fault *string `json:"fault"`
-	// Uploads is null where there is no bucket.
+	// Uploads is null if there is no bucket.
 	Uploads *uploads `json:"uploads"`
 }
 
@@ -241,8 +241,8 @@ func uploadsOf(k heartbeat.Cluster) *uploads {
 	return &uploads{Bucket: u.Bucket, Pending: u.Pending, LagMS: round(1000 * u.LagSeconds), Fault: optional(u.Fault)}
 }
 
-// showStatus is GET /api/status. It answers also while Redis or the storage is
-// gone: then it says so.
+// showStatus is GET /api/status. It also answers while Redis or the storage is
+// unavailable, and reports that.
 func (s *Server) showStatus(c echo.Context) (status, error) {
 	ctx := c.Request().Context()
 	v := s.upToDate(ctx, s.status.view(ctx))
@@ -283,7 +283,7 @@ func (s *Server) redisOf(v view) redisPart {
 	return r
 }
 
-// mode is the governor's word; where there is none, a pause shows as such.
+// mode returns the governor's mode. If there is none, a pause is shown.
 func mode(v view) string {
 	if v.control.Paused && (v.cluster.Mode == heartbeat.ModeIdle || v.cluster.Mode == heartbeat.ModeActive) {
 		return heartbeat.ModePaused
@@ -396,7 +396,7 @@ func (s *Server) retention(v view) retention {
 	}
 }
 
-// counts is never null in JSON.
+// counts returns m, never null in JSON.
 func counts(m map[string]int64) map[string]int64 {
 	if m == nil {
 		return map[string]int64{}
@@ -450,7 +450,7 @@ func roundMemory(m heartbeat.Memory) heartbeat.Memory {
 	return m
 }
 
-// round keeps four decimals and turns what JSON cannot say into zero.
+// round keeps four decimals and turns values that JSON cannot express into zero.
 func round(v float64) float64 { return math.Round(finite(v)*1e4) / 1e4 }
 
 func finite(v float64) float64 {

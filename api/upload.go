@@ -19,14 +19,14 @@ import (
 	"github.com/nexus-continuum/nexus/topic/lessonfile"
 )
 
-// uploadPatience bounds how long a client may take to send its lessons.
+// uploadPatience limits how long a client may take to send its lessons.
 const uploadPatience = 15 * time.Minute
 
 // lessonsPerPrompt is how many lessons cost as much as one prompt.
 const lessonsPerPrompt = 100
 
-// teach is POST /api/lessons. The lessons are on durable storage before the 202
-// is sent; until then nothing of them stays anywhere.
+// teach is POST /api/lessons. The lessons are on durable storage before the 202 is
+// sent. Until then nothing of them is kept anywhere.
 func (s *Server) teach(c echo.Context) error {
 	skip, err := onError(c)
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *Server) teach(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	// Asked before the upload, so that nobody sends 256 MiB in vain.
+	// Redis is checked before the upload, so that nobody sends 256 MiB in vain.
 	if err := s.queue.Ping(c.Request().Context()); err != nil {
 		return err
 	}
@@ -56,8 +56,7 @@ func (s *Server) teach(c echo.Context) error {
 	})
 }
 
-// taught stores the lessons of an upload and answers with the job that learns
-// them.
+// taught stores the lessons of an upload and answers with the job that learns them.
 func (s *Server) taught(c echo.Context, up *upload, skip bool, h hook) (reply, error) {
 	w, err := s.datasets.Create(c.Request().Context(), storage.DatasetMeta{Op: storage.OpTeach, Owner: ownerOf(c), Topic: up.topic})
 	if err != nil {
@@ -70,7 +69,8 @@ func (s *Server) taught(c echo.Context, up *upload, skip bool, h hook) (reply, e
 	if err := up.read(w, skip); err != nil {
 		return reply{}, err
 	}
-	// An upload costs by its lessons; it was let in for the first hundred.
+	// The cost of an upload is its number of lessons; it was admitted for the first
+	// hundred.
 	s.limiter.charge(c, w.Lessons()/lessonsPerPrompt)
 	if err := s.noteTaught(c.Request().Context(), up.whens); err != nil {
 		return reply{}, err
@@ -96,13 +96,13 @@ type upload struct {
 	table         bool
 	source        lessonSource
 	hash          hash.Hash
-	// bounded are the answers that may not always be given, and whens what the lessons
-	// say of when theirs may.
+	// bounded holds the answers whose time is limited, and whens what the lessons say
+	// about the time of theirs.
 	bounded storage.Validities
 	whens   map[storage.AnswerKey]when
 }
 
-// note keeps what a lesson says of its answer, the last word counting.
+// note stores what a lesson says about its answer; the last lesson counts.
 func (u *upload) note(l taughtLesson) {
 	if !l.when.says() && len(u.bounded) == 0 {
 		return
@@ -120,7 +120,7 @@ func (u *upload) note(l taughtLesson) {
 	u.whens[key] = l.when
 }
 
-// newUpload looks at the header of a request and reads nothing of its body.
+// newUpload reads the header of a request and nothing of its body.
 func newUpload(c echo.Context) (*upload, error) {
 	form, charset, err := mediaTypeIn(c, typeJSON, typeNDJSON, typeCSV, "application/jsonl", "application/jsonlines", "application/x-jsonlines",
 		"application/ndjson", typeTSV, "application/csv")
@@ -139,7 +139,7 @@ func newUpload(c echo.Context) (*upload, error) {
 	return up, nil
 }
 
-// skimUpload reads the body for its digest alone.
+// skimUpload reads the body for its digest only.
 func (s *Server) skimUpload(c echo.Context, up *upload) error {
 	if up.form == typeJSON {
 		body, err := readBody(c, maxLessonJSON)
@@ -189,8 +189,8 @@ func (s *Server) openUpload(c echo.Context, up *upload) error {
 	return nil
 }
 
-// read puts all lessons into w. In the strict way any fault refuses the upload;
-// all of it is looked at all the same, so that one answer names the faults.
+// read puts all lessons into w. Without skip, any fault refuses the upload. Even then
+// the whole upload is read, so that one answer names all faults.
 func (u *upload) read(w *storage.DatasetWriter, skip bool) error {
 	var faults []job.Fault
 	lines, faulty := 0, 0
@@ -241,7 +241,7 @@ func refused(faults []job.Fault, faulty, lines int) *job.Error {
 
 func (u *upload) digest() string { return hex.EncodeToString(u.hash.Sum(nil)) }
 
-// learn makes the lessons durable and then the job that learns them.
+// learn makes the lessons durable and then makes the job that learns them.
 func (s *Server) learn(ctx context.Context, c echo.Context, w *storage.DatasetWriter, h hook) (reply, error) {
 	ds, err := w.Commit(ctx)
 	if err != nil {
@@ -255,8 +255,8 @@ func (s *Server) learn(ctx context.Context, c echo.Context, w *storage.DatasetWr
 	return accepted(s.awaitMemorised(ctx, c, j)), nil
 }
 
-// operate makes an operation durable and then the job that does it; tried says for
-// the log what for.
+// operate makes an operation durable and then makes its job. tried describes the
+// purpose for the log.
 func (s *Server) operate(ctx context.Context, tried string, meta storage.DatasetMeta, lessons ...storage.Lesson) (job.Job, error) {
 	ds, err := s.keepDataset(ctx, tried, meta, lessons...)
 	if err != nil {
@@ -265,7 +265,7 @@ func (s *Server) operate(ctx context.Context, tried string, meta storage.Dataset
 	return s.train(ctx, ds, hook{})
 }
 
-// keepDataset stores lessons that are at hand.
+// keepDataset stores lessons that are in memory.
 func (s *Server) keepDataset(ctx context.Context, tried string, meta storage.DatasetMeta, lessons ...storage.Lesson) (storage.Dataset, error) {
 	if meta.Op == storage.OpTeach {
 		taught := make(map[storage.AnswerKey]when, 1)
@@ -288,7 +288,7 @@ func (s *Server) keepDataset(ctx context.Context, tried string, meta storage.Dat
 	return ds, nil
 }
 
-// writeDataset is keepDataset that leaves the last step to the caller.
+// writeDataset is keepDataset without the last step, which the caller must do.
 func (s *Server) writeDataset(ctx context.Context, tried string, meta storage.DatasetMeta, lessons ...storage.Lesson) (*storage.DatasetWriter, error) {
 	w, err := s.datasets.Create(ctx, meta)
 	if err != nil {
@@ -303,10 +303,9 @@ func (s *Server) writeDataset(ctx context.Context, tried string, meta storage.Da
 	return w, nil
 }
 
-// train submits the job for a stored dataset, under the dataset's id: should
-// Redis lose the job, the scheduler makes it again under the id that the caller
-// was told. If it cannot be submitted, nothing was acknowledged, so the dataset
-// goes too.
+// train submits the job for a stored dataset, under the dataset's id. If Redis loses
+// the job, the scheduler makes it again under the id that the caller knows. If it
+// cannot be submitted, nothing was acknowledged, so the dataset is deleted too.
 func (s *Server) train(ctx context.Context, ds storage.Dataset, h hook) (job.Job, error) {
 	j, err := s.queue.Submit(ctx, job.Spec{
 		ID: ds.ID, Owner: ds.Owner, Kind: job.KindTrain, Lane: job.LaneTrain, Topic: ds.Topic, Dataset: ds.ID,
@@ -319,7 +318,7 @@ func (s *Server) train(ctx context.Context, ds storage.Dataset, h hook) (job.Job
 	return job.Job{}, err
 }
 
-// brokenOff says that a body did not come to its end.
+// brokenOff is the error for a body that was cut off.
 func brokenOff(err error) error {
 	if _, ok := errors.AsType[*job.Error](err); ok {
 		return err
@@ -330,7 +329,7 @@ func brokenOff(err error) error {
 	return job.Errorf(job.CodeInvalid, "the body broke off before its end; nothing was stored").Because(err)
 }
 
-// stored says that the storage failed, which may pass.
+// stored is the error for a storage failure, which may be temporary.
 func stored(tried string, err error) error {
 	if isGone(err) || errors.Is(err, context.DeadlineExceeded) {
 		return err

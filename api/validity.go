@@ -15,25 +15,25 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// Validity keeps when answers may be given; *storage.ValidityRecord is one.
+// Validity stores when answers may be given; *storage.ValidityRecord implements it.
 type Validity interface {
 	Read(ctx context.Context) (storage.Validities, int64, error)
 	Update(ctx context.Context, change func(storage.Validities) bool) error
 }
 
-// when is what a request says of the time in which an answer may be given. What it
-// leaves out stays as it is.
+// when is what a request says about the time in which an answer may be given. Fields
+// that it omits stay unchanged.
 type when struct {
 	draft       *bool
 	from, until *bound
 }
 
-// bound is a moment, or none.
+// bound is a time, or none.
 type bound struct{ at *time.Time }
 
 func (w when) says() bool { return w.draft != nil || w.from != nil || w.until != nil }
 
-// on changes v as w says.
+// on applies w to v.
 func (w when) on(v storage.Validity) storage.Validity {
 	if w.draft != nil {
 		v.Draft = *w.draft
@@ -102,7 +102,7 @@ func checkWhen(v storage.Validity) error {
 	return nil
 }
 
-// setValidity writes what change makes of the record and has the workers look at it.
+// setValidity applies change to the record and notifies the workers.
 func (s *Server) setValidity(ctx context.Context, change func(storage.Validities) bool) error {
 	changed := false
 	err := s.opt.Validity.Update(ctx, func(all storage.Validities) bool {
@@ -123,8 +123,8 @@ func (s *Server) setValidity(ctx context.Context, change func(storage.Validities
 	return nil
 }
 
-// noteTaught brings the record up to date before lessons are stored: whens are what
-// the lessons say of their answers. What was deleted is live when it is taught
+// noteTaught updates the record before lessons are stored. taught holds what the
+// lessons say about their answers. A deleted answer becomes live when it is taught
 // again, unless the lessons say otherwise.
 func (s *Server) noteTaught(ctx context.Context, taught map[storage.AnswerKey]when) error {
 	return s.setValidity(ctx, func(all storage.Validities) (changed bool) {
@@ -151,7 +151,7 @@ func (s *Server) validities(ctx context.Context) (storage.Validities, error) {
 	return all, nil
 }
 
-// noteGone holds back answers from the moment at which they are deleted.
+// noteGone withholds answers from the moment they are deleted.
 func (s *Server) noteGone(ctx context.Context, gone func(storage.AnswerKey) bool) error {
 	return s.setValidity(ctx, func(all storage.Validities) (changed bool) {
 		now := s.now().UTC()
@@ -165,8 +165,8 @@ func (s *Server) noteGone(ctx context.Context, gone func(storage.AnswerKey) bool
 	})
 }
 
-// carryValidity gives an answer that changes its response or topic the validity that
-// it had, unless what it becomes is known already: then it joins that one.
+// carryValidity keeps the validity of an answer that changes its response or topic. If
+// the new answer is already known, it takes the validity of that one.
 func (s *Server) carryValidity(ctx context.Context, old book.Answer, to revision, w when) error {
 	from, into := storage.KeyOf(old.Topic, old.Response), storage.KeyOf(to.topic, to.response)
 	if len(old.Lessons) == 0 { // a deleted answer comes back as it was
@@ -214,7 +214,7 @@ func (s *Server) carryValidity(ctx context.Context, old book.Answer, to revision
 	return errors.Join(bad, err)
 }
 
-// stampValidity says of each answer whether it is given now.
+// stampValidity sets for each answer whether it is given now.
 func (s *Server) stampValidity(ctx context.Context, answers []book.Answer) error {
 	all, err := s.validities(ctx)
 	if err != nil {
@@ -242,10 +242,10 @@ func shownValidity(v storage.Validity, now time.Time) book.Validity {
 	return out
 }
 
-// states are what a list of answers may be narrowed to.
+// states are the values by which a list of answers may be filtered.
 var states = []string{storage.AnswerLive, storage.AnswerDraft, storage.AnswerScheduled, storage.AnswerExpired}
 
-// inState reads ?state= and returns which answers a list is narrowed to; nil is all.
+// inState reads ?state= and returns a filter for a list of answers; nil means all.
 func (s *Server) inState(c echo.Context) (func(topic string, response *string) bool, error) {
 	state := c.QueryParam("state")
 	if state == "" {

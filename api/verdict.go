@@ -9,26 +9,26 @@ import (
 	"github.com/nexus-continuum/nexus/queue"
 )
 
-// verdict is what a model says of a prompt, and the lessons nearest to it.
+// verdict is the model's result for a prompt, and the most similar lessons.
 type verdict struct {
 	model.Verdict
 	near []nearLesson
 }
 
-// maxVerdicts bounds how many prompts verdicts are remembered of, some 500 bytes
-// each.
+// maxVerdicts limits the number of prompts whose verdicts are remembered; each takes
+// about 500 bytes.
 const maxVerdicts = 5000
 
-// verdicts remembers what the model said of prompts that are listed: a model never
-// says anything else of one, and pages are read far more often than models change.
+// verdicts remembers the model's results for listed prompts. The result of one model
+// for a prompt never changes, and pages are read far more often than models change.
 type verdicts struct {
 	mu   sync.Mutex
 	by   weak.Pointer[model.Model] // who said so; a model that is gone is not kept for this
 	said map[model.Query]verdict
 }
 
-// of returns what a source says of prompts. Those that are not known yet are
-// computed together.
+// of returns the results of a source for prompts. Unknown prompts are computed
+// together.
 func (vs *verdicts) of(known book.Source, prompts []model.Query) []verdict {
 	m, ok := known.(*model.Model)
 	if !ok {
@@ -67,9 +67,9 @@ func asked(known book.Source, prompts []model.Query) []verdict {
 	return out
 }
 
-// keep makes the question of queue.Refusals of one about each group and what the
-// model of now says of it; without a model every group is kept. All prompts of a
-// page are computed together.
+// keep turns a question about one group and its present verdict into the filter of
+// queue.Refusals. Without a model every group is kept. All prompts of a page are
+// computed together.
 func (vs *verdicts) keep(known book.Source, want func(*queue.Refusal, *verdict) bool) queue.Keep {
 	if known == nil {
 		return nil

@@ -11,18 +11,18 @@ import (
 	"github.com/nexus-continuum/nexus/queue"
 )
 
-// hook is what a request says of its job's webhook.
+// hook holds the webhook settings of a request.
 type hook struct {
 	url    string
 	events []string
 }
 
-// fields are its members in a JSON body.
+// fields returns others, followed by the members of a hook in a JSON body.
 func (h *hook) fields(others ...field) []field {
 	return append(others, field{name: "webhook", into: &h.url}, field{name: "webhook_events", into: &h.events})
 }
 
-// queryHook reads it where the body is an upload.
+// queryHook reads a hook from the query, for requests whose body is an upload.
 func (s *Server) queryHook(c echo.Context) (hook, error) {
 	h := hook{url: c.QueryParam("webhook")}
 	if v := c.QueryParam("webhook_events"); v != "" {
@@ -50,7 +50,7 @@ func (s *Server) checkHook(h hook) error {
 	return nil
 }
 
-// onlyHTTPS is what is asked of a webhook when nobody says more.
+// onlyHTTPS is the default check of a webhook URL.
 func onlyHTTPS(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(raw) > 2048 {
