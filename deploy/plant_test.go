@@ -118,6 +118,7 @@ func plantFaults(f *fleet, w *watcher, gpu *gpuWorker, broken *brokenWorker) {
 	plantBusyNeighbour(w)
 	plantStaleCheckpoint(f, w)
 	plantBreaker(f, w)
+	plantPause(f, w)
 	plantStall(f, w)
 	plantStorage(f, w)
 	refuse := func() {
@@ -237,6 +238,19 @@ func plantRedis(f *fleet, w *watcher) {
 	if err := c.Del(f.Context(), "filler").Err(); err != nil {
 		f.Fatal(err)
 	}
+}
+
+// plantPause pauses a queue by hand.
+func plantPause(f *fleet, w *watcher) {
+	f.Helper()
+	hand := func(what string) {
+		if code, body := f.call("POST", "/api/queues/batch/"+what, ""); code != http.StatusOK {
+			f.Fatalf("%s the queue: %d %s", what, code, body)
+		}
+	}
+	hand("pause")
+	w.firing(nil, "NexusQueuePaused")
+	hand("resume")
 }
 
 // plantStall stops the worker in the middle of everything, for longer than a

@@ -82,8 +82,19 @@ func (d *Default) typical() (p Profile) {
 }
 
 // spreads is by how many standard deviations a deployment may be worse than the
-// mean of those like it and still be safe.
-const spreads = 0.35
+// mean of those like it and still be safe. One with a single lesson an answer may be
+// worse by loneSpreads more, since nothing of its own shows how it differs; from
+// lonePhrasings lessons on nothing is added.
+const (
+	spreads       = 0.15
+	loneSpreads   = 0.2
+	lonePhrasings = 3
+)
+
+// margin is that number for a memory like p.
+func (p Profile) margin() float64 {
+	return spreads + loneSpreads*max(0, 1-p.Phrasings/math.Log(lonePhrasings))
+}
 
 // Risk is the share of prompts that deployments like p answered wrongly at each
 // level, with a margin since they differ, and the mean share that they answered
@@ -107,7 +118,7 @@ func (d *Default) Risk(p Profile) (wrong, right Prior) {
 			continue
 		}
 		mean := wrong[l] / total
-		wrong[l] = mean + spreads*math.Sqrt(max(squares[l]/total-mean*mean, 0))
+		wrong[l] = mean + p.margin()*math.Sqrt(max(squares[l]/total-mean*mean, 0))
 		right[l] /= total
 	}
 	return wrong, right
