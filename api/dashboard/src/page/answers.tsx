@@ -142,7 +142,7 @@ function Edit({ a, at, onGone, onBack, onChanged }: { a: Answer; at: string; onG
         </div>
       </form>
       <When a={a} at={at} onChanged={onChanged} />
-      <h3>{many(shown.length, 'phrasing')}{shown.length === 1 && <em class="warn"> · two more make it far more likely to be found</em>}</h3>
+      <h3>{many(shown.length, 'phrasing')}{shown.length === 1 && <em class="warn"> · two more phrasings make a match much more likely</em>}</h3>
       <ul class="rows">
         {shown.map((l) => <li key={l.id}><span>{l.prompt}</span><button type="button" class="plain" aria-label={'Delete the phrasing ' + l.prompt} onClick={() => drop(l)}>Delete</button></li>)}
       </ul>

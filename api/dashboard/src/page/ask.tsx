@@ -104,7 +104,7 @@ function Verdict({ a, prompt }: { a: Asked; prompt: string }): VNode {
   if (said) return <p class="hint" role="status">{said}</p>;
   if (wrong) {
     return (
-      <form class="stack" onSubmit={(e) => { e.preventDefault(); void tell(right.trim() ? { correct: false, response: right.trim() } : { correct: false }, right.trim() ? 'Thank you. The right answer is being learned.' : 'Thank you. It will be more careful.'); }}>
+      <form class="stack" onSubmit={(e) => { e.preventDefault(); void tell(right.trim() ? { correct: false, response: right.trim() } : { correct: false }, right.trim() ? 'Thank you. The right answer is being learned.' : 'Feedback saved.'); }}>
         <Field label="The right answer, if you know it"><textarea rows={2} value={right} onInput={(e) => setRight(e.currentTarget.value)} autofocus aria-label={'The right answer to ' + prompt} /></Field>
         <div class="line"><button type="submit" class="main">Send</button><button type="button" class="plain" onClick={() => setWrong(false)}>Cancel</button></div>
       </form>

@@ -21,11 +21,11 @@ export function Checkpoints(): VNode {
     if (first.current) { first.current = false; return; }
     load.again();
   }, [served]);
-  const save = async (): Promise<void> => { if (await attempt(() => control('checkpoint'), 'The trainer saves what is not saved yet.')) load.again(); };
+  const save = async (): Promise<void> => { if (await attempt(() => control('checkpoint'), 'A checkpoint is being saved.')) load.again(); };
   const backUp = async (): Promise<void> => {
     setBacking('Writing a backup…');
     const b = await attempt(() => post<Backup>('/api/backups', {}));
-    setBacking(!b ? '' : b.state === 'running' ? 'It takes a while, and goes on by itself.'
+    setBacking(!b ? '' : b.state === 'running' ? 'This takes a while and continues in the background.'
       : `Backed up ${many(b.datasets, 'dataset')} and ${b.checkpoint ? 'the served checkpoint' : 'no checkpoint'}: ${bytes(b.bytes)} in ${b.file}, on the server.${b.left_out ? ` ${many(b.left_out, 'damaged object')} could not be saved.` : ''}`);
   };
   return (
@@ -96,7 +96,7 @@ function Compare({ all }: { all: Checkpoint[] }): VNode | null {
   const more = b.lessons - a.lessons;
   return (
     <Card title={`${short(a.id)} and ${short(b.id)}`} id="compare" aside={<button type="button" class="plain" onClick={() => view({ compare: null })}>Close</button>}>
-      <p>{more ? `The newer one knows ${many(Math.abs(more), 'lesson')} ${more > 0 ? 'more' : 'fewer'}.` : 'Both know as many lessons.'}</p>
+      <p>{more ? `The newer one knows ${many(Math.abs(more), 'lesson')} ${more > 0 ? 'more' : 'fewer'}.` : 'Both have the same number of lessons.'}</p>
       <table>
         <thead><tr><th><span class="hidden">Figure</span></th><th>Older</th><th>Newer</th></tr></thead>
         <tbody>{rows.map(([k, x, y]) => <tr key={k} class={x !== y ? 'differs' : ''}><th scope="row">{k}</th><td>{x}</td><td>{y}</td></tr>)}</tbody>

@@ -44,7 +44,7 @@ export function Checks(): VNode {
         {(c) => <Card id="changes" title="What changed"><Changed c={c} /></Card>}
       </Await>
       <div class="filters"><TopicPick value={topic} topics={topicNames()} onPick={(t) => view({ topic: t })} /></div>
-      <Await load={list} what="the test prompts" empty={(d) => (d.checks.length ? null : <Empty title="No test prompt yet">Ten for each topic, in the words of the people who ask, tell more than any figure.</Empty>)}>
+      <Await load={list} what="the test prompts" empty={(d) => (d.checks.length ? null : <Empty title="No test prompt yet">Add about ten per topic, in your users' own words.</Empty>)}>
         {(d) => (
           <Card>
             <Scroll label="Test prompts">

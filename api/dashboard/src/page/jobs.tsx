@@ -54,7 +54,7 @@ export function Jobs(): VNode {
               ))}
               <More next={list.next} onMore={list.more} />
             </ul>
-            {open ? <One key={open} id={open} onChanged={list.again} /> : <div class="card pane"><p class="hint">Choose a job to see what became of it.</p></div>}
+            {open ? <One key={open} id={open} onChanged={list.again} /> : <div class="card pane"><p class="hint">Choose a job to see its result.</p></div>}
           </div>
         )}
       </Await>

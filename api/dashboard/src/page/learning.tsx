@@ -54,8 +54,8 @@ function Start({ onStarted }: { onStarted: () => void }): VNode {
       <div class="line" id="packs">
         {(packs.data?.packs ?? []).map((p) => <button type="button" key={p} onClick={() => void act('train_start', p, `Learning ${plain(p)}.`)}>{title(p)}</button>)}
         <span class="gap" />
-        <button type="button" onClick={() => void act('train_start', undefined, 'What is known is folded deeper into the weights.')}>Train on what is known</button>
-        {training && <button type="button" class="plain" onClick={() => void act('train_stop', undefined, 'Training is stopped. New lessons still answer.')}>Stop training</button>}
+        <button type="button" onClick={() => void act('train_start', undefined, 'Training on all lessons has started.')}>Train on what is known</button>
+        {training && <button type="button" class="plain" onClick={() => void act('train_stop', undefined, 'Training is stopped. New lessons are still answered.')}>Stop training</button>}
       </div>
     </Card>
   );

@@ -38,7 +38,7 @@ export function PauseButton({ s }: { s: Status }): VNode {
   const paused = s.daemon.paused;
   const turn = async (): Promise<void> => {
     setBusy(true);
-    await attempt(() => control(paused ? 'resume' : 'pause'), paused ? 'Learning goes on.' : 'Learning is paused. Answers go on.');
+    await attempt(() => control(paused ? 'resume' : 'pause'), paused ? 'Learning goes on.' : 'Learning is paused. Questions are still answered.');
     setBusy(false);
   };
   return <button type="button" id="pause" class={paused ? 'main' : ''} disabled={busy} onClick={() => void turn()}>{paused ? 'Resume learning' : 'Pause learning'}</button>;

@@ -18,10 +18,10 @@ import { Suggestions } from '../part/suggestions';
 type Kind = '' | 'wrong' | 'unsure' | 'suggested';
 
 const kinds: { kind: Kind; name: string; lead: string; what: string }[] = [
-  { kind: '', name: 'Refused', lead: 'What people asked and did not get, most asked first. Each group goes once it is settled.', what: 'the refused prompts' },
+  { kind: '', name: 'Refused', lead: 'Refused questions, most frequent first. A group disappears when it is settled.', what: 'the refused prompts' },
   { kind: 'suggested', name: 'Suggestions', lead: 'Refused questions gathered by the answer that was most likely meant. Accept them all at once, or leave some out.', what: 'the suggestions' },
   { kind: 'wrong', name: 'Called wrong', lead: 'Answers that people marked as wrong. Such an answer is withheld from that question until you teach the right one.', what: 'the answers that were called wrong' },
-  { kind: 'unsure', name: 'Little confidence', lead: 'Answers that were given, but only just. Confirm them, and similar questions are answered surely.', what: 'the unsure answers' },
+  { kind: 'unsure', name: 'Little confidence', lead: 'Answers that were given, but only just. Confirm them to make similar questions more certain.', what: 'the unsure answers' },
 ];
 
 // Refusals is the inbox: one list for each kind of thing to look at.
@@ -172,10 +172,10 @@ function unlessGone(e: unknown): void {
 
 function AllDone({ kind, filtered }: { kind: Kind; filtered: boolean }): VNode {
   if (filtered) return <Empty title="No group matches">Choose another topic or reason.</Empty>;
-  if (kind === 'wrong') return <Empty title="Nothing to settle">No answer was called wrong, or all of them are settled.</Empty>;
-  if (kind === 'unsure') return <Empty title="Nothing to settle">Every answer that was given lately was sure enough.</Empty>;
+  if (kind === 'wrong') return <Empty title="Nothing to settle">No wrong answers to review.</Empty>;
+  if (kind === 'unsure') return <Empty title="Nothing to settle">No uncertain answers to review.</Empty>;
   const asked = status.value?.metrics.requests;
-  return <Empty title="Nothing to settle">{asked && asked.answered + asked.refused ? 'Everything that was asked is answered, taught or dismissed.' : <>Nobody has asked yet. <a href={href('ask')}>Ask something</a></>}</Empty>;
+  return <Empty title="Nothing to settle">{asked && asked.answered + asked.refused ? 'No open questions.' : <>Nobody has asked yet. <a href={href('ask')}>Ask something</a></>}</Empty>;
 }
 
 function TeachForm({ r, onTeach, onCancel }: { r: Refusal; onTeach: (text: string, topic: string) => void; onCancel: () => void }): VNode {

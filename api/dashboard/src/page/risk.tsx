@@ -51,7 +51,7 @@ function Past(): VNode {
         <option value="hour">an hour</option><option value="day">24 hours</option><option value="week">7 days</option>
       </select>
     )}>
-      <Await load={load} what="the history" empty={(d) => (d.at.length ? null : <p class="hint">Nothing was noted yet. A figure is noted every ten seconds.</p>)}>
+      <Await load={load} what="the history" empty={(d) => (d.at.length ? null : <p class="hint">No figures yet. One is recorded every ten seconds.</p>)}>
         {(d) => <Chart title="Threshold" at={d.at} format={(v) => v.toFixed(3)} lines={lines} />}
       </Await>
       <p class="hint">Who set the bound, and when, is in the <a href={href('audit')}>audit log</a>.</p>

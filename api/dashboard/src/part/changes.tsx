@@ -20,7 +20,7 @@ export function Changes({ id, at, version, open, onBack }: Props): VNode {
   const back = async (c: Change): Promise<void> => {
     const done = await attempt(async () => follow((await post<Job>(at + '/restore', { change: c.id })).id, () => undefined, (j) => ended(j) || j.progress.phase === 'memorised'));
     if (!done) return;
-    tell('It is as it was then. Phrasings that were added since are kept.', 'good');
+    tell('Restored. Phrasings added since then are kept.', 'good');
     onBack(await moved(id, c));
   };
   return (

@@ -29,7 +29,7 @@ export function Loading(): VNode {
 
 function Failed<T>({ what, load }: { what: string; load: Load<T> }): VNode {
   const f = load.fault!;
-  if (f.status === 403) return <Empty title={`Your key may not read ${what}`}>Ask whoever runs this server for a key that permits it, then sign out and sign in with it.</Empty>;
+  if (f.status === 403) return <Empty title={`Your key may not read ${what}`}>Ask your administrator for a key with this permission, then sign out and sign in with it.</Empty>;
   if (f.status === 404 || f.status === 405) return <Empty title={`This server does not offer ${what}`}>It may run an older version, or the item was deleted.</Empty>;
   if (f.status === 401) return <Empty title="A key is needed">Sign in to read {what}.</Empty>;
   return (

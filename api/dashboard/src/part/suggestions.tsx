@@ -25,7 +25,7 @@ export function Suggestions(): VNode {
     }, () => setDone((d) => { const n = new Set(d); n.delete(keyOf(s)); return n; }));
   };
   return (
-    <Await load={load} what="the suggestions" empty={(d) => (d.suggestions.some((s) => !done.has(keyOf(s))) ? null : <Empty title="No suggestion">At least two refused questions must come nearest to the same answer.</Empty>)}>
+    <Await load={load} what="the suggestions" empty={(d) => (d.suggestions.some((s) => !done.has(keyOf(s))) ? null : <Empty title="No suggestion">A suggestion needs at least two refused questions with the same most similar answer.</Empty>)}>
       {(d) => <div class="stack" id="suggestions">{d.suggestions.filter((s) => !done.has(keyOf(s))).map((s) => <One key={keyOf(s)} s={s} onAccept={(out) => accept(s, out)} />)}</div>}
     </Await>
   );

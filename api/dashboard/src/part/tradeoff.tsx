@@ -74,7 +74,7 @@ export function Tradeoff({ r, onSet }: { r: Risks; onSet: () => void }): VNode {
       <div class="line">
         <small>Drag the point, or move it with the arrow keys. Nothing changes until you set it.</small>
         <span class="gap" />
-        {r.set && <button type="button" class="plain" id="unset" onClick={() => void attempt(() => control('set_target', { target_error: null }), 'The bound of the settings is in use.').then(onSet)}>Use the settings’ bound</button>}
+        {r.set && <button type="button" class="plain" id="unset" onClick={() => void attempt(() => control('set_target', { target_error: null }), 'Using the limit from the settings.').then(onSet)}>Use the settings’ bound</button>}
         {picked !== null && <button type="button" class="plain" onClick={() => setPicked(null)}>Leave it</button>}
         <button type="button" class="main" id="settarget" disabled={picked === null || at === now} onClick={() => void set()}>Set it</button>
       </div>
@@ -103,7 +103,7 @@ export function Reliability({ r }: { r: Risks }): VNode | null {
           <tbody>{bins.map((b) => <tr key={b.from}><td>{percent(b.confidence)}</td><td class="num">{b.prompts}</td><td class="num">{percent(b.right)}</td></tr>)}</tbody>
         </table>
       </div>
-      <p class="hint">Bars on the line are honest. Bars above it: it is more often right than it says.</p>
+      <p class="hint">On the line, confidence matches accuracy. Above it, answers are right more often than stated.</p>
     </Card>
   );
 }
