@@ -44,7 +44,7 @@ func TestAnswersAndLessonsInTheDashboard(t *testing.T) {
 	p.says("#history", "Changed, 2 phrasings", "Open Settings.", "Taught, 1 phrasing")
 	p.fair("a history")
 	eval[any](p, `[...document.querySelectorAll('#history li')].find((e) => e.innerText.includes('Open Settings.')).querySelector('button').click()`)
-	p.says(".toast", "as it was then")
+	p.says(".toast", "Restored")
 	b.until("the answer is as it was", func() bool { return b.ask("forgot my password").text(t, "response") == "Open Settings." })
 	p.says(".cards", "Open Settings.")
 
