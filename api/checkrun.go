@@ -14,6 +14,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/queue"
 )
 
 // Reasons for a run.
@@ -54,8 +55,6 @@ type checkResult struct {
 }
 
 const (
-	// runsKept is how many runs are kept in Redis; the storage has a copy.
-	runsKept = 40
 	// checkLook is how often the server checks whether another checkpoint serves.
 	checkLook = time.Second
 	// runResponse is how many bytes of a response a run keeps.
@@ -140,7 +139,7 @@ func (s *Server) keepRun(ctx context.Context, run checkRun) error {
 	}
 	pipe := s.opt.Redis.Pipeline()
 	pipe.LPush(ctx, s.queue.RunsKey(), b)
-	pipe.LTrim(ctx, s.queue.RunsKey(), 0, runsKept-1)
+	pipe.LTrim(ctx, s.queue.RunsKey(), 0, queue.RunsKept-1)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return job.Errorf(job.CodeUnavailable, "the run of the checks could not be kept; try again").After(time.Second).Because(err)
 	}

@@ -22,8 +22,8 @@ type Usage struct {
 const (
 	// usageLessons bounds Usage.Lessons; those that answered least are left out.
 	usageLessons = 50_000
-	// runsRestored bounds the runs of the checks after RestoreUsage.
-	runsRestored = 40
+	// RunsKept is how many runs of the checks are kept.
+	RunsKept = 40
 )
 
 // RunsKey is the list of the runs of the checks, newest first.
@@ -43,7 +43,7 @@ func (q *Queue) Usage(ctx context.Context) (u Usage, known bool, err error) {
 	}
 	pipe := q.redis.Pipeline()
 	counts, last := pipe.HGetAll(rctx, q.hitsKey()), pipe.HGetAll(rctx, q.lastHitKey())
-	runs := pipe.LRange(rctx, q.RunsKey(), 0, runsRestored-1)
+	runs := pipe.LRange(rctx, q.RunsKey(), 0, RunsKept-1)
 	if _, err := pipe.Exec(rctx); err != nil {
 		return Usage{}, false, usageError(err)
 	}
@@ -90,7 +90,7 @@ func (q *Queue) RestoreUsage(ctx context.Context, u Usage) error {
 	for _, r := range u.Runs {
 		pipe.RPush(rctx, q.RunsKey(), []byte(r))
 	}
-	pipe.LTrim(rctx, q.RunsKey(), 0, runsRestored-1)
+	pipe.LTrim(rctx, q.RunsKey(), 0, RunsKept-1)
 	pipe.Set(rctx, q.usageMark(), "1", 0)
 	_, err := pipe.Exec(rctx)
 	return usageError(err)

@@ -124,18 +124,7 @@ func (k *Keys) List(ctx context.Context) ([]Key, error) {
 }
 
 func (k *Keys) read(ctx context.Context) (keyRecord, Version, error) {
-	b, version, err := k.store.Read(ctx, KeysKey)
-	if errors.Is(err, ErrNotFound) {
-		return keyRecord{}, Absent, nil
-	}
-	if err != nil {
-		return keyRecord{}, Absent, fmt.Errorf("read the API keys: %w", err)
-	}
-	var r keyRecord
-	if err := unseal(b, kindKeys, &r); err != nil {
-		return keyRecord{}, version, fmt.Errorf("read the API keys (%s in the storage folder): %w", KeysKey, err)
-	}
-	return r, version, nil
+	return readSealed[keyRecord](ctx, k.store, KeysKey, kindKeys, "read the API keys")
 }
 
 // Changes returns the latest changes of keys, oldest first.

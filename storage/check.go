@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -47,18 +46,7 @@ func (c *Checks) List(ctx context.Context) ([]Check, error) {
 }
 
 func (c *Checks) read(ctx context.Context) (checkRecord, Version, error) {
-	b, version, err := c.store.Read(ctx, ChecksKey)
-	if errors.Is(err, ErrNotFound) {
-		return checkRecord{}, Absent, nil
-	}
-	if err != nil {
-		return checkRecord{}, Absent, fmt.Errorf("read the checks: %w", err)
-	}
-	var r checkRecord
-	if err := unseal(b, kindChecks, &r); err != nil {
-		return checkRecord{}, version, fmt.Errorf("read the checks (%s in the storage folder): %w", ChecksKey, err)
-	}
-	return r, version, nil
+	return readSealed[checkRecord](ctx, c.store, ChecksKey, kindChecks, "read the checks")
 }
 
 // Update applies change to the checks and returns the new list. If another process

@@ -38,18 +38,7 @@ func (u *Usage) Read(ctx context.Context) (json.RawMessage, error) {
 }
 
 func (u *Usage) read(ctx context.Context) (usageRecord, Version, error) {
-	b, version, err := u.store.Read(ctx, UsageKey)
-	if errors.Is(err, ErrNotFound) {
-		return usageRecord{}, Absent, nil
-	}
-	if err != nil {
-		return usageRecord{}, Absent, fmt.Errorf("read the usage of lessons: %w", err)
-	}
-	var r usageRecord
-	if err := unseal(b, kindUsage, &r); err != nil {
-		return usageRecord{}, version, fmt.Errorf("read the usage of lessons (%s in the storage folder): %w", UsageKey, err)
-	}
-	return r, version, nil
+	return readSealed[usageRecord](ctx, u.store, UsageKey, kindUsage, "read the usage of lessons")
 }
 
 // Keep replaces what was kept. A damaged record is written over, since Redis still

@@ -160,18 +160,7 @@ func (r validityRecord) validities() Validities {
 }
 
 func (c *ValidityRecord) read(ctx context.Context) (validityRecord, Version, error) {
-	b, version, err := c.store.Read(ctx, ValidityKey)
-	if errors.Is(err, ErrNotFound) {
-		return validityRecord{}, Absent, nil
-	}
-	if err != nil {
-		return validityRecord{}, Absent, fmt.Errorf("read the validities: %w", err)
-	}
-	var r validityRecord
-	if err := unseal(b, kindValidity, &r); err != nil {
-		return validityRecord{}, version, fmt.Errorf("read the validities (%s in the storage folder): %w", ValidityKey, err)
-	}
-	return r, version, nil
+	return readSealed[validityRecord](ctx, c.store, ValidityKey, kindValidity, "read the validities")
 }
 
 // Update applies change to the validities. If another process writes first, Update

@@ -129,6 +129,12 @@ func TestOperatorsHands(t *testing.T) {
 		t.Logf("unpause: %v", err)
 	}
 	f.served()
+	missed := "" // what the last look at a job showed, if it was not what it should be
+	t.Cleanup(func() {
+		if missed != "" {
+			t.Log(missed)
+		}
+	})
 	for key, id := range l.jobs {
 		want := h.may[id]
 		if want == nil {
@@ -138,18 +144,13 @@ func TestOperatorsHands(t *testing.T) {
 			State string
 			Error *struct{ Code, Detail string }
 		}
-		last := ""
-		t.Cleanup(func() {
-			if last != "" {
-				t.Logf("job %s was last %s", id, last)
-			}
-		})
 		f.eventually(90*time.Second, fmt.Sprintf("job %s of %s has ended %v (seed %d)", id, key, want, seed), func() bool {
 			code, err := f.call(context.Background(), "GET", "/api/jobs/"+id, nil, &j)
-			if last = fmt.Sprintf("%s (%d, %v)", j.State, code, err); err == nil && code == 200 && slices.Contains(want, j.State) {
-				last = ""
+			if err == nil && code == 200 && slices.Contains(want, j.State) {
+				missed = ""
 				return true
 			}
+			missed = fmt.Sprintf("job %s was last %s (%d, %v)", id, j.State, code, err)
 			return false
 		})
 		if code := map[string]string{"failed": "archived"}[j.State]; code != "" && (j.Error == nil || j.Error.Code != code) {
