@@ -114,7 +114,7 @@ func TestWrongKeysAreLimitedOnEveryRoute(t *testing.T) {
 // raw opens a connection of its own.
 func (b *bundle) raw() net.Conn {
 	b.Helper()
-	c, err := (&net.Dialer{}).DialContext(b.Context(), "tcp", strings.TrimPrefix(b.url, "http://"))
+	c, err := (&net.Dialer{}).DialContext(b.Context(), "tcp", b.srv.Addr().String())
 	b.must(err)
 	b.Cleanup(func() { c.Close() })
 	b.must(c.SetDeadline(time.Now().Add(30 * time.Second)))

@@ -131,15 +131,10 @@ func (s *Server) renderError(err error, c echo.Context) {
 		h.Set(echo.HeaderRetryAfter, retryAfter(e.RetryAfter))
 	case http.StatusUnauthorized:
 		h.Set(echo.HeaderWWWAuthenticate, challenge)
-	case http.StatusRequestEntityTooLarge:
-		// The rest of the body will not be read.
-		h.Set(echo.HeaderConnection, "close")
 	}
 	if unread(c) {
-		// Nobody waits for a refused body, so the connection ends with the answer. A
-		// client that is still sending gets a moment to read it.
+		// The rest of the body is not waited for, so the connection ends with the answer.
 		h.Set(echo.HeaderConnection, "close")
-		s.allowToSend(c, min(s.patience, partingPatience))
 	}
 	setting, _ := c.Get(settingKey).(string)
 	h.Set(echo.HeaderCacheControl, "no-store")

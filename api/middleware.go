@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -192,69 +191,4 @@ func zipped() echo.MiddlewareFunc {
 				c.Path() == "/docs/assets/:name" // compressed already
 		},
 	})
-}
-
-const (
-	// sendPatience is how long a client may take to send an ordinary body.
-	sendPatience = 30 * time.Second
-	// partingPatience is how long a client may continue to send a refused body.
-	partingPatience = 2 * time.Second
-)
-
-// patientBody ends the time limit on sending after the body was read. Otherwise the
-// limit would also end the wait for the answer, because net/http continues reading to
-// notice that the client has left.
-type patientBody struct {
-	io.ReadCloser
-	ended func()
-	whole bool
-}
-
-// Read implements io.Reader. If a body breaks off or is late, the limit stays until the
-// connection is closed.
-func (b *patientBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) && !b.whole {
-		b.whole = true
-		b.ended()
-	}
-	return n, err //nolint:wrapcheck // the same reader
-}
-
-// bodyKey holds the body of a request.
-const bodyKey = "nexus.body"
-
-// unread reports whether a request has a body that was not read to its end.
-func unread(c echo.Context) bool {
-	b, ok := c.Get(bodyKey).(*patientBody)
-	return ok && !b.whole
-}
-
-// bodyPatience gives every request a limited time to send its body, so that a slow
-// client cannot hold a connection forever.
-func (s *Server) bodyPatience(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if c.Request().ContentLength != 0 {
-			s.allowToSend(c, s.patience)
-			body := &patientBody{ReadCloser: c.Request().Body, ended: func() { s.allowToSend(c, 0) }}
-			c.Request().Body = body
-			c.Set(bodyKey, body)
-			// net/http knows its own body. It closes the connection of an unread body
-			// in a way that lets the client see the answer.
-			defer func() { c.Request().Body = body.ReadCloser }()
-		}
-		return next(c)
-	}
-}
-
-// allowToSend limits the time that the client may take from now on to send the rest of
-// its body; 0 means no limit.
-func (s *Server) allowToSend(c echo.Context, d time.Duration) {
-	var until time.Time
-	if d > 0 {
-		until = time.Now().Add(d) // the connection's clock, not ours
-	}
-	if err := http.NewResponseController(c.Response()).SetReadDeadline(until); err != nil {
-		s.log.Debug("no bound on the sending of a body", "request_id", requestID(c), "error", err)
-	}
 }

@@ -38,14 +38,14 @@ func (s *Server) routes() *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = callerAddress(s.opt.TrustedProxies)
 	e.HTTPErrorHandler = s.renderError
-	e.Use(requestIDs)
+	e.Use(requestIDs, s.bodyPatience)
 	if s.opt.Tracer != nil {
 		e.Use(s.traced)
 	}
 	if !s.opt.Unobserved {
 		e.Use(s.logged)
 	}
-	e.Use(s.parting, secured, s.shared, s.recovered, s.steady, s.roomy, s.ofOurs, s.audited, s.bodyPatience, zipped())
+	e.Use(s.parting, secured, s.shared, s.recovered, s.steady, s.roomy, s.ofOurs, s.audited, zipped())
 
 	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/dashboard") })
 	e.GET("/healthz", get(s.healthz))
