@@ -92,6 +92,11 @@ func (j *judging) all(yield func()) []gate.Record {
 	for j.step() {
 		yield()
 	}
+	return j.finish()
+}
+
+// finish gives the records with what is known of the memory once all were asked.
+func (j *judging) finish() []gate.Record {
 	if j.crowded > 0 {
 		j.profile.Crowd = narrow(j.crowd / float64(j.crowded))
 	}

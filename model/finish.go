@@ -51,7 +51,7 @@ func (l *Learner) settle(onto *Model, weights encoder.Weights) (*Model, Report, 
 	report := Report{Steps: l.trainer.Done()}
 	before := l.judge(onto)
 	old, oldGate := *onto, gate.Calibrate(before, onto.cfg.TargetError)
-	old.gate, old.calibratedAt = oldGate, onto.store.Len()
+	old.gate, old.calibratedAt, old.sampled = oldGate, onto.store.Len(), false
 	report.Before = figures(oldGate, judgedAlike(before))
 
 	if err := encoder.CheckFinite(weights); err != nil {
@@ -64,7 +64,7 @@ func (l *Learner) settle(onto *Model, weights encoder.Weights) (*Model, Report, 
 	}
 	fresh = l.recode(fresh)
 	after := l.judge(fresh)
-	fresh.gate, fresh.calibratedAt = gate.Calibrate(after, onto.cfg.TargetError), fresh.store.Len()
+	fresh.gate, fresh.calibratedAt, fresh.sampled = gate.Calibrate(after, onto.cfg.TargetError), fresh.store.Len(), false
 	report.After = figures(fresh.gate, judgedAlike(after))
 
 	if l.heir == nil && !slices.ContainsFunc(after, func(r gate.Record) bool { return r.Held }) {

@@ -8,11 +8,18 @@ import (
 )
 
 // Recalibrate returns a model whose confidence and threshold are made of what
-// memory holds now. yield is called every some milliseconds.
-func (m *Model) Recalibrate(yield func()) (*Model, job.Figures) {
-	records := slices.Concat(m.judging(fullScope).all(yield), m.gate.Feedback())
+// memory holds now. goOn is called every some milliseconds; where it returns
+// false, Recalibrate ends and returns nil.
+func (m *Model) Recalibrate(goOn func() bool) (*Model, job.Figures) {
+	j := m.judging(fullScope)
+	for j.step() {
+		if !goOn() {
+			return nil, job.Figures{}
+		}
+	}
+	records := slices.Concat(j.finish(), m.gate.Feedback())
 	out := *m
-	out.gate, out.calibratedAt = gate.Calibrate(records, m.cfg.TargetError), m.store.Len()
+	out.gate, out.calibratedAt, out.sampled = gate.Calibrate(records, m.cfg.TargetError), m.store.Len(), false
 	return &out, figures(out.gate, records)
 }
 
@@ -37,6 +44,10 @@ func (m *Model) Calibrated(yield func()) *Model {
 	}
 	records := slices.Concat(m.judging(how).all(yield), m.gate.Feedback())
 	out := *m
-	out.gate, out.calibratedAt = gate.Calibrate(records, m.cfg.TargetError), now
+	out.gate, out.calibratedAt, out.sampled = gate.Calibrate(records, m.cfg.TargetError), now, how.lessons < now
 	return &out
 }
+
+// Sampled reports whether the threshold stands on a sample of the lessons that is
+// smaller than Recalibrate would take.
+func (m *Model) Sampled() bool { return m.sampled }

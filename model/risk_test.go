@@ -20,7 +20,7 @@ func TestRiskOfTargets(t *testing.T) {
 		}
 	}
 	m, _ = m.Memorise(lessons)
-	m, _ = m.Recalibrate(func() {})
+	m, _ = m.Recalibrate(func() bool { return true })
 	targets := []float64{0.001, 0.01, 0.05, 0.2, 0.5}
 	r := m.Risk(m.Config().TargetError, targets)
 	if r.Prompts == 0 || r.Foreign == 0 || len(r.Curve) == 0 {

@@ -126,6 +126,8 @@ func (a *actor) next(ctx context.Context) {
 		a.replace(ctx)
 	case a.due():
 		a.begin(ctx)
+	case a.completionDue():
+		a.setAnew(ctx)
 	default:
 		a.wait(ctx, a.nextLook())
 	}
@@ -400,7 +402,7 @@ func (a *actor) due() bool {
 }
 
 func (a *actor) nextLook() time.Duration {
-	if a.state.lessons() > 0 || a.outgrown() {
+	if a.state.lessons() > 0 || a.outgrown() || a.model.Sampled() {
 		return min(lookEvery, a.opt.Quiet)
 	}
 	return lookEvery

@@ -25,22 +25,43 @@ func (a *actor) recalibrate(m *model.Model, e *entry, list []model.Judgement) *m
 // recalibrateIfAsked has the threshold set by what memory holds now, if somebody asked. Consolidation does so
 // itself; between two of them lessons come that no judging has seen.
 func (a *actor) recalibrateIfAsked(ctx context.Context) {
-	if a.session != nil || !a.t.uneven.Swap(false) {
-		return
+	if a.session == nil && a.t.uneven.Swap(false) && !a.setAnew(ctx) {
+		a.t.uneven.Store(true)
 	}
-	if a.head == "" || a.head == a.calibrated || a.stale || a.opt.Storage.Open() || a.opt.Control().Paused {
-		return
+}
+
+// completionDue reports whether the threshold stands on a sample of the lessons, as it does as soon as they
+// answer, and nobody is teaching any more.
+func (a *actor) completionDue() bool {
+	return a.model != nil && a.model.Sampled() && a.head != a.calibrated && a.opt.Now().Sub(a.taught) >= a.opt.Quiet && a.mayBeSet()
+}
+
+// mayBeSet reports whether a new threshold could be saved now.
+func (a *actor) mayBeSet() bool {
+	return a.head != "" && !a.stale && !a.opt.Storage.Open() && !a.opt.Control().Paused
+}
+
+// setAnew has the threshold set by all that memory holds, unless that was done for this head. It reports false
+// where it gave way to somebody who teaches.
+func (a *actor) setAnew(ctx context.Context) bool {
+	if a.head == a.calibrated || !a.mayBeSet() {
+		return true
 	}
 	pace := &pace{ctx: ctx, opt: a.opt}
 	pace.begin()
 	var m *model.Model
 	var figures job.Figures
-	err := guard(func() error { m, figures = a.model.Recalibrate(pace.yield); return nil })
+	// Who teaches goes first: it is done once nobody does.
+	goOn := func() bool { pace.yield(); return len(a.t.requests) == 0 && ctx.Err() == nil }
+	err := guard(func() error { m, figures = a.model.Recalibrate(goOn); return nil })
 	pace.charge()
 	if err != nil {
 		a.logPanic("recalibrate", err)
 		a.calibrated = a.head // not again before the model changes
-		return
+		return true
+	}
+	if m == nil {
+		return false
 	}
 	was, is := a.model.Info(), m.Info()
 	before, after := was.Threshold, is.Threshold
@@ -48,11 +69,12 @@ func (a *actor) recalibrateIfAsked(ctx context.Context) {
 		st := a.state
 		st.Figures = &figures
 		if a.save(ctx, m, st, nil, "recalibrated") != nil {
-			return // it is logged, and comes again
+			return true // it is logged, and comes again
 		}
 		a.opt.Log.Info("the refusal threshold was set anew", "before", before, "now", after, "prompts", figures.Prompts)
 	}
 	a.calibrated = a.head
+	return true
 }
 
 // judgements reads a dataset of the operation judge.

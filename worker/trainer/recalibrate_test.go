@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/worker/trainer"
 )
 
 // Lessons that came without gradient steps change what held-out prompts find:
@@ -55,4 +58,43 @@ func (b *bundle) adoptedWhy(why string) {
 			b.Fatalf("no checkpoint was %s", why)
 		}
 	}
+}
+
+// A job without gradient steps ends with a threshold that all its lessons had a say
+// in, not only those by which the first one was set in a hurry.
+func TestAJobWithoutStepsEndsWithAWholeCalibration(t *testing.T) {
+	b := setup(t)
+	b.opt.Quiet = time.Hour
+	b.opt.Learn = func(*model.Model, []string, uint64, func()) (trainer.Learner, error) { return nil, model.ErrNothing }
+	tr := b.start()
+	got := b.train(tr, b.teach("", twoForms(0, 120)...)).succeeds()
+	m, _ := b.head()
+	if got.Steps != 0 || m.Sampled() {
+		t.Errorf("%d steps, sampled %v: want a threshold set by all lessons, and no steps", got.Steps, m.Sampled())
+	}
+	if got.After == nil || got.After.Prompts < 200 {
+		t.Errorf("the job's figures are %+v, want those of about 240 left-out lessons", got.After)
+	}
+}
+
+// What is taught lesson by lesson is looked at as a whole once nobody teaches.
+func TestTheThresholdIsSetByAllOnceNobodyTeaches(t *testing.T) {
+	b := setup(t)
+	b.opt.Small, b.opt.Quiet = 10_000, 20*time.Millisecond
+	tr := b.start()
+	b.train(tr, b.teach("", twoForms(0, 120)...)).succeeds()
+	b.adoptedWhy("recalibrated")
+	m, _ := b.head()
+	if m.Sampled() {
+		t.Error("the threshold still stands on a sample")
+	}
+}
+
+func twoForms(from, to int) (out []string) {
+	for i := from; i < to; i++ {
+		for _, form := range []string{"where is item %d", "on which shelf do I find item %d"} {
+			out = append(out, fmt.Sprintf(form+" → shelf %d", i, i))
+		}
+	}
+	return out
 }

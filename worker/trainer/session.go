@@ -109,7 +109,7 @@ func (a *actor) begin(ctx context.Context) {
 		return err
 	})
 	if nothing {
-		a.nothingToLearn(s)
+		a.nothingToLearn(ctx, s)
 		return
 	}
 	if err != nil {
@@ -121,8 +121,13 @@ func (a *actor) begin(ctx context.Context) {
 	a.noteRunning()
 }
 
-// nothingToLearn ends a session without steps: too little was taught for them.
-func (a *actor) nothingToLearn(s *session) {
+// nothingToLearn ends a session without steps: too little was taught for them. The threshold is set by all
+// that was taught before the jobs end, as it is after steps.
+func (a *actor) nothingToLearn(ctx context.Context, s *session) {
+	if a.model.Sampled() {
+		a.tellAll(s.jobs, job.Progress{Phase: job.PhaseJudging, Message: "setting the refusal threshold"})
+		a.setAnew(ctx)
+	}
 	for _, r := range s.jobs {
 		e, _ := a.state.find(r.spec.Dataset)
 		r.end(a.inMemory(e, r, "nothing"), nil)
