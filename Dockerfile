@@ -13,12 +13,12 @@ COPY . .
 
 FROM source AS build
 ARG VERSION=""
-RUN make static VERSION="$VERSION"
+RUN make static VERSION="$VERSION" && deploy/image/libsystemd.sh /instead
 
 # NVML is reached by cgo.
 FROM source AS build-gpu
 ARG VERSION=""
-RUN make stripped VERSION="$VERSION"
+RUN make stripped VERSION="$VERSION" && deploy/image/libsystemd.sh /instead
 
 FROM ${DEBIAN_IMAGE} AS debian
 # redis-server serves `nexus serve` when no NEXUS_REDIS_URL is given.
@@ -28,10 +28,12 @@ COPY deploy/image/root.sh /usr/local/bin/root.sh
 
 FROM debian AS root
 COPY --from=build /src/bin/nexus /usr/local/bin/nexus
+COPY --from=build /instead /usr/local/lib/instead
 RUN root.sh /image
 
 FROM debian AS root-gpu
 COPY --from=build-gpu /src/bin/nexus /usr/local/bin/nexus
+COPY --from=build-gpu /instead /usr/local/lib/instead
 RUN root.sh /image
 
 FROM scratch AS gpu

@@ -9,9 +9,9 @@ GO      ?= go
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 TOOL    := $(GO) tool -modfile=.ci/tools.mod
 PROGRAM := bin/nexus
-# What the program is built with: copies of three modules without what keeps unused code, see deploy/release/slim.
+# What the program is built with: copies of some modules without what nexus does not use, see deploy/release/slim.
 SLIM    := bin/slim/slim.mod
-BUILD    = build $(VERBOSE) -modfile=$(SLIM) -tags grpcnotrace -trimpath
+BUILD    = build $(VERBOSE) -modfile=$(SLIM) -trimpath
 # A real S3 server for the tests, built by the go command in the version that .ci/s3.mod pins.
 S3_SERVER := $(GO) tool -modfile=.ci/s3.mod -n versitygw
 # A real ACME server for the tests.
@@ -39,7 +39,7 @@ run: ## build and start everything in one process
 build: $(SLIM) ## build bin/nexus
 	@$(GO) $(BUILD) -ldflags '$(LDFLAGS)' -o $(PROGRAM) ./cmd/nexus
 
-$(SLIM): go.mod go.sum deploy/release/slim/main.go
+$(SLIM): go.mod go.sum $(wildcard deploy/release/slim/*.go)
 	@$(GO) run ./deploy/release/slim $(dir $(SLIM)) >/dev/null
 
 static: $(SLIM) ## build bin/nexus without cgo and symbols: one file that runs anywhere, but cannot read NVIDIA GPUs

@@ -1,7 +1,10 @@
 package deploy
 
 import (
+	"bytes"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // slim builds the program as it is delivered, once for all tests.
@@ -38,9 +42,10 @@ func program(t *testing.T, path string) {
 	}
 }
 
-// The delivered program is linked with changed copies of three modules. Whoever
+// The delivered program is linked with changed copies of some modules. Whoever
 // uses it must not notice: the command line, the manual and the queue monitor are
-// those of the program that the go command builds by itself.
+// those of the program that the go command builds by itself, and training and
+// traces work.
 func TestTheDeliveredProgram(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -58,7 +63,7 @@ func TestTheDeliveredProgram(t *testing.T) {
 		return info.Size() >> 20
 	}
 	// A dependency that looks methods up by name again would add 16 MB at once.
-	if got := size(delivered); got > 62 {
+	if got := size(delivered); got > 55 {
 		t.Errorf("the delivered program has %d MB; docs/development/size.md tells how to find the reason", got)
 	}
 	prints := func(binary string, args ...string) string {
@@ -81,7 +86,18 @@ func TestTheDeliveredProgram(t *testing.T) {
 		}
 	}
 
-	d := launch(t, []string{"NEXUS_LISTEN=127.0.0.1:0", "NEXUS_DATA_DIR=" + dir}, delivered, "serve")
+	traced := make(chan string, 1)
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if bytes.Contains(body, []byte("POST /api/interact")) {
+			select {
+			case traced <- r.Method + " " + r.URL.Path + " " + r.Header.Get("Content-Type"):
+			default:
+			}
+		}
+	}))
+	t.Cleanup(collector.Close)
+	d := launch(t, []string{"NEXUS_LISTEN=127.0.0.1:0", "NEXUS_DATA_DIR=" + dir, "OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL, "OTEL_BSP_SCHEDULE_DELAY=50"}, delivered, "serve")
 	f := &fleet{T: t, url: d.printed(`(?m)^\s*api\s+(http\S+)$`)}
 	code, page := f.call("GET", "/monitoring/", "")
 	if code != http.StatusOK || strings.Contains(page, "[[") || !strings.Contains(page, `window.FLAG_ROOT_PATH="/monitoring"`) || !strings.Contains(page, `window.FLAG_READ_ONLY="false"`) {
@@ -94,5 +110,29 @@ func TestTheDeliveredProgram(t *testing.T) {
 	}
 	if code, body := f.call("GET", "/monitoring/api/queues", ""); code != http.StatusOK || !strings.Contains(body, `"queues":[`) {
 		t.Errorf("the queues of the monitor: %d %s", code, body)
+	}
+	if code, body := f.call("POST", "/api/interact", `{"prompt":"what is this"}`); code != http.StatusOK {
+		t.Errorf("an interact: %d %s", code, body)
+	}
+	select {
+	case got := <-traced:
+		if got != "POST /v1/traces application/x-protobuf" {
+			t.Errorf("traces are sent as %s", got)
+		}
+	case <-time.After(time.Minute):
+		t.Error("no trace arrives")
+	}
+}
+
+// Gradients of the copies of gorgonia are those of the modules.
+func TestTheDeliveredProgramTrains(t *testing.T) {
+	t.Parallel()
+	if out, err := slim(); err != nil {
+		t.Fatalf("build the program: %v\n%s", err, out)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-modfile=bin/slim/slim.mod", "-run=GradientsMatch|LearnToAnswer|SameSeed", "./model/learn")
+	cmd.Dir = ".."
+	if out, err := cmd.CombinedOutput(); err != nil || !bytes.HasPrefix(out, []byte("ok")) {
+		t.Errorf("training with the copies: %v\n%s", err, out)
 	}
 }

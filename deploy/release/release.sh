@@ -22,7 +22,7 @@ case $number in [0-9]*) ;; *) number=0~$version ;; esac
 slim=bin/slim/slim.mod
 make -s "$slim"
 build() { # OS ARCH FILE
-  GOOS=$1 GOARCH=$2 "$go" build -modfile="$slim" -tags grpcnotrace -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$version -X main.revision=$revision" -o "$3" ./cmd/nexus
+  GOOS=$1 GOARCH=$2 "$go" build -modfile="$slim" -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$version -X main.revision=$revision" -o "$3" ./cmd/nexus
 }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-build=(go build -modfile=bin/slim/slim.mod -tags grpcnotrace -trimpath)
+build=(go build -modfile=bin/slim/slim.mod -trimpath)
 export CGO_ENABLED=0
 "${build[@]}" -ldflags '-s -w' -o "$work/nexus" ./cmd/nexus
 "${build[@]}" -ldflags '-dumpdep' -o "$work/symbols" ./cmd/nexus 2>"$work/edges"
