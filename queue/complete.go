@@ -195,7 +195,7 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 		ran = max(0, time.Since(began))
 	}
 	return e.q.pipeliner.runAfter(ctx, lines, e.q.scripts.finish, keys,
-		spec.ID, e.owner, string(o.state), k.own, ran.Milliseconds(), pack(result), fault, progress, statsEnd).Text()
+		spec.ID, e.owner, string(o.state), k.own, ran.Milliseconds(), pack(spec.ID, result), fault, progress, statsEnd).Text()
 }
 
 func (s *Server) writeRequeue(ctx context.Context, id string, progress []byte, o outcome) (string, error) {

@@ -4,6 +4,8 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -34,26 +36,61 @@ type scripts struct {
 // loadScripts assembles the scripts. clock is clock.lua; a simulation has a clock of
 // its own.
 func loadScripts(eventHistory int, clock string) *scripts {
-	prelude := bounds(eventHistory) + clock + transitions() + source("record")
-	flow := source("flow")
-	plain := func(name string) *redis.Script { return redis.NewScript(source(name)) }
-	timed := func(name string) *redis.Script { return redis.NewScript(clock + source(name)) }
-	past := func(name string) *redis.Script { return redis.NewScript(source("past") + source(name)) }
-	record := func(name string) *redis.Script { return redis.NewScript(prelude + source(name)) }
+	shared := blocks(bounds(eventHistory), clock, transitions(), source("past"), source("flow"), source("record"))
+	script := func(name string) *redis.Script { return redis.NewScript(assemble(shared, name)) }
 	return &scripts{
-		enqueue: redis.NewScript(clock + flow + source("enqueue")), dequeue: redis.NewScript(prelude + flow + source("dequeue")),
-		submit: redis.NewScript(prelude + flow + source("submit")), start: record("start"),
-		answer: plain("answer"), finish: record("finish"), requeue: record("requeue"), detach: record("detach"),
-		cancelWait: plain("cancelwait"), cancel: record("cancel"), read: record("read"),
-		progress: record("progress"), turn: plain("turn"), sweep: record("sweep"), orphans: record("orphans"), hands: record("hands"), mine: plain("mine"),
-		expire: record("expire"), follow: record("follow"), overdue: record("overdue"), waiters: timed("waiters"), forward: timed("forward"), endRest: timed("endrest"),
-		lane: timed("lane"), pause: plain("pause"), shards: plain("shards"),
-		acquire: plain("acquire"), renew: plain("renew"), release: plain("release"),
-		claim: timed("claim"), keep: plain("keep"), drop: plain("drop"),
-		beat: past("beat"), beats: past("beats"), unbeat: past("unbeat"), find: plain("find"), probe: plain("probe"),
-		fetch: plain("fetch"), posted: record("posted"),
+		enqueue: script("enqueue"), submit: script("submit"), dequeue: script("dequeue"), start: script("start"), requeue: script("requeue"),
+		answer: script("answer"), finish: script("finish"), detach: script("detach"),
+		cancelWait: script("cancelwait"), cancel: script("cancel"), read: script("read"), progress: script("progress"),
+		hands: script("hands"), probe: script("probe"), follow: script("follow"),
+		turn: script("turn"), sweep: script("sweep"), orphans: script("orphans"), mine: script("mine"), expire: script("expire"),
+		overdue: script("overdue"), waiters: script("waiters"), forward: script("forward"), endRest: script("endrest"),
+		lane: script("lane"), pause: script("pause"), shards: script("shards"),
+		acquire: script("acquire"), renew: script("renew"), release: script("release"),
+		claim: script("claim"), keep: script("keep"), drop: script("drop"),
+		beat: script("beat"), beats: script("beats"), unbeat: script("unbeat"), find: script("find"),
+		fetch: script("fetch"), posted: script("posted"),
 	}
 }
+
+// block is a piece of Lua that several scripts share, with the names that it defines.
+type block struct {
+	text string
+	uses *regexp.Regexp // finds its names
+}
+
+var definition = regexp.MustCompile(`(?m)^local (?:function )?([\w, ]+?)(?: =|\(|$)`)
+
+// blocks splits shared Lua at blank lines.
+func blocks(sources ...string) (all []block) {
+	for _, text := range strings.Split(code(strings.Join(sources, "\n")), "\n\n") {
+		var names []string
+		for _, m := range definition.FindAllStringSubmatch(text, -1) {
+			names = append(names, strings.Split(m[1], ", ")...)
+		}
+		if len(names) > 0 {
+			all = append(all, block{text, regexp.MustCompile(`\b(?:` + strings.Join(names, "|") + `)\b`)})
+		}
+	}
+	return all
+}
+
+// assemble puts the blocks that a script uses before it. Redis builds every function
+// of a script on each call, so one that has them all costs 3 µs more.
+func assemble(shared []block, name string) string {
+	text := code(source(name))
+	for _, b := range slices.Backward(shared) {
+		if b.uses.MatchString(text) {
+			text = b.text + "\n" + text
+		}
+	}
+	return text
+}
+
+var comment = regexp.MustCompile(`(?m)^\s*--.*\n`)
+
+// code removes the comment lines, which mention names that a script does not use.
+func code(lua string) string { return comment.ReplaceAllString(lua, "") }
 
 // bounds writes the limits of records, and the error of a canceled job.
 func bounds(eventHistory int) string {
@@ -61,7 +98,7 @@ func bounds(eventHistory int) string {
 	if err != nil {
 		panic(err) // two strings
 	}
-	return fmt.Sprintf("local MOST_EVENTS, MOST_BOXES, MOST_WAITING = '%d', %d, %d\nlocal CANCELED = [=[%s]=]\n",
+	return fmt.Sprintf("local MOST_EVENTS, MOST_BOXES, MOST_WAITING = '%d', %d, %d\n\nlocal CANCELED = [=[%s]=]\n",
 		eventHistory, mostBoxes, mostWaiting, canceled)
 }
 

@@ -176,8 +176,9 @@ const (
 	// handlersPerSlot is how many prompts may wait in this process for a slot: enough
 	// to fill a batch, and few enough that other workers get their share.
 	handlersPerSlot = model.MaxBatch
-	// batchHandlersPerSlot is the same for prompts whose callers do not wait.
-	batchHandlersPerSlot = 16
+	// batchHandlersPerSlot is the same for prompts whose callers do not wait: enough that
+	// the worker computes while others are on their way from and to Redis.
+	batchHandlersPerSlot = 64
 	retryLoad            = time.Second
 )
 

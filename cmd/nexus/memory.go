@@ -13,12 +13,16 @@ import (
 const heapShare = 0.8
 
 // gcPercent trades a little CPU for memory: a model at rest is small, and what
-// learning leaves behind should not be paid for twice. GOGC overrides it.
-const gcPercent = 50
+// learning leaves behind should not be paid for twice. A process without a model has
+// so small a heap that it would collect all the time. GOGC overrides both.
+const (
+	gcPercent             = 50
+	gcPercentWithoutModel = 200
+)
 
 // limitMemory sets the limit of Go's heap from NEXUS_MEMORY_LIMIT_MB or from the
 // container's own limit, whichever is lower; GOMEMLIMIT overrides it.
-func limitMemory(s *Settings, log *slog.Logger) {
+func limitMemory(s *Settings, hasModel bool, log *slog.Logger) {
 	group, err := memlimit.FromCgroup()
 	if err != nil {
 		group = 0 // no limit, or nobody who tells
@@ -28,7 +32,11 @@ func limitMemory(s *Settings, log *slog.Logger) {
 		log.Debug("memory limit of the heap", "bytes", limit)
 	}
 	if _, set := os.LookupEnv("GOGC"); !set {
-		debug.SetGCPercent(gcPercent)
+		percent := gcPercentWithoutModel
+		if hasModel {
+			percent = gcPercent
+		}
+		debug.SetGCPercent(percent)
 	}
 }
 

@@ -68,7 +68,7 @@ func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err erro
 		log = slog.New(slog.DiscardHandler)
 	}
 	redis.SetLogger(redisLog{log})
-	limitMemory(rt.settings, log)
+	limitMemory(rt.settings, roles.worker, log)
 
 	h, err := open(ctx, rt, name, roles, log)
 	defer func() {

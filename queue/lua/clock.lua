@@ -8,6 +8,8 @@ local function clock()
   end
   return clock_read
 end
+
 local function whole(ms) return string.format('%.0f', ms) end
+
 -- nanos is the form of asynq's pending_since.
 local function nanos() return string.format('%.0f', clock() * 1000000) end

@@ -5,11 +5,14 @@
 
 -- A standing queue is left alone for so long: a burst passes by itself.
 local BURST = 100
+
 -- So long after a refusal it is not: under overload lanes run empty between bursts.
 local CALM = 2000
+
 -- So many prompts, waiting and in hand, are no overload at any pace: each still
 -- begins within its caller's wait, or is refused for that.
 local LEAST = 64
+
 -- How long after its caller's wait a prompt is still kept: the process that asked
 -- may be late to say that it goes on by itself.
 local GRACE = 5000

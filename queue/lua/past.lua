@@ -10,6 +10,7 @@ local function tally(past, total, sign)
     end
   end
 end
+
 local function totalOf(body)
   local ok, beat = pcall(cjson.decode, body or '')
   if ok and type(beat) == 'table' and type(beat.total) == 'table' then return beat.total end

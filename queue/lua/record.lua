@@ -6,11 +6,14 @@
 -- Of the outboxes (their other bounds stand above): seconds that one outlives its
 -- last event, ms between two of progress.
 local BOX_LIFE, PROGRESS_REST = 172800, 500
+
 -- Seconds that the stream of an ended job stays for its followers.
 local STREAM_LIFE = 60
+
 -- The last two events of a job have these sequences, so that their ids are known
 -- without a stream.
 local LAST_STATE, LAST_RESULT = '-99998', '-99999'
+
 -- What a member of a sorted set costs beside its own bytes.
 local MEMBER_COST = 150
 
@@ -54,10 +57,6 @@ local function event(p, id, kind, data, keep, at)
   end
   redis.call('PUBLISH', p .. 'event:' .. id, kind)
   if hook then post(p, id, said, kind, data) end
-end
-
-local function final(state)
-  return next(allows[state] or {}) == nil
 end
 
 -- ended finds the member of an ended job, and its state; nil if there is none.
