@@ -3,8 +3,21 @@ package queue
 import (
 	"context"
 	"strconv"
+	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
+
+// beatLate is the age from which a beat is late: processes beat every second.
+const beatLate = 1250 * time.Millisecond
+
+// beating is what this process knows of its own beats.
+type beating struct {
+	mu    sync.Mutex
+	ttl   time.Duration
+	names map[string]func() // end the subscriptions, by process id
+}
 
 func (q *Queue) beatKey() string { return q.shared("beats", "all") }
 
@@ -14,9 +27,23 @@ func (q *Queue) beatKeys() []string {
 	return []string{q.beatKey(), q.shared("beats", "past"), q.shared("beats", "retired")}
 }
 
+// beatChannel begins the name of the channel of a process that beats. No messages are
+// sent there. A process that was killed no longer listens.
+func (q *Queue) beatChannel() string { return q.shared("channel", "beat:") }
+
 // Beat publishes payload as the state of process id for ttl. All beats are in one hash,
 // so that reading them costs one command.
 func (q *Queue) Beat(ctx context.Context, id string, payload []byte, ttl time.Duration) error {
+	b := &q.beating
+	b.mu.Lock()
+	b.ttl = ttl
+	if b.names[id] == nil {
+		if b.names == nil {
+			b.names = map[string]func(){}
+		}
+		b.names[id] = q.subscriber.on(ctx, q.beatChannel()+id, func(string, bool) {})
+	}
+	b.mu.Unlock()
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
 	if err := q.scripts.beat.Run(ctx, q.redis, q.beatKeys(), id, payload, ttl.Milliseconds()).Err(); err != nil {
@@ -27,6 +54,12 @@ func (q *Queue) Beat(ctx context.Context, id string, payload []byte, ttl time.Du
 
 // Unbeat removes the beat of a process that ends. Its counts stay in the totals.
 func (q *Queue) Unbeat(ctx context.Context, id string) error {
+	q.beating.mu.Lock()
+	if off := q.beating.names[id]; off != nil {
+		off()
+		delete(q.beating.names, id)
+	}
+	q.beating.mu.Unlock()
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
 	if err := q.scripts.unbeat.Run(ctx, q.redis, q.beatKeys()[:2], id).Err(); err != nil {
@@ -35,7 +68,20 @@ func (q *Queue) Unbeat(ctx context.Context, id string) error {
 	return nil
 }
 
-// Beats returns the payloads of all living processes, by process id.
+// late returns the time that a late beat has left to live. It is zero where a process
+// that does not listen may live: on a Cluster each node knows only its own listeners,
+// and shortly after a Redis outage all of them reconnect.
+func (q *Queue) late() time.Duration {
+	if _, cluster := q.redis.(*redis.ClusterClient); cluster || q.subscriber.renewedWithin(3*time.Second) {
+		return 0
+	}
+	q.beating.mu.Lock()
+	defer q.beating.mu.Unlock()
+	return max(0, q.beating.ttl-beatLate)
+}
+
+// Beats returns the payloads of all living processes, by process id. A process is dead
+// when its beat has run out, or when its beat is late and it no longer listens.
 func (q *Queue) Beats(ctx context.Context) (map[string][]byte, error) {
 	beats, _, err := q.BeatsAndPast(ctx)
 	return beats, err
@@ -48,7 +94,7 @@ func (q *Queue) Beats(ctx context.Context) (map[string][]byte, error) {
 func (q *Queue) BeatsAndPast(ctx context.Context) (beats map[string][]byte, past map[string]int64, err error) {
 	ctx, cancel := q.patience(ctx)
 	defer cancel()
-	got, err := q.scripts.beats.Run(ctx, q.redis, q.beatKeys()).Slice()
+	got, err := q.scripts.beats.Run(ctx, q.redis, q.beatKeys(), q.late().Milliseconds(), q.beatChannel()).Slice()
 	if err != nil || len(got) != 2 {
 		return nil, nil, unavailable("read beats", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/nexus-continuum/nexus/queue/provider"
 )
 
 func TestPublishReachesEveryProcess(t *testing.T) {
@@ -105,6 +107,27 @@ func TestTotalsOutliveProcesses(t *testing.T) {
 		if living, requests, untaught := total(); living != 1 || requests != 20 || untaught != 3 {
 			t.Errorf("%d live, of the ended one %d requests and %d refusals are known", living, requests, untaught)
 		}
+	})
+}
+
+// A killed process is no longer listed, long before its beat runs out. One that is only
+// slow stays, because it still listens.
+func TestKilledProcessesAreNoLongerListed(t *testing.T) {
+	t.Parallel()
+	b := setup(t, provider.Child, Options{})
+	killed := b.open(Options{})
+	for id, q := range map[string]*Queue{"slow": b.q, "killed": killed} {
+		if err := q.Beat(b.ctx, id, []byte(`{"total":{"requests":7}}`), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if beats, err := b.q.Beats(b.ctx); err != nil || len(beats) != 2 {
+		t.Fatalf("beats %v, error %v", beats, err)
+	}
+	killed.subscriber.close() // the end of a process closes its connections
+	b.until("the killed process is gone", func() bool {
+		beats, past, err := b.q.BeatsAndPast(b.ctx)
+		return err == nil && len(beats) == 1 && beats["slow"] != nil && past["requests"] == 7
 	})
 }
 

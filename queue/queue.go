@@ -120,6 +120,7 @@ type Queue struct {
 	watch      redisWatch
 	tally      tally
 	rolls      rollCalls
+	beating    beating
 	books      books
 
 	mu      sync.Mutex

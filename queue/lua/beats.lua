@@ -1,12 +1,15 @@
--- KEYS: beats, past, retired   Returns {{id, body, …} of the living, {name, sum, …} of
--- what those that have ended counted}; the dead are removed.
-local t = redis.call('TIME')
-local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+-- KEYS: beats, past, retired
+-- ARGV: ms that a late beat has left (0: connections tell nothing), channels of processes
+-- Returns {{id, body, …} of the living, {name, sum, …} of what those that have ended
+-- counted}; the dead are removed.
+local now, late = math.floor(clock()), tonumber(ARGV[1])
 local out = {}
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local to, body = string.match(all[i + 1], '^(%d+)|(.*)$')
-  if to and tonumber(to) > now then
+  local left = to and tonumber(to) - now or 0
+  local gone = left <= 0 or (left < late and redis.call('PUBSUB', 'NUMSUB', ARGV[2] .. all[i])[2] == 0)
+  if not gone then
     out[#out + 1] = all[i]
     out[#out + 1] = body
   else
