@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/nexus-continuum/nexus/api/book"
@@ -138,6 +140,8 @@ func TestTheRefusalInboxByKeyboard(t *testing.T) {
 	p.says("dialog", "refuse always")
 	p.keys("\u001b")
 	p.holds("the help is closed", `!document.querySelector('dialog')`)
+	p.keys("?\u001b") // as fast as keys can be pressed
+	p.holds("the help is closed again", `!document.querySelector('dialog')`)
 	p.keys("j")
 	p.says("#group", "invoice of May")
 	p.holds("the state of the view is in the address", `location.search.includes('at=')`)
@@ -156,10 +160,11 @@ func TestTheRefusalInboxByKeyboard(t *testing.T) {
 	p.says(".candidates", "It is in your mail.")
 	p.keys("1") // this is that answer
 	p.says("#group", "sing me a song")
-	p.keys("d")
+	p.keys("d\r") // the form is that of the next group
 	p.says("#group", "reset my password")
-	p.keys("\r")
-	p.write("#groupanswer", "Open Settings, then Security.")
+	p.keys("Open Settings, then Security.")
+	p.write("#grouptopic", "support")
+	p.holds("the answer and the topic are where they were written", `document.querySelector('#groupanswer').value.trim() === 'Open Settings, then Security.' && document.querySelector('#grouptopic').value === 'support'`)
 	p.click("#teachnow")
 	p.says("main", "Nothing to settle")
 	// What waits to be undone is done when the page is left.
@@ -367,4 +372,39 @@ func TestAnUnknownAddressSaysSo(t *testing.T) {
 	p.says("main", "There is no page at this address")
 	p.press("Go to the overview")
 	p.says("#title", "waiting for its first lesson")
+}
+
+// What was decided last is done too when the tab is closed before its time to undo is over.
+func TestAClosedTabLosesNoDecision(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := openTab(t, b.url)
+	if p == nil {
+		return
+	}
+	b.teach("shop", "when do you close", "At five.")
+	id := b.ask("when do you close").text(t, "interaction_id")
+	b.post("/api/interactions/"+id+"/feedback", `{"correct":false}`)
+	b.teach("old", "where is the fax", "In the cellar.")
+	b.teach("old", "what is the telex number", "There is none.")
+	p.open("lessons?topic=old")
+	for _, prompt := range []string{"where is the fax", "what is the telex number"} {
+		p.do("select it", chromedp.Click(`[aria-label="Select `+prompt+`"]`))
+	}
+	p.press("Delete")
+	p.says(".toast", "Deleted 2 lessons")
+	p.click(`a[href="/dashboard/refusals"]`)
+	p.press("Called wrong")
+	p.says("#group", "when do you close")
+	p.keys("\r")
+	p.keys("At six.")
+	p.click("#teachnow")
+	p.says("main", "No wrong answers to review")
+	p.do("close the tab", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, page.Close, cdp.Empty{})
+		return err
+	}))
+	b.until("the right answer is given", func() bool { return b.ask("when do you close").text(t, "response") == "At six." })
+	b.until("it is reviewed", func() bool { return len(b.reviewed("wrong")) == 0 })
+	b.until("both lessons are gone", func() bool { return len(got[lessonPage](b, b.get("/api/lessons?topic=old")).Lessons) == 0 })
 }

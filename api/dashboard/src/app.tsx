@@ -1,6 +1,6 @@
 // The frame around the pages: menu, banner, sign-in.
 import type { FunctionComponent, VNode } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { link, reconnect, outdated, seenAt, stale, status, why } from './live';
 import { href, place } from './place';
 import { locked } from './server';
@@ -20,7 +20,8 @@ export function App(): VNode {
   const [open, setOpen] = useState(false); // the menu on a phone
   const first = useRef(true);
 
-  useEffect(() => {
+  // In the same turn as the page appears, so that what is typed next is not cut off.
+  useLayoutEffect(() => {
     setOpen(false);
     if (first.current) { first.current = false; return; }
     scrollTo(0, 0);

@@ -18,6 +18,7 @@ export function useList<T>(path: string | null, name: string): List<T> {
   const [rest, setRest] = useState<T[]>([]);
   const [next, setNext] = useState<string | null>(null);
   const changed = useRef(false);
+  const asked = useRef(''); // the cursor of the part that is on its way
   useEffect(() => {
     if (changed.current) { changed.current = false; return; }
     setRest([]);
@@ -27,12 +28,14 @@ export function useList<T>(path: string | null, name: string): List<T> {
   return {
     ...load, items, next,
     more: () => {
-      if (!path || !next) return;
+      const part = path + '\0' + next;
+      if (!path || !next || asked.current === part) return;
+      asked.current = part;
       void attempt(async () => {
         const page = await get<Record<string, unknown>>(path + (path.includes('?') ? '&' : '?') + 'cursor=' + encodeURIComponent(next));
         setRest((old) => [...old, ...(page[name] as T[])]);
         setNext((page.next_cursor as string | null | undefined) ?? null);
-      });
+      }).finally(() => { asked.current = ''; });
     },
     change: (f) => {
       changed.current = true;

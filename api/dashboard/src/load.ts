@@ -1,10 +1,12 @@
 // What a page loads from the server, with the states that it can be in.
-import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import type { RefObject } from 'preact';
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Fault, get, locked } from './server';
 import { returns } from './live';
 
 export interface Load<T> {
   data: T | null;
+  from: string | null; // the path that data came from
   fault: Fault | null;
   loading: boolean;
   again: () => void;
@@ -15,6 +17,7 @@ export interface Load<T> {
 // while it is loaded again. After a lost connection it is loaded again by itself.
 export function useLoad<T>(path: string | null): Load<T> {
   const [data, setData] = useState<T | null>(null);
+  const [from, setFrom] = useState<string | null>(null);
   const [fault, setFault] = useState<Fault | null>(null);
   const [loading, setLoading] = useState(path !== null);
   const [turn, setTurn] = useState(0);
@@ -32,6 +35,7 @@ export function useLoad<T>(path: string | null): Load<T> {
     setLoading(true);
     get<T>(path, stop.signal).then((d) => {
       setData(d);
+      setFrom(path);
       setFault(null);
       setLoading(false);
     }, (e: unknown) => {
@@ -43,7 +47,7 @@ export function useLoad<T>(path: string | null): Load<T> {
   }, [path, turn, back, closed]);
   const again = useCallback(() => setTurn((t) => t + 1), []);
   const set = useCallback((change: (old: T) => T) => setData((d) => (d === null ? d : change(d))), []);
-  return { data: path === null ? null : data, fault: path === null ? null : fault, loading, again, set };
+  return { data: path === null ? null : data, from, fault: path === null ? null : fault, loading, again, set };
 }
 
 // useLater gives a value that follows another when it rests, for search boxes.
@@ -60,11 +64,18 @@ export function useTitle(title: string): void {
   useEffect(() => { document.title = title + ' · NEXUS'; }, [title]);
 }
 
+// useFocus gives the focus to what has just appeared, once.
+export function useFocus<E extends HTMLElement>(): RefObject<E | null> {
+  const box = useRef<E>(null);
+  useLayoutEffect(() => box.current?.focus(), []);
+  return box;
+}
+
 // useKeys listens for keys while nobody types.
 export function useKeys(on: (key: string, ev: KeyboardEvent) => boolean): void {
   const latest = useRef(on);
   latest.current = on;
-  useEffect(() => {
+  useLayoutEffect(() => { // a page that is seen hears keys
     const hear = (ev: KeyboardEvent): void => {
       if (ev.ctrlKey || ev.metaKey || ev.altKey) return;
       const t = ev.target as HTMLElement;

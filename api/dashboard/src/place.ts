@@ -9,9 +9,9 @@ export interface Place {
 
 const base = '/dashboard';
 
-function read(): Place {
-  const page = location.pathname.slice(base.length).replace(/^\/|\/$/g, '');
-  return { page: page || 'overview', query: new URLSearchParams(location.search) };
+function read(at: { pathname: string; search: string } = location): Place {
+  const page = at.pathname.slice(base.length).replace(/^\/|\/$/g, '');
+  return { page: page || 'overview', query: new URLSearchParams(at.search) };
 }
 
 export const place = signal<Place>(read());
@@ -39,7 +39,8 @@ export function view(change: Query, add = false): void {
   const to = href(place.value.page, { ...q, ...change });
   if (add) history.pushState(null, '', to);
   else history.replaceState(null, '', to);
-  place.value = read();
+  // Not from location: a browser leaves the address alone when a held key changes it too often.
+  place.value = read(new URL(to, location.origin));
 }
 
 export const param = (name: string): string => place.value.query.get(name) ?? '';

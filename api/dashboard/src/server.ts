@@ -36,7 +36,20 @@ interface Sent {
   type?: string; // of body
   headers?: Record<string, string>;
   signal?: AbortSignal;
-  keepalive?: boolean;
+}
+
+// leaving says that this page is being left or closed. What it still changes is sent
+// so that it outlives the page; a browser takes 64 KB of such requests.
+let leaving = false;
+addEventListener('pagehide', () => { leaving = true; });
+addEventListener('pageshow', () => { leaving = false; });
+const outlives = (s: Sent, body: BodyInit | undefined): boolean => leaving && s.method !== undefined && (typeof body !== 'string' || body.length < 20_000);
+
+// inTurn does one thing after the other; on a page that is being left, which runs no
+// further, all at once.
+export async function inTurn(acts: (() => Promise<unknown>)[]): Promise<void> {
+  if (leaving) await Promise.all(acts.map((a) => a()));
+  else for (const a of acts) await a();
 }
 
 async function send(path: string, s: Sent = {}): Promise<Response> {
@@ -48,7 +61,7 @@ async function send(path: string, s: Sent = {}): Promise<Response> {
   } else if (s.type) h['Content-Type'] = s.type;
   let res: Response;
   try {
-    res = await fetch(path, { method: s.method ?? 'GET', headers: h, body, cache: 'no-store', signal: s.signal, keepalive: s.keepalive });
+    res = await fetch(path, { method: s.method ?? 'GET', headers: h, body, cache: 'no-store', signal: s.signal, keepalive: outlives(s, body) });
   } catch (e) {
     if (s.signal?.aborted) throw e;
     throw new Fault(0, { detail: 'The server cannot be reached.', code: 'unreachable' });

@@ -69,8 +69,7 @@ export function undoLast(): boolean {
   return n !== undefined;
 }
 
-// Whoever closes the page meant what was done on it. A page that is left is told
-// nothing of the outcome, so requests outlive it by keepalive.
+// Whoever closes the page meant what was done on it.
 addEventListener('pagehide', () => { for (const w of [...waiting]) void finish(w); });
 
 // attempt does something at once and says so if it fails.

@@ -5,10 +5,10 @@ import { href, param, view } from '../place';
 import { post } from '../server';
 import type { Asked, Job } from '../types';
 import { answers, follow } from '../follow';
+import { useFocus } from '../load';
 import { attempt } from '../undo';
 import { many, number, reasonOf, say, span } from '../words';
 import { Bar, Card, Field, Head, TopicPick } from '../part/basic';
-
 
 
 export function Ask(): VNode {
@@ -97,24 +97,31 @@ function Reply({ line, newest }: { line: Line; newest: boolean }): VNode {
 function Verdict({ a, prompt }: { a: Asked; prompt: string }): VNode {
   const [said, setSaid] = useState('');
   const [wrong, setWrong] = useState(false);
-  const [right, setRight] = useState('');
   const tell = async (body: { correct: boolean; response?: string }, done: string): Promise<void> => {
     if (await attempt(() => post(`/api/interactions/${encodeURIComponent(a.interaction_id)}/feedback`, body))) { setSaid(done); setWrong(false); }
   };
   if (said) return <p class="hint" role="status">{said}</p>;
   if (wrong) {
-    return (
-      <form class="stack" onSubmit={(e) => { e.preventDefault(); void tell(right.trim() ? { correct: false, response: right.trim() } : { correct: false }, right.trim() ? 'Thank you. The right answer is being learned.' : 'Feedback saved.'); }}>
-        <Field label="The right answer, if you know it"><textarea rows={2} value={right} onInput={(e) => setRight(e.currentTarget.value)} autofocus aria-label={'The right answer to ' + prompt} /></Field>
-        <div class="line"><button type="submit" class="main">Send</button><button type="button" class="plain" onClick={() => setWrong(false)}>Cancel</button></div>
-      </form>
-    );
+    return <Right prompt={prompt} onCancel={() => setWrong(false)}
+      onSend={(response) => void tell(response ? { correct: false, response } : { correct: false }, response ? 'Thank you. The right answer is being learned.' : 'Feedback saved.')} />;
   }
   return (
     <div class="line small">
       <button type="button" onClick={() => void tell({ correct: true }, 'Thank you. Noted as right.')}>{a.responded ? 'That is right' : 'Right to refuse'}</button>
       <button type="button" onClick={() => setWrong(true)}>{a.responded ? 'That is wrong' : 'It should have answered'}</button>
     </div>
+  );
+}
+
+// Right takes the right answer, if the reader knows it.
+function Right({ prompt, onSend, onCancel }: { prompt: string; onSend: (text: string) => void; onCancel: () => void }): VNode {
+  const [text, setText] = useState('');
+  const box = useFocus<HTMLTextAreaElement>();
+  return (
+    <form class="stack" onSubmit={(e) => { e.preventDefault(); onSend(text.trim()); }}>
+      <Field label="The right answer, if you know it"><textarea rows={2} value={text} ref={box} onInput={(e) => setText(e.currentTarget.value)} aria-label={'The right answer to ' + prompt} /></Field>
+      <div class="line"><button type="submit" class="main">Send</button><button type="button" class="plain" onClick={onCancel}>Cancel</button></div>
+    </form>
   );
 }
 

@@ -1,9 +1,9 @@
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { href, param, view } from '../place';
-import { call, del, get } from '../server';
+import { call, del, get, inTurn } from '../server';
 import type { Job, Lesson } from '../types';
-import { useKeys, useLater } from '../load';
+import { useFocus, useKeys, useLater } from '../load';
 import { path, useList } from '../list';
 import { topicNames } from '../topics';
 import { attempt, later, tell } from '../undo';
@@ -32,7 +32,7 @@ export function Lessons(): VNode {
     list.change((all) => all.filter((l) => !ids.has(l.id)));
     setPicked(new Set());
     later(these.length === 1 ? `Deleted “${cut(these[0].prompt, 60)}”.` : `Deleted ${many(these.length, 'lesson')}.`,
-      async () => { for (const l of these) await del('/api/lessons/' + encodeURIComponent(l.id)); }, list.again);
+      () => inTurn(these.map((l) => () => del('/api/lessons/' + encodeURIComponent(l.id)))), list.again);
   };
   const revise = async (these: Lesson[], change: Partial<Lesson>, done: string): Promise<void> => {
     const back = (l: Lesson): Partial<Lesson> => Object.fromEntries(Object.keys(change).map((k) => [k, l[k as keyof Lesson]]));
@@ -111,9 +111,10 @@ export function Lessons(): VNode {
 
 function EditPrompt({ l, onSave, onCancel }: { l: Lesson; onSave: (p: string) => void; onCancel: () => void }): VNode {
   const [text, setText] = useState(l.prompt);
+  const box = useFocus<HTMLInputElement>();
   return (
     <form class="line" onSubmit={(e) => { e.preventDefault(); if (text.trim() && text.trim() !== l.prompt) onSave(text.trim()); else onCancel(); }}>
-      <input class="grow" aria-label="Question" value={text} autofocus onInput={(e) => setText(e.currentTarget.value)} onKeyDown={(e) => { if (e.key === 'Escape') onCancel(); }} />
+      <input class="grow" aria-label="Question" value={text} ref={box} onInput={(e) => setText(e.currentTarget.value)} onKeyDown={(e) => { if (e.key === 'Escape') onCancel(); }} />
       <button type="submit" class="main">Save</button>
     </form>
   );

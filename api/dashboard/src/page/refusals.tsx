@@ -3,9 +3,9 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { countRefusals, openRefusals } from '../inbox';
 import { status } from '../live';
 import { href, param, view } from '../place';
-import { del, Fault, post } from '../server';
+import { del, Fault, inTurn, post } from '../server';
 import type { Refusal } from '../types';
-import { useKeys } from '../load';
+import { useFocus, useKeys } from '../load';
 import { path, useList } from '../list';
 import { topicNames } from '../topics';
 import { later } from '../undo';
@@ -48,15 +48,20 @@ function Groups({ kind, what }: { kind: Kind; what: string }): VNode {
   const topic = param('topic'), reason = param('reason');
   const list = useList<Refusal>(kind ? path('/api/reviews', { kind }) : '/api/refusals', kind ? 'reviews' : 'refusals');
   const [done, setDone] = useState<Set<string>>(new Set());
-  const [teaching, setTeaching] = useState(false);
   const open = list.items.filter((r) => !done.has(idOf(r)) && (!topic || r.topic === topic) && (!reason || r.reason === reason));
   const at = Math.max(0, open.findIndex((r) => idOf(r) === param('at')));
   const now = open[at];
-  useEffect(() => setTeaching(false), [now && idOf(now)]);
+  // The form belongs to one group: an Enter right after the last decision opens it for the next.
+  const [taught, setTaught] = useState('');
+  const teaching = now !== undefined && taught === idOf(now);
+  const setTeaching = (on: boolean): void => setTaught(on && now ? idOf(now) : '');
   useEffect(() => { if (list.data && !kind) openRefusals.value = list.items.filter((r) => !done.has(idOf(r))).length; }, [list.data, done]);
 
   // Near the end of what is loaded, the next part comes by itself.
   useEffect(() => { if (list.next && open.length - at < 10) list.more(); }, [at, open.length, list.next]);
+
+  // What is looked at stays in sight, and nothing scrolls while the reader does something else.
+  useEffect(() => { document.querySelector('#groups [aria-current]')?.scrollIntoView({ block: 'nearest' }); }, [now && idOf(now)]);
 
   const move = (by: number): void => {
     const to = open[Math.max(0, Math.min(open.length - 1, at + by))];
@@ -67,6 +72,7 @@ function Groups({ kind, what }: { kind: Kind; what: string }): VNode {
   const settle = (r: Refusal, text: string, act: () => Promise<unknown>): void => {
     const id = idOf(r), next = open[at + 1] ?? open[at - 1];
     setDone((d) => new Set(d).add(id));
+    setTaught('');
     view({ at: next ? idOf(next) : null });
     later(text, async () => { await act(); countRefusals(); }, () => {
       setDone((d) => { const s = new Set(d); s.delete(id); return s; });
@@ -76,9 +82,9 @@ function Groups({ kind, what }: { kind: Kind; what: string }): VNode {
   const gone = (r: Refusal): Promise<unknown> => (kind ? del(path('/api/reviews/' + encodeURIComponent(r.id ?? ''), { kind })).catch(unlessGone)
     : r.id ? del('/api/refusals/' + encodeURIComponent(r.id)) : post(`/api/interactions/${encodeURIComponent(r.interactions[0])}/feedback`, { correct: true }));
   const prompts = (r: Refusal): string[] => [...new Set([r.prompt, ...r.variants])];
-  const teach = async (r: Refusal, response: string | null, about: string): Promise<unknown> => {
-    await post('/api/lessons', { lessons: prompts(r).map((prompt) => ({ prompt, response, ...(about && { topic: about }) })) });
-    return kind ? gone(r) : undefined; // a refused group goes by itself when it is answered
+  const teach = async (r: Refusal, response: string | null, about: string): Promise<void> => {
+    const lessons = prompts(r).map((prompt) => ({ prompt, response, ...(about && { topic: about }) }));
+    await inTurn([() => post('/api/lessons', { lessons }), ...(kind ? [() => gone(r)] : [])]); // a refused group goes by itself when it is answered
   };
 
   const acts = {
@@ -127,7 +133,7 @@ function Groups({ kind, what }: { kind: Kind; what: string }): VNode {
             <ol class="cards" id="groups" aria-label="What to settle">
               {open.map((r, i) => (
                 <li key={idOf(r)}>
-                  <a class="pickable" href={href('refusals', { kind, topic, reason, at: idOf(r) })} aria-current={i === at ? 'true' : undefined} ref={(el) => { if (i === at) el?.scrollIntoView?.({ block: 'nearest' }); }}>
+                  <a class="pickable" href={href('refusals', { kind, topic, reason, at: idOf(r) })} aria-current={i === at ? 'true' : undefined}>
                     <span class="times" aria-label={`asked ${many(r.count, 'time')}`}>{count(r.count)}×</span>
                     <b>{r.prompt}</b>
                     <small>{kind ? cut(r.response ?? '', 90) : reasonOf(r.reason)}{r.topic && ` · ${r.topic}`}</small>
@@ -181,15 +187,16 @@ function AllDone({ kind, filtered }: { kind: Kind; filtered: boolean }): VNode {
 function TeachForm({ r, onTeach, onCancel }: { r: Refusal; onTeach: (text: string, topic: string) => void; onCancel: () => void }): VNode {
   const [text, setText] = useState('');
   const [topic, setTopic] = useState(r.topic ?? '');
+  const box = useFocus<HTMLTextAreaElement>();
   const n = 1 + r.variants.filter((v) => v !== r.prompt).length;
   const send = (): void => { if (text.trim()) onTeach(text.trim(), topic.trim()); };
   return (
     <form class="stack" onSubmit={(e) => { e.preventDefault(); send(); }}>
       <Field label={`The answer to ${n === 1 ? 'it' : `all ${n} wordings`}`}>
-        <textarea id="groupanswer" rows={3} value={text} ref={(el) => el?.focus()} onInput={(e) => setText(e.currentTarget.value)} onKeyDown={(e) => { if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) { e.preventDefault(); send(); } }} />
+        <textarea id="groupanswer" rows={3} value={text} ref={box} onInput={(e) => setText(e.currentTarget.value)} onKeyDown={(e) => { if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) { e.preventDefault(); send(); } }} />
       </Field>
       <div class="line">
-        <Field label="Topic" class="inline"><input value={topic} list="grouptopics" maxLength={128} onInput={(e) => setTopic(e.currentTarget.value)} /></Field>
+        <Field label="Topic" class="inline"><input id="grouptopic" value={topic} list="grouptopics" maxLength={128} onInput={(e) => setTopic(e.currentTarget.value)} /></Field>
         <datalist id="grouptopics">{topicNames().map((t) => <option key={t} value={t} />)}</datalist>
         <span class="gap" />
         <button type="button" class="plain" onClick={onCancel}>Cancel</button>

@@ -1,6 +1,6 @@
 // Small parts that every page is made of.
 import type { ComponentChildren, VNode } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { useTitle } from '../load';
 
 // Head is the title of a page. It takes the focus when the page opens, so that
@@ -83,7 +83,8 @@ export function Scroll({ label, children }: { label: string; children: Component
 
 export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ComponentChildren }): VNode {
   const ref = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Open before the next key can come: Esc pressed at once must find it open.
+  useLayoutEffect(() => {
     const before = document.activeElement as HTMLElement | null;
     ref.current?.showModal();
     return () => before?.focus?.();

@@ -23,11 +23,12 @@ export function useNear(r: Refusal | undefined): Found {
   const words = useMemo(() => (r ? telling(r.prompt) : ''), [id]);
   const named = r?.nearest;
   const q = late || (named?.length ? '' : words);
-  const answers = useLoad<{ answers: Answer[] }>(r && q ? path('/api/answers', { q, limit: 9 }) : null);
+  const at = r && q ? path('/api/answers', { q, limit: 9 }) : null;
+  const answers = useLoad<{ answers: Answer[] }>(at);
   const lessons = useLoad<{ lessons: Lesson[] }>(r && q && answers.fault ? path('/api/lessons', { q, limit: 9 }) : null);
   let found: Candidate[] = [];
   if (!late && named?.length) found = named.map((n, i) => ({ id: n.answer_id ?? n.lesson_id ?? String(i), response: n.response ?? null, topic: n.topic ?? '', because: n.prompt ?? '' }));
-  else if (answers.data) found = answers.data.answers.map((a) => ({ id: a.id, response: a.response, topic: a.topic, because: a.lessons[0]?.prompt ?? '' }));
+  else if (answers.data && answers.from === at) found = answers.data.answers.map((a) => ({ id: a.id, response: a.response, topic: a.topic, because: a.lessons[0]?.prompt ?? '' }));
   else if (lessons.data) found = lessons.data.lessons.map((l) => ({ id: l.id, response: l.response, topic: l.topic, because: l.prompt }));
   const seen = new Set<string>();
   found = found.filter((c) => c.response !== null && !(r?.kind === 'wrong' && c.response === r.response) && !seen.has(c.topic + '\0' + c.response) && seen.add(c.topic + '\0' + c.response)).slice(0, 9);

@@ -1,12 +1,13 @@
 // Who is there? Shown in place of a page that needs a key.
 import type { VNode } from 'preact';
-import { useRef, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
+import { useFocus } from '../load';
 import { signIn } from '../session';
 import { say } from '../words';
 import { Head } from './basic';
 
 export function SignIn({ after }: { after?: () => void }): VNode {
-  const key = useRef<HTMLInputElement>(null);
+  const key = useFocus<HTMLInputElement>();
   const [fault, setFault] = useState('');
   const [busy, setBusy] = useState(false);
   const submit = async (ev: Event): Promise<void> => {
@@ -27,7 +28,7 @@ export function SignIn({ after }: { after?: () => void }): VNode {
     <div class="signin">
       <Head title="Sign in" lead="This server answers only to those who have a key." />
       <form class="card" id="keyform" onSubmit={(e) => void submit(e)}>
-        <label class="field"><span>Key</span><input id="key" ref={key} type="password" autocomplete="off" spellcheck={false} required autofocus /></label>
+        <label class="field"><span>Key</span><input id="key" ref={key} type="password" autocomplete="off" spellcheck={false} required /></label>
         {fault && <p class="note bad" role="alert">{fault}</p>}
         <div class="line"><button type="submit" class="main" disabled={busy}>Sign in</button></div>
         <p class="hint">Whoever runs the server has the key, or makes one for you.</p>
