@@ -150,12 +150,8 @@ sim: ## 100 000 random schedules of what may befall a job
 contract: build ## try the running server against openapi.yaml with made-up requests (needs python3; installs schemathesis)
 	.ci/contract
 
-fuzz: ## run each fuzz target of FUZZ_PACKAGES for FUZZTIME
-	@for pkg in $$($(GO) list $(FUZZ_PACKAGES)); do \
-	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
-	  done; \
-	done
+fuzz: ## run each fuzz target of FUZZ_PACKAGES for FUZZTIME, one on each core at a time
+	GO=$(GO) .ci/fuzz $(FUZZTIME) $(FUZZ_PACKAGES)
 
 clients: ## generate the TypeScript and Python clients into dist/clients (needs Node 20, npm and Python 3.10)
 	deploy/clients/generate.sh

@@ -19,22 +19,13 @@ func checkPrompt(prompt string) *job.Error {
 	return checkText("prompt", prompt)
 }
 
-// checkText refuses characters that nobody writes and that mislead later readers of the
-// text, in a terminal or on a page: control characters other than tab and line ends,
-// and characters that force the direction of writing. Marks and isolates of direction
-// belong to ordinary text and are accepted.
+// checkText refuses text that misleads later readers.
 func checkText(name, text string) *job.Error {
 	if !utf8.ValidString(text) { // of JSON it always is, of a URL not
 		return job.Errorf(job.CodeInvalid, "the %s is not UTF-8", name).On(name)
 	}
-	for _, r := range text {
-		switch {
-		case r == '\t' || r == '\n' || r == '\r':
-		case unicode.IsControl(r):
-			return job.Errorf(job.CodeInvalid, "the %s holds the control character U+%04X; remove it", name, r).On(name)
-		case r >= 0x202a && r <= 0x202e:
-			return job.Errorf(job.CodeInvalid, "the %s holds U+%04X, which forces the direction of writing; remove it", name, r).On(name)
-		}
+	if what := job.Misleading(text); what != "" {
+		return job.Errorf(job.CodeInvalid, "the %s holds %s; remove it", name, what).On(name)
 	}
 	return nil
 }

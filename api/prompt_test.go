@@ -12,7 +12,7 @@ import (
 func TestCharactersThatMislead(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for _, bad := range []string{`\u0000`, `\u001b[31m`, `\u0007`, `\u009b`, `\u007f`, `\u202e`, `\u202a`, `\ud800`, `\udc00x`, `\ud83d\u0041`} {
+	for _, bad := range []string{`\u0000`, `\u001b[31m`, `\u0007`, `\u009b`, `\u007f`, `\u202e`, `\u202a`, `\u2067`, `\u2069`, `\u2066\n\u2069`, `\ud800`, `\udc00x`, `\ud83d\u0041`} {
 		b.wantError(b.post("/api/interact", `{"prompt":"a`+bad+`b"}`), 400, job.CodeInvalid, "prompt")
 		b.wantError(b.post("/api/interact", `{"prompt":"x","topic":"a`+bad+`b"}`), 400, job.CodeInvalid, "topic")
 		a := b.post("/api/lessons", `{"lessons":[{"prompt":"p","response":"a`+bad+`b"},{"prompt":"good","response":"r"}]}`)

@@ -136,6 +136,9 @@ func (p *reader) line(text string) error {
 	if i := strings.IndexFunc(text, isBadControl); i >= 0 {
 		return p.fault("control character %U; a pack holds text only", []rune(text[i:])[0])
 	}
+	if what := job.Misleading(text); what != "" {
+		return p.fault("the line holds %s; remove it", what)
+	}
 	if text == "" || text[0] == '#' {
 		return nil
 	}

@@ -91,6 +91,7 @@ func TestReadFaults(t *testing.T) {
 		"same phrasing, other answer":  {head + "= A\n? it's b\n= C\n? Its B\n", `p:5: "Its B" has another answer at p:3`},
 		"not UTF-8":                    {head + "= A\xff\n", "p:2: not UTF-8; save the file as UTF-8"},
 		"control character":            {head + "= A\x00\n", "p:2: control character U+0000"},
+		"forced direction":             {head + "= A \u202eb\n", "p:2: the line holds U+202E"},
 		"phrasing too long":            {head + "= A\n? " + strings.Repeat("ab ", 2700) + "\n", "p:3: the phrasing has more than 8000 characters"},
 		"answer too long":              {head + "= " + strings.Repeat("é", 64_001) + "\n", "p:2: the answer has more than 64000 characters"},
 		"answer too long by lines":     {head + "= " + strings.Repeat("a", 40_000) + "\n| " + strings.Repeat("a", 40_000) + "\n", "p:3: the answer has more than 64000 characters"},

@@ -138,14 +138,14 @@ func read(text string) ([]topic.Lesson, error) {
 	seen := map[string]bool{}
 	for _, l := range written.Lessons {
 		answer := strings.TrimSpace(l.Answer)
-		if answer == "" || utf8.RuneCountInString(answer) > job.MaxResponseChars {
+		if answer == "" || utf8.RuneCountInString(answer) > job.MaxResponseChars || job.Misleading(answer) != "" {
 			continue
 		}
 		for _, q := range l.Questions {
 			q = strings.TrimSpace(q)
 			form := topic.Normalise(q)
 			// A question that fits two answers would be a contradiction.
-			if form == "" || seen[form] || utf8.RuneCountInString(q) > job.MaxPromptChars {
+			if form == "" || seen[form] || utf8.RuneCountInString(q) > job.MaxPromptChars || job.Misleading(q) != "" {
 				continue
 			}
 			seen[form] = true
