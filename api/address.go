@@ -78,10 +78,16 @@ func forwardedFor(values []string) []netip.Addr {
 	return out
 }
 
-// forwardedBy reads the for= part of each element of Forwarded (RFC 7239).
+// forwardedBy reads the for= part of each element of Forwarded (RFC 7239). A value with
+// an open quote is one invalid hop: a caller that leaves a quote open would otherwise
+// hide the element that a proxy appends to the same line.
 func forwardedBy(values []string) []netip.Addr {
 	var out []netip.Addr
 	for _, v := range values {
+		if strings.Count(v, `"`)%2 != 0 {
+			out = append(out, netip.Addr{})
+			continue
+		}
 		for _, element := range splitQuoted(v, ',') {
 			var a netip.Addr
 			for _, pair := range splitQuoted(element, ';') {

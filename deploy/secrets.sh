@@ -32,7 +32,7 @@ umask 022
 # The rights that nexus needs, see docs/operations. Nobody gets in without a password.
 cat >"$folder/redis-users.acl" <<ACL
 user default off
-user nexus on >$(value NEXUS_REDIS_PASSWORD) ~nexus:* ~asynq:* &nexus:* &asynq:* +@read +@write +@connection +@scripting +@pubsub +@stream +@transaction -@dangerous +info +time +config|get
+user nexus on >$(value NEXUS_REDIS_PASSWORD) ~nexus:* ~asynq:* &nexus:* &asynq:* +@read +@write +@connection +eval +evalsha +script|load +script|exists +@pubsub +@stream +@transaction -@dangerous -function +info +time
 ACL
 printf '%s' "$(value NEXUS_PROMETHEUS_KEY)" >"$folder/prometheus-key"
 sed 's|# authorization: {type: Bearer, credentials_file: .*}|authorization: {type: Bearer, credentials_file: /run/secrets/nexus-key}|' \

@@ -83,7 +83,8 @@ func TestSecretsOfCompose(t *testing.T) {
 			t.Fatalf("nexus is not let in: %v", nexus.Ping(t.Context()).Err())
 		}
 	}
-	if nexus.Set(t.Context(), "other", "1", 0).Err() == nil || nexus.FlushAll(t.Context()).Err() == nil || nexus.ConfigSet(t.Context(), "dir", "/").Err() == nil {
+	if nexus.Set(t.Context(), "other", "1", 0).Err() == nil || nexus.FlushAll(t.Context()).Err() == nil || nexus.ConfigSet(t.Context(), "dir", "/").Err() == nil ||
+		nexus.ConfigGet(t.Context(), "*").Err() == nil || nexus.FunctionFlush(t.Context()).Err() == nil {
 		t.Error("nexus may do more than it needs")
 	}
 	anybody := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, MaxRetries: -1})

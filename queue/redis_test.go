@@ -14,7 +14,7 @@ import (
 )
 
 // leastACL is what docs/operations tells to give the user.
-const leastACL = "~nexus:* ~asynq:* &nexus:* &asynq:* +@read +@write +@connection +@scripting +@pubsub +@stream +@transaction -@dangerous +info +time +config|get"
+const leastACL = "~nexus:* ~asynq:* &nexus:* &asynq:* +@read +@write +@connection +eval +evalsha +script|load +script|exists +@pubsub +@stream +@transaction -@dangerous -function +info +time"
 
 // admin is a client of the server's own.
 func admin(t *testing.T, s *redistest.Server) *redis.Client {
@@ -50,6 +50,17 @@ func TestLeastRights(t *testing.T) {
 		t.Errorf("state %+v, %v", state, err)
 	}
 	everything(b)
+	// A thief of the user gets neither the administrator's password nor what others keep there.
+	for _, args := range [][]any{
+		{"GET", "other"}, {"SET", "other", "1"}, {"FLUSHALL"}, {"FLUSHDB"}, {"CONFIG", "GET", "requirepass"}, {"CONFIG", "SET", "dir", "/"},
+		{"SCRIPT", "FLUSH"}, {"FUNCTION", "FLUSH"}, {"CLIENT", "LIST"}, {"CLIENT", "KILL", "TYPE", "normal"}, {"ACL", "LIST"}, {"KEYS", "*"}, {"MONITOR"},
+		{"DEBUG", "SLEEP", "0"}, {"MIGRATE", "h", "1", "nexus:k", "0", "1"}, {"REPLICAOF", "h", "1"}, {"MODULE", "LIST"}, {"SHUTDOWN"}, {"SUBSCRIBE", "other"},
+		{"EVAL", "return redis.call('get', 'other')", "0"}, {"EVAL", "return redis.call('config', 'get', 'requirepass')", "0"},
+	} {
+		if err := b.q.redis.Do(b.ctx, args...).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "can't") && !strings.Contains(err.Error(), "not allowed") {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
 }
 
 // A right that is missing is named.
@@ -65,7 +76,7 @@ func TestMissingRightsAreNamed(t *testing.T) {
 		"resetkeys ~asynq:*":                 "may not use the key nexus:",
 		"resetkeys ~nexus:*":                 "may not use the key asynq:",
 		"resetchannels &asynq:*":             "may not publish on nexus:",
-		"-@scripting":                        "may not run EVAL;",
+		"-eval":                              "may not run EVAL;",
 		"resetchannels &nexus:* -hset -info": "may not run INFO, HSET, nor publish on asynq:",
 	} {
 		setUser(t, c, leastACL+" "+without)
