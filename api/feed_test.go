@@ -177,7 +177,7 @@ func TestHistoryKeepsEachRange(t *testing.T) {
 		h.note(at.Add(time.Duration(i)*historyBeat), [figureCount]float64{float64(i)})
 	}
 	for name, want := range map[string]int{"hour": 361, "day": 1441, "week": 150} {
-		got, ok := h.read(name)
+		got, ok := h.read(name, at.Add(8999*historyBeat))
 		rates := got.Figures["requests_per_second"]
 		if !ok || len(got.At) != want || len(rates) != want {
 			t.Errorf("%s: %d points, want %d", name, len(got.At), want)
@@ -192,7 +192,7 @@ func TestHistoryKeepsEachRange(t *testing.T) {
 			}
 		}
 	}
-	if day, _ := h.read("week"); day.Figures["requests_per_second"][0] != 29.5 { // mean of 0 to 59
+	if day, _ := h.read("week", at.Add(8999*historyBeat)); day.Figures["requests_per_second"][0] != 29.5 { // mean of 0 to 59
 		t.Errorf("the first ten minutes are %v", day.Figures["requests_per_second"][0])
 	}
 }

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"math"
+	"sort"
 	"sync"
 	"time"
 
@@ -13,9 +15,9 @@ import (
 // historyBeat is how often the figures of the cluster are recorded.
 const historyBeat = 10 * time.Second
 
-// history keeps figures of the cluster over time in this process, so that charts need
-// no other program. It has an hour, a day and a week, each coarser than the one before.
-// A restart clears it.
+// history has figures of the cluster over time, so that charts need no other program. It
+// has an hour, a day and a week, each coarser than the one before. Full steps are stored
+// in Redis too and read again after a restart (kepthistory.go).
 type history struct {
 	mu    sync.Mutex
 	spans []*span
@@ -40,7 +42,8 @@ type point struct {
 
 const figureCount = 12
 
-// figureNames are the series of GET /api/history.
+// figureNames are the series of GET /api/history. New ones come last: stored points have
+// no names.
 var figureNames = [figureCount]string{
 	"requests_per_second", "refusal_rate", "success_rate", "p50_ms", "p95_ms", "cpu_percent", "memory_mb", "waiting", "lessons", "confidence_p50",
 	"threshold", "target_error",
@@ -54,18 +57,27 @@ func newHistory() *history {
 	}}
 }
 
-// note adds the figures of one moment.
-func (h *history) note(at time.Time, figures [figureCount]float64) {
+// full is a point whose step has ended.
+type full struct {
+	span *span
+	point
+}
+
+// note adds the figures of one moment and returns the points that became full by it.
+func (h *history) note(at time.Time, figures [figureCount]float64) (ended []full) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.spans {
-		s.note(at, figures)
+		if s.note(at, figures) {
+			ended = append(ended, full{s, s.points[len(s.points)-1]})
+		}
 	}
+	return ended
 }
 
 // note collects figures until a step is full and stores their mean.
-func (s *span) note(at time.Time, figures [figureCount]float64) {
-	if s.n > 0 && at.Sub(s.began) >= s.step {
+func (s *span) note(at time.Time, figures [figureCount]float64) (ended bool) {
+	if ended = s.n > 0 && at.Sub(s.began) >= s.step; ended {
 		s.close()
 	}
 	if s.n == 0 {
@@ -76,6 +88,7 @@ func (s *span) note(at time.Time, figures [figureCount]float64) {
 		s.open.figures[i] += f
 	}
 	s.n++
+	return ended
 }
 
 func (s *span) close() {
@@ -94,8 +107,24 @@ func (s *span) mean() point {
 	return p
 }
 
-// read returns the points of a span, including the one that is still being collected.
-func (h *history) read(name string) (historyPage, bool) {
+// before puts points in front of what was noted since the start.
+func (h *history) before(s *span, older []point) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	first := int64(math.MaxInt64)
+	if len(s.points) > 0 {
+		first = s.points[0].at
+	} else if s.n > 0 {
+		first = s.began.Unix()
+	}
+	older = older[:sort.Search(len(older), func(i int) bool { return older[i].at >= first })]
+	all := append(older[:len(older):len(older)], s.points...)
+	s.points = all[max(0, len(all)-s.length):]
+}
+
+// read returns the points of a span up to now, including the one that is still being
+// collected.
+func (h *history) read(name string, now time.Time) (historyPage, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.spans {
@@ -106,6 +135,9 @@ func (h *history) read(name string) (historyPage, bool) {
 		if s.n > 0 {
 			points = append(points[:len(points):len(points)], s.mean())
 		}
+		// After a rest of days, the last hour is empty.
+		oldest := now.Add(-time.Duration(s.length) * s.step).Unix()
+		points = points[sort.Search(len(points), func(i int) bool { return points[i].at >= oldest }):]
 		out := historyPage{Range: name, StepMS: s.step.Milliseconds(), At: make([]int64, len(points)), Figures: map[string][]float64{}}
 		for i, n := range figureNames {
 			list := make([]float64, len(points))
@@ -131,17 +163,20 @@ type historyPage struct {
 func (s *Server) keepHistory(ctx context.Context) {
 	beat := time.NewTicker(historyBeat)
 	defer beat.Stop()
-	for {
+	for known := s.keptPast.load(ctx, s.past); ; {
 		select {
 		case <-beat.C:
-			s.note(s.status.view(ctx))
+			if !known { // Redis could not be reached until now
+				known = s.keptPast.load(ctx, s.past)
+			}
+			s.keptPast.save(ctx, s.note(s.status.view(ctx)))
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (s *Server) note(v view) {
+func (s *Server) note(v view) []full {
 	k := v.cluster
 	var waiting int64
 	for _, l := range v.lanes {
@@ -151,7 +186,7 @@ func (s *Server) note(v view) {
 	if m := k.Model; m != nil {
 		lessons, threshold, target = m.Lessons, finite(m.ConfidenceThreshold), finite(m.TargetError)
 	}
-	s.past.note(v.at, [figureCount]float64{
+	return s.past.note(v.at, [figureCount]float64{
 		finite(k.RatePerSecond), finite(k.RefusalRate), finite(k.SuccessRate), finite(k.Latency.P50), finite(k.Latency.P95),
 		finite(k.CPUPercent), finite(k.Memory.CurrentMB), float64(waiting), float64(lessons), finite(k.Confidence.P50),
 		threshold, target,
@@ -164,7 +199,7 @@ func (s *Server) showHistory(c echo.Context) (historyPage, error) {
 	if name == "" {
 		name = "hour"
 	}
-	out, ok := s.past.read(name)
+	out, ok := s.past.read(name, s.now())
 	if !ok {
 		return historyPage{}, job.Errorf(job.CodeInvalid, "the range %q is unknown; it is hour, day or week", job.Clip(name, 20)).On("range")
 	}

@@ -126,6 +126,7 @@ type Server struct {
 	counts      rollCalls
 	feed        *feed
 	past        *history
+	keptPast    *keptHistory
 	keys        *keyring
 	limiter     *limiter
 	audit       *audit
@@ -206,6 +207,7 @@ func New(opt Options) (*Server, error) {
 	s.status = &viewer{take: s.takeView, now: opt.Now}
 	s.feed = &feed{look: s.lookForFeed, now: opt.Now}
 	s.past = newHistory()
+	s.keptPast = &keptHistory{client: opt.Redis, prefix: opt.Prefix + "{log}:history:", log: opt.Log}
 	s.echo = s.routes()
 	life, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel

@@ -1,5 +1,5 @@
 import type { VNode } from 'preact';
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { learning, link, recent, status, why } from '../live';
 import { href, param, view } from '../place';
 import { control } from '../server';
@@ -8,7 +8,7 @@ import { useLoad } from '../load';
 import { attempt } from '../undo';
 import { count, learningOf, many, number, percent, reasonOf, sentence, span } from '../words';
 import { Card, Head } from '../part/basic';
-import { Chart, Spark } from '../part/chart';
+import { Chart, gapped, Spark } from '../part/chart';
 import { Issues } from '../part/issues';
 import { Await, Empty, Loading } from '../part/state';
 import { FirstMinute } from '../part/first';
@@ -90,6 +90,7 @@ const ranges = [['hour', 'Last hour'], ['day', '24 hours'], ['week', '7 days']] 
 function Charts(): VNode {
   const range = param('range') || 'hour';
   const load = useLoad<History>('/api/history?range=' + range);
+  const shown = useMemo(() => (load.data ? gapped(load.data) : null), [load.data]);
   return (
     <Card title="Over time" id="charts" aside={
       <div class="pick" role="group" aria-label="How far back">
@@ -98,14 +99,14 @@ function Charts(): VNode {
       </div>
     }>
       <Await load={load} what="the charts" empty={(h) => (h.at.length ? null : <p class="hint">The first figures come ten seconds after the start.</p>)}>
-        {(h) => (
+        {() => shown && (
           <div class="charts">
-            <Chart title="Requests a second" at={h.at} lines={[{ label: 'Requests', values: h.figures.requests_per_second, colour: '1', fill: true }]} />
-            <Chart title="Time to answer, ms" at={h.at} lines={[{ label: 'Median', values: h.figures.p50_ms, colour: '1' }, { label: '95 of 100 within', values: h.figures.p95_ms, colour: '2' }]} />
-            <Chart title="Share refused" at={h.at} format={percent} lines={[{ label: 'Refused', values: h.figures.refusal_rate, colour: '2', fill: true }]} />
-            <Chart title="Jobs waiting" at={h.at} format={count} lines={[{ label: 'Waiting', values: h.figures.waiting, colour: '3', fill: true }]} />
-            <Chart title="Processor, %" at={h.at} lines={[{ label: 'Machine', values: h.figures.cpu_percent, colour: '1', fill: true }]} />
-            <Chart title="Memory, MB" at={h.at} format={count} lines={[{ label: 'Memory', values: h.figures.memory_mb, colour: '3', fill: true }]} />
+            <Chart title="Requests a second" at={shown.at} lines={[{ label: 'Requests', values: shown.figures.requests_per_second, colour: '1', fill: true }]} />
+            <Chart title="Time to answer, ms" at={shown.at} lines={[{ label: 'Median', values: shown.figures.p50_ms, colour: '1' }, { label: '95 of 100 within', values: shown.figures.p95_ms, colour: '2' }]} />
+            <Chart title="Share refused" at={shown.at} format={percent} lines={[{ label: 'Refused', values: shown.figures.refusal_rate, colour: '2', fill: true }]} />
+            <Chart title="Jobs waiting" at={shown.at} format={count} lines={[{ label: 'Waiting', values: shown.figures.waiting, colour: '3', fill: true }]} />
+            <Chart title="Processor, %" at={shown.at} lines={[{ label: 'Machine', values: shown.figures.cpu_percent, colour: '1', fill: true }]} />
+            <Chart title="Memory, MB" at={shown.at} format={count} lines={[{ label: 'Memory', values: shown.figures.memory_mb, colour: '3', fill: true }]} />
           </div>
         )}
       </Await>

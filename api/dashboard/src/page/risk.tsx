@@ -6,7 +6,7 @@ import type { Checkpoint, Figures, History, Risks, Status, Topic } from '../type
 import { useLoad } from '../load';
 import { count, percent } from '../words';
 import { Bar, Card, Head, Scroll } from '../part/basic';
-import { Chart } from '../part/chart';
+import { Chart, gapped } from '../part/chart';
 import { Await, Empty, Loading } from '../part/state';
 import { Reliability, Tradeoff } from '../part/tradeoff';
 
@@ -37,14 +37,13 @@ function Promise({ s }: { s: Status }): VNode {
   );
 }
 
-// Past is the threshold as this process noted it.
+// Past is the threshold as the server noted it.
 function Past(): VNode {
   const range = param('range') || 'day';
   const load = useLoad<History>('/api/history?range=' + range);
   const h = load.data;
-  const lines = useMemo(() => (h ? [
-    { label: 'Threshold', values: h.figures.threshold ?? [], colour: '1' as const },
-  ] : []), [h]);
+  const shown = useMemo(() => (h ? gapped(h) : null), [h]);
+  const lines = useMemo(() => (shown ? [{ label: 'Threshold', values: shown.figures.threshold ?? [], colour: '1' as const }] : []), [shown]);
   return (
     <Card title="The threshold over time" id="past" aside={(
       <select aria-label="Over what time" value={range} onChange={(e) => view({ range: e.currentTarget.value })}>
@@ -52,7 +51,7 @@ function Past(): VNode {
       </select>
     )}>
       <Await load={load} what="the history" empty={(d) => (d.at.length ? null : <p class="hint">No figures yet. One is recorded every ten seconds.</p>)}>
-        {(d) => <Chart title="Threshold" at={d.at} format={(v) => v.toFixed(3)} lines={lines} />}
+        {() => shown && <Chart title="Threshold" at={shown.at} format={(v) => v.toFixed(3)} lines={lines} />}
       </Await>
       <p class="hint">Who set the bound, and when, is in the <a href={href('audit')}>audit log</a>.</p>
     </Card>

@@ -3,6 +3,7 @@ import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
+import type { History } from '../types';
 import { number } from '../words';
 
 export interface Line { label: string; values: (number | null)[]; colour: '1' | '2' | '3'; fill?: boolean }
@@ -62,6 +63,17 @@ export function Chart({ title, at, lines, format = number, height = 170, steps =
       <div ref={box} role="img" aria-label={`${title}. Now: ${last}.`} />
     </figure>
   );
+}
+
+// gapped puts a gap where nothing was noted for a while, such as while no server ran.
+export function gapped(h: History): { at: number[]; figures: Record<string, (number | null)[]> } {
+  const at: number[] = [], from: (number | null)[] = [];
+  h.at.forEach((t, i) => {
+    if (i > 0 && t - h.at[i - 1] > h.step_ms / 1000 * 3) { at.push(h.at[i - 1] + 1); from.push(null); }
+    at.push(t);
+    from.push(i);
+  });
+  return { at, figures: Object.fromEntries(Object.entries(h.figures).map(([name, list]) => [name, from.map((i) => (i === null ? null : list[i]))])) };
 }
 
 // Spark is a small line without axes.
