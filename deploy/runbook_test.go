@@ -148,10 +148,10 @@ func startSite(t *testing.T) *site {
 	t.Cleanup(manager.Close)
 	for name, script := range map[string]string{
 		"sudo":           `exec "$@"`,
-		"systemctl":      `exec curl -sf -X POST "$MANAGER/$1"`,
-		"journalctl":     `exec curl -sf -X POST "$MANAGER/logs"`,
-		"killall":        `exec curl -sf -X POST "$MANAGER/kill"`,
-		"docker-compose": `exec curl -sf -X POST "$MANAGER/$1"`,
+		"systemctl":      `exec curl -q -sf -X POST "$MANAGER/$1"`,
+		"journalctl":     `exec curl -q -sf -X POST "$MANAGER/logs"`,
+		"killall":        `exec curl -q -sf -X POST "$MANAGER/kill"`,
+		"docker-compose": `exec curl -q -sf -X POST "$MANAGER/$1"`,
 		"docker":         `test -e ` + mustAbs(t, "../Dockerfile"),
 	} {
 		s.script(name, strings.ReplaceAll(script, "$MANAGER", manager.URL))
