@@ -150,7 +150,7 @@ func (s *Server) lessonsAbout(ctx context.Context, name, owner string) (dataset 
 	}
 	pack, err := s.topics.Pack(name)
 	switch {
-	case errors.Is(err, topic.ErrUnknown) && s.opt.Teacher:
+	case errors.Is(err, topic.ErrUnknown) && s.opt.Teacher != nil:
 		return "", true, nil
 	case errors.Is(err, topic.ErrUnknown):
 		return "", false, job.Errorf(job.CodeUnknownTopic,

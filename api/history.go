@@ -207,10 +207,16 @@ func (s *Server) showHistory(c echo.Context) (historyPage, error) {
 }
 
 type packList struct {
-	Packs []string `json:"packs"`
+	Packs   []string `json:"packs"`
+	Teacher *string  `json:"teacher"` // its model; nil without one
 }
 
 // listPacks is GET /api/packs.
 func (s *Server) listPacks(echo.Context) (packList, error) {
-	return packList{Packs: some(s.topics.Names())}, nil
+	out := packList{Packs: some(s.topics.Names())}
+	if s.opt.Teacher != nil {
+		name := s.opt.Teacher.Name()
+		out.Teacher = &name
+	}
+	return out, nil
 }

@@ -113,6 +113,7 @@ func (s *Server) routes() *echo.Echo {
 	g.PATCH("/lessons/:id", s.makes(s.reviseLesson), revises...)
 	g.PUT("/answers/:id", s.makes(s.replaceAnswer), revises...)
 	g.PATCH("/answers/:id", s.makes(s.reviseAnswer), revises...)
+	g.POST("/answers/:id/suggest", s.makes(s.suggestPhrasings), s.limited(ScopeTeach, waitPatience)...)
 	g.POST("/answers/:id/restore", s.makes(s.restoreAnswer), revises...)
 	g.POST("/jobs", s.makes(s.submit), s.limited(ScopeJobs, storePatience)...)
 	g.POST("/jobs/:id/retry", s.makes(s.retryJob), s.limited(ScopeJobs, storePatience)...)

@@ -91,9 +91,9 @@ type Options struct {
 
 	// Tracer makes a span of each request; nil means no spans.
 	Tracer trace.Tracer
-	// Teacher says that the workers have a teacher, which writes lessons about topics
-	// without a pack.
-	Teacher bool
+	// Teacher suggests phrasings; nil if there is none. The workers have it too, and it
+	// writes lessons about topics without a pack for them.
+	Teacher Teacher
 	// DrainDelay is how long Stop continues to serve while /readyz reports that the
 	// server is stopping, so that load balancers send no more requests before the port
 	// closes.

@@ -45,6 +45,16 @@ type Phrasing struct {
 	Prompt string `json:"prompt"`
 }
 
+// Suggest has the teacher of the server write other questions for an answer. Nothing is
+// taught by it.
+func (c *Client) Suggest(ctx context.Context, answerID string) ([]string, error) {
+	var out struct {
+		Phrasings []string `json:"phrasings"`
+	}
+	err := c.do(ctx, call{method: http.MethodPost, path: one("/api/answers/", answerID) + "/suggest"}, &out)
+	return out.Phrasings, err
+}
+
 // List chooses a page of a list.
 type List struct {
 	Topic  string

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
+	"github.com/nexus-continuum/nexus/topic"
 )
 
 // Answer is a response within a topic and its phrasings: the prompts that lead
@@ -181,6 +182,23 @@ func (b *Book) Has(ctx context.Context, topic string, response *string) (has boo
 		return !has
 	})
 	return has, err
+}
+
+// Asked reports for each prompt whether a lesson of any topic has it, apart from case and
+// punctuation.
+func (b *Book) Asked(ctx context.Context, prompts []string) ([]bool, error) {
+	at := map[string][]int{}
+	for i, p := range prompts {
+		at[topic.Normalise(p)] = append(at[topic.Normalise(p)], i)
+	}
+	asked := make([]bool, len(prompts))
+	err := b.entries(ctx, func(e model.Entry) bool {
+		for _, i := range at[topic.Normalise(e.Prompt)] {
+			asked[i] = true
+		}
+		return true
+	})
+	return asked, err
 }
 
 // at is a time of an answer; the zero time is not known.

@@ -241,12 +241,15 @@ func (s *shared) openWorker(ctx context.Context, h *app) (*worker.Worker, error)
 		return nil, err
 	}
 	opt := worker.Options{
-		Queue: worker.On(s.queue), Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Validity: s.validity(), Governor: gov, Teacher: writes, Embeddings: sees,
+		Queue: worker.On(s.queue), Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Validity: s.validity(), Governor: gov, Embeddings: sees,
 		Late: s.mirror != nil, Model: s.modelConfig(), Slots: s.settings.Concurrency, ServeOnly: s.settings.ServeOnly, Recorder: s.recorder, Hardware: hardware,
 		Shadow: s.settings.Shadow, Challengers: s.checkpoints, LogPrompts: s.settings.LogPrompts, Unobserved: s.unobserved, Now: clock(), Log: s.log,
 	}
 	if device != nil {
 		opt.Device = device
+	}
+	if writes != nil {
+		opt.Teacher = writes
 	}
 	w, err := worker.New(opt) //nolint:contextcheck // what it makes lives longer than the start
 	if err != nil {
@@ -262,7 +265,7 @@ func (s *shared) openWorker(ctx context.Context, h *app) (*worker.Worker, error)
 }
 
 // openTeacher is the teacher that writes lessons; nil if there is none.
-func (s *shared) openTeacher() (worker.Teacher, error) {
+func (s *shared) openTeacher() (*teacher.Teacher, error) {
 	if s.settings.TeacherURL == "" {
 		return nil, nil //nolint:nilnil // none is no error
 	}
@@ -334,7 +337,14 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 		Backup: s.backUpNow,
 		Tracer: s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,
 		RedisMode: s.redis.Name, RedisDescribe: s.redis.Describe(), StorageKind: kind, StorageWhere: s.where, Uploads: uploads,
-		Teacher: s.settings.TeacherURL != "", DrainDelay: s.settings.drainDelay(os.Getenv), Unobserved: s.unobserved, Now: clock(), Log: s.log,
+		DrainDelay: s.settings.drainDelay(os.Getenv), Unobserved: s.unobserved, Now: clock(), Log: s.log,
+	}
+	writes, err := s.openTeacher()
+	if err != nil {
+		return err
+	}
+	if writes != nil {
+		opt.Teacher = writes
 	}
 	opt.Audit = &lumberjack.Logger{
 		// With the other log files, where there are any: a container keeps those.

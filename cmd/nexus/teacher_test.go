@@ -44,14 +44,28 @@ func TestTheTeacherWritesLessons(t *testing.T) {
 		t.Errorf("answered %+v, want a refusal of what the teacher did not write", a)
 	}
 	var list struct {
-		Lessons []lesson `json:"lessons"`
+		Lessons []struct{ ID, Response string } `json:"lessons"`
 	}
 	p.call("GET", "/api/lessons?topic=tides", nil, &list)
 	if len(list.Lessons) != 3 || len(llm.Asked()) != 1 {
 		t.Errorf("%d lessons after %d questions to the teacher, want 3 after one", len(list.Lessons), len(llm.Asked()))
 	}
+	llm.Says(`{"questions":["why is there ebb and flow","What causes the tides?"]}`, openai.FinishReasonStop)
+	var more struct {
+		Teacher   string   `json:"teacher"`
+		Phrasings []string `json:"phrasings"`
+	}
+	for _, l := range list.Lessons {
+		if !strings.HasPrefix(l.Response, "Mostly") {
+			continue
+		}
+		if code, _ := p.call("POST", "/api/answers/"+l.ID+"/suggest", nil, &more); code != http.StatusOK || more.Teacher != "tiny" || len(more.Phrasings) != 1 {
+			t.Errorf("suggested: status %d, %+v; want one phrasing that is not known", code, more)
+		}
+		break
+	}
 	var out reply
-	if code, _ := p.call("POST", "/api/jobs", map[string]string{"kind": "train", "topic": "general_knowledge"}, &out); code != http.StatusAccepted || len(llm.Asked()) != 1 {
+	if code, _ := p.call("POST", "/api/jobs", map[string]string{"kind": "train", "topic": "general_knowledge"}, &out); code != http.StatusAccepted || len(llm.Asked()) != 2 {
 		t.Errorf("a topic with a pack: status %d, %d questions to the teacher; want 202 and no further one", code, len(llm.Asked()))
 	}
 }

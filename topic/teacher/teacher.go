@@ -93,45 +93,65 @@ Reply with JSON only: {"lessons":[{"answer":"…","questions":["…"]}]}`
 // Lessons are lessons about a topic, each question once. Errors that wrap neither
 // ErrRefused nor ErrAway are of what the model wrote, or that it did not in time.
 func (t *Teacher) Lessons(ctx context.Context, about string) ([]topic.Lesson, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, t.opt.Patience, fmt.Errorf("no answer within %s", t.opt.Patience))
-	defer cancel()
-	reply, err := t.client.CreateChatCompletion(ctx, openai.ChatCompletionRequest{
-		Model: t.opt.Model,
-		Messages: []openai.ChatCompletionMessage{
-			{Role: openai.ChatMessageRoleSystem, Content: instructions},
-			{Role: openai.ChatMessageRoleUser, Content: fmt.Sprintf("Topic: %s\nWrite %d answers with %d questions each.", about, t.opt.Answers, Phrasings)},
-		},
-		ResponseFormat: &openai.ChatCompletionResponseFormat{
-			Type:       openai.ChatCompletionResponseFormatTypeJSONSchema,
-			JSONSchema: &openai.ChatCompletionResponseFormatJSONSchema{Name: "lessons", Schema: schema, Strict: true},
-		},
-	})
+	text, err := t.ask(ctx, "lessons", schema, instructions, fmt.Sprintf("Topic: %s\nWrite %d answers with %d questions each.", about, t.opt.Answers, Phrasings),
+		"ask for fewer answers (NEXUS_TEACHER_ANSWERS) or give the model more tokens")
 	if err != nil {
-		return nil, fmt.Errorf("ask the teacher %s at %s: %w", t.opt.Model, t.host, role.Explain(ctx, err))
+		return nil, err
 	}
-	if len(reply.Choices) == 0 {
-		return nil, fmt.Errorf("ask the teacher %s at %s: its answer is empty", t.opt.Model, t.host)
-	}
-	first := reply.Choices[0]
-	if first.FinishReason == openai.FinishReasonLength {
-		return nil, fmt.Errorf("ask the teacher %s at %s: %w: its answer was cut off; ask for fewer answers (NEXUS_TEACHER_ANSWERS) or give the model more tokens", t.opt.Model, t.host, ErrRefused)
-	}
-	out, err := read(first.Message.Content)
+	out, err := read(text)
 	if err != nil {
 		return nil, fmt.Errorf("read what the teacher %s at %s wrote: %w", t.opt.Model, t.host, err)
 	}
 	return out, nil
 }
 
-// read takes lessons out of what a model wrote: models without a schema put
-// words or a fence around them.
-func read(text string) ([]topic.Lesson, error) {
+// ask has the model write JSON by a schema. remedy says what to do when the text is cut
+// off.
+func (t *Teacher) ask(ctx context.Context, name string, schema json.RawMessage, system, user, remedy string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, t.opt.Patience, fmt.Errorf("no answer within %s", t.opt.Patience))
+	defer cancel()
+	reply, err := t.client.CreateChatCompletion(ctx, openai.ChatCompletionRequest{
+		Model: t.opt.Model,
+		Messages: []openai.ChatCompletionMessage{
+			{Role: openai.ChatMessageRoleSystem, Content: system},
+			{Role: openai.ChatMessageRoleUser, Content: user},
+		},
+		ResponseFormat: &openai.ChatCompletionResponseFormat{
+			Type:       openai.ChatCompletionResponseFormatTypeJSONSchema,
+			JSONSchema: &openai.ChatCompletionResponseFormatJSONSchema{Name: name, Schema: schema, Strict: true},
+		},
+	})
+	if err != nil {
+		return "", fmt.Errorf("ask the teacher %s at %s: %w", t.opt.Model, t.host, role.Explain(ctx, err))
+	}
+	if len(reply.Choices) == 0 {
+		return "", fmt.Errorf("ask the teacher %s at %s: its answer is empty", t.opt.Model, t.host)
+	}
+	first := reply.Choices[0]
+	if first.FinishReason == openai.FinishReasonLength {
+		return "", fmt.Errorf("ask the teacher %s at %s: %w: its answer was cut off; %s", t.opt.Model, t.host, ErrRefused, remedy)
+	}
+	return first.Message.Content, nil
+}
+
+// object returns the JSON object in what a model wrote: models without a schema put
+// words or a fence around it.
+func object(text string) ([]byte, error) {
 	from, to := strings.IndexByte(text, '{'), strings.LastIndexByte(text, '}')
 	if from < 0 || to < from {
 		return nil, errors.New("it holds no JSON")
 	}
+	return []byte(text[from : to+1]), nil
+}
+
+// read takes lessons out of what a model wrote.
+func read(text string) ([]topic.Lesson, error) {
+	raw, err := object(text)
+	if err != nil {
+		return nil, err
+	}
 	var written lessons
-	if err := json.Unmarshal([]byte(text[from:to+1]), &written); err != nil {
+	if err := json.Unmarshal(raw, &written); err != nil {
 		return nil, fmt.Errorf("it is not the JSON that was asked for: %w", err)
 	}
 	var out []topic.Lesson

@@ -8,9 +8,12 @@ import { path, useList } from '../list';
 import { topicNames } from '../topics';
 import { attempt, later, tell } from '../undo';
 import { ago, many } from '../words';
+import { answers as taught, follow } from '../follow';
+import { usePacks } from '../packs';
 import { Changes } from '../part/changes';
 import { Card, Field, Head, More, Search, TopicPick } from '../part/basic';
 import { Await, Empty } from '../part/state';
+import { Suggested } from '../part/phrasings';
 import { Given, When } from '../part/validity';
 
 export function Answers(): VNode {
@@ -97,6 +100,7 @@ function Edit({ a, at, onGone, onBack, onChanged }: { a: Answer; at: string; onG
   const [topic, setTopic] = useState(a.topic);
   const [phrasing, setPhrasing] = useState('');
   const [hidden, setHidden] = useState<string[]>([]);
+  const teacher = usePacks().data?.teacher;
   const change: { response?: string; topic?: string } = {};
   if (a.response !== null && text.trim() && text !== a.response) change.response = text.trim();
   if (topic.trim() && topic.trim() !== a.topic) change.topic = topic.trim();
@@ -110,14 +114,12 @@ function Edit({ a, at, onGone, onBack, onChanged }: { a: Answer; at: string; onG
       onChanged();
     }
   };
-  const add = async (): Promise<void> => {
-    const prompts = phrasing.split('\n').map((p) => p.trim()).filter(Boolean);
-    if (!prompts.length) return;
+  const add = async (prompts: string[]): Promise<boolean> => {
+    if (!prompts.length) return false;
     const lessons = prompts.map((prompt) => ({ prompt, response: a.response, ...(a.topic && { topic: a.topic }) }));
-    if (await attempt(() => post<Job>('/api/lessons', { lessons }), `${many(prompts.length, 'phrasing')} stored.`)) {
-      setPhrasing('');
-      onChanged();
-    }
+    if (!await attempt(async () => follow((await post<Job>('/api/lessons', { lessons })).id, () => undefined, (j) => taught(j) || j.waiting_for !== null), `${many(prompts.length, 'phrasing')} added.`)) return false;
+    onChanged();
+    return true;
   };
   const drop = (lesson: { id: string; prompt: string }): void => {
     setHidden((h) => [...h, lesson.id]);
@@ -146,7 +148,8 @@ function Edit({ a, at, onGone, onBack, onChanged }: { a: Answer; at: string; onG
       <ul class="rows">
         {shown.map((l) => <li key={l.id}><span>{l.prompt}</span><button type="button" class="plain" aria-label={'Delete the phrasing ' + l.prompt} onClick={() => drop(l)}>Delete</button></li>)}
       </ul>
-      <form class="line" onSubmit={(e) => { e.preventDefault(); void add(); }}>
+      {teacher && a.response !== null && <Suggested at={at} teacher={teacher} onAdd={add} />}
+      <form class="line" onSubmit={(e) => { e.preventDefault(); void add([phrasing.trim()].filter(Boolean)).then((ok) => { if (ok) setPhrasing(''); }); }}>
         <input class="grow" id="addphrasing" aria-label="Another phrasing" placeholder="Another way to ask" value={phrasing} onInput={(e) => setPhrasing(e.currentTarget.value)} />
         <button type="submit" disabled={!phrasing.trim()}>Add</button>
       </form>

@@ -15,7 +15,7 @@ const acts: Record<string, string> = {
 };
 const routes: [RegExp, string][] = [
   [/^POST .*\/feedback/, 'Judged an answer'], [/^POST \/api\/(lessons|import)/, 'Taught lessons'], [/^DELETE \/api\/lessons/, 'Unlearned lessons'],
-  [/^PATCH \/api\/answers/, 'Changed an answer'], [/^DELETE \/api\/answers/, 'Unlearned an answer'], [/^DELETE \/api\/refusals/, 'Dismissed a refusal'],
+  [/^POST .*\/suggest$/, 'Asked the teacher for phrasings'], [/^PATCH \/api\/answers/, 'Changed an answer'], [/^DELETE \/api\/answers/, 'Unlearned an answer'], [/^DELETE \/api\/refusals/, 'Dismissed a refusal'],
   [/^POST \/api\/jobs/, 'Made a job'], [/^DELETE \/api\/jobs/, 'Canceled a job'], [/^POST .*queues\/[^/]+[/:]pause/, 'Paused a queue'],
   [/^POST .*queues\/[^/]+[/:]resume/, 'Resumed a queue'], [/\/promote$/, 'Promoted a checkpoint'], [/\/challenge(r)?$/, 'Chose a challenger'],
   [/^\w+ \/monitoring/, 'Changed tasks in the queue monitor'],

@@ -4,7 +4,7 @@ import { learning, status } from '../live';
 import { href, param, view } from '../place';
 import { control, del } from '../server';
 import type { Job, Trained } from '../types';
-import { useLoad } from '../load';
+import { usePacks } from '../packs';
 import { useList } from '../list';
 import { attempt } from '../undo';
 import { ago, count, learningOf, many, percent, plain, span, title } from '../words';
@@ -44,7 +44,7 @@ function Now(): VNode | null {
 }
 
 function Start({ onStarted }: { onStarted: () => void }): VNode {
-  const packs = useLoad<{ packs: string[] }>('/api/packs');
+  const packs = usePacks();
   const training = status.value?.control.training ?? true;
   const act = async (action: string, topic: string | undefined, done: string): Promise<void> => {
     if (await attempt(() => control(action, topic ? { topic } : {}), done)) onStarted();

@@ -4,6 +4,7 @@ import { href, param } from '../place';
 import type { Answer, Topic } from '../types';
 import { useLoad } from '../load';
 import { path } from '../list';
+import { usePacks } from '../packs';
 import { count, cut, many, percent } from '../words';
 import { Bar, Card, Head, Scroll } from '../part/basic';
 import { Await, Empty } from '../part/state';
@@ -50,13 +51,14 @@ export function Topics(): VNode {
 
 // Next is what to improve first.
 function Next({ topics }: { topics: Topic[] }): VNode | null {
+  const teacher = usePacks().data?.teacher;
   const target = status.value?.model.target_error ?? 0.05;
   const advice: { key: string; text: VNode }[] = [];
   for (const t of topics) {
     if (t.expected && t.expected.wrong > target) advice.push({ key: t.topic + 'w', text: <><b>{t.topic}</b>: {percent(t.expected.wrong)} of the answers may be wrong. Tell its answers apart with more phrasings.</> });
     if (t.expected && t.expected.answered < 0.5) advice.push({ key: t.topic + 'c', text: <><b>{t.topic}</b>: only {percent(t.expected.answered)} of the questions would be answered. <a href={href('answers', { topic: t.topic })}>Add phrasings</a>.</> });
     if (t.collisions?.length) advice.push({ key: t.topic + 'k', text: <><b>{t.topic || 'no topic'}</b>: {many(t.collisions.length, 'pair')} of answers are easily taken for each other. <a href={href('topics', { topic: t.topic })}>Look at them</a>, and add phrasings that show the difference.</> });
-    if (t.single_phrasing) advice.push({ key: t.topic + 's', text: <><b>{t.topic || 'no topic'}</b>: {many(t.single_phrasing, 'answer')} with one phrasing. <a href={href('answers', { topic: t.topic, show: 'single_phrasing' })}>Two more each</a> make them far more likely to be found.</> });
+    if (t.single_phrasing) advice.push({ key: t.topic + 's', text: <><b>{t.topic || 'no topic'}</b>: {many(t.single_phrasing, 'answer')} with one phrasing. <a href={href('answers', { topic: t.topic, show: 'single_phrasing' })}>Two more each</a> make them far more likely to be found{teacher && ', and the teacher can suggest them'}.</> });
     if (t.never_hit && t.never_hit < t.answers) advice.push({ key: t.topic + 'n', text: <><b>{t.topic || 'no topic'}</b>: {many(t.never_hit, 'answer')} never given. <a href={href('answers', { topic: t.topic, show: 'never_hit' })}>See</a> whether people ask for them in other words, or not at all.</> });
   }
   if (!advice.length) return null;

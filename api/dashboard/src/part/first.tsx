@@ -3,12 +3,12 @@ import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { href } from '../place';
 import { control } from '../server';
-import { useLoad } from '../load';
+import { usePacks } from '../packs';
 import { attempt } from '../undo';
 import { plain, title } from '../words';
 
 export function FirstMinute(): VNode {
-  const packs = useLoad<{ packs: string[] }>('/api/packs');
+  const packs = usePacks();
   const [started, setStarted] = useState('');
   const start = async (topic: string): Promise<void> => {
     if (await attempt(() => control('train_start', { topic }), `Learning ${plain(topic)}. It answers in a moment.`)) setStarted(topic);
