@@ -65,6 +65,20 @@ asked 'another size'
 typed 'an update keeps edited Environment= lines' '' <<'X'
 /src/deploy/install.sh >/dev/null && grep -q '^Environment="NEXUS_MODEL_SIZE=base"' /etc/systemd/system/nexus.service && grep -q 'LOG_LEVEL=WARNING' /etc/systemd/system/nexus.service
 X
+typed 'an update says which version was and is' 'was: nexus .*now: nexus' <<'X'
+echo $(sudo /src/deploy/install.sh --no-start | grep -E '(was|now):')
+X
+typed 'a program older than its source is not installed' 'is older than the source \(./newer.go\)' 1 <<'X'
+touch /src/newer.go
+sudo /src/deploy/install.sh
+X
+typed 'Go is found where sudo has no path to it' '^go asked to build' 2 <<'X'
+mkdir -p /usr/local/go/bin; touch /src/go.mod /src/go.sum
+printf '#!/bin/sh\necho go asked to build >&2\nexit 1\n' >/usr/local/go/bin/go
+chmod +x /usr/local/go/bin/go
+sudo /src/deploy/install.sh
+X
+rm -r /usr/local/go /src/newer.go /src/go.mod /src/go.sum
 sed -i 's|NEXUS_MODEL_SIZE=base|NEXUS_MODEL_SIZE=small|; s|LOG_LEVEL=WARNING|LOG_LEVEL=INFO|' /etc/systemd/system/nexus.service
 systemctl daemon-reload; systemctl restart nexus
 ready 'the update'
