@@ -281,12 +281,10 @@ type deployment struct {
 func (p plan) carriedOut(t testing.TB, empty *Model) deployment {
 	t.Helper()
 	m, _ := empty.Memorise(p.lessons)
-	how := briefScope
 	if p.trained {
 		m, _ = learned(t, m, LearnOptions{Fresh: idsOf(p.lessons), Seed: 1})
-		how = fullScope
 	}
-	j := m.judging(how)
+	j := m.judging(fullScope)
 	d := deployment{plan: p, model: m, own: j.all(func() {})}
 	m.gate = gate.Calibrate(d.own, m.cfg.TargetError)
 	d.trial.Profile, d.trial.Own = m.gate.Profile(), d.own
