@@ -67,7 +67,9 @@ func (a *actor) setAnew(ctx context.Context) bool {
 	before, after := was.Threshold, is.Threshold
 	if before != after || was.Judged != is.Judged {
 		st := a.state
-		st.Figures = &figures
+		if figures.Prompts > 0 { // else no lesson could be left out to judge with
+			st.Figures = &figures
+		}
 		if a.save(ctx, m, st, nil, "recalibrated") != nil {
 			return true // it is logged, and comes again
 		}
