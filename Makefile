@@ -110,6 +110,10 @@ bench-jobs: build ## measure fleets of API and worker processes, against asynq a
 	$(GO) run ./internal/bench -jobs
 	$(GO) run ./internal/bench -only async
 
+.PHONY: bench-dashboards
+bench-dashboards: build ## measure 200 open dashboards and the first paint (needs chromium)
+	$(GO) run ./internal/bench -only dashboards
+
 .PHONY: bench-rolling
 bench-rolling: build ## restart APIs behind nginx under load and count what failed (needs nginx)
 	$(GO) run ./internal/bench -only rolling

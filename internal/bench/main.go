@@ -28,7 +28,7 @@ func main() {
 	flag.DurationVar(&o.overload, "overload", 60*time.Second, "how long the overload lasts")
 	flag.IntVar(&o.callers, "callers", 64, "concurrent callers")
 	jobsOnly := flag.Bool("jobs", false, "measure only the way of a job: processes, cost, and against asynq and a list")
-	flag.StringVar(&o.only, "only", "", "measure only this part: system, transport, training, overload, or strain for the last two; or retention, async or rolling")
+	flag.StringVar(&o.only, "only", "", "measure only this part: system, transport, training, overload, or strain for the last two; or retention, async, rolling or dashboards")
 	flag.IntVar(&o.interacts, "interacts", 1_000_000, "how many prompts -only retention asks")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -67,9 +67,9 @@ func run(ctx context.Context, o options) error {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, options) ([]row, error)
-	}{{"system", system}, {"transport", transport}, {"training", training}, {"overload", overload}, {"retention", retention}, {"async", async}, {"rolling", rolling}} {
+	}{{"system", system}, {"transport", transport}, {"training", training}, {"overload", overload}, {"retention", retention}, {"async", async}, {"rolling", rolling}, {"dashboards", dashboards}} {
 		strain := o.only == "strain" && (part.name == "training" || part.name == "overload")
-		all := o.only == "" && part.name != "retention" && part.name != "async" && part.name != "rolling"
+		all := o.only == "" && part.name != "retention" && part.name != "async" && part.name != "rolling" && part.name != "dashboards"
 		if part.name != o.only && !strain && !all {
 			continue
 		}
