@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"time"
 
@@ -174,18 +175,18 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 		fault = b
 	}
 	now, k := e.q.now(), e.keys
-	keys := []string{
-		k.active(), k.lease(), k.task(spec.ID), k.day(k.processed(), now), k.processed(),
-		k.day(k.failed(), now), k.failed(), k.record(spec.ID),
-	}
+	stats := []string{k.day(k.processed(), now), k.processed(), k.day(k.failed(), now), k.failed()}
 	statsEnd := now.AddDate(0, 0, 90).Unix()
 	if spec.ReplyTo != "" {
 		said := encodeReply(spec.ID, replyAnswer, result)
 		if fault != nil {
 			said = encodeReply(spec.ID, replyError, fault)
 		}
-		verdict, err := e.q.pipeliner.runAfter(ctx, lines, e.q.scripts.answer, keys,
-			spec.ID, e.owner, string(o.state), k.reply(spec.ReplyTo), said, statsEnd).Text()
+		verdict, err := e.q.pipeliner.do(ctx, &pipelined{
+			ahead: lines, script: e.q.scripts.answer,
+			keys: slices.Concat([]string{k.active(), k.lease(), k.task(spec.ID)}, stats, []string{k.record(spec.ID)}),
+			args: []any{spec.ID, e.owner, string(o.state), k.reply(spec.ReplyTo), said, statsEnd},
+		}).Text()
 		if err != nil || verdict != "record" {
 			return verdict, err
 		}
@@ -194,8 +195,11 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 	if !began.IsZero() {
 		ran = max(0, time.Since(began))
 	}
-	return e.q.pipeliner.runAfter(ctx, lines, e.q.scripts.finish, keys,
-		spec.ID, e.owner, string(o.state), k.own, ran.Milliseconds(), pack(spec.ID, result), fault, progress, statsEnd).Text()
+	return e.q.pipeliner.do(ctx, &pipelined{
+		ahead: lines, script: e.q.scripts.finish, leading: leading{keys: 6, args: 3},
+		keys: slices.Concat([]string{k.active(), k.lease()}, stats, []string{k.task(spec.ID), k.record(spec.ID)}),
+		args: []any{e.owner, k.own, statsEnd, spec.ID, string(o.state), ran.Milliseconds(), pack(spec.ID, result), fault, progress},
+	}).Text()
 }
 
 func (s *Server) writeRequeue(ctx context.Context, id string, progress []byte, o outcome) (string, error) {

@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,27 +75,82 @@ type pipelined struct {
 	script   *redis.Script
 	keys     []string
 	args     []any
+	leading  leading
 	deadline time.Time // zero without one
 
 	cmd  *redis.Cmd
 	done chan struct{}
 }
 
+// leading says that a script does the work of several calls at once, and how many keys
+// and arguments at the beginning are the same for all of them. Such a script takes these
+// once, then the other keys and arguments of each call in turn, and returns one result
+// for each.
+type leading struct{ keys, args int }
+
+// joinedMost limits the calls of one script, because Redis does nothing else meanwhile.
+const joinedMost = 16
+
+// joined are calls that one script serves.
+type joined struct {
+	calls []*pipelined
+	cmd   *redis.Cmd
+}
+
+// fits reports whether the script can serve c too.
+func (j *joined) fits(c *pipelined) bool {
+	first := j.calls[0]
+	n := first.leading
+	return n != (leading{}) && n == c.leading && first.script == c.script && len(j.calls) < joinedMost &&
+		slices.Equal(first.keys[:n.keys], c.keys[:n.keys]) && slices.Equal(first.args[:n.args], c.args[:n.args])
+}
+
+// whole returns the keys and arguments of the script.
+func (j *joined) whole() (keys []string, args []any) {
+	first := j.calls[0]
+	keys, args = first.keys, first.args
+	for _, c := range j.calls[1:] {
+		keys = append(slices.Clip(keys), c.keys[c.leading.keys:]...)
+		args = append(slices.Clip(args), c.args[c.leading.args:]...)
+	}
+	return keys, args
+}
+
+// share gives each call its result.
+func (j *joined) share() {
+	if j.calls[0].leading == (leading{}) {
+		j.calls[0].cmd = j.cmd
+		return
+	}
+	results, err := j.cmd.Slice()
+	if err == nil && len(results) != len(j.calls) {
+		err = fmt.Errorf("a script returned %d results for %d calls", len(results), len(j.calls))
+	}
+	for i, c := range j.calls {
+		if err != nil {
+			c.cmd = redis.NewCmdResult(nil, err)
+			continue
+		}
+		c.cmd = redis.NewCmdResult(results[i], nil)
+	}
+}
+
 // run runs a script like script.Run, in a shared pipeline. Each call keeps its own
 // context.
 func (p *pipeliner) run(ctx context.Context, script *redis.Script, keys []string, args ...any) *redis.Cmd {
-	return p.runAfter(ctx, nil, script, keys, args...)
+	return p.do(ctx, &pipelined{script: script, keys: keys, args: args})
 }
 
-// runAfter is run with lines that are written before the script runs.
-func (p *pipeliner) runAfter(ctx context.Context, a *ahead, script *redis.Script, keys []string, args ...any) *redis.Cmd {
-	c := &pipelined{ahead: a, script: script, keys: keys, args: args, done: make(chan struct{})}
+// do runs a call that the caller has made: with lines that are written before its
+// script runs, or together with others.
+func (p *pipeliner) do(ctx context.Context, c *pipelined) *redis.Cmd {
+	c.done = make(chan struct{})
 	p.mu.Lock()
 	if p.busy < pipelines {
 		p.busy++
 		p.mu.Unlock()
-		if a == nil {
-			c.cmd = script.Run(ctx, p.client, keys, args...)
+		if c.ahead == nil && c.leading == (leading{}) {
+			c.cmd = c.script.Run(ctx, p.client, c.keys, c.args...)
 		} else {
 			p.exchange(ctx, []*pipelined{c})
 		}
@@ -159,14 +216,27 @@ func (p *pipeliner) exchange(ctx context.Context, batch []*pipelined) {
 	if _, cluster := p.client.(*redis.ClusterClient); cluster && pipe.Len() > 0 {
 		_, _ = pipe.Exec(ctx) // each command has its own error
 	}
+	var scripts []*joined
 	for _, c := range batch {
-		c.cmd = c.script.EvalSha(ctx, pipe, c.keys, c.args...)
+		if i := slices.IndexFunc(scripts, func(j *joined) bool { return j.fits(c) }); i >= 0 {
+			scripts[i].calls = append(scripts[i].calls, c)
+			continue
+		}
+		scripts = append(scripts, &joined{calls: []*pipelined{c}})
+	}
+	for _, j := range scripts {
+		keys, args := j.whole()
+		j.cmd = j.calls[0].script.EvalSha(ctx, pipe, keys, args...)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, c := range batch {
 		c.ahead.note(lines[i])
-		if redis.HasErrorPrefix(c.cmd.Err(), "NOSCRIPT") {
-			c.cmd = c.script.Run(ctx, p.client, c.keys, c.args...)
+	}
+	for _, j := range scripts {
+		if redis.HasErrorPrefix(j.cmd.Err(), "NOSCRIPT") {
+			keys, args := j.whole()
+			j.cmd = j.calls[0].script.Run(ctx, p.client, keys, args...)
 		}
+		j.share()
 	}
 }

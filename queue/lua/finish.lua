@@ -1,32 +1,43 @@
--- A worker ends a job that has a record: asynq's acknowledgement, and the
--- record's last state.
--- KEYS: active, lease, task, processed today, processed, failed today, failed,
---       record
--- ARGV: id, owner, state, prefix, ms that it ran, result, error, progress,
---       end of statistics (unix s)
--- Returns 'ok', or 'lost' when the job is no longer this worker's to end.
-local id, to, p = ARGV[1], ARGV[3], ARGV[4]
-local result, err = ARGV[6], ARGV[7]
-if redis.call('HGET', KEYS[3], 'owner') ~= ARGV[2] or redis.call('LREM', KEYS[1], 0, id) == 0 then
-  return 'lost'
+-- Workers end jobs that have records: asynq's acknowledgement, and the last state of
+-- each record. Several jobs of one worker end together (see leading in pipeliner.go).
+-- KEYS: active, lease, processed today, processed, failed today, failed; of each job:
+--       task, record
+-- ARGV: owner, prefix, end of statistics (unix s); of each job: id, state, ms that it
+--       ran, result, error, progress
+-- Returns for each job 'ok', or 'lost' when it is no longer this worker's to end.
+local owner, p = ARGV[1], ARGV[2]
+local done, failures = 0, 0
+local function finish(task, record, id, to, ran, result, err, progress)
+  if redis.call('HGET', task, 'owner') ~= owner or redis.call('LREM', KEYS[1], 0, id) == 0 then
+    return 'lost'
+  end
+  redis.call('ZREM', KEYS[2], id)
+  redis.call('DEL', task)
+  local v = recall(p, id)
+  -- The client that canceled the job was told that it ends canceled.
+  if v.cancel then to, result, err = 'canceled', '', CANCELED end
+  done = done + 1
+  if to == 'failed' then failures = failures + 1 end
+  if not v.state then return 'ok' end
+  if v.state == 'queued' and to == 'succeeded' then -- it began while its caller still waited
+    move(p, id, 'running')
+    redis.call('HINCRBY', record, 'attempts', 1)
+    changed(p, id)
+    v = recall(p, id)
+  end
+  conclude(p, id, to, result, err, v, progress, whole(clock() - tonumber(ran)))
+  return 'ok'
 end
-redis.call('ZREM', KEYS[2], id)
-redis.call('DEL', KEYS[3])
-local v = recall(p, id)
--- The client that canceled the job was told that it ends canceled.
-if v.cancel then to, result, err = 'canceled', '', CANCELED end
-if redis.call('INCR', KEYS[4]) == 1 then redis.call('EXPIREAT', KEYS[4], ARGV[9]) end
-redis.call('INCR', KEYS[5])
-if to == 'failed' then
-  if redis.call('INCR', KEYS[6]) == 1 then redis.call('EXPIREAT', KEYS[6], ARGV[9]) end
-  redis.call('INCR', KEYS[7])
+local out = {}
+for i = 1, (#KEYS - 6) / 2 do
+  local k, a = 6 + 2 * (i - 1), 3 + 6 * (i - 1)
+  out[i] = finish(KEYS[k + 1], KEYS[k + 2], unpack(ARGV, a + 1, a + 6))
 end
-if not v.state then return 'ok' end
-if v.state == 'queued' and to == 'succeeded' then -- it began while its caller still waited
-  move(p, id, 'running')
-  redis.call('HINCRBY', KEYS[8], 'attempts', 1)
-  changed(p, id)
-  v = recall(p, id)
+local function count(n, today, ever)
+  if n == 0 then return end
+  if redis.call('INCRBY', today, n) == n then redis.call('EXPIREAT', today, ARGV[3]) end
+  redis.call('INCRBY', ever, n)
 end
-conclude(p, id, to, result, err, v, ARGV[8], whole(clock() - tonumber(ARGV[5])))
-return 'ok'
+count(done, KEYS[3], KEYS[4])
+count(failures, KEYS[5], KEYS[6])
+return out
