@@ -48,6 +48,7 @@ type change struct {
 type audit struct {
 	client redis.UniversalClient
 	key    string
+	hide   func([]byte) []byte
 
 	mu   sync.Mutex
 	file io.Writer
@@ -97,8 +98,12 @@ func (a *audit) note(ctx context.Context, e change) error {
 // write writes a change to the file, if there is one, and returns its line.
 func (a *audit) write(e change) ([]byte, error) {
 	line, err := json.Marshal(e)
-	if err != nil || a.file == nil {
-		return line, err //nolint:wrapcheck // strings and a number
+	if err != nil {
+		return nil, err //nolint:wrapcheck // strings and a number
+	}
+	line = a.hide(line)
+	if a.file == nil {
+		return line, nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

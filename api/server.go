@@ -74,6 +74,9 @@ type Options struct {
 	// Audit receives a line of JSON for each change; nil keeps only what GET /api/audit
 	// shows.
 	Audit io.Writer
+	// Hide removes the secrets of the settings from a line of the audit log, because a
+	// caller may have put one into an address; nil removes nothing.
+	Hide func([]byte) []byte
 	// MaxConnections limits the open connections; 0 means DefaultConnections.
 	MaxConnections int
 	RateLimit      RateLimit
@@ -196,7 +199,7 @@ func New(opt Options) (*Server, error) {
 		s.tally, s.metrics.off = nil, true
 	}
 	s.limiter = newLimiter(opt.RateLimit, opt.Redis, opt.Prefix, s.keys.open, opt.Now, m.limited)
-	s.audit = &audit{client: opt.Redis, key: opt.Prefix + "{log}:audit", file: opt.Audit}
+	s.audit = &audit{client: opt.Redis, key: opt.Prefix + "{log}:audit", file: opt.Audit, hide: opt.Hide}
 	s.keys.told = s.audit.noteKeys
 	s.guesses, s.streams = newGuesses(), newStreams()
 	s.sessions, s.secure = newSessions(opt.Redis, opt.Prefix, opt.Now), secureCaller(opt.TrustedProxies)
@@ -241,6 +244,9 @@ func fill(opt *Options) {
 	}
 	if opt.Now == nil {
 		opt.Now = time.Now
+	}
+	if opt.Hide == nil {
+		opt.Hide = func(line []byte) []byte { return line }
 	}
 	if opt.CheckWebhook == nil {
 		opt.CheckWebhook = onlyHTTPS

@@ -35,6 +35,7 @@ import (
 type shared struct {
 	settings    *Settings
 	values      []value // of the settings, with their sources
+	hide        *redaction
 	redis       *provider.Provider
 	queue       *queue.Queue
 	store       storage.Store
@@ -57,7 +58,7 @@ type shared struct {
 // beside an error.
 func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slog.Logger) (*app, error) {
 	h := &app{failed: make(chan error, 1), log: log}
-	s := &shared{settings: rt.settings, values: rt.values, log: log, unobserved: rt.main.unobserved, machine: rt.main.machine}
+	s := &shared{settings: rt.settings, values: rt.values, hide: rt.hide, log: log, unobserved: rt.main.unobserved, machine: rt.main.machine}
 	s.recorder = heartbeat.New(heartbeat.Options{Roles: roles.names(), Version: versionText(), Now: clock()})
 	var err error
 	if err := s.openTracing(ctx, rt, h); err != nil {
@@ -346,6 +347,7 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 	if writes != nil {
 		opt.Teacher = writes
 	}
+	opt.Hide = s.hide.known
 	opt.Audit = &lumberjack.Logger{
 		// With the other log files, where there are any: a container keeps those.
 		Filename: filepath.Join(cmp.Or(s.settings.LogDir, s.settings.DataDir), "audit.log"), MaxSize: logFileMB, MaxBackups: auditFiles,

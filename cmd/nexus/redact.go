@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -45,6 +46,11 @@ func newRedaction(p *parser, args []string) *redaction {
 						key = part
 					}
 					r.note(strings.TrimSpace(key))
+				}
+			}
+			if f.Tag.Has("secretfile") {
+				if b, err := os.ReadFile(v); err == nil {
+					r.note(strings.TrimSpace(string(b)))
 				}
 			}
 			r.noteURL(v)

@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -67,8 +69,12 @@ func TestARunningServerShowsNoSecret(t *testing.T) {
 	t.Parallel()
 	logs := t.TempDir()
 	const key, other, secret = "alpha-planted-0123456789", "beta-planted-0123456789", "gamma-planted-0123456789"
+	keyFile := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(keyFile, []byte(key+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	p := start(t, t.TempDir(), []string{"serve"}, "NEXUS_REDIS=embedded", "LOG_LEVEL=DEBUG", "NEXUS_LOG_DIR="+logs,
-		"NEXUS_API_KEY="+key, "NEXUS_API_KEYS=other[read+ask+teach+jobs]="+other,
+		"NEXUS_API_KEY_FILE="+keyFile, "NEXUS_API_KEYS=other[read+ask+teach+jobs]="+other,
 		"NEXUS_TEACHER_URL=http://127.0.0.1:9/v1", "NEXUS_TEACHER_MODEL=m", "NEXUS_TEACHER_API_KEY="+secret,
 		"NEXUS_EMBEDDINGS_URL=http://127.0.0.1:9/v1", "NEXUS_EMBEDDINGS_MODEL=m", "NEXUS_EMBEDDINGS_API_KEY="+secret)
 	seen := ""
@@ -91,6 +97,19 @@ func TestARunningServerShowsNoSecret(t *testing.T) {
 	}
 	p.call("POST", "/api/control", map[string]string{"action": "train_start", "topic": "tides"}, nil, "X-API-Key", key)
 	p.call("GET", "/api/status?key="+key, nil, nil, "X-API-Key", "wrong-"+secret)
+	// The log has the id of each request, whatever a caller puts there.
+	for _, id := range []string{secret, key} {
+		p.call("POST", "/api/control?key="+id, map[string]string{"action": "resume"}, nil, "X-API-Key", key, "X-Request-Id", id)
+		p.call("POST", "/api/control", map[string]string{"action": "resume"}, nil, "X-API-Key", key, "X-Request-Id", id)
+	}
+	var changes struct {
+		Changes []any `json:"changes"`
+	}
+	p.call("GET", "/api/audit", nil, &changes, "X-API-Key", key)
+	seen += fmt.Sprint(changes.Changes)
+	if len(changes.Changes) < 3 {
+		t.Errorf("the audit log shows %v", changes.Changes)
+	}
 	p.stop()
 	seen += p.out.String()
 	files, err := filepath.Glob(filepath.Join(logs, "*.log"))
@@ -103,6 +122,9 @@ func TestARunningServerShowsNoSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		seen += string(b)
+	}
+	if !regexp.MustCompile(`request_id"?[=:]"?\(hidden\)`).MatchString(seen) {
+		t.Error("the log does not show that something was hidden")
 	}
 	for _, s := range []string{key, other, secret} {
 		if strings.Contains(seen, s) {

@@ -29,7 +29,7 @@ type Settings struct {
 	DataDir    string `group:"Serving" var:"NEXUS_DATA_DIR" default:"./nexus_data" help:"Folder for all data: nexus_checkpoints/, redis/ and logs."`
 
 	APIKey           string   `group:"Security" name:"api-key" var:"NEXUS_API_KEY" secret:"" help:"Key that callers must send; it has every scope. At least 16 characters. Without any key everything is open."`
-	APIKeyFile       string   `group:"Security" name:"api-key-file" var:"NEXUS_API_KEY_FILE" help:"File that holds this key, in place of NEXUS_API_KEY."`
+	APIKeyFile       string   `group:"Security" name:"api-key-file" var:"NEXUS_API_KEY_FILE" secretfile:"" help:"File that holds this key, in place of NEXUS_API_KEY."`
 	APIKeys          []string `group:"Security" name:"api-keys" var:"NEXUS_API_KEYS" secret:"" help:"More keys with names, separated by commas. name=key has all scopes except control; name[ask+read]=key has the named ones of ask, teach, jobs, read and control."`
 	APIKeyHeader     string   `group:"Security" name:"api-key-header" var:"NEXUS_API_KEY_HEADER" default:"X-API-Key" help:"Header that carries the key."`
 	AllowPublic      bool     `group:"Security" var:"NEXUS_ALLOW_PUBLIC" default:"false" help:"Allow a start without an API key on an address that others can reach."`
