@@ -60,7 +60,7 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	p.click("#ask button.main")
 	p.says("#answer .answered", "Open Settings, then Security.", "confidence 0.970", "threshold 0.700", "depth 7", "1.000", "Answered")
 	p.press("That is right")
-	p.says("#answer", "Noted as right")
+	p.says("#answer", "Marked as right")
 	if stored := b.get("/api/lessons?topic=support", "X-API-Key", key); !strings.Contains(string(stored.body), `forgot my`) {
 		t.Errorf("lessons: %s", stored.body)
 	}
@@ -134,10 +134,10 @@ func TestTheRefusalInboxByKeyboard(t *testing.T) {
 		}
 	}
 	p.open("refusals")
-	p.says("#left", "4 groups to settle")
+	p.says("#left", "4 groups to review")
 	p.says("#group", "Who won the 1998 world cup?") // most asked first
 	p.keys("?")
-	p.says("dialog", "refuse always")
+	p.says("dialog", "always refuse")
 	p.keys("\u001b")
 	p.holds("the help is closed", `!document.querySelector('dialog')`)
 	p.keys("?\u001b") // as fast as keys can be pressed
@@ -149,10 +149,10 @@ func TestTheRefusalInboxByKeyboard(t *testing.T) {
 	p.says("#group", "world cup")
 
 	p.keys("d") // dismiss, and take it back
-	p.says("#left", "3 groups to settle")
+	p.says("#left", "3 groups to review")
 	p.says(".toast", "Dismissed")
 	p.keys("u")
-	p.says("#left", "4 groups to settle")
+	p.says("#left", "4 groups to review")
 	p.says("#group", "world cup")
 
 	p.keys("r") // refuse always
@@ -166,7 +166,7 @@ func TestTheRefusalInboxByKeyboard(t *testing.T) {
 	p.write("#grouptopic", "support")
 	p.holds("the answer and the topic are where they were written", `document.querySelector('#groupanswer').value.trim() === 'Open Settings, then Security.' && document.querySelector('#grouptopic').value === 'support'`)
 	p.click("#teachnow")
-	p.says("main", "Nothing to settle")
+	p.says("main", "Nothing to review")
 	// What waits to be undone is done when the page is left.
 	p.do("leave the page", chromedp.Navigate("about:blank"))
 	for prompt, want := range map[string]string{
@@ -194,7 +194,7 @@ func TestAHundredRefusalsAreTriagedByKeyboard(t *testing.T) {
 		b.ask(fmt.Sprintf([]string{"%s invoice %s %s", "%s poem %s %s", "%s weather %s %s"}[i%3], word(791_933), word(1_047_291), word(1_299_709)))
 	}
 	p.open("refusals")
-	p.says("#left", "50 groups to settle, and more")
+	p.says("#left", "50 groups to review, and more")
 	began, keys := time.Now(), 0
 	press := func(key string) {
 		keys++
@@ -211,7 +211,7 @@ func TestAHundredRefusalsAreTriagedByKeyboard(t *testing.T) {
 			press("d")
 		}
 	}
-	p.says("main", "Nothing to settle")
+	p.says("main", "Nothing to review")
 	if took := time.Since(began); keys > 3*all || took > 5*time.Minute {
 		t.Errorf("%d keys, %s", keys, took)
 	}
@@ -245,7 +245,7 @@ func TestWrongAndUnsureAnswersInTheInbox(t *testing.T) {
 
 	p.open("refusals?kind=wrong")
 	p.says("#group", "when do you close")
-	p.says("#given", "At five.", "was called wrong")
+	p.says("#given", "At five.", "was marked wrong")
 	p.fair("a wrong answer")
 	p.keys("\r")
 	p.write("#groupanswer", "At six.")
@@ -256,7 +256,7 @@ func TestWrongAndUnsureAnswersInTheInbox(t *testing.T) {
 	p.keys("\r")
 	p.write("#groupanswer", "At seven.")
 	p.click("#teachnow")
-	p.press("Little confidence")
+	p.press("Low confidence")
 	p.holds("the kind is in the address", `location.search.includes('kind=unsure')`)
 	p.says("#group", "perhaps when do you open")
 	p.says("#given", "At nine.", "0.720")
@@ -319,7 +319,7 @@ func TestJobsInTheDashboard(t *testing.T) {
 	p.open("jobs?kind=train")
 	p.says("main", "No job here")
 	p.open("jobs?id=" + made)
-	p.says("#job", "Made", "Not ended yet")
+	p.says("#job", "Created", "Not finished yet")
 	p.fair("a running job")
 	p.click("#cancel")
 	p.says("#job", "canceled", "Canceled")
@@ -347,7 +347,7 @@ func TestACanceledTrainingIsTriedAgain(t *testing.T) {
 	if p := openTab(t, b.url); p != nil {
 		p.open("jobs?id=" + id)
 		p.click("#retry")
-		p.says(".toast", "runs again")
+		p.says(".toast", "Retried as a new job")
 		p.holds("the new job is shown", `!location.search.includes('`+id+`')`)
 		p.says("#job", "Succeeded")
 	} else {
@@ -394,7 +394,7 @@ func TestAClosedTabLosesNoDecision(t *testing.T) {
 	p.press("Delete")
 	p.says(".toast", "Deleted 2 lessons")
 	p.click(`a[href="/dashboard/refusals"]`)
-	p.press("Called wrong")
+	p.press("Marked wrong")
 	p.says("#group", "when do you close")
 	p.keys("\r")
 	p.keys("At six.")

@@ -125,14 +125,14 @@ func TestImportAndExportInTheDashboard(t *testing.T) {
 	choose("#column-prompt", "Anliegen")
 	p.holds("the choice is kept", `document.querySelector('#column-prompt').value === 'Anliegen'`)
 	choose("#column-response", "Auskunft")
-	p.says("#preview", "Understood as CSV", "semicolon", "Wie kündige ich?", "Line 4")
+	p.says("#preview", "Read as CSV", "semicolon", "Wie kündige ich?", "Line 4")
 	choose("#column-topic", "Bereich")
 	p.says("#preview", "Konto")
 	p.fair("a preview")
 	if a := b.get("/api/lessons"); strings.Contains(string(a.body), "Rechnung") {
 		t.Errorf("the preview taught something: %s", a.body)
 	}
-	p.says("#teachfile", "Teach the 2 good lines and leave out 1 faulty one")
+	p.says("#teachfile", "Teach 2 good lines and skip 1 faulty line")
 	p.click("#teachfile")
 	p.says("#imported", "It answers from now on")
 	if a := b.ask("Wo ist meine Rechnung?"); a.text(t, "response") != "In der Post." || a.text(t, "topic") != "Konto" {
@@ -141,7 +141,7 @@ func TestImportAndExportInTheDashboard(t *testing.T) {
 
 	p.press("Import something else")
 	p.write("#paste", "question,answer\nIs it open on Sunday?,No.\n")
-	p.press("Look at it")
+	p.press("Preview")
 	p.says("#preview", "Is it open on Sunday?")
 	p.press("Teach 1 lesson")
 	p.says("#imported", "It answers from now on")
@@ -170,6 +170,6 @@ func TestQueuesInTheDashboard(t *testing.T) {
 	p.fair("an issue with its remedy")
 	p.press("Open the page")
 	p.press("Resume")
-	p.says(".toast", "The queue goes on")
+	p.says(".toast", "Queue resumed")
 	b.until("the health is well again", func() bool { return strings.Contains(string(b.get("/api/status").body), `"healthy":true`) })
 }

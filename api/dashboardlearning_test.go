@@ -16,9 +16,9 @@ func TestRunsInTheDashboard(t *testing.T) {
 		b.ended(a.text(t, "job_id"))
 	}
 	p.open("learning")
-	p.says("#loss", "Over 40 steps", "Kept out: accuracy fell from 91.0 % to 84.0 %")
+	p.says("#loss", "Over 40 steps", "Not promoted: accuracy fell from 91.0 % to 84.0 %")
 	p.holds("the loss is drawn", `document.querySelector('#loss canvas') !== null`)
 	p.says("main", "After each run")
-	p.says("#runs", "91", "84", "Kept out")
+	p.says("#runs", "91", "84", "Not promoted")
 	p.fair("runs")
 }

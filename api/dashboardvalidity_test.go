@@ -46,7 +46,7 @@ func TestDraftsInTheDashboard(t *testing.T) {
 	p.fair("a draft")
 	eval[any](p, `(() => { const e = document.querySelector('#validfrom'); e.value = '2091-04-01T08:00'; e.dispatchEvent(new Event('input', { bubbles: true })); })()`)
 	p.click("#savewhen")
-	p.says(".toast", "The dates are set")
+	p.says(".toast", "Dates saved")
 	p.holds("the date is kept", `document.querySelector('#savewhen').disabled && document.querySelector('#validfrom').value.startsWith('2091')`)
 	p.click("#publish")
 	p.says(".toast", "Published")

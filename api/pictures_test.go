@@ -70,7 +70,7 @@ func TestPictures(t *testing.T) {
 	take("guide/answers.png")
 	p.open("import")
 	p.write("#paste", "question;answer\nDo you open on Sunday?;No, from Monday to Saturday.\nWhere do I park?;Behind the house.\n")
-	p.press("Look at it")
+	p.press("Preview")
 	p.says("#preview", "Where do I park?")
 	take("guide/import.png")
 	p.as(390, 844, "dark")

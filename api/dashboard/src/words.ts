@@ -43,7 +43,7 @@ const reasons: Record<string, string> = {
   ambiguous: 'two answers are too close to choose',
   unfamiliar: 'unlike anything that was taught',
   taught_refusal: 'taught to refuse prompts like this',
-  not_converged: 'the model found no steady state',
+  not_converged: 'the model did not converge',
 };
 export const reasonOf = (code: string | null): string => (code ? reasons[code] ?? plain(code) : '');
 
@@ -89,7 +89,7 @@ const faults: Record<string, string> = {
 export function say(e: unknown): string {
   if (!(e instanceof Fault)) return e instanceof Error ? e.message : String(e);
   if (faults[e.code]) return faults[e.code];
-  if (e.status === 403) return 'Your key does not permit this. Ask whoever runs this server for a key that does.';
+  if (e.status === 403) return 'Your key does not permit this. Ask your administrator for a key with this permission.';
   const kept = e.message.split(/(?<=[.;]) /).filter((p) => !/\/api\/|\?\w+=|\b(GET|POST|DELETE|PUT|PATCH)\b/.test(p)).join(' ').replace(/;$/, '');
   const text = kept || 'The server refused this.';
   return text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');

@@ -27,13 +27,13 @@ export function Access(): VNode {
   };
   return (
     <>
-      <Head title="Sessions and keys" lead="Who is signed in, and which keys there are." />
+      <Head title="Sessions and keys" lead="Who is signed in, and which keys exist." />
       <Card title="Sessions">
         <Await load={sessions} what="the sessions" empty={() => (sessions.items.length ? null : <Empty title="Nobody is signed in">Sessions appear when someone signs in with a key.</Empty>)}>
           {() => (
             <Scroll label="Sessions">
               <table id="sessions">
-                <thead><tr><th>Key</th><th>Browser</th><th>From</th><th>Signed in</th><th>Last seen</th><th>Ends unless used</th><th><span class="hidden">Actions</span></th></tr></thead>
+                <thead><tr><th>Key</th><th>Browser</th><th>From</th><th>Signed in</th><th>Last seen</th><th>Expires if unused</th><th><span class="hidden">Actions</span></th></tr></thead>
                 <tbody>
                   {sessions.items.map((s) => (
                     <tr key={s.id}>
@@ -49,16 +49,16 @@ export function Access(): VNode {
         </Await>
       </Card>
       <Card title="Keys">
-        <Await load={keys} what="the keys" empty={() => (keys.items.length ? null : <Empty title="No key was made">Make one on the server with nexus keys create.</Empty>)}>
+        <Await load={keys} what="the keys" empty={() => (keys.items.length ? null : <Empty title="No keys yet">Create one on the server with nexus keys create.</Empty>)}>
           {() => (
             <Scroll label="Keys">
               <table id="keys">
-                <thead><tr><th>Name</th><th>State</th><th>May</th><th>Note</th><th>Last used</th><th>Ends</th></tr></thead>
+                <thead><tr><th>Name</th><th>State</th><th>Scopes</th><th>Note</th><th>Last used</th><th>Expires</th></tr></thead>
                 <tbody>
                   {keys.items.map((k) => (
                     <tr key={k.name}>
                       <td>{k.name}</td><td>{plain(k.state)}{k.source === 'settings' && ', from the settings'}</td><td>{k.scopes.map((x) => <Tag key={x} kind="">{x}</Tag>)}</td>
-                      <td class="text">{k.note}</td><td>{k.source === 'settings' ? 'not noted' : ago(k.last_used_at)}</td><td>{k.expires_at ? moment(k.expires_at) : 'never'}</td>
+                      <td class="text">{k.note}</td><td>{k.source === 'settings' ? 'not recorded' : ago(k.last_used_at)}</td><td>{k.expires_at ? moment(k.expires_at) : 'never'}</td>
                     </tr>
                   ))}
                 </tbody>

@@ -50,8 +50,8 @@ export function Answers(): VNode {
           <option value="single_phrasing">With one phrasing only</option>
           <option value="never_hit">Never given</option>
           <option value="draft">Drafts</option>
-          <option value="scheduled">Not given yet</option>
-          <option value="expired">Not given any more</option>
+          <option value="scheduled">Scheduled</option>
+          <option value="expired">Expired</option>
         </select>
       </div>
       <Await load={list} what="the answers" empty={() => (list.items.length || open ? null
@@ -108,7 +108,7 @@ function Edit({ a, at, onGone, onBack, onChanged }: { a: Answer; at: string; onG
 
   const save = async (): Promise<void> => {
     const old = { ...(change.response !== undefined && { response: a.response! }), ...(change.topic !== undefined && { topic: a.topic }) };
-    const back = (): void => void attempt(() => call(at, { method: 'PATCH', json: old }), 'Put back as it was.').then(onChanged);
+    const back = (): void => void attempt(() => call(at, { method: 'PATCH', json: old }), 'Undone.').then(onChanged);
     if (await attempt(() => call(at, { method: 'PATCH', json: change }))) {
       tell(`Changed for ${many(a.lessons.length, 'phrasing')}.`, 'good', 8000, back);
       onChanged();

@@ -57,7 +57,7 @@ function AskCard(): VNode {
             onKeyDown={(e) => { if (e.key === 'Enter' && !e.shiftKey) { e.preventDefault(); void ask(); } }} />
         </Field>
         <div class="line">
-          <TopicPick label="Which topic may answer" value={topic} topics={topicNames()} any="Any topic" onPick={(t) => view({ topic: t })} />
+          <TopicPick label="Answer from this topic only" value={topic} topics={topicNames()} any="Any topic" onPick={(t) => view({ topic: t })} />
           <span class="gap" />
           <button type="submit" class="main" disabled={busy}>{busy ? 'Asking…' : 'Ask'}</button>
         </div>
@@ -88,7 +88,7 @@ function Reply({ line, newest }: { line: Line; newest: boolean }): VNode {
         </details>
       )}
       <Verdict a={a} prompt={line.prompt} />
-      <p class="meta"><span>{number(a.timing.total_ms)} ms</span><span>depth {a.flow.depth}{a.flow.converged ? '' : ', not steady'}</span></p>
+      <p class="meta"><span>{number(a.timing.total_ms)} ms</span><span>depth {a.flow.depth}{a.flow.converged ? '' : ', did not converge'}</span></p>
     </article>
   );
 }
@@ -107,7 +107,7 @@ function Verdict({ a, prompt }: { a: Asked; prompt: string }): VNode {
   }
   return (
     <div class="line small">
-      <button type="button" onClick={() => void tell({ correct: true }, 'Thank you. Noted as right.')}>{a.responded ? 'That is right' : 'Right to refuse'}</button>
+      <button type="button" onClick={() => void tell({ correct: true }, 'Thank you. Marked as right.')}>{a.responded ? 'That is right' : 'Right to refuse'}</button>
       <button type="button" onClick={() => setWrong(true)}>{a.responded ? 'That is wrong' : 'It should have answered'}</button>
     </div>
   );

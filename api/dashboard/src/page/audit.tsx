@@ -11,12 +11,12 @@ interface Change { at: string; who: string; from: string; method: string; path: 
 
 const acts: Record<string, string> = {
   sign_in: 'Signed in', sign_out: 'Signed out', end_session: 'Ended a session', pause: 'Paused learning', resume: 'Resumed learning', train_start: 'Started training',
-  train_stop: 'Stopped training', checkpoint: 'Saved a checkpoint', rollback: 'Went back to an older checkpoint', key_create: 'Made a key', key_rotate: 'Renewed a key', key_revoke: 'Revoked a key',
+  train_stop: 'Stopped training', checkpoint: 'Saved a checkpoint', rollback: 'Rolled back to a checkpoint', key_create: 'Created a key', key_rotate: 'Rotated a key', key_revoke: 'Revoked a key',
 };
 const routes: [RegExp, string][] = [
-  [/^POST .*\/feedback/, 'Judged an answer'], [/^POST \/api\/(lessons|import)/, 'Taught lessons'], [/^DELETE \/api\/lessons/, 'Unlearned lessons'],
+  [/^POST .*\/feedback/, 'Gave feedback'], [/^POST \/api\/(lessons|import)/, 'Taught lessons'], [/^DELETE \/api\/lessons/, 'Unlearned lessons'],
   [/^POST .*\/suggest$/, 'Asked the teacher for phrasings'], [/^PATCH \/api\/answers/, 'Changed an answer'], [/^DELETE \/api\/answers/, 'Unlearned an answer'], [/^DELETE \/api\/refusals/, 'Dismissed a refusal'],
-  [/^POST \/api\/jobs/, 'Made a job'], [/^DELETE \/api\/jobs/, 'Canceled a job'], [/^POST .*queues\/[^/]+[/:]pause/, 'Paused a queue'],
+  [/^POST \/api\/jobs/, 'Created a job'], [/^DELETE \/api\/jobs/, 'Canceled a job'], [/^POST .*queues\/[^/]+[/:]pause/, 'Paused a queue'],
   [/^POST .*queues\/[^/]+[/:]resume/, 'Resumed a queue'], [/\/promote$/, 'Promoted a checkpoint'], [/\/challenge(r)?$/, 'Chose a challenger'],
   [/^\w+ \/monitoring/, 'Changed tasks in the queue monitor'],
 ];
@@ -36,17 +36,17 @@ export function Audit(): VNode {
   return (
     <>
       <Head title="Audit log" lead="Who changed what, when, and from where." />
-      <div class="filters"><Search label="Search what is shown" value={q} onInput={setQ} /></div>
-      <Await load={list} what="the audit log" empty={() => (shown.length ? null : <Empty title={list.items.length ? 'Nothing matches' : 'Nothing was changed yet'}>Every change of state is listed here.</Empty>)}>
+      <div class="filters"><Search label="Search these entries" value={q} onInput={setQ} /></div>
+      <Await load={list} what="the audit log" empty={() => (shown.length ? null : <Empty title={list.items.length ? 'Nothing matches' : 'Nothing was changed yet'}>Changes to lessons, settings and jobs are listed here.</Empty>)}>
         {() => (
           <>
             <Scroll label="Audit log">
               <table class="wide" id="audit">
-                <thead><tr><th>When</th><th>Who</th><th>Did</th><th>What</th><th>From</th></tr></thead>
+                <thead><tr><th>When</th><th>Who</th><th>Action</th><th>What</th><th>From</th></tr></thead>
                 <tbody>
                   {shown.map((c) => (
                     <tr key={c.request_id + c.at}>
-                      <td>{moment(c.at)}</td><td>{c.who || 'anyone (no key is needed)'}</td><td>{did(c)}</td>
+                      <td>{moment(c.at)}</td><td>{c.who || 'anyone (no key required)'}</td><td>{did(c)}</td>
                       <td class="text">{c.job ? <a href={'/dashboard/jobs?id=' + c.job}>job {c.job.slice(-8)}</a> : c.path}</td><td>{c.from}</td>
                     </tr>
                   ))}

@@ -30,7 +30,7 @@ export function Checkpoints(): VNode {
   };
   return (
     <>
-      <Head title="Checkpoints" lead="What was learned, as it was kept. Going back takes a second and loses no lesson that was taught since.">
+      <Head title="Checkpoints" lead="Saved states of the model. Rolling back takes a second and keeps every lesson taught since.">
         <button type="button" id="backup" disabled={backing.endsWith('…')} onClick={() => void backUp()}>Back up now</button>
         <button type="button" class="main" id="save" onClick={() => void save()}>Save one now</button>
       </Head>
@@ -53,7 +53,7 @@ function Lineage({ load, p }: { load: Load<Page>; p: Page }): VNode {
     <Card>
       <Scroll label="Checkpoints">
         <table class="wide" id="checkpoints">
-          <thead><tr><th>Compare</th><th>Checkpoint</th><th>Made</th><th>Why</th><th class="num">Lessons</th><th class="num">Size</th><th class="num">Right</th><th>Comes from</th><th><span class="hidden">Actions</span></th></tr></thead>
+          <thead><tr><th>Compare</th><th>Checkpoint</th><th>Made</th><th>Why</th><th class="num">Lessons</th><th class="num">Size</th><th class="num">Right</th><th>Parent</th><th><span class="hidden">Actions</span></th></tr></thead>
           <tbody>
             {p.checkpoints.map((c, i) => (
               <tr key={c.id} class={c.head ? 'served' : ''}>
@@ -64,9 +64,9 @@ function Lineage({ load, p }: { load: Load<Page>; p: Page }): VNode {
                 <td class="num">{count(c.lessons)}</td>
                 <td class="num">{bytes(c.size_bytes)}</td>
                 <td class="num">{c.figures?.accuracy !== undefined ? percent(c.figures.accuracy) : '–'}</td>
-                <td class="mono">{c.parent ? (c.parent === p.checkpoints[i + 1]?.id ? '↓ the one below' : short(c.parent) + (shown.has(c.parent) ? '' : ', not kept')) : 'the beginning'}</td>
+                <td class="mono">{c.parent ? (c.parent === p.checkpoints[i + 1]?.id ? '↓ the one below' : short(c.parent) + (shown.has(c.parent) ? '' : ', not kept')) : 'none'}</td>
                 <td class="acts">
-                  {c.head ? <Tag kind="succeeded">served</Tag> : <Confirmed class="small" sure="Yes, serve this one" onClick={() => void serve(c)}>Go back to this</Confirmed>}
+                  {c.head ? <Tag kind="succeeded">served</Tag> : <Confirmed class="small" sure="Yes, roll back" onClick={() => void serve(c)}>Roll back to this</Confirmed>}
                   {c.uploaded === false && <Tag kind="warn">not in the bucket yet</Tag>}
                 </td>
               </tr>
@@ -86,9 +86,9 @@ function Compare({ all }: { all: Checkpoint[] }): VNode | null {
   const rows: [string, string, string][] = [
     ['Made', moment(a.created_at), moment(b.created_at)], ['Why', a.why, b.why],
     ['Lessons', count(a.lessons), count(b.lessons)], ['Datasets', count(a.datasets), count(b.datasets)],
-    ['Kept size', bytes(a.size_bytes), bytes(b.size_bytes)], ['Size in memory', bytes(a.model_bytes), bytes(b.model_bytes)],
+    ['Stored size', bytes(a.size_bytes), bytes(b.size_bytes)], ['Size in memory', bytes(a.model_bytes), bytes(b.model_bytes)],
   ];
-  const figures = [['Right, of held-out questions', 'accuracy'], ['Answered', 'answered'], ['Answered wrong', 'wrong_answered'], ['Foreign refused', 'foreign_refused']] as const;
+  const figures = [['Right, of held-out questions', 'accuracy'], ['Answered', 'answered'], ['Answered wrong', 'wrong_answered'], ['Unrelated questions refused', 'foreign_refused']] as const;
   for (const [text, key] of figures) {
     const of = (c: Checkpoint): string => (c.figures?.[key] === undefined ? '–' : percent(c.figures[key]));
     rows.push([text, of(a), of(b)]);

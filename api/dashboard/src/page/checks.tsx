@@ -36,7 +36,7 @@ export function Checks(): VNode {
   };
   return (
     <>
-      <Head title="Test prompts" lead="Questions with the answers that they should get. They are asked before and after each training, and the table tells what changed.">
+      <Head title="Test prompts" lead="Questions with the answers that they should get. They are asked before and after each training, and the table shows what changed.">
         <button type="button" class="main" id="runchecks" onClick={() => void run()} disabled={!list.data?.checks.length}>Run them now</button>
       </Head>
       <Add onAdded={all} topic={topic} />
@@ -90,7 +90,7 @@ function Add({ onAdded, topic: about }: { onAdded: () => void; topic: string }):
   return (
     <Card>
       <form class="stack" id="addcheck" onSubmit={(e) => { e.preventDefault(); void add(); }}>
-        <Field label="Question, in words that are not taught"><input id="checkprompt" value={prompt} onInput={(e) => setPrompt(e.currentTarget.value)} /></Field>
+        <Field label="Question, worded differently from the lessons"><input id="checkprompt" value={prompt} onInput={(e) => setPrompt(e.currentTarget.value)} /></Field>
         <Field label="Expected answer, word for word"><textarea id="checkexpected" rows={2} value={expected} disabled={refuse} onInput={(e) => setExpected(e.currentTarget.value)} /></Field>
         <div class="line">
           <label class="check"><input type="checkbox" id="checkrefuse" checked={refuse} onChange={(e) => setRefuse(e.currentTarget.checked)} /> It should be refused</label>
@@ -104,7 +104,7 @@ function Add({ onAdded, topic: about }: { onAdded: () => void; topic: string }):
   );
 }
 
-const reasons: Record<CheckRun['why'], string> = { asked: 'run by hand', edited: 'a test was added', checkpoint: 'another checkpoint served' };
+const reasons: Record<CheckRun['why'], string> = { asked: 'run by hand', edited: 'a test was added', checkpoint: 'a new checkpoint was served' };
 
 function Runs({ load }: { load: Load<{ runs: CheckRun[] }> }): VNode {
   const chosen = param('run');

@@ -17,7 +17,7 @@ const formats = 'CSV, TSV, Excel, JSON, Rasa, Dialogflow, chat logs, Markdown or
 export function Import(): VNode {
   return (
     <>
-      <Head title="Import and export" lead="Bring questions and answers from anywhere. Nothing is taught before you have seen what was understood." />
+      <Head title="Import and export" lead="Import questions and answers from a file. You see a preview before anything is taught." />
       <Bring />
       <Export />
     </>
@@ -128,8 +128,8 @@ function Bring(): VNode {
           {preview && !job && <Seen p={preview} columns={columns} onColumns={(c) => { setColumns(c); void look(given, c); }} />}
           {preview && !job && (
             <div class="line" id="decide">
-              {!preview.lessons ? <p class="note">There is nothing to teach in it.</p>
-                : <button type="button" class="main" id="teachfile" disabled={busy} onClick={() => void teach()}>{preview.faults.length ? `Teach the ${many(preview.lessons, 'good line')} and leave out ${many(preview.faults_total, 'faulty one')}` : `Teach ${many(preview.lessons, 'lesson')}`}</button>}
+              {!preview.lessons ? <p class="note">It contains no lessons.</p>
+                : <button type="button" class="main" id="teachfile" disabled={busy} onClick={() => void teach()}>{preview.faults.length ? `Teach ${many(preview.lessons, 'good line')} and skip ${many(preview.faults_total, 'faulty line')}` : `Teach ${many(preview.lessons, 'lesson')}`}</button>}
             </div>
           )}
           {job && <Taught job={job} />}
@@ -144,7 +144,7 @@ function Paste({ onText }: { onText: (t: string) => void }): VNode {
   return (
     <form class="stack" onSubmit={(e) => { e.preventDefault(); if (text.trim()) onText(text); }}>
       <Field label="Or paste a table or a page here"><textarea id="paste" rows={4} spellcheck={false} placeholder={'question;answer\nHow do I reset my password?;Open Settings, then Security.'} value={text} onInput={(e) => setText(e.currentTarget.value)} /></Field>
-      <div class="line"><button type="submit" disabled={!text.trim()}>Look at it</button></div>
+      <div class="line"><button type="submit" disabled={!text.trim()}>Preview</button></div>
     </form>
   );
 }
@@ -155,7 +155,7 @@ function Seen({ p, columns, onColumns }: { p: Preview; columns: Record<string, s
   const how = [p.format?.toUpperCase(), p.encoding && `encoding ${p.encoding}`, p.delimiter && `columns split by ${names[p.delimiter] ?? p.delimiter}`].filter(Boolean).join(', ');
   return (
     <div class="stack" id="preview">
-      <p>Understood as {how}.</p>
+      <p>Read as {how}.</p>
       <dl class="counts">
         <div><dd>{count(p.lessons)}</dd><dt>lessons</dt></div>
         <div><dd>{count(p.new)}</dd><dt>new</dt></div>

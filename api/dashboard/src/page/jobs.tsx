@@ -76,7 +76,7 @@ export function useRefresh(again: () => void): void {
 
 function summary(j: Job): string {
   if (j.error) return j.error.detail;
-  if (j.state === 'queued') return j.waiting_for ?? (j.queue_position ? `number ${j.queue_position} in line` : 'waits for its turn');
+  if (j.state === 'queued') return j.waiting_for ?? (j.queue_position ? `number ${j.queue_position} in line` : 'waiting for its turn');
   if (j.state === 'running') return j.progress.total ? `${phaseOf(j.progress.phase)}, ${count(j.progress.done)} of ${count(j.progress.total)}` : phaseOf(j.progress.phase);
   if (j.kind === 'train' && j.result) {
     const t = j.result as Trained;
@@ -91,7 +91,7 @@ function One({ id, onChanged }: { id: string; onChanged: () => void }): VNode {
   const load = useLoad<Job>('/api/jobs/' + encodeURIComponent(id));
   const cancel = async (): Promise<void> => { if (await attempt(() => del('/api/jobs/' + encodeURIComponent(id)), 'Canceled.')) { load.again(); onChanged(); } };
   const retry = async (): Promise<void> => {
-    const made = await attempt(() => post<Job>(`/api/jobs/${encodeURIComponent(id)}/retry`, undefined), 'It runs again, as a new job.');
+    const made = await attempt(() => post<Job>(`/api/jobs/${encodeURIComponent(id)}/retry`, undefined), 'Retried as a new job.');
     if (made) { view({ id: made.id }); onChanged(); }
   };
   return (
@@ -106,13 +106,13 @@ function One({ id, onChanged }: { id: string; onChanged: () => void }): VNode {
             <Timeline j={job} />
             <div class="line">
               {!ended(job) && <button type="button" class="bad" id="cancel" onClick={() => void cancel()}>Cancel</button>}
-              {job.kind === 'train' && (job.state === 'failed' || job.state === 'canceled') && <button type="button" class="main" id="retry" onClick={() => void retry()}>Try it again</button>}
+              {job.kind === 'train' && (job.state === 'failed' || job.state === 'canceled') && <button type="button" class="main" id="retry" onClick={() => void retry()}>Retry</button>}
             </div>
             {job.kind === 'train' && job.state === 'succeeded' && <Result t={job.result as Trained} />}
             {job.kind === 'train' && job.state === 'succeeded' && <Tested id={id} />}
             {job.kind === 'interact' && job.state === 'succeeded' && <Said a={job.result as Asked} />}
             <Events key={job.state} id={id} live={!ended(job)} onEvent={load.again} />
-            <p class="meta"><span>Number {job.id}</span></p>
+            <p class="meta"><span>Job ID {job.id}</span></p>
           </div>
         )}
       </Await>
@@ -130,9 +130,9 @@ function Timeline({ j }: { j: Job }): VNode {
   const took = j.started_at ? ((j.finished_at ? at(j.finished_at) : Date.now()) - at(j.started_at)) / 1000 : 0;
   return (
     <ol class="timeline">
-      <li class="done"><b>Made</b><span>{moment(j.created_at)}</span></li>
-      <li class={j.started_at ? 'done' : ''}><b>{j.started_at ? 'Begun' : 'Not begun yet'}</b><span>{j.started_at ? `${moment(j.started_at)}, after ${span(Math.max(0, at(j.started_at) - at(j.created_at)) / 1000)}` : ''}{j.attempts > 1 && `, try number ${j.attempts}`}</span></li>
-      <li class={j.finished_at ? 'done' : ''}><b>{j.finished_at ? stateOf(j.state) : 'Not ended yet'}</b><span>{j.finished_at ? `${moment(j.finished_at)}${j.started_at ? `, after ${span(took)}` : ''}` : j.started_at ? `runs for ${span(took)}` : ''}</span></li>
+      <li class="done"><b>Created</b><span>{moment(j.created_at)}</span></li>
+      <li class={j.started_at ? 'done' : ''}><b>{j.started_at ? 'Started' : 'Not started yet'}</b><span>{j.started_at ? `${moment(j.started_at)}, after ${span(Math.max(0, at(j.started_at) - at(j.created_at)) / 1000)}` : ''}{j.attempts > 1 && `, attempt ${j.attempts}`}</span></li>
+      <li class={j.finished_at ? 'done' : ''}><b>{j.finished_at ? stateOf(j.state) : 'Not finished yet'}</b><span>{j.finished_at ? `${moment(j.finished_at)}${j.started_at ? `, after ${span(took)}` : ''}` : j.started_at ? `running for ${span(took)}` : ''}</span></li>
     </ol>
   );
 }
@@ -146,7 +146,7 @@ export function Result({ t }: { t: Trained }): VNode | null {
   if (t.lessons_skipped) rows.push(['Left out', many(t.lessons_skipped, 'faulty line')]);
   if (t.steps) rows.push(['Training', `${many(t.steps, 'step')} in ${span(t.duration_ms / 1000)}`]);
   if (t.after) rows.push(['Right, of held-out questions', (t.before ? percent(t.before.accuracy) + ' → ' : '') + percent(t.after.accuracy)], ['Answered', percent(t.after.answered)], ['Answered wrong', percent(t.after.wrong_answered)]);
-  if (t.steps) rows.push(['New weights', t.promoted ? 'in service' : 'kept out']);
+  if (t.steps) rows.push(['New weights', t.promoted ? 'promoted' : 'not promoted']);
   if (t.why) rows.push(['Why', t.why]);
   return (
     <>
@@ -193,7 +193,7 @@ function Events({ id, live, onEvent }: { id: string; live: boolean; onEvent: () 
   return (
     <details open={open} onToggle={(e) => setOpen(e.currentTarget.open)}>
       <summary>Events</summary>
-      <ol class="events" id="events">{told.map((e, i) => <li key={e.id || i}>{wordsOf(e)}</li>)}{open && !told.length && <li class="soft">None is kept.</li>}</ol>
+      <ol class="events" id="events">{told.map((e, i) => <li key={e.id || i}>{wordsOf(e)}</li>)}{open && !told.length && <li class="soft">No events were kept.</li>}</ol>
     </details>
   );
 }

@@ -22,7 +22,7 @@ export function Learning(): VNode {
       <Head title="Learning" lead={<span id="learning">{learningOf(learning.value)}</span>}>{status.value && <PauseButton s={status.value} />}</Head>
       <Now />
       <Start onStarted={list.again} />
-      <Await load={list} what="the train jobs" empty={() => (list.items.length ? null : <Empty title="Nothing has been learned yet">Each lesson, import or pack makes a run here.</Empty>)}>
+      <Await load={list} what="the train jobs" empty={() => (list.items.length ? null : <Empty title="Nothing has been learned yet">Each lesson, import or pack starts a run, which is listed here.</Empty>)}>
         {() => <><div class="columns"><Loss jobs={list.items} /><Curve jobs={list.items} /></div><Runs jobs={list.items} /><More next={list.next} onMore={list.more} /></>}
       </Await>
     </>
@@ -37,8 +37,8 @@ function Now(): VNode | null {
       <p>{learningOf(l)}</p>
       {l.total > 0 && <Bar share={l.done / l.total} label={`${count(l.done)} of ${count(l.total)}`} />}
       {l.waiting_for && <p class="note">{l.waiting_for}</p>}
-      {l.job_id && <div class="line"><a class="button" href={href('jobs', { id: l.job_id })}>See the job</a><button type="button" onClick={() => void attempt(() => del('/api/jobs/' + l.job_id!), 'Canceled.')}>Cancel it</button></div>}
-      {next && <p class="soft">A successor ({next.architecture}, {next.size}) {next.state === 'training' ? `is being trained: ${count(next.done)} of ${count(next.total)} steps` : next.state === 'kept_out' ? `was kept out: ${next.why}` : plain(next.state)}.</p>}
+      {l.job_id && <div class="line"><a class="button" href={href('jobs', { id: l.job_id })}>Open the job</a><button type="button" onClick={() => void attempt(() => del('/api/jobs/' + l.job_id!), 'Canceled.')}>Cancel it</button></div>}
+      {next && <p class="soft">A successor ({next.architecture}, {next.size}) {next.state === 'training' ? `is being trained: ${count(next.done)} of ${count(next.total)} steps` : next.state === 'kept_out' ? `was not promoted: ${next.why}` : plain(next.state)}.</p>}
     </Card>
   );
 }
@@ -54,7 +54,7 @@ function Start({ onStarted }: { onStarted: () => void }): VNode {
       <div class="line" id="packs">
         {(packs.data?.packs ?? []).map((p) => <button type="button" key={p} onClick={() => void act('train_start', p, `Learning ${plain(p)}.`)}>{title(p)}</button>)}
         <span class="gap" />
-        <button type="button" onClick={() => void act('train_start', undefined, 'Training on all lessons has started.')}>Train on what is known</button>
+        <button type="button" onClick={() => void act('train_start', undefined, 'Training on all lessons has started.')}>Train on all lessons</button>
         {training && <button type="button" class="plain" onClick={() => void act('train_stop', undefined, 'Training is stopped. New lessons are still answered.')}>Stop training</button>}
       </div>
     </Card>
@@ -103,7 +103,7 @@ function Loss({ jobs }: { jobs: Job[] }): VNode | null {
 // outcomeOf says what became of the weights of a run, and why.
 function outcomeOf(t: Trained): string {
   if (!t.steps) return t.why || 'Stored and answering';
-  return `${t.promoted ? 'In service' : 'Kept out'}${t.why ? ': ' + t.why : ''}`;
+  return `${t.promoted ? 'Promoted' : 'Not promoted'}${t.why ? ': ' + t.why : ''}`;
 }
 
 function Runs({ jobs }: { jobs: Job[] }): VNode {

@@ -44,7 +44,7 @@ export function Lessons(): VNode {
         const it = now.lessons.find((x) => x.prompt === (change.prompt ?? l.prompt));
         if (it) await send(it.id, back(l));
       }
-    }, 'Put back as it was.').then(list.again);
+    }, 'Undone.').then(list.again);
     if (ok) tell(done, 'good', 8000, undo);
     setPicked(new Set());
     setEditing('');
@@ -89,7 +89,7 @@ export function Lessons(): VNode {
                         const on = e.currentTarget.checked;
                         setPicked((old) => { const s = new Set(old); if (on) s.add(l.id); else s.delete(l.id); return s; });
                       }} /></td>
-                      <td class="text">{editing === l.id ? <EditPrompt l={l} onCancel={() => setEditing('')} onSave={(prompt) => void revise([l], { prompt }, 'The question is put in other words.')} /> : l.prompt}</td>
+                      <td class="text">{editing === l.id ? <EditPrompt l={l} onCancel={() => setEditing('')} onSave={(prompt) => void revise([l], { prompt }, 'Question changed.')} /> : l.prompt}</td>
                       <td class="text"><a href={href('answers', { q: l.response ?? l.prompt })}>{l.response === null ? <em>refuses on purpose</em> : cut(l.response, 140)}</a> <Given of={l} /></td>
                       <td>{l.topic ? <a href={href('lessons', { topic: l.topic })}>{l.topic}</a> : '–'}</td>
                       <td class="acts">

@@ -38,7 +38,7 @@ export function PauseButton({ s }: { s: Status }): VNode {
   const paused = s.daemon.paused;
   const turn = async (): Promise<void> => {
     setBusy(true);
-    await attempt(() => control(paused ? 'resume' : 'pause'), paused ? 'Learning goes on.' : 'Learning is paused. Questions are still answered.');
+    await attempt(() => control(paused ? 'resume' : 'pause'), paused ? 'Learning resumed.' : 'Learning is paused. Questions are still answered.');
     setBusy(false);
   };
   return <button type="button" id="pause" class={paused ? 'main' : ''} disabled={busy} onClick={() => void turn()}>{paused ? 'Resume learning' : 'Pause learning'}</button>;
@@ -69,8 +69,8 @@ function Tiles({ s }: { s: Status }): VNode {
   const paused = lanes.filter(([, l]) => l.paused).map(([n]) => n);
   return (
     <div class="tiles live">
-      <Tile id="rate" title="Requests" value={number(q.rate_per_second)} unit="a second"><Spark values={recent.rate} /><small>{q.total ? `${count(q.total)} in all, ${percent(q.success_rate)} served` : 'none yet'}</small></Tile>
-      <Tile id="p50" title="Time to answer" value={lat.count ? number(lat.p50_ms) : '–'} unit="ms, median"><Spark values={recent.latency} /><small>{lat.count ? `95 of 100 within ${number(lat.p95_ms)} ms` : 'no request yet'}</small></Tile>
+      <Tile id="rate" title="Requests" value={number(q.rate_per_second)} unit="per second"><Spark values={recent.rate} /><small>{q.total ? `${count(q.total)} in all, ${percent(q.success_rate)} served` : 'none yet'}</small></Tile>
+      <Tile id="p50" title="Time to answer" value={lat.count ? number(lat.p50_ms) : '–'} unit="ms, median"><Spark values={recent.latency} /><small>{lat.count ? `95 % within ${number(lat.p95_ms)} ms` : 'no request yet'}</small></Tile>
       <Tile id="refused" title="Refused" value={q.answered + q.refused ? percent(q.refusal_rate) : '–'} to={href('refusals')}>
         <small>{why ? `most often ${reasonOf(why[0])}` : 'none refused yet'}</small>
       </Tile>
@@ -101,8 +101,8 @@ function Charts(): VNode {
       <Await load={load} what="the charts" empty={(h) => (h.at.length ? null : <p class="hint">The first figures come ten seconds after the start.</p>)}>
         {() => shown && (
           <div class="charts">
-            <Chart title="Requests a second" at={shown.at} lines={[{ label: 'Requests', values: shown.figures.requests_per_second, colour: '1', fill: true }]} />
-            <Chart title="Time to answer, ms" at={shown.at} lines={[{ label: 'Median', values: shown.figures.p50_ms, colour: '1' }, { label: '95 of 100 within', values: shown.figures.p95_ms, colour: '2' }]} />
+            <Chart title="Requests per second" at={shown.at} lines={[{ label: 'Requests', values: shown.figures.requests_per_second, colour: '1', fill: true }]} />
+            <Chart title="Time to answer, ms" at={shown.at} lines={[{ label: 'Median', values: shown.figures.p50_ms, colour: '1' }, { label: '95 % within', values: shown.figures.p95_ms, colour: '2' }]} />
             <Chart title="Share refused" at={shown.at} format={percent} lines={[{ label: 'Refused', values: shown.figures.refusal_rate, colour: '2', fill: true }]} />
             <Chart title="Jobs waiting" at={shown.at} format={count} lines={[{ label: 'Waiting', values: shown.figures.waiting, colour: '3', fill: true }]} />
             <Chart title="Processor, %" at={shown.at} lines={[{ label: 'Machine', values: shown.figures.cpu_percent, colour: '1', fill: true }]} />

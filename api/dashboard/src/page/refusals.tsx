@@ -19,9 +19,9 @@ type Kind = '' | 'wrong' | 'unsure' | 'suggested';
 
 const kinds: { kind: Kind; name: string; lead: string; what: string }[] = [
   { kind: '', name: 'Refused', lead: 'Refused questions, most frequent first. A group disappears when it is settled.', what: 'the refused prompts' },
-  { kind: 'suggested', name: 'Suggestions', lead: 'Refused questions gathered by the answer that was most likely meant. Accept them all at once, or leave some out.', what: 'the suggestions' },
-  { kind: 'wrong', name: 'Called wrong', lead: 'Answers that people marked as wrong. Such an answer is withheld from that question until you teach the right one.', what: 'the answers that were called wrong' },
-  { kind: 'unsure', name: 'Little confidence', lead: 'Answers that were given, but only just. Confirm them to make similar questions more certain.', what: 'the unsure answers' },
+  { kind: 'suggested', name: 'Suggestions', lead: 'Refused questions grouped by the answer that was most likely meant. Accept them all at once, or leave some out.', what: 'the suggestions' },
+  { kind: 'wrong', name: 'Marked wrong', lead: 'Answers that people marked as wrong. Such an answer is withheld from that question until you teach the right one.', what: 'the answers that were marked wrong' },
+  { kind: 'unsure', name: 'Low confidence', lead: 'Answers that were barely confident enough to be given. Confirm them to make similar questions more certain.', what: 'the unsure answers' },
 ];
 
 // Refusals is the inbox: one list for each kind of thing to look at.
@@ -39,7 +39,7 @@ export function Refusals(): VNode {
         {kinds.map((k) => <a key={k.kind} href={href('refusals', { kind: k.kind })} aria-current={k.kind === now.kind ? 'page' : undefined}>{k.name}</a>)}
       </nav>
       {now.kind === 'suggested' ? <Suggestions /> : <Groups key={now.kind} kind={now.kind} what={now.what} />}
-      {help && <KeyHelp onClose={() => setHelp(false)} keys={[['J', 'the next group'], ['K', 'the one before'], ['Enter', 'teach the answer'], ['1 … 9', 'this is that answer'], ['Y', 'the answer that was given is right'], ['R', 'refuse always'], ['D', 'dismiss'], ['U', 'undo the last one'], ['Esc', 'close'], ['?', 'show the keys']]} />}
+      {help && <KeyHelp onClose={() => setHelp(false)} keys={[['J', 'the next group'], ['K', 'the one before'], ['Enter', 'teach the answer'], ['1 … 9', 'this is that answer'], ['Y', 'the answer that was given is right'], ['R', 'always refuse'], ['D', 'dismiss'], ['U', 'undo the last one'], ['Esc', 'close'], ['?', 'show the keys']]} />}
     </>
   );
 }
@@ -89,7 +89,7 @@ function Groups({ kind, what }: { kind: Kind; what: string }): VNode {
 
   const acts = {
     dismiss: (r: Refusal) => settle(r, `Dismissed “${cut(r.prompt, 50)}”.`, () => gone(r)),
-    refuse: (r: Refusal) => settle(r, `“${cut(r.prompt, 50)}” is refused always.`, () => teach(r, null, r.topic ?? '')),
+    refuse: (r: Refusal) => settle(r, `“${cut(r.prompt, 50)}” will always be refused.`, () => teach(r, null, r.topic ?? '')),
     same: (r: Refusal, c: Candidate) => settle(r, `“${cut(r.prompt, 40)}” gets “${cut(c.response ?? '', 40)}”.`, () => teach(r, c.response, c.topic)),
     right: (r: Refusal) => settle(r, `“${cut(r.response ?? '', 50)}” is right.`, () => (kind === 'unsure' ? teach(r, r.response ?? '', r.topic ?? '')
       : post(`/api/interactions/${encodeURIComponent(r.interactions[0])}/feedback`, { correct: true }))),
@@ -125,12 +125,12 @@ function Groups({ kind, what }: { kind: Kind; what: string }): VNode {
           </select>
         )}
         <span class="gap" />
-        <span class="soft" role="status" id="left">{list.data ? `${many(open.length, 'group')} to settle${list.next ? ', and more' : ''}` : ''}</span>
+        <span class="soft" role="status" id="left">{list.data ? `${many(open.length, 'group')} to review${list.next ? ', and more' : ''}` : ''}</span>
       </div>
       <Await load={list} what={what} empty={() => (open.length ? null : <AllDone kind={kind} filtered={Boolean(topic || reason)} />)}>
         {() => (
           <div class="split opened inbox">
-            <ol class="cards" id="groups" aria-label="What to settle">
+            <ol class="cards" id="groups" aria-label="Groups to review">
               {open.map((r, i) => (
                 <li key={idOf(r)}>
                   <a class="pickable" href={href('refusals', { kind, topic, reason, at: idOf(r) })} aria-current={i === at ? 'true' : undefined}>
@@ -150,13 +150,13 @@ function Groups({ kind, what }: { kind: Kind; what: string }): VNode {
                 {kind && (
                   <div class="given" id="given">
                     <p>{now.response}</p>
-                    <small>{kind === 'wrong' ? 'was called wrong' : 'was given'} with confidence {(now.confidence ?? 0).toFixed(3)}, threshold {(now.threshold ?? 0).toFixed(3)}</small>
+                    <small>{kind === 'wrong' ? 'was marked wrong' : 'was given'} with confidence {(now.confidence ?? 0).toFixed(3)}, threshold {(now.threshold ?? 0).toFixed(3)}</small>
                   </div>
                 )}
                 <div class="line">
                   {kind === 'unsure' && <button type="button" class="main" id="rightgroup" onClick={() => acts.right(now)}>That is right <kbd>Y</kbd></button>}
                   <button type="button" class={kind === 'unsure' ? '' : 'main'} id="teachgroup" aria-expanded={teaching} onClick={() => setTeaching(!teaching)}>Teach the answer <kbd>Enter</kbd></button>
-                  <button type="button" id="refusegroup" onClick={() => acts.refuse(now)}>Refuse always <kbd>R</kbd></button>
+                  <button type="button" id="refusegroup" onClick={() => acts.refuse(now)}>Always refuse <kbd>R</kbd></button>
                   {kind === 'wrong' && <button type="button" id="rightgroup" onClick={() => acts.right(now)}>It was right <kbd>Y</kbd></button>}
                   <button type="button" id="dismissgroup" onClick={() => acts.dismiss(now)}>Dismiss <kbd>D</kbd></button>
                 </div>
@@ -178,10 +178,10 @@ function unlessGone(e: unknown): void {
 
 function AllDone({ kind, filtered }: { kind: Kind; filtered: boolean }): VNode {
   if (filtered) return <Empty title="No group matches">Choose another topic or reason.</Empty>;
-  if (kind === 'wrong') return <Empty title="Nothing to settle">No wrong answers to review.</Empty>;
-  if (kind === 'unsure') return <Empty title="Nothing to settle">No uncertain answers to review.</Empty>;
+  if (kind === 'wrong') return <Empty title="Nothing to review">No wrong answers to review.</Empty>;
+  if (kind === 'unsure') return <Empty title="Nothing to review">No uncertain answers to review.</Empty>;
   const asked = status.value?.metrics.requests;
-  return <Empty title="Nothing to settle">{asked && asked.answered + asked.refused ? 'No open questions.' : <>Nobody has asked yet. <a href={href('ask')}>Ask something</a></>}</Empty>;
+  return <Empty title="Nothing to review">{asked && asked.answered + asked.refused ? 'No open questions.' : <>Nobody has asked yet. <a href={href('ask')}>Ask something</a></>}</Empty>;
 }
 
 function TeachForm({ r, onTeach, onCancel }: { r: Refusal; onTeach: (text: string, topic: string) => void; onCancel: () => void }): VNode {

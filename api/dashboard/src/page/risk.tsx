@@ -74,7 +74,7 @@ function Judged({ all }: { all: Checkpoint[] }): VNode {
         <div><dd>{percent(last.accuracy)}</dd><dt>right if all were answered</dt></div>
         <div><dd>{percent(last.answered)}</dd><dt>answered</dt></div>
         <div class="bad"><dd>{percent(last.wrong_answered)}</dd><dt>answered wrong</dt></div>
-        <div><dd>{percent(last.foreign_refused)}</dd><dt>of foreign questions refused</dt></div>
+        <div><dd>{percent(last.foreign_refused)}</dd><dt>of unrelated questions refused</dt></div>
       </dl>
       {judged.length > 1 && <div class="charts"><Chart title="Threshold over the checkpoints" at={at} format={(v) => v.toFixed(3)} lines={threshold} /><Chart title="Answered, and answered wrong" at={at} format={percent} lines={shares} /></div>}
     </Card>

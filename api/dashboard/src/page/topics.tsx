@@ -55,9 +55,9 @@ function Next({ topics }: { topics: Topic[] }): VNode | null {
   const target = status.value?.model.target_error ?? 0.05;
   const advice: { key: string; text: VNode }[] = [];
   for (const t of topics) {
-    if (t.expected && t.expected.wrong > target) advice.push({ key: t.topic + 'w', text: <><b>{t.topic}</b>: {percent(t.expected.wrong)} of the answers may be wrong. Tell its answers apart with more phrasings.</> });
+    if (t.expected && t.expected.wrong > target) advice.push({ key: t.topic + 'w', text: <><b>{t.topic}</b>: {percent(t.expected.wrong)} of the answers may be wrong. Add phrasings that tell its answers apart.</> });
     if (t.expected && t.expected.answered < 0.5) advice.push({ key: t.topic + 'c', text: <><b>{t.topic}</b>: only {percent(t.expected.answered)} of the questions would be answered. <a href={href('answers', { topic: t.topic })}>Add phrasings</a>.</> });
-    if (t.collisions?.length) advice.push({ key: t.topic + 'k', text: <><b>{t.topic || 'no topic'}</b>: {many(t.collisions.length, 'pair')} of answers are easily taken for each other. <a href={href('topics', { topic: t.topic })}>Look at them</a>, and add phrasings that show the difference.</> });
+    if (t.collisions?.length) advice.push({ key: t.topic + 'k', text: <><b>{t.topic || 'no topic'}</b>: {many(t.collisions.length, 'pair')} of answers are easily confused. <a href={href('topics', { topic: t.topic })}>Look at them</a>, and add phrasings that show the difference.</> });
     if (t.single_phrasing) advice.push({ key: t.topic + 's', text: <><b>{t.topic || 'no topic'}</b>: {many(t.single_phrasing, 'answer')} with one phrasing. <a href={href('answers', { topic: t.topic, show: 'single_phrasing' })}>Two more each</a> make them far more likely to be found{teacher && ', and the teacher can suggest them'}.</> });
     if (t.never_hit && t.never_hit < t.answers) advice.push({ key: t.topic + 'n', text: <><b>{t.topic || 'no topic'}</b>: {many(t.never_hit, 'answer')} never given. <a href={href('answers', { topic: t.topic, show: 'never_hit' })}>See</a> whether people ask for them in other words, or not at all.</> });
   }

@@ -9,13 +9,13 @@ import { Bar, Card, Confirmed, Head, Scroll, Tag } from '../part/basic';
 import { Empty, Loading } from '../part/state';
 import { PauseButton } from './overview';
 
-const names: Record<string, string> = { interactive: 'Questions with someone waiting', batch: 'Questions in the background', train: 'Training' };
+const names: Record<string, string> = { interactive: 'Questions that someone waits for', batch: 'Questions in the background', train: 'Training' };
 
 export function Workers(): VNode {
   const s = status.value;
   return (
     <>
-      <Head title="Queues and workers" lead="What waits, and who works on it.">{s && <PauseButton s={s} />}</Head>
+      <Head title="Queues and workers" lead="What is waiting, and which workers are busy.">{s && <PauseButton s={s} />}</Head>
       {!s ? (link.value === 'denied' ? <Empty title="Your key may not read the queues">{why.value}</Empty> : <Loading />) : <><Queues s={s} /><Crew s={s} /><Machines s={s} /><Parts s={s} /></>}
     </>
   );
@@ -27,7 +27,7 @@ function Queues({ s }: { s: Status }): VNode {
     setBusy(name);
     try {
       await post(`/api/queues/${name}/${paused ? 'resume' : 'pause'}`, undefined);
-      tell(paused ? 'The queue goes on.' : 'The queue is paused.', 'good');
+      tell(paused ? 'Queue resumed.' : 'Queue paused.', 'good');
     } catch (e) {
       tell(say(e), 'bad');
     }
@@ -39,7 +39,7 @@ function Queues({ s }: { s: Status }): VNode {
     <Card title="Queues">
       <Scroll label="Queues">
         <table class="live" id="queuetable">
-          <thead><tr><th>Queue</th><th class="num">Waiting</th><th class="num">Oldest</th><th class="num">Running</th><th class="num">Resting</th><th class="num">Done</th><th class="num">Failed</th><th>State</th></tr></thead>
+          <thead><tr><th>Queue</th><th class="num">Waiting</th><th class="num">Oldest</th><th class="num">Running</th><th class="num">Delayed</th><th class="num">Done</th><th class="num">Failed</th><th>State</th></tr></thead>
           <tbody>
             {lanes.map(([name, l]) => (
               <tr key={name}>
@@ -93,7 +93,7 @@ function Machines({ s }: { s: Status }): VNode {
     <Card title="Processes">
       <Scroll label="Processes">
         <table class="live">
-          <thead><tr><th>Host</th><th>Roles</th><th class="num">Processor</th><th class="num">Memory</th><th class="num">Growth an hour</th><th class="num">Up</th><th>Version</th></tr></thead>
+          <thead><tr><th>Host</th><th>Roles</th><th class="num">Processor</th><th class="num">Memory</th><th class="num">Growth per hour</th><th class="num">Up</th><th>Version</th></tr></thead>
           <tbody>
             {s.processes.map((p) => (
               <tr key={p.id}>
@@ -118,7 +118,7 @@ function Machines({ s }: { s: Status }): VNode {
 function Parts({ s }: { s: Status }): VNode {
   const open = Object.entries(s.circuit_breakers).filter(([, b]) => b.state !== 'closed');
   return (
-    <Card title="What it stands on">
+    <Card title="Dependencies">
       <dl class="facts">
         <div><dt>Redis</dt><dd>{s.redis.connected ? `${s.redis.describe || s.redis.rung}, answers in ${number(s.redis.ping_ms)} ms` : 'cannot be reached'}</dd></div>
         <div><dt>Storage</dt><dd>{s.storage.kind} {s.storage.where}{s.storage.healthy ? '' : ', cannot be read'}{s.storage.fault && `, takes no writes: ${s.storage.fault}`}</dd></div>

@@ -38,7 +38,7 @@ export function Changes({ id, at, version, open, onBack }: Props): VNode {
                       <small title={moment(c.at)}>{ago(c.at)}{c.who && ` by ${c.who}`}</small>
                       {c.what === 'unlearned' ? <small>{c.prompts.join(' · ')}</small> : <span class="then">{c.refusal ? 'Refuses on purpose' : cut(c.response ?? '', 300)}</span>}
                     </span>
-                    {c.what !== 'unlearned' && (i > 0 || open) && <button type="button" class="small" aria-label={`Put back as it was ${ago(c.at)}`} onClick={() => void back(c)}>Put back</button>}
+                    {c.what !== 'unlearned' && (i > 0 || open) && <button type="button" class="small" aria-label={`Restore the answer as it was ${ago(c.at)}`} onClick={() => void back(c)}>Restore</button>}
                   </li>
                 ))}
               </ol>

@@ -19,7 +19,7 @@ export function FirstMinute(): VNode {
       <ol>
         <li><h3>Teach one answer</h3><p>A question, and what to say.</p><a class="button main" href={href('ask')}>Teach one</a></li>
         <li>
-          <h3>Start a pack</h3><p>Lessons that come with the program.</p>
+          <h3>Start a pack</h3><p>Ready-made lessons that come with nexus.</p>
           <div class="line">
             {(packs.data?.packs ?? []).map((p) => <button type="button" key={p} disabled={started !== ''} onClick={() => void start(p)}>{started === p ? 'Learning ' + plain(p) : title(p)}</button>)}
             {packs.fault && <small>The packs could not be listed.</small>}

@@ -47,7 +47,7 @@ export function Near({ near, onPick }: { near: Found; onPick: (c: Candidate) => 
   return (
     <div class="near">
       <div class="cardhead"><h3>Or is it one of these answers?</h3></div>
-      <input ref={box} class="search" type="search" aria-label="Search an answer that was meant" placeholder="Search another answer" value={near.search} onInput={(e) => near.setSearch(e.currentTarget.value)}
+      <input ref={box} class="search" type="search" aria-label="Search answers" placeholder="Search for another answer" value={near.search} onInput={(e) => near.setSearch(e.currentTarget.value)}
         onKeyDown={(e) => { if (e.key === 'Enter' && near.found[0]) { e.preventDefault(); onPick(near.found[0]); } if (e.key === 'Escape') box.current?.blur(); }} />
       <ol class="candidates">
         {near.found.map((c, i) => (
@@ -58,7 +58,7 @@ export function Near({ near, onPick }: { near: Found; onPick: (c: Candidate) => 
           </li>
         ))}
       </ol>
-      {!near.found.length && <p class="hint">{near.loading ? 'Looking…' : 'No answer is near.'}</p>}
+      {!near.found.length && <p class="hint">{near.loading ? 'Looking…' : 'No similar answer was found.'}</p>}
     </div>
   );
 }

@@ -26,12 +26,12 @@ export function SignIn({ after }: { after?: () => void }): VNode {
   };
   return (
     <div class="signin">
-      <Head title="Sign in" lead="This server answers only to those who have a key." />
+      <Head title="Sign in" lead="This server requires a key." />
       <form class="card" id="keyform" onSubmit={(e) => void submit(e)}>
         <label class="field"><span>Key</span><input id="key" ref={key} type="password" autocomplete="off" spellcheck={false} required /></label>
         {fault && <p class="note bad" role="alert">{fault}</p>}
         <div class="line"><button type="submit" class="main" disabled={busy}>Sign in</button></div>
-        <p class="hint">Whoever runs the server has the key, or makes one for you.</p>
+        <p class="hint">Ask the administrator of this server for a key.</p>
       </form>
     </div>
   );

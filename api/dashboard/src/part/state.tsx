@@ -17,7 +17,7 @@ export function Await<T>({ load, what, empty, children }: Props<T>): VNode {
   const instead = empty?.(data);
   return (
     <>
-      {fault && fault.status !== 401 && <p class="note bad" role="alert">{say(fault)} What is shown was read before. <button type="button" class="link" onClick={again}>Try again</button></p>}
+      {fault && fault.status !== 401 && <p class="note bad" role="alert">{say(fault)} This is what was read before. <button type="button" class="link" onClick={again}>Try again</button></p>}
       {instead ?? children(data)}
     </>
   );

@@ -1,4 +1,4 @@
-// Refused questions gathered by the answer that was most likely meant.
+// Refused questions grouped by the answer that was most likely meant.
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { countRefusals } from '../inbox';

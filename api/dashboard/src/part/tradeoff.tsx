@@ -43,16 +43,16 @@ export function Tradeoff({ r, onSet }: { r: Risks; onSet: () => void }): VNode {
   };
   const set = async (): Promise<void> => {
     const to = choices[at].target_error, before = r.set ? r.target_error : null;
-    const back = (): void => void attempt(() => control('set_target', { target_error: before }), 'Put back as it was.').then(onSet);
+    const back = (): void => void attempt(() => control('set_target', { target_error: before }), 'Undone.').then(onSet);
     if (await attempt(() => control('set_target', { target_error: to }))) {
       setPicked(null);
       tell(`At most ${percent(to)} wrong from now on.`, 'good', 8000, back);
       onSet();
     }
   };
-  const words = `Threshold ${c.threshold.toFixed(3)}: ${percent(c.answered)} answered, ${percent(c.wrong)} answered wrong, ${percent(c.foreign_answered)} of foreign questions answered`;
+  const words = `Threshold ${c.threshold.toFixed(3)}: ${percent(c.answered)} answered, ${percent(c.wrong)} answered wrong, ${percent(c.foreign_answered)} of unrelated questions answered`;
   return (
-    <Card title="Risk and coverage" id="tradeoff" aside={<small>{r.own ? 'by your own lessons, each left out in turn' : 'by deployments like yours, until there are more lessons'}</small>}>
+    <Card title="Risk and coverage" id="tradeoff" aside={<small>{r.own ? 'measured on your own lessons, each left out in turn' : 'estimated from similar deployments until you have more lessons'}</small>}>
       <svg ref={svg} class="tradeoff" viewBox={`0 0 ${wide} ${high}`}
         onPointerDown={(e) => { dragging.current = true; svg.current!.setPointerCapture(e.pointerId); follow(e); }}
         onPointerMove={(e) => { if (dragging.current) follow(e); }}
@@ -74,8 +74,8 @@ export function Tradeoff({ r, onSet }: { r: Risks; onSet: () => void }): VNode {
       <div class="line">
         <small>Drag the point, or move it with the arrow keys. Nothing changes until you set it.</small>
         <span class="gap" />
-        {r.set && <button type="button" class="plain" id="unset" onClick={() => void attempt(() => control('set_target', { target_error: null }), 'Using the limit from the settings.').then(onSet)}>Use the settings’ bound</button>}
-        {picked !== null && <button type="button" class="plain" onClick={() => setPicked(null)}>Leave it</button>}
+        {r.set && <button type="button" class="plain" id="unset" onClick={() => void attempt(() => control('set_target', { target_error: null }), 'Using the limit from the settings.').then(onSet)}>Use the limit from the settings</button>}
+        {picked !== null && <button type="button" class="plain" onClick={() => setPicked(null)}>Cancel</button>}
         <button type="button" class="main" id="settarget" disabled={picked === null || at === now} onClick={() => void set()}>Set it</button>
       </div>
     </Card>
@@ -90,7 +90,7 @@ export function Reliability({ r }: { r: Risks }): VNode | null {
   const px = (s: number): number => pad + s * (size - pad - 8);
   const py = (s: number): number => size - pad - s * (size - pad - 8);
   return (
-    <Card title="Does the confidence mean what it says?" id="reliability" aside={<small>{r.prompts} held-out questions</small>}>
+    <Card title="Is the confidence accurate?" id="reliability" aside={<small>{r.prompts} held-out questions</small>}>
       <div class="columns">
         <svg class="reliability" viewBox={`0 0 ${size} ${size}`} role="img" aria-label="Reliability diagram: how often the best answer was right, by confidence. The table beside it has the figures.">
           {[0, 0.5, 1].map((s) => <g key={s} class="grid"><line x1={px(0)} x2={px(1)} y1={py(s)} y2={py(s)} /><text x={pad - 5} y={py(s) + 4} text-anchor="end">{percent(s)}</text><text x={px(s)} y={size - 16} text-anchor="middle">{percent(s)}</text></g>)}

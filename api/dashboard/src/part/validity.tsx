@@ -40,16 +40,16 @@ export function When({ a, at, onChanged }: { a: Answer; at: string; onChanged: (
     if ('draft' in json) old.draft = a.draft ?? false;
     if ('valid_from' in json) old.valid_from = a.valid_from ?? null;
     if ('valid_until' in json) old.valid_until = a.valid_until ?? null;
-    const back = (): void => void attempt(() => call(at, { method: 'PATCH', json: old }), 'Put back as it was.').then(onChanged);
+    const back = (): void => void attempt(() => call(at, { method: 'PATCH', json: old }), 'Undone.').then(onChanged);
     if (await attempt(() => call(at, { method: 'PATCH', json }))) {
       tell(done, 'good', 8000, back);
       onChanged();
     }
   };
   return (
-    <form class="stack" id="when" onSubmit={(e) => { e.preventDefault(); void set(change, 'The dates are set.'); }}>
+    <form class="stack" id="when" onSubmit={(e) => { e.preventDefault(); void set(change, 'Dates saved.'); }}>
       <div class="line">
-        <h3>When it is given</h3>
+        <h3>When this answer is given</h3>
         <span id="given">{validityOf(a)}</span>
         <span class="gap" />
         {a.draft ? <button type="button" class="main" id="publish" onClick={() => void set({ draft: false }, 'Published.')}>Publish</button>
