@@ -4,11 +4,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
 
-// With the file that pin.sh writes, Compose takes every foreign image by its
+// Compose takes four foreign images by digest. With the file that pin.sh writes, Compose takes every foreign image by its
 // digest. Of the container engine only the answer of the registry is there.
 func TestImagesArePinned(t *testing.T) {
 	t.Parallel()
@@ -26,8 +27,13 @@ func TestImagesArePinned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{"redis", "s3", "prometheus", "grafana"} {
+		if image := project(t, secrets(t), "fleet", "monitoring").Services[name].Image; !regexp.MustCompile(`^[^@]+:[^@]+@sha256:[0-9a-f]{64}$`).MatchString(image) {
+			t.Errorf("%s is %s without pin.sh", name, image)
+		}
+	}
 	for name, s := range project(t, secrets(t), "fleet", "monitoring", relative).Services {
-		if !strings.HasPrefix(s.Image, "nexus-continuum:") && !strings.HasSuffix(s.Image, "@"+digest) {
+		if !strings.HasPrefix(s.Image, "nexus-continuum:") && (!strings.HasSuffix(s.Image, "@"+digest) || strings.Count(s.Image, "@") > 1) {
 			t.Errorf("%s is %s", name, s.Image)
 		}
 	}

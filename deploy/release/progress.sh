@@ -5,6 +5,6 @@ while read -r line; do
   case $line in
     "go: downloading "*) ((++downloaded % 20)) || echo "downloaded $downloaded modules" ;;
     *[\ :]*) echo "$line" ;;
-    *) ((++compiled % 50)) || echo "compiled $compiled of about 700 packages" ;;
+    *) ((++compiled % 50)) || echo "compiled $compiled of about 580 packages" ;;
   esac
 done
