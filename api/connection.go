@@ -25,7 +25,7 @@ const (
 	// sendWithin is how long a client may take to accept a piece of an answer.
 	// answerWithin is the latest time after its request at which an answer may begin.
 	sendWithin   = 30 * time.Second
-	answerWithin = uploadPatience + storePatience
+	answerWithin = uploadTimeout + storeTimeout
 
 	// streamsPerCaller and streamsInAll limit the number of event streams.
 	streamsPerCaller = 32
@@ -38,16 +38,16 @@ type doorman struct {
 	most int64
 	now  atomic.Int64
 
-	patience time.Duration // of shut
-	unread   atomic.Int64  // taken, and no request was read yet
-	left     chan struct{}
-	leave    sync.Once // closes left
-	noMore   chan struct{}
-	last     sync.Once // closes noMore
+	timeout time.Duration // of shut
+	unread  atomic.Int64  // taken, and no request was read yet
+	left    chan struct{}
+	leave   sync.Once // closes left
+	noMore  chan struct{}
+	last    sync.Once // closes noMore
 }
 
 func newDoorman(l net.Listener, most int) *doorman {
-	return &doorman{Listener: l, most: int64(most), patience: unreadFor, left: make(chan struct{}), noMore: make(chan struct{})}
+	return &doorman{Listener: l, most: int64(most), timeout: unreadFor, left: make(chan struct{}), noMore: make(chan struct{})}
 }
 
 // unreadFor limits the wait for clients that connect and send nothing.
@@ -56,7 +56,7 @@ const unreadFor = time.Second
 // shut closes the port and waits for the first requests of earlier connections, because
 // net/http drops a request that it reads after Shutdown has begun.
 func (d *doorman) shut(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, d.patience)
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	_ = d.Listener.Close()
 	select {

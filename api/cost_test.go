@@ -124,7 +124,7 @@ func (b *bundle) raw() net.Conn {
 func TestASlowBodyHoldsNoConnection(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.srv.patience = 300 * time.Millisecond
+	b.srv.sendTimeout = 300 * time.Millisecond
 	c := b.raw()
 	fmt.Fprintf(c, "POST /api/interact HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"prom")
 	// The answer comes, and then the connection's end, without another byte of ours.
@@ -154,7 +154,7 @@ func TestWithoutAKeyNoBodyIsRead(t *testing.T) {
 func TestARefusedBodyIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *Options) { o.Keys = keysOfEachScope() })
-	b.srv.patience = time.Hour
+	b.srv.sendTimeout = time.Hour
 	c := b.raw()
 	fmt.Fprintf(c, "POST /api/interact HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)

@@ -123,7 +123,7 @@ func (s *Server) receive(c echo.Context, hash io.Writer) (*spool, lessonfile.Opt
 	if err != nil {
 		kind = ""
 	}
-	s.allowToSend(c, uploadPatience)
+	s.allowToSend(c, uploadTimeout)
 	body := io.Reader(http.MaxBytesReader(c.Response(), c.Request().Body, maxUpload))
 	if kind == "multipart/form-data" {
 		form := multipart.NewReader(body, params["boundary"])

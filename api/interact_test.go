@@ -66,7 +66,7 @@ func TestTheWaitRunsOut(t *testing.T) {
 func TestAWaitMayBeLongerThanTheTimeToSend(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.srv.patience = 300 * time.Millisecond
+	b.srv.sendTimeout = 300 * time.Millisecond
 	resume := b.worker.pause()
 	defer resume()
 	if a := b.post("/api/interact", `{"prompt":"slow"}`, "Prefer", "wait=1"); a.status != http.StatusAccepted {

@@ -11,25 +11,25 @@ import (
 const (
 	// waitPatience is longer than the longest wait that a caller may request.
 	waitPatience = maxWait + 10*time.Second
-	// storePatience is for routes that may read or write a whole checkpoint or topic
+	// storeTimeout is for routes that may read or write a whole checkpoint or topic
 	// pack in a remote storage.
-	storePatience = 2 * time.Minute
+	storeTimeout = 2 * time.Minute
 )
 
 // guarded returns the middleware of a route that only reads. need are scopes, of which
 // a key must have at least one. cost is what a request takes of the allowance.
-func (s *Server) guarded(need Scope, patience time.Duration, cost ...int) []echo.MiddlewareFunc {
+func (s *Server) guarded(need Scope, timeout time.Duration, cost ...int) []echo.MiddlewareFunc {
 	price := costOne
 	if len(cost) > 0 {
 		price = cost[0]
 	}
-	return []echo.MiddlewareFunc{s.identify, s.limiter.read(price), s.require(need), s.sameOrigin(), s.queries.known, within(patience)}
+	return []echo.MiddlewareFunc{s.identify, s.limiter.read(price), s.require(need), s.sameOrigin(), s.queries.known, within(timeout)}
 }
 
 // limited returns the middleware of a route that makes work. Every answer states the
 // limit.
-func (s *Server) limited(need Scope, patience time.Duration) []echo.MiddlewareFunc {
-	return []echo.MiddlewareFunc{s.identify, s.limiter.limit, s.require(need), s.sameOrigin(), s.queries.known, within(patience)}
+func (s *Server) limited(need Scope, timeout time.Duration) []echo.MiddlewareFunc {
+	return []echo.MiddlewareFunc{s.identify, s.limiter.limit, s.require(need), s.sameOrigin(), s.queries.known, within(timeout)}
 }
 
 // routes is the complete list of routes.
@@ -104,22 +104,22 @@ func (s *Server) routes() *echo.Echo {
 	// Routes that make work are limited.
 	asks := s.limited(ScopeAsk, waitPatience)
 	g.POST("/interact", s.makes(s.interact), slices.Insert(asks, len(asks)-1, s.relieved)...)
-	g.POST("/lessons", s.teach, s.limited(ScopeTeach, uploadPatience)...)
-	g.POST("/import", s.importFile, s.limited(ScopeTeach, uploadPatience)...)
-	g.POST("/checks", s.makes(s.addChecks), s.limited(ScopeTeach, storePatience)...)
-	g.POST("/checks/run", s.makes(s.askChecks), s.limited(ScopeTeach, storePatience)...)
-	revises := s.limited(ScopeTeach, storePatience)
+	g.POST("/lessons", s.teach, s.limited(ScopeTeach, uploadTimeout)...)
+	g.POST("/import", s.importFile, s.limited(ScopeTeach, uploadTimeout)...)
+	g.POST("/checks", s.makes(s.addChecks), s.limited(ScopeTeach, storeTimeout)...)
+	g.POST("/checks/run", s.makes(s.askChecks), s.limited(ScopeTeach, storeTimeout)...)
+	revises := s.limited(ScopeTeach, storeTimeout)
 	g.PUT("/lessons/:id", s.makes(s.reviseLesson), revises...)
 	g.PATCH("/lessons/:id", s.makes(s.reviseLesson), revises...)
 	g.PUT("/answers/:id", s.makes(s.replaceAnswer), revises...)
 	g.PATCH("/answers/:id", s.makes(s.reviseAnswer), revises...)
 	g.POST("/answers/:id/suggest", s.makes(s.suggestPhrasings), s.limited(ScopeTeach, waitPatience)...)
 	g.POST("/answers/:id/restore", s.makes(s.restoreAnswer), revises...)
-	g.POST("/jobs", s.makes(s.submit), s.limited(ScopeJobs, storePatience)...)
-	g.POST("/jobs/:id/retry", s.makes(s.retryJob), s.limited(ScopeJobs, storePatience)...)
-	g.POST("/jobs\\:batch", s.batch, s.limited(ScopeJobs, storePatience)...)
-	g.POST("/interactions/:id/feedback", s.makes(s.feedback), s.limited(ScopeTeach, storePatience)...)
-	steers := s.limited(ScopeControl, storePatience)
+	g.POST("/jobs", s.makes(s.submit), s.limited(ScopeJobs, storeTimeout)...)
+	g.POST("/jobs/:id/retry", s.makes(s.retryJob), s.limited(ScopeJobs, storeTimeout)...)
+	g.POST("/jobs\\:batch", s.batch, s.limited(ScopeJobs, storeTimeout)...)
+	g.POST("/interactions/:id/feedback", s.makes(s.feedback), s.limited(ScopeTeach, storeTimeout)...)
+	steers := s.limited(ScopeControl, storeTimeout)
 	g.POST("/control", s.makes(s.control), steers...)
 	g.POST("/backups", s.makes(s.backUp), steers...)
 	g.POST("/queues/:queue/pause", s.makes(s.pauseQueue), steers...)

@@ -146,7 +146,7 @@ type Server struct {
 	queries     queries
 	log         *slog.Logger
 	now         func() time.Time
-	patience    time.Duration // sendPatience
+	sendTimeout time.Duration // sendTimeout
 
 	echo *echo.Echo
 	http *http.Server
@@ -193,7 +193,7 @@ func New(opt Options) (*Server, error) {
 		opt:     opt, queue: opt.Queue, datasets: opt.Datasets, checkpoints: opt.Checkpoints, controls: opt.Control,
 		book: book.New(opt.Known, opt.Datasets), topics: opt.Topics, recorder: opt.Recorder, metrics: m, pages: p,
 		tally: opt.Recorder,
-		keys:  newKeyring(opt.KeyHeader, opt.Keys, opt.KeyBook, opt.Log, opt.Now), log: opt.Log, now: opt.Now, patience: sendPatience, draining: make(chan struct{}), leaving: make(chan struct{}),
+		keys:  newKeyring(opt.KeyHeader, opt.Keys, opt.KeyBook, opt.Log, opt.Now), log: opt.Log, now: opt.Now, sendTimeout: sendTimeout, draining: make(chan struct{}), leaving: make(chan struct{}),
 	}
 	if opt.Unobserved {
 		s.tally, s.metrics.off = nil, true

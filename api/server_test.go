@@ -314,7 +314,7 @@ func TestStopAnswersThoseWhoHaveCome(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.until("ready", func() bool { return b.get("/readyz").status == http.StatusOK })
-	b.srv.door.patience = 20 * time.Second // this machine may be busy
+	b.srv.door.timeout = 20 * time.Second // this machine may be busy
 	host := strings.TrimPrefix(b.url, "http://")
 	early, err := net.Dial("tcp", host)
 	b.must(err)

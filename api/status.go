@@ -119,10 +119,10 @@ type modelPart struct {
 	Answers             int            `json:"answers"`
 	Topics              map[string]int `json:"topics"`
 	// Successor is the model that is trained to replace it; null if there is none.
-	Successor *successor `json:"successor"`
+	Successor *replacement `json:"successor"`
 }
 
-type successor struct {
+type replacement struct {
 	Architecture string  `json:"architecture"`
 	Size         string  `json:"size"`
 	State        string  `json:"state"`
@@ -327,7 +327,7 @@ func millisecondsOf(s heartbeat.Summary) milliseconds {
 func modelOf(k heartbeat.Cluster) modelPart {
 	m := modelPart{Topics: map[string]int{}}
 	if s := k.Successor; s != nil {
-		m.Successor = &successor{s.Architecture, s.Size, s.State, s.Done, s.Total, optional(s.Why)}
+		m.Successor = &replacement{s.Architecture, s.Size, s.State, s.Done, s.Total, optional(s.Why)}
 	}
 	if k.Model == nil {
 		return m

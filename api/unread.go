@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// sendPatience is how long a client may take to send an ordinary body.
-	sendPatience = 30 * time.Second
+	// sendTimeout is how long a client may take to send an ordinary body.
+	sendTimeout = 30 * time.Second
 
 	// After an answer that did not read the body, the rest is received and dropped for
-	// partingMost, as long as each partingPiece arrives within partingPatience. A client
+	// partingMost, as long as each partingPiece arrives within partingTimeout. A client
 	// that sends all before it reads would otherwise get a reset instead of the answer.
-	partingPatience = 2 * time.Second
-	partingPiece    = 32 << 10
-	partingMost     = 15 * time.Second
+	partingTimeout = 2 * time.Second
+	partingPiece   = 32 << 10
+	partingMost    = 15 * time.Second
 	// partingCrowded is the whole of that time on a connection beyond the limit, whose
 	// place probes need.
 	partingCrowded = 200 * time.Millisecond
@@ -70,7 +70,7 @@ func (s *Server) bodyPatience(next echo.HandlerFunc) echo.HandlerFunc {
 		if r.ContentLength == 0 {
 			return next(c)
 		}
-		s.allowToSend(c, s.patience)
+		s.allowToSend(c, s.sendTimeout)
 		body := &patientBody{ReadCloser: r.Body, ended: func() { s.allowToSend(c, 0) }}
 		r.Body = body
 		c.Set(bodyKey, body)
@@ -99,7 +99,7 @@ func (s *Server) dropUnread(c echo.Context, body io.Reader, length int64) {
 		s.allowToSend(c, partingCrowded)
 		return
 	}
-	s.allowToSend(c, s.partingPatience())
+	s.allowToSend(c, s.partingTimeout())
 	if http.NewResponseController(c.Response()).Flush() != nil {
 		return
 	}
@@ -113,14 +113,14 @@ func (s *Server) dropUnread(c echo.Context, body io.Reader, length int64) {
 			return
 		default:
 		}
-		s.allowToSend(c, s.partingPatience())
+		s.allowToSend(c, s.partingTimeout())
 		if _, err := io.CopyN(io.Discard, body, partingPiece); err != nil {
 			return
 		}
 	}
 }
 
-func (s *Server) partingPatience() time.Duration { return min(s.patience, partingPatience) }
+func (s *Server) partingTimeout() time.Duration { return min(s.sendTimeout, partingTimeout) }
 
 // allowToSend limits the time that the client may take from now on to send the rest of
 // its body; 0 means no limit.

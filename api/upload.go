@@ -19,8 +19,8 @@ import (
 	"github.com/nexus-continuum/nexus/topic/lessonfile"
 )
 
-// uploadPatience limits how long a client may take to send its lessons.
-const uploadPatience = 15 * time.Minute
+// uploadTimeout limits how long a client may take to send its lessons.
+const uploadTimeout = 15 * time.Minute
 
 // lessonsPerPrompt is how many lessons cost as much as one prompt.
 const lessonsPerPrompt = 100
@@ -146,7 +146,7 @@ func (s *Server) skimUpload(c echo.Context, up *upload) error {
 		up.hash.Write(body)
 		return err
 	}
-	s.allowToSend(c, uploadPatience)
+	s.allowToSend(c, uploadTimeout)
 	if _, err := io.Copy(up.hash, http.MaxBytesReader(c.Response(), c.Request().Body, maxUpload)); err != nil {
 		return brokenOff(err)
 	}
@@ -175,7 +175,7 @@ func (s *Server) openUpload(c echo.Context, up *upload) error {
 		up.topic, up.source = lessons.topic, lessons
 		return nil
 	}
-	s.allowToSend(c, uploadPatience)
+	s.allowToSend(c, uploadTimeout)
 	body := io.TeeReader(http.MaxBytesReader(c.Response(), c.Request().Body, maxUpload), up.hash)
 	if !up.table {
 		up.source = newNDJSONLessons(body, up.topic)

@@ -177,15 +177,15 @@ func TestFeedbackCountsForBothEncoders(t *testing.T) {
 	if m.Fitted() {
 		t.Error("it is not fitted anew")
 	}
-	if m, err = Open(Config{Seed: 1}, m.Parts()); err != nil || m.Fitted() || len(m.view.heard) != len(complaints) {
-		t.Fatalf("after opening %d judgements, %v", len(m.view.heard), err)
+	if m, err = Open(Config{Seed: 1}, m.Parts()); err != nil || m.Fitted() || len(m.view.judgements) != len(complaints) {
+		t.Fatalf("after opening %d judgements, %v", len(m.view.judgements), err)
 	}
 	if m = sighted(t, m); m.view.fit.gate.Threshold() <= before {
 		t.Errorf("threshold %.3f after %d complaints, before %.3f", m.view.fit.gate.Threshold(), len(complaints), before)
 	}
 	m, _ = m.Unlearn(func(Lesson) bool { return true })
-	if len(m.view.heard) != 0 {
-		t.Errorf("%d judgements of what was unlearned are kept", len(m.view.heard))
+	if len(m.view.judgements) != 0 {
+		t.Errorf("%d judgements of what was unlearned are kept", len(m.view.judgements))
 	}
 }
 

@@ -43,11 +43,11 @@ func (l *Learner) Finish(onto *Model) (*Model, Report, error) {
 	if err := l.trainer.Close(); err != nil {
 		return nil, Report{}, fmt.Errorf("end learning: %w", err)
 	}
-	return l.settle(onto, weights)
+	return l.judgeAndPromote(onto, weights)
 }
 
-// settle judges weights and promotes them or not.
-func (l *Learner) settle(onto *Model, weights encoder.Weights) (*Model, Report, error) {
+// judgeAndPromote judges weights and promotes them or not.
+func (l *Learner) judgeAndPromote(onto *Model, weights encoder.Weights) (*Model, Report, error) {
 	report := Report{Steps: l.trainer.Done()}
 	before := l.judge(onto)
 	old, oldGate := *onto, gate.Calibrate(before, onto.cfg.TargetError)
@@ -67,7 +67,7 @@ func (l *Learner) settle(onto *Model, weights encoder.Weights) (*Model, Report, 
 	fresh.gate, fresh.calibratedAt, fresh.sampled = gate.Calibrate(after, onto.cfg.TargetError), fresh.store.Len(), false
 	report.After = figures(fresh.gate, judgedAlike(after))
 
-	if l.heir == nil && !slices.ContainsFunc(after, func(r gate.Record) bool { return r.Held }) {
+	if l.replacement == nil && !slices.ContainsFunc(after, func(r gate.Record) bool { return r.Held }) {
 		report.Why = unproven
 		return &old, report, nil
 	}
@@ -86,8 +86,8 @@ const unproven = "kept out: no answer has enough phrasings to hold one out for j
 
 // carry is onto with new weights, and the shape that they have.
 func (l *Learner) carry(onto *Model, w encoder.Weights) (*Model, error) {
-	if l.heir != nil {
-		return l.heirOf(onto, w)
+	if l.replacement != nil {
+		return l.replaced(onto, w)
 	}
 	return onto.withWeights(w, true)
 }

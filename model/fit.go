@@ -123,7 +123,7 @@ func (f *Fitting) asks(see See, yield func()) []gate.Record {
 	b.see = see
 	m.blend = &b
 	records := m.judging(f.scope).all(yield)
-	m.judged(f.of.view.heard) // for the texts that it asks
+	m.judged(f.of.view.judgements) // for the texts that it asks
 	return records
 }
 
@@ -140,7 +140,7 @@ func (f *Fitting) Calibrate(see See, yield func()) {
 	records := f.asks(sees, yield)
 	f.gate = gate.CalibrateBoth(records, f.of.cfg.TargetError)
 	m := f.of.blended(f.share, f.gate, sees)
-	f.gate = f.gate.Judge(nil, m.judged(f.of.view.heard))
+	f.gate = f.gate.Judge(nil, m.judged(f.of.view.judgements))
 }
 
 // Onto returns m, which may have learned since, with what was fitted. It is m where
@@ -150,7 +150,7 @@ func (f *Fitting) Onto(m *Model) *Model {
 		return m
 	}
 	out, v := *m, *m.view
-	v.fit = &fit{share: f.share, gate: f.gate, lessons: f.of.store.Len(), unheard: len(v.heard) != len(f.of.view.heard)}
+	v.fit = &fit{share: f.share, gate: f.gate, lessons: f.of.store.Len(), unheard: len(v.judgements) != len(f.of.view.judgements)}
 	if m.cfg.TargetError != f.of.cfg.TargetError {
 		v.fit.gate = f.gate.WithTarget(m.cfg.TargetError)
 	}

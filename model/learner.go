@@ -35,9 +35,9 @@ type LearnOptions struct {
 type Learner struct {
 	opt     LearnOptions
 	trainer *learn.Trainer
-	// heir is the untrained model of another shape that is to follow; nil where
+	// replacement is the untrained model of another shape that is to follow; nil where
 	// the model keeps its own.
-	heir *Model
+	replacement *Model
 }
 
 // Learner prepares to learn. The lessons held out for judging are not learned

@@ -204,7 +204,7 @@ func TestWeightsThatAreNoNumbersAreKeptOut(t *testing.T) {
 	}
 	weights := m.weights.Clone()
 	weights.Sections()[0].Data[77] = float32(math.NaN())
-	next, report, err := l.settle(m, weights)
+	next, report, err := l.judgeAndPromote(m, weights)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,12 +21,12 @@ type See = func(text string) []float32
 // view is what another encoder sees of the lessons. It never changes. The methods
 // of nil are those of a model without one.
 type view struct {
-	space   Space
-	common  []unit          // of the prompts about something else, in their order
-	lessons map[string]unit // by prompt
-	mean    []float32       // of common
-	heard   []Judgement     // of people, the oldest first
-	fit     *fit            // nil until it is fitted to the weights that serve
+	space      Space
+	common     []unit          // of the prompts about something else, in their order
+	lessons    map[string]unit // by prompt
+	mean       []float32       // of common
+	judgements []Judgement     // of people, the oldest first
+	fit        *fit            // nil until it is fitted to the weights that serve
 }
 
 // unit is a vector of length 1 in 16-bit steps, which halves memory and
@@ -106,7 +106,7 @@ func (m *Model) Seen() int {
 func (m *Model) WithVectors(s Space, vectors map[string][]float32) *Model {
 	next := &view{space: s, lessons: map[string]unit{}}
 	if m.view != nil {
-		next.heard = m.view.heard
+		next.judgements = m.view.judgements
 	}
 	if m.view != nil && m.view.space == s {
 		*next = *m.view

@@ -19,11 +19,11 @@ func (v *view) hear(judgements []Judgement) *view {
 		return nil
 	}
 	out := *v
-	out.heard = slices.DeleteFunc(slices.Clone(v.heard), func(old Judgement) bool {
+	out.judgements = slices.DeleteFunc(slices.Clone(v.judgements), func(old Judgement) bool {
 		return slices.ContainsFunc(judgements, func(j Judgement) bool { return j.Interaction == old.Interaction })
 	})
-	out.heard = append(out.heard, judgements...)
-	out.heard = out.heard[max(0, len(out.heard)-maxHeard):]
+	out.judgements = append(out.judgements, judgements...)
+	out.judgements = out.judgements[max(0, len(out.judgements)-maxHeard):]
 	if v.fit != nil {
 		fit := *v.fit
 		fit.unheard = true
@@ -39,7 +39,7 @@ func (v *view) kept(s *memory.Store) *view {
 	}
 	gone := func(response *string) bool { return response != nil && !s.Says(*response) }
 	out := *v
-	out.heard = slices.DeleteFunc(slices.Clone(v.heard), func(j Judgement) bool { return gone(j.Response) || gone(j.Right) })
+	out.judgements = slices.DeleteFunc(slices.Clone(v.judgements), func(j Judgement) bool { return gone(j.Response) || gone(j.Right) })
 	return &out
 }
 
@@ -60,9 +60,9 @@ func (m *Model) judged(heard []Judgement) (out []gate.Record) {
 }
 
 func (v *view) readHeard(data []byte) error {
-	if err := json.Unmarshal(data, &v.heard); err != nil {
+	if err := json.Unmarshal(data, &v.judgements); err != nil {
 		return fmt.Errorf("read judgements: %w", err)
 	}
-	v.heard = v.heard[max(0, len(v.heard)-maxHeard):]
+	v.judgements = v.judgements[max(0, len(v.judgements)-maxHeard):]
 	return nil
 }

@@ -50,8 +50,8 @@ func (v *view) parts(s *memory.Store) (parts []Part) {
 	if v.fit != nil {
 		parts = append(parts, Part{Name: partViewGate, Data: v.fit.gate.Bytes()})
 	}
-	if len(v.heard) > 0 {
-		heard, err := json.Marshal(v.heard)
+	if len(v.judgements) > 0 {
+		heard, err := json.Marshal(v.judgements)
 		if err == nil { // a Judgement has nothing that JSON cannot say
 			parts = append(parts, Part{Name: partViewHeard, Data: heard})
 		}

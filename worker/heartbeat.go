@@ -19,7 +19,7 @@ func (w *Worker) fill(b *heartbeat.Beat) {
 	if t := w.trainer.Load(); t != nil {
 		b.Trainer, b.Training = true, t.Running()
 		if s := t.Replacement(); s != nil {
-			b.Successor = (*heartbeat.Successor)(s)
+			b.Successor = (*heartbeat.Replacement)(s)
 		}
 		for _, s := range t.Absent() {
 			b.Absent = append(b.Absent, heartbeat.Absent{Dataset: s.Dataset, Since: s.Since})

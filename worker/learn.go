@@ -17,7 +17,7 @@ func learn(m *model.Model, fresh []string, seed uint64, yield func()) (trainer.L
 }
 
 func replacementOf(m *model.Model, cfg model.Config, seed uint64, yield func()) (trainer.Learner, error) {
-	l, err := m.Successor(cfg, model.LearnOptions{Seed: seed, Yield: yield})
+	l, err := m.Replacement(cfg, model.LearnOptions{Seed: seed, Yield: yield})
 	if err != nil {
 		return nil, err
 	}

@@ -227,7 +227,7 @@ func (g *Gate) bound() float64 {
 		}
 	}
 	tau = max(tau, alarm(feedback, g.alpha)) // as they came; heard sorts them
-	return max(tau, g.profile.Floor(), heard(feedback, max(0, allowed(max(n, fewJudged), g.alpha))))
+	return max(tau, g.profile.Floor(), feedbackBound(feedback, max(0, allowed(max(n, fewJudged), g.alpha))))
 }
 
 // rarer is by how much more of the foreign prompts may be answered than where nobody

@@ -139,9 +139,9 @@ func allowed(n int, alpha float64) float64 {
 	return math.Floor(alpha*float64(n+1) - 1 + 1e-9)
 }
 
-// heard is the smallest threshold with at most so many wrong answers among the
+// feedbackBound is the smallest threshold with at most so many wrong answers among the
 // judged. The order of judged is changed.
-func heard(judged []Judged, most float64) float64 {
+func feedbackBound(judged []Judged, most float64) float64 {
 	slices.SortFunc(judged, func(a, b Judged) int {
 		switch {
 		case a.Confidence > b.Confidence:

@@ -168,7 +168,7 @@ func (s *Store) Put(ctx context.Context, key string, body *io.SectionReader) err
 		s.unmark(ctx, key)
 		return err
 	}
-	err := s.within(ctx, s.patience(), func(ctx context.Context) error {
+	err := s.within(ctx, s.timeout(), func(ctx context.Context) error {
 		return s.remote.Put(ctx, key, io.NewSectionReader(body, 0, body.Size()))
 	})
 	switch {
@@ -198,7 +198,7 @@ func (s *Store) claim(key string) (release func()) {
 	}
 }
 
-func (s *Store) patience() time.Duration {
+func (s *Store) timeout() time.Duration {
 	if s.opt.Strict {
 		return s.opt.StrictFor
 	}

@@ -50,7 +50,7 @@ type Beat struct {
 	Unloaded   *Unloaded          `json:"unloaded,omitempty"`
 	Shadow     *Shadow            `json:"shadow,omitempty"`
 	Embeddings *Embeddings        `json:"embeddings,omitempty"`
-	Successor  *Successor         `json:"successor,omitempty"`
+	Successor  *Replacement       `json:"successor,omitempty"`
 	SetAside   []SetAside         `json:"set_aside,omitempty"`
 	Absent     []Absent           `json:"absent,omitempty"`
 	Breakers   map[string]Breaker `json:"breakers,omitempty"`
@@ -186,9 +186,9 @@ type Uploads struct {
 	Fault      string  `json:"fault,omitempty"`
 }
 
-// Successor is the model of another architecture or size that a trainer makes
+// Replacement is the model of another architecture or size that a trainer makes
 // to take the place of the one that serves.
-type Successor struct {
+type Replacement struct {
 	Architecture string `json:"architecture"`
 	Size         string `json:"size"`
 	State        string `json:"state"` // waiting, training, judging, kept_out

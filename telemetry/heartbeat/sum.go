@@ -42,7 +42,7 @@ type Cluster struct {
 	Model     *Model
 	byTrainer bool // Model is the trainer's
 	// Successor is the model that a trainer makes to follow it; nil if none is.
-	Successor *Successor
+	Successor *Replacement
 }
 
 // Decode reads the beats that processes sent. Those that cannot be read are

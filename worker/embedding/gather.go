@@ -39,13 +39,13 @@ const (
 // wanted at the same time go to the server together, and those that came last are
 // kept.
 type Gatherer struct {
-	server   Server
-	breaker  Breaker
-	patience time.Duration
-	observe  func(took time.Duration, err error)
-	cache    *cache
-	wants    chan *want
-	slots    chan struct{}
+	server  Server
+	breaker Breaker
+	timeout time.Duration
+	observe func(took time.Duration, err error)
+	cache   *cache
+	wants   chan *want
+	slots   chan struct{}
 }
 
 // want is one text on its way.
@@ -58,14 +58,14 @@ type want struct {
 // errNoVector says that the server was asked in vain; why is known to the breaker.
 var errNoVector = errors.New("the embedding server gave no vector")
 
-// NewGatherer makes one; Run does its work. No request takes longer than patience.
+// NewGatherer makes one; Run does its work. No request takes longer than timeout.
 // observe is told of each request.
-func NewGatherer(server Server, b Breaker, patience time.Duration, observe func(took time.Duration, err error)) *Gatherer {
-	return &Gatherer{server: server, breaker: b, patience: patience, observe: observe, cache: newCache(), wants: make(chan *want, queued), slots: make(chan struct{}, inFlight)}
+func NewGatherer(server Server, b Breaker, timeout time.Duration, observe func(took time.Duration, err error)) *Gatherer {
+	return &Gatherer{server: server, breaker: b, timeout: timeout, observe: observe, cache: newCache(), wants: make(chan *want, queued), slots: make(chan struct{}, inFlight)}
 }
 
 // Vectors gives the vectors of texts, and how many of them were known already. It
-// fails if one of them cannot be had within the patience.
+// fails if one of them cannot be had within the timeout.
 func (g *Gatherer) Vectors(ctx context.Context, space Space, texts []string) (out map[string][]float32, known int, err error) {
 	out = make(map[string][]float32, len(texts))
 	var wants []*want
@@ -84,7 +84,7 @@ func (g *Gatherer) Vectors(ctx context.Context, space Space, texts []string) (ou
 	if g.breaker.Open() {
 		return nil, known, errNoVector
 	}
-	ctx, cancel := context.WithTimeout(ctx, g.patience)
+	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
 	for _, w := range wants {
 		select {
@@ -176,7 +176,7 @@ func (g *Gatherer) send(ctx context.Context, batch []*want) {
 			texts = append(texts, w.text)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, g.patience)
+	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
 	var got [][]float32
 	began := time.Now()

@@ -25,8 +25,8 @@ func (a *actor) recalibrate(m *model.Model, e *entry, list []model.Judgement) *m
 // recalibrateIfAsked has the threshold set by what memory holds now, if somebody asked. Consolidation does so
 // itself; between two of them lessons come that no judging has seen.
 func (a *actor) recalibrateIfAsked(ctx context.Context) {
-	if a.session == nil && a.t.uneven.Swap(false) && !a.setAnew(ctx) {
-		a.t.uneven.Store(true)
+	if a.session == nil && a.t.recalibration.Swap(false) && !a.setAnew(ctx) {
+		a.t.recalibration.Store(true)
 	}
 }
 

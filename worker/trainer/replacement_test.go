@@ -111,14 +111,14 @@ func TestASuccessorThatIsWorseIsKeptOut(t *testing.T) {
 func TestJobsGoBeforeASuccessor(t *testing.T) {
 	b := setup(t)
 	tr := outgrown(b, &plan{steps: 1 << 40, promoted: true})
-	heir := b.begun()
+	replacement := b.begun()
 	b.plan.Store(&plan{steps: 3, promoted: true})
 	got := b.train(tr, b.teach("", many(6, "urgent")...)).succeeds()
 	if s := b.begun(); s.replaces != nil || !got.Promoted {
 		t.Errorf("the job's own steps: %+v of %+v", got, s)
 	}
 	// It goes on where it was.
-	for before := heir.Done(); heir.Done() <= before; {
+	for before := replacement.Done(); replacement.Done() <= before; {
 		b.is(tr, trainer.ReplacementTraining)
 	}
 	b.answers("what is the urgent number 3", "it is urgent 3")

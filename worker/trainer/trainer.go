@@ -162,12 +162,12 @@ func (o *Options) fill() {
 
 // Trainer learns. Train may be called by many goroutines at once.
 type Trainer struct {
-	opt      Options
-	requests chan *request
-	poke     chan struct{} // latched: look around
-	running  atomic.Pointer[string]
-	unsaved  atomic.Bool // somebody asked for a save
-	uneven   atomic.Bool // somebody asked for a recalibration
+	opt           Options
+	requests      chan *request
+	poke          chan struct{} // latched: look around
+	running       atomic.Pointer[string]
+	unsaved       atomic.Bool // somebody asked for a save
+	recalibration atomic.Bool // somebody asked for a recalibration
 
 	replacement atomic.Pointer[Replacement]
 	aside       atomic.Pointer[[]SetAside]
@@ -261,7 +261,7 @@ func (t *Trainer) Save() {
 
 // Recalibrate asks for the threshold to be set by what memory holds now.
 func (t *Trainer) Recalibrate() {
-	t.uneven.Store(true)
+	t.recalibration.Store(true)
 	t.Nudge()
 }
 

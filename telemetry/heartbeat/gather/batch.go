@@ -20,10 +20,10 @@ const size = 64
 type Batch[T any] struct {
 	count func(events []T)
 
-	mu       sync.Mutex
-	held     []T
-	patience time.Duration // 0: without bound
-	alarm    *time.Timer   // nil before the first event
+	mu      sync.Mutex
+	held    []T
+	timeout time.Duration // 0: without bound
+	alarm   *time.Timer   // nil before the first event
 
 	counting sync.Mutex // taken before mu
 	spare    []T        // of no use to anyone but who is counting
@@ -38,7 +38,7 @@ func New[T any](count func(events []T)) *Batch[T] {
 // Within has each event counted within d, for those that are not shown by who
 // asks for them. To be called before the first event.
 func (b *Batch[T]) Within(d time.Duration) *Batch[T] {
-	b.patience = d
+	b.timeout = d
 	return b
 }
 
@@ -48,7 +48,7 @@ func (b *Batch[T]) Within(d time.Duration) *Batch[T] {
 func (b *Batch[T]) Add(event T) {
 	b.mu.Lock()
 	b.held = append(b.held, event)
-	if len(b.held) == 1 && b.patience > 0 {
+	if len(b.held) == 1 && b.timeout > 0 {
 		b.wake()
 	}
 	full := len(b.held) >= size
@@ -61,10 +61,10 @@ func (b *Batch[T]) Add(event T) {
 // wake has what is held counted later. The caller holds mu.
 func (b *Batch[T]) wake() {
 	if b.alarm == nil {
-		b.alarm = time.AfterFunc(b.patience, b.Count)
+		b.alarm = time.AfterFunc(b.timeout, b.Count)
 		return
 	}
-	b.alarm.Reset(b.patience)
+	b.alarm.Reset(b.timeout)
 }
 
 // Count counts all that was added before. Whoever shows what is counted calls it

@@ -26,7 +26,7 @@ func TestSuccessor(t *testing.T) {
 				t.Fatal(err)
 			}
 			m, _ = m.Memorise(lessons[:150])
-			l, err := m.Successor(cfg, LearnOptions{Seed: 1})
+			l, err := m.Replacement(cfg, LearnOptions{Seed: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -37,7 +37,7 @@ func TestSuccessor(t *testing.T) {
 			}
 			onto, _ := m.Memorise(lessons[150:])
 			onto, _ = onto.Unlearn(func(x Lesson) bool { return x.Prompt == lessons[0].Prompt })
-			next, report, err := l.settle(onto, l.trainer.Weights())
+			next, report, err := l.judgeAndPromote(onto, l.trainer.Weights())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,13 +84,13 @@ func TestASuccessorIsJudged(t *testing.T) {
 	}
 	lessons := pack(t)[:300]
 	m, _ = m.Memorise(lessons)
-	l, err := m.Successor(Config{Architecture: Layered}, LearnOptions{Seed: 1})
+	l, err := m.Replacement(Config{Architecture: Layered}, LearnOptions{Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	broken := l.trainer.Weights()
 	broken.Sections()[0].Data[77] = float32(math.NaN())
-	next, report, err := l.settle(m, broken)
+	next, report, err := l.judgeAndPromote(m, broken)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,12 +8,12 @@ import (
 	"github.com/nexus-continuum/nexus/model/learn"
 )
 
-// Successor prepares a model of cfg's architecture and size to take the place
+// Replacement prepares a model of cfg's architecture and size to take the place
 // of m: a Learner that begins from the untrained weights of cfg and takes its
 // steps over all lessons. Finish judges it against the model that it is to
 // follow, and gives the one or the other to serve. m goes on serving, learning
 // and forgetting meanwhile.
-func (m *Model) Successor(cfg Config, opt LearnOptions) (*Learner, error) {
+func (m *Model) Replacement(cfg Config, opt LearnOptions) (*Learner, error) {
 	next, err := New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("prepare a successor: %w", err)
@@ -27,13 +27,13 @@ func (m *Model) Successor(cfg Config, opt LearnOptions) (*Learner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare a successor: %w", err)
 	}
-	return &Learner{opt: opt, trainer: t, heir: next}, nil
+	return &Learner{opt: opt, trainer: t, replacement: next}, nil
 }
 
-// heirOf is a model of the heir's shape, with w for weights, that knows what
+// replaced is a model of the replacement's shape, with w for weights, that knows what
 // onto knows; its memory holds no vectors yet.
-func (l *Learner) heirOf(onto *Model, w encoder.Weights) (*Model, error) {
-	fresh := *l.heir
+func (l *Learner) replaced(onto *Model, w encoder.Weights) (*Model, error) {
+	fresh := *l.replacement
 	fresh.cfg.TargetError = onto.cfg.TargetError
 	fresh.store, fresh.disputes, fresh.view = onto.store, onto.disputes, onto.view
 	fresh.gate = gate.Calibrate(onto.gate.Feedback(), onto.cfg.TargetError)
