@@ -156,7 +156,7 @@ func TestARefusedBodyIsNotWaitedFor(t *testing.T) {
 	b := setup(t, func(o *Options) { o.Keys = keysOfEachScope() })
 	b.srv.sendTimeout = time.Hour
 	c := b.raw()
-	fmt.Fprintf(c, "POST /api/interact HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
+	fmt.Fprintf(c, "POST /api/interact HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000000000\r\n\r\n")
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	b.must(err)
 	if res.StatusCode != http.StatusUnauthorized {

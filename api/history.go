@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"math"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -118,7 +119,7 @@ func (h *history) before(s *span, older []point) {
 		first = s.began.Unix()
 	}
 	older = older[:sort.Search(len(older), func(i int) bool { return older[i].at >= first })]
-	all := append(older[:len(older):len(older)], s.points...)
+	all := slices.Concat(older, s.points)
 	s.points = all[max(0, len(all)-s.length):]
 }
 

@@ -49,7 +49,7 @@ func newRedaction(p *parser, args []string) *redaction {
 				}
 			}
 			if f.Tag.Has("secretfile") {
-				if b, err := os.ReadFile(v); err == nil {
+				if b, err := os.ReadFile(v); err == nil { //nolint:gosec // the operator named the file
 					r.note(strings.TrimSpace(string(b)))
 				}
 			}
