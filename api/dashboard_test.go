@@ -115,6 +115,11 @@ func TestEveryPageIsFair(t *testing.T) {
 		b.ask("Who won the 1998 world cup?")
 	}
 	b.ask("Can I pay by cheque?")
+	var many []string // lists go on beyond their first part
+	for i := range 60 {
+		many = append(many, fmt.Sprintf(`{"prompt":"what is in room %d","response":"Desk %d."}`, i, i))
+	}
+	b.ended(b.post("/api/lessons", `{"topic":"rooms","lessons":[`+strings.Join(many, ",")+`]}`).text(t, "id"))
 	tour("phone, dark", 390, 844, "dark")
 	tour("desk, dark", 1280, 960, "dark")
 	tour("phone, light", 390, 844, "light")

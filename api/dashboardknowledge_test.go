@@ -149,6 +149,8 @@ func TestImportAndExportInTheDashboard(t *testing.T) {
 	eval[any](p, `(() => { window.saved = null; URL.createObjectURL = (blob) => { blob.text().then((t) => { window.saved = t; }); return 'data:,'; }; })()`)
 	p.press("Spreadsheet")
 	p.holds("the export holds everything", `window.saved !== null && window.saved.includes('Wie kündige ich?') && window.saved.includes('Is it open on Sunday?')`)
+	p.open("audit")
+	p.says("#audit", "Previewed an import", "Taught lessons") // a preview taught nothing
 }
 
 func TestQueuesInTheDashboard(t *testing.T) {

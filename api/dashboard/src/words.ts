@@ -56,7 +56,7 @@ export const phaseOf = (code: string): string => phases[code] ?? (code ? plain(c
 // learningOf says what is being learned in one sentence.
 export function learningOf(l: Learning | null): string {
   if (!l) return '';
-  const about = l.topic ? ` ${l.topic}` : '';
+  const about = l.topic ? ` ${plain(l.topic)}` : '';
   const more = l.queued > 0 && l.state === 'learning' ? `, ${many(l.queued, 'job')} waiting` : '';
   switch (l.state) {
     case 'learning':

@@ -68,7 +68,7 @@ export function Answers(): VNode {
                   </a>
                 </li>
               ))}
-              <More next={list.next} onMore={list.more} />
+              <More next={list.next} onMore={list.more} item />
             </ul>
             {open ? <One key={open} id={open} known={list.items.find((a) => a.id === open)} onGone={() => { hide(open); view({ id: null }); }} onBack={list.again} onChanged={list.again} />
               : <div class="card pane"><p class="hint">Choose an answer to see its phrasings. <kbd>J</kbd> and <kbd>K</kbd> move, <kbd>/</kbd> searches.</p></div>}

@@ -14,17 +14,17 @@ const acts: Record<string, string> = {
   train_stop: 'Stopped training', checkpoint: 'Saved a checkpoint', rollback: 'Rolled back to a checkpoint', key_create: 'Created a key', key_rotate: 'Rotated a key', key_revoke: 'Revoked a key',
 };
 const routes: [RegExp, string][] = [
-  [/^POST .*\/feedback/, 'Gave feedback'], [/^POST \/api\/(lessons|import)/, 'Taught lessons'], [/^DELETE \/api\/lessons/, 'Unlearned lessons'],
-  [/^POST .*\/suggest$/, 'Asked the teacher for phrasings'], [/^PATCH \/api\/answers/, 'Changed an answer'], [/^DELETE \/api\/answers/, 'Unlearned an answer'], [/^DELETE \/api\/refusals/, 'Dismissed a refusal'],
+  [/^POST .*\/feedback/, 'Gave feedback'], [/^POST \/api\/import\?(.*&)?dry_run=true/, 'Previewed an import'], [/^POST \/api\/(lessons|import)/, 'Taught lessons'], [/^DELETE \/api\/lessons/, 'Unlearned lessons'],
+  [/^POST .*\/suggest(\?|$)/, 'Asked the teacher for phrasings'], [/^PATCH \/api\/answers/, 'Changed an answer'], [/^DELETE \/api\/answers/, 'Unlearned an answer'], [/^DELETE \/api\/refusals/, 'Dismissed a refusal'],
   [/^POST \/api\/jobs/, 'Created a job'], [/^DELETE \/api\/jobs/, 'Canceled a job'], [/^POST .*queues\/[^/]+[/:]pause/, 'Paused a queue'],
-  [/^POST .*queues\/[^/]+[/:]resume/, 'Resumed a queue'], [/\/promote$/, 'Promoted a checkpoint'], [/\/challenge(r)?$/, 'Chose a challenger'],
+  [/^POST .*queues\/[^/]+[/:]resume/, 'Resumed a queue'], [/\/promote(\?|$)/, 'Promoted a checkpoint'], [/\/challenger?(\?|$)/, 'Chose a challenger'],
   [/^\w+ \/monitoring/, 'Changed tasks in the queue monitor'],
 ];
 
 // did says what a change was.
 function did(c: Change): string {
-  const route = c.method + ' ' + c.path.split('?')[0];
-  return (c.action && acts[c.action]) || (routes.find(([r]) => r.test(route))?.[1] ?? route);
+  const route = c.method + ' ' + c.path;
+  return (c.action && acts[c.action]) || (routes.find(([r]) => r.test(route))?.[1] ?? route.split('?')[0]);
 }
 
 export function Audit(): VNode {

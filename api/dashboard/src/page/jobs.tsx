@@ -52,7 +52,7 @@ export function Jobs(): VNode {
                   </a>
                 </li>
               ))}
-              <More next={list.next} onMore={list.more} />
+              <More next={list.next} onMore={list.more} item />
             </ul>
             {open ? <One key={open} id={open} onChanged={list.again} /> : <div class="card pane"><p class="hint">Choose a job to see its result.</p></div>}
           </div>

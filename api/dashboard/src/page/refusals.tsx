@@ -140,7 +140,7 @@ function Groups({ kind, what }: { kind: Kind; what: string }): VNode {
                   </a>
                 </li>
               ))}
-              <More next={list.next} onMore={list.more} />
+              <More next={list.next} onMore={list.more} item />
             </ol>
             {now && (
               <Card class="pane" key={idOf(now)}>

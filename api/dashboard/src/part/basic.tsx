@@ -107,7 +107,9 @@ export function KeyHelp({ keys, onClose }: { keys: [string, string][]; onClose: 
   );
 }
 
-// More loads the next part of a list.
-export function More({ next, onMore, loading }: { next: string | null | undefined; onMore: () => void; loading?: boolean }): VNode | null {
-  return next ? <p class="more"><button type="button" onClick={onMore} disabled={loading}>Show more</button></p> : null;
+// More loads the next part of a list; in one, it is an item of it.
+export function More({ next, onMore, item }: { next: string | null | undefined; onMore: () => void; item?: boolean }): VNode | null {
+  if (!next) return null;
+  const button = <button type="button" onClick={onMore}>Show more</button>;
+  return item ? <li class="more">{button}</li> : <p class="more">{button}</p>;
 }

@@ -40,5 +40,5 @@ function Failed<T>({ what, load }: { what: string; load: Load<T> }): VNode {
 }
 
 export function Empty({ title, children, alert }: { title: string; children?: ComponentChildren; alert?: boolean }): VNode {
-  return <div class="empty" role={alert ? 'alert' : undefined}><h3>{title}</h3><p>{children}</p></div>;
+  return <div class="empty" role={alert ? 'alert' : undefined}><h2>{title}</h2><p>{children}</p></div>;
 }
