@@ -65,7 +65,7 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 // detach gives a job a record after its caller's wait has ended. If the job ended at
 // the last moment, its reply is on the way and is returned instead.
 func (q *Queue) detach(ctx context.Context, place job.Lane, spec job.Spec, replied <-chan reply) (*job.Answer, *job.Job, error) {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	k := q.keys(place)
 	args := append([]any{k.own, spec.ID}, recordFields(spec)...)
@@ -92,7 +92,7 @@ func (q *Queue) detach(ctx context.Context, place job.Lane, spec job.Spec, repli
 // cancelWait drops a job whose caller has left. If a worker already has the job, the
 // worker is notified and skips it unless computing has begun.
 func (q *Queue) cancelWait(ctx context.Context, place job.Lane, id string) {
-	ctx, cancel := q.patience(context.WithoutCancel(ctx))
+	ctx, cancel := q.withTimeout(context.WithoutCancel(ctx))
 	defer cancel()
 	k := q.keys(place)
 	if err := q.scripts.cancelWait.Run(ctx, q.redis, []string{k.task(id), k.pending(), k.record(id)}, k.own, id).Err(); err != nil {

@@ -44,7 +44,7 @@ func (q *Queue) Beat(ctx context.Context, id string, payload []byte, ttl time.Du
 		b.names[id] = q.subscriber.on(ctx, q.beatChannel()+id, func(string, bool) {})
 	}
 	b.mu.Unlock()
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	if err := q.scripts.beat.Run(ctx, q.redis, q.beatKeys(), id, payload, ttl.Milliseconds()).Err(); err != nil {
 		return unavailable("beat", err)
@@ -60,7 +60,7 @@ func (q *Queue) Unbeat(ctx context.Context, id string) error {
 		delete(q.beating.names, id)
 	}
 	q.beating.mu.Unlock()
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	if err := q.scripts.unbeat.Run(ctx, q.redis, q.beatKeys()[:2], id).Err(); err != nil {
 		return unavailable("withdraw beat", err)
@@ -92,7 +92,7 @@ func (q *Queue) Beats(ctx context.Context) (map[string][]byte, error) {
 // beats. The numbers in the map "refusals" there are summed as "refusals:<reason>". The
 // counts last as long as Redis keeps its data.
 func (q *Queue) BeatsAndPast(ctx context.Context) (beats map[string][]byte, past map[string]int64, err error) {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	got, err := q.scripts.beats.Run(ctx, q.redis, q.beatKeys(), q.late().Milliseconds(), q.beatChannel()).Slice()
 	if err != nil || len(got) != 2 {

@@ -24,7 +24,7 @@ func (q *Queue) Cancel(ctx context.Context, id string) (job.Job, error) {
 		return j, ended
 	}
 	k := q.keys(lane)
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	verdict, err := q.scripts.cancel.Run(rctx, q.redis,
 		[]string{k.record(id), k.task(id), k.pending(), k.scheduled(), k.retry(), k.active(), k.lease()},

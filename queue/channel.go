@@ -5,7 +5,7 @@ import "context"
 // Publish sends a message to every process that listens to channel. A message is
 // delivered at most once, so listeners must also poll from time to time.
 func (q *Queue) Publish(ctx context.Context, channel, msg string) error {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	if err := q.redis.Publish(ctx, q.shared("channel", channel), msg).Err(); err != nil {
 		return unavailable("publish on "+channel, err)

@@ -17,7 +17,7 @@ const comingMost = 1000
 // Those datasets must be learned first. The cost does not depend on how many were
 // already learned. Errors: CodeUnavailable.
 func (q *Queue) Coming(ctx context.Context, before string) ([]string, error) {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	var ids []string
 	for _, place := range q.shards.of(job.LaneTrain) {

@@ -44,7 +44,7 @@ func (s *Server) begin(ctx context.Context, t *Task) (o *outcome, stop bool) {
 }
 
 func (s *Server) tryBegin(ctx context.Context, id string) (verdict string, attempt int, err error) {
-	ctx, cancel := s.q.patience(ctx)
+	ctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
 	got, err := s.q.pipeliner.run(ctx, s.q.scripts.start, []string{s.keys.record(id), s.keys.task(id)}, s.keys.own, id, s.id).Slice()
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *Server) complete(ctx context.Context, t *Task, began time.Time, o outco
 	t.became(o)
 	progress := t.end()
 	lines := s.linesOf(t, o)
-	var giveUp <-chan time.Time
+	var tooLate <-chan time.Time
 	quit := s.quit.Done()
 	for rest := 20 * time.Millisecond; ; rest = min(2*rest, time.Second) {
 		verdict, err := s.write(ctx, t, began, progress, lines, o)
@@ -108,8 +108,8 @@ func (s *Server) complete(ctx context.Context, t *Task, began time.Time, o outco
 		case <-timer.C:
 		case <-quit:
 			quit = nil
-			giveUp = time.After(completeFor)
-		case <-giveUp:
+			tooLate = time.After(completeFor)
+		case <-tooLate:
 			return
 		}
 		timer.Stop()
@@ -139,7 +139,7 @@ func (s *Server) linesOf(t *Task, o outcome) *ahead {
 }
 
 func (s *Server) write(ctx context.Context, t *Task, began time.Time, progress []byte, lines *ahead, o outcome) (string, error) {
-	ctx, cancel := s.q.patience(ctx)
+	ctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
 	if o.state == job.StateQueued {
 		return s.writeRequeue(ctx, t.Spec.ID, progress, o)
@@ -178,14 +178,14 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 	stats := []string{k.day(k.processed(), now), k.processed(), k.day(k.failed(), now), k.failed()}
 	statsEnd := now.AddDate(0, 0, 90).Unix()
 	if spec.ReplyTo != "" {
-		said := encodeReply(spec.ID, replyAnswer, result)
+		reply := encodeReply(spec.ID, replyAnswer, result)
 		if fault != nil {
-			said = encodeReply(spec.ID, replyError, fault)
+			reply = encodeReply(spec.ID, replyError, fault)
 		}
 		verdict, err := e.q.pipeliner.do(ctx, &pipelined{
 			ahead: lines, script: e.q.scripts.answer,
 			keys: slices.Concat([]string{k.active(), k.lease(), k.task(spec.ID)}, stats, []string{k.record(spec.ID)}),
-			args: []any{spec.ID, e.owner, string(o.state), k.reply(spec.ReplyTo), said, statsEnd},
+			args: []any{spec.ID, e.owner, string(o.state), k.reply(spec.ReplyTo), reply, statsEnd},
 		}).Text()
 		if err != nil || verdict != "record" {
 			return verdict, err

@@ -50,7 +50,7 @@ func (q *Queue) Follow(ctx context.Context, id, lastEventID string) (<-chan Even
 	out := make(chan Event)
 	f := &follower{q: q, id: id, keys: q.keys(lane), last: lastEventID, out: out}
 	if lane != "" && !j.State.Final() {
-		rctx, cancel := q.patience(ctx)
+		rctx, cancel := q.withTimeout(ctx)
 		defer cancel()
 		if err := q.scripts.follow.Run(rctx, q.redis, []string{f.keys.record(id), f.keys.events(id)}, f.keys.own, id).Err(); err != nil {
 			return nil, unavailable("follow job "+id, err)
@@ -105,7 +105,7 @@ func (f *follower) catchUp(ctx, life context.Context) (done bool) {
 	if f.last != "" {
 		from = "(" + f.last
 	}
-	rctx, cancel := f.q.patience(ctx)
+	rctx, cancel := f.q.withTimeout(ctx)
 	entries, err := f.q.redis.XRangeN(rctx, f.keys.events(f.id), from, "+", 500).Result()
 	cancel()
 	if _, refused := errors.AsType[redis.Error](err); refused && !errors.Is(err, redis.Nil) {
@@ -146,7 +146,7 @@ func (f *follower) endedWithoutEvent(ctx, life context.Context) bool {
 	if err != nil || !j.State.Final() {
 		return ctx.Err() != nil
 	}
-	rctx, cancel := f.q.patience(ctx)
+	rctx, cancel := f.q.withTimeout(ctx)
 	defer cancel()
 	last, err := f.q.redis.XRevRangeN(rctx, f.keys.events(f.id), "+", "-", 1).Result()
 	switch {
@@ -169,8 +169,8 @@ const (
 func (f *follower) sendEnd(ctx, life context.Context, j job.Job) {
 	at := millis(j.FinishedAt.Time)
 	if newer(at+lastState, f.last) {
-		said, err := json.Marshal(map[string]any{"state": j.State, "attempts": j.Attempts, "waiting_for": nil})
-		if err != nil || !f.send(ctx, life, Event{ID: at + lastState, Type: EventState, Data: said}) {
+		state, err := json.Marshal(map[string]any{"state": j.State, "attempts": j.Attempts, "waiting_for": nil})
+		if err != nil || !f.send(ctx, life, Event{ID: at + lastState, Type: EventState, Data: state}) {
 			return
 		}
 	}

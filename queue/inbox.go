@@ -50,7 +50,7 @@ func (q *Queue) MarkWrong(ctx context.Context, it job.Interaction) error {
 	if err != nil {
 		return err
 	}
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	pipe := q.redis.TxPipeline()
 	pipe.XAdd(rctx, lineOf(q.listKey(ListWrong), it.ID, b))
@@ -107,7 +107,7 @@ func (q *Queue) countHits(ctx context.Context, pipe redis.Pipeliner, batch []job
 // Hits returns how often each lesson answered, by lesson id. LastAt is not set. Errors:
 // CodeUnavailable.
 func (q *Queue) Hits(ctx context.Context) (map[string]Hits, error) {
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	counts, err := q.redis.HGetAll(rctx, q.hitsKey()).Result()
 	if err != nil {
@@ -130,7 +130,7 @@ func (q *Queue) HitsOf(ctx context.Context, lessons ...[]string) ([]Hits, error)
 	if len(ids) == 0 {
 		return make([]Hits, len(lessons)), nil
 	}
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	pipe := q.redis.Pipeline()
 	counts, last := pipe.HMGet(rctx, q.hitsKey(), ids...), pipe.HMGet(rctx, q.lastHitKey(), ids...)

@@ -33,7 +33,7 @@ func (q *Queue) LogInteractions(ctx context.Context, batch []job.Interaction) er
 	if len(batch) == 0 {
 		return nil
 	}
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	pipe := q.redis.Pipeline()
 	for _, it := range batch {
@@ -74,7 +74,7 @@ func lineOf(key, id string, body []byte) *redis.XAddArgs {
 // trimLog cuts the log and the inbox lists to their limits, and counts the dropped
 // entries.
 func (q *Queue) trimLog(ctx context.Context) error {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	pipe := q.redis.Pipeline()
 	oldest := millis(q.now().Add(-q.opt.LogRetention))
@@ -123,7 +123,7 @@ func (q *Queue) findInteraction(ctx context.Context, id string, made, until time
 	from := strconv.FormatInt(max(0, made.Add(-skew).UnixMilli()), 10)
 	to := strconv.FormatInt(until.UnixMilli(), 10)
 	for {
-		rctx, cancel := q.patience(ctx)
+		rctx, cancel := q.withTimeout(ctx)
 		got, err := q.scripts.find.Run(rctx, q.redis, []string{q.logKey()}, id, from, to, findStep).StringSlice()
 		cancel()
 		if err != nil && !errors.Is(err, redis.Nil) {

@@ -271,7 +271,7 @@ func TestLessonsThatAreToCome(t *testing.T) {
 		g.let <- job.Trained{}
 		t.untilState(done, job.StateSucceeded)
 		<-g.started
-		if err := s.Hold(t.ctx, "the test looks"); err != nil {
+		if err := s.Pause(t.ctx, "the test looks"); err != nil {
 			t.Fatal(err)
 		}
 		waits := train()
@@ -281,7 +281,7 @@ func TestLessonsThatAreToCome(t *testing.T) {
 		if want := []string{running, waits}; err != nil || !slices.Equal(got, want) {
 			t.Errorf("to come are %v, %v; want %v and not %s", got, err, want, younger)
 		}
-		if err := s.Hold(t.ctx, ""); err != nil {
+		if err := s.Pause(t.ctx, ""); err != nil {
 			t.Fatal(err)
 		}
 		g.let <- job.Trained{}

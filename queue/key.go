@@ -39,7 +39,7 @@ func (k laneKeys) why() string                 { return k.own + "paused" }
 func (k laneKeys) deadlines() string           { return k.own + "deadlines" }
 func (k laneKeys) repairs() string             { return k.own + "repairs" }
 func (k laneKeys) dropped() string             { return k.own + "dropped" }
-func (k laneKeys) heldWhy() string             { return k.own + "held" } // by the server that holds, see Hold
+func (k laneKeys) heldWhy() string             { return k.own + "held" } // by the server that pauses, see Server.Pause
 
 // Channels.
 func (k laneKeys) wake() string           { return k.own + "wake" }

@@ -32,7 +32,7 @@ type LaneState struct {
 
 // Lanes returns the state of every lane, most urgent first.
 func (q *Queue) Lanes(ctx context.Context) ([]LaneState, error) {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	lanes := job.Lanes()
 	out := make([]LaneState, len(lanes))
@@ -132,7 +132,7 @@ func unixTime(s string) time.Time {
 // continue. reason is shown as waiting_for of the waiting jobs. Errors:
 // CodeUnavailable.
 func (q *Queue) PauseLane(ctx context.Context, lane job.Lane, paused bool, reason string) error {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	flag := "0"
 	if paused {
@@ -155,7 +155,7 @@ const endRestMost = 1000
 // EndRest is called when the reason why no longer applies. Jobs of the lane that were
 // handed back for that reason and still rest can then run at once.
 func (q *Queue) EndRest(ctx context.Context, lane job.Lane, why string) error {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	for _, place := range q.shards.of(lane) {
 		k := q.keys(place)

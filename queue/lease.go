@@ -48,7 +48,7 @@ func (l *Lease) Acquire(ctx context.Context) (token int64, ok bool, err error) {
 		return l.token, true, nil
 	}
 	asked := time.Now()
-	rctx, cancel := l.q.patience(ctx)
+	rctx, cancel := l.q.withTimeout(ctx)
 	defer cancel()
 	token, err = l.q.scripts.acquire.Run(rctx, l.q.redis, []string{l.key(), l.q.shared("lease:"+l.name, "fence")},
 		l.me, l.ttl.Milliseconds()).Int64()
@@ -85,7 +85,7 @@ func (l *Lease) Renew(ctx context.Context) error {
 		return ErrLeaseLost
 	}
 	asked := time.Now()
-	rctx, cancel := l.q.patience(ctx)
+	rctx, cancel := l.q.withTimeout(ctx)
 	defer cancel()
 	n, err := l.q.scripts.renew.Run(rctx, l.q.redis, []string{l.key()}, value, l.ttl.Milliseconds()).Int64()
 	if err != nil {
@@ -113,7 +113,7 @@ func (l *Lease) Release(ctx context.Context) error {
 	if !held {
 		return nil
 	}
-	rctx, cancel := l.q.patience(ctx)
+	rctx, cancel := l.q.withTimeout(ctx)
 	defer cancel()
 	if err := l.q.scripts.release.Run(rctx, l.q.redis, []string{l.key()}, value).Err(); err != nil {
 		return unavailable("release lease "+l.name, err)

@@ -74,7 +74,7 @@ func (q *Queue) follow(ctx context.Context, list List, b *book) error {
 	}
 	b.ledger = nil
 	l := newLedger()
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	events, err := q.redis.XRevRangeN(rctx, q.eventKey(), "+", "-", 1).Result()
 	cancel()
 	if err != nil {
@@ -92,7 +92,7 @@ func (q *Queue) follow(ctx context.Context, list List, b *book) error {
 }
 
 func (q *Queue) readSettled(ctx context.Context, l *ledger) error {
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	ids, err := q.redis.ZRange(rctx, q.settledKey(), 0, -1).Result()
 	if err != nil {
@@ -112,7 +112,7 @@ func (q *Queue) readSettled(ctx context.Context, l *ledger) error {
 func (q *Queue) catchUp(ctx context.Context, list List, l *ledger) (agrees bool, err error) {
 	key := q.listKey(list)
 	for {
-		rctx, cancel := q.patience(ctx)
+		rctx, cancel := q.withTimeout(ctx)
 		pipe := q.redis.TxPipeline() // one moment for all of them
 		entries := pipe.XRangeN(rctx, key, "("+l.last, "+", ledgerStep)
 		events := pipe.XRangeN(rctx, q.eventKey(), "("+l.event, "+", ledgerStep)

@@ -61,7 +61,7 @@ type listed struct {
 
 // listPage reads the next entries and the job of each; nil for a job that has faded.
 func (q *Queue) listPage(ctx context.Context, f Filter, cursor string) ([]listed, []*job.Job, error) {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	page, err := q.newest(ctx, f, cursor)
 	if err != nil || len(page) == 0 {

@@ -95,7 +95,7 @@ func (c *Claim) answer(verdict string, outcome []byte, err error) (*Claim, []byt
 
 // try claims the key. With renew it only renews a claim that is ours.
 func (c *Claim) try(ctx context.Context, renew bool) (string, []byte, error) {
-	ctx, cancel := c.q.patience(ctx)
+	ctx, cancel := c.q.withTimeout(ctx)
 	defer cancel()
 	got, err := c.q.pipeliner.run(ctx, c.q.scripts.claim, []string{c.key}, c.currentDigest(), c.id, claimTTL.Milliseconds(), c.JobID, c.ttl.Milliseconds(), renew).StringSlice()
 	if err != nil {
@@ -146,7 +146,7 @@ func (c *Claim) end() {
 // Errors: CodeUnavailable.
 func (c *Claim) Keep(ctx context.Context, outcome []byte) error {
 	c.end()
-	ctx, cancel := c.q.patience(ctx)
+	ctx, cancel := c.q.withTimeout(ctx)
 	defer cancel()
 	err := c.q.scripts.keep.Run(ctx, c.q.redis, []string{c.key}, c.currentDigest(), c.id, outcome, c.ttl.Milliseconds(), c.channel).Err()
 	if err != nil && !errors.Is(err, redis.Nil) {
@@ -164,7 +164,7 @@ func (c *Claim) Drop(ctx context.Context, unsure bool) error {
 		keep = "1"
 	}
 	c.end()
-	ctx, cancel := c.q.patience(ctx)
+	ctx, cancel := c.q.withTimeout(ctx)
 	defer cancel()
 	err := c.q.scripts.drop.Run(ctx, c.q.redis, []string{c.key}, c.id, c.channel, keep).Err()
 	if err != nil && !errors.Is(err, redis.Nil) {

@@ -11,24 +11,24 @@ import (
 // process does not know. Nobody runs them. Nobody recovers them either, because this
 // process is alive. Such orphans are freed when two checks in a row have found them.
 
-// holding is a task that this server knows it has.
-type holding struct {
+// inflight is a task that this server knows it has.
+type inflight struct {
 	times   int       // that it was taken
 	ends    time.Time // its deadline by our own steady clock; zero is never
 	attempt int       // that began when it was taken; 0 if none did
 }
 
-func (s *Server) hold(id string, ends time.Time, attempt int) {
+func (s *Server) addInflight(id string, ends time.Time, attempt int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.held[id] = holding{s.held[id].times + 1, ends, attempt}
+	s.inflight[id] = inflight{s.inflight[id].times + 1, ends, attempt}
 }
 
 // begunWith returns the attempt that began when a task was taken; 0 if none did.
 func (s *Server) begunWith(id string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.held[id].attempt
+	return s.inflight[id].attempt
 }
 
 // clocksAgree is the largest difference at which the deadline by the submitter's clock
@@ -39,9 +39,9 @@ const clocksAgree = 100 * time.Millisecond
 // endOf returns the deadline of a task by our own clock; zero if it has none.
 func (s *Server) endOf(id string, said time.Time) time.Time {
 	s.mu.Lock()
-	ends := s.held[id].ends
+	ends := s.inflight[id].ends
 	s.mu.Unlock()
-	if ends.IsZero() && !s.unhooked {
+	if ends.IsZero() && !s.polling {
 		return ends
 	}
 	if ends.IsZero() || ends.Sub(said).Abs() <= clocksAgree {
@@ -50,23 +50,23 @@ func (s *Server) endOf(id string, said time.Time) time.Time {
 	return ends
 }
 
-func (s *Server) unhold(id string) {
+func (s *Server) removeInflight(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.held[id]
+	h := s.inflight[id]
 	if h.times--; h.times <= 0 {
-		delete(s.held, id)
+		delete(s.inflight, id)
 		return
 	}
-	s.held[id] = h
+	s.inflight[id] = h
 }
 
 // freeOrphans looks for orphans and returns the ones to free at the next check.
 func (s *Server) freeOrphans(ctx context.Context, suspects map[string]bool) map[string]bool {
-	if s.unhooked { // what asynq dequeues by itself is not noted
+	if s.polling { // what asynq dequeues by itself is not noted
 		return nil
 	}
-	rctx, cancel := s.q.patience(ctx)
+	rctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
 	ids, err := s.q.scripts.mine.Run(rctx, s.q.redis, []string{s.keys.active()}, s.keys.tasks(), s.id).StringSlice()
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Server) freeOrphans(ctx context.Context, suspects map[string]bool) map[
 	next := map[string]bool{}
 	for _, id := range ids {
 		s.mu.Lock()
-		held := s.held[id].times > 0
+		held := s.inflight[id].times > 0
 		s.mu.Unlock()
 		switch {
 		case held:

@@ -58,7 +58,7 @@ func (q *Queue) Postings(ctx context.Context, most int, lend time.Duration) (due
 }
 
 func (q *Queue) fetch(ctx context.Context, lane job.Lane, most int, lend time.Duration) ([]Posting, time.Duration, error) {
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	k := q.keys(lane)
 	got, err := q.scripts.fetch.Run(rctx, q.redis, []string{k.outbox()}, k.own, most, lend.Milliseconds()).Slice()
 	cancel()
@@ -144,7 +144,7 @@ func (q *Queue) Drop(ctx context.Context, p Posting) (int, error) {
 }
 
 func (q *Queue) posted(ctx context.Context, p Posting, what string, failures int, after time.Duration) (int, error) {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	k := q.keys(p.lane)
 	n, err := q.scripts.posted.Run(ctx, q.redis, []string{k.outbox()},
@@ -167,7 +167,7 @@ const (
 func (q *Queue) Posted(ctx context.Context) (map[string]int64, error) {
 	sums := map[string]int64{PostDelivered: 0, PostRetried: 0, PostDropped: 0}
 	for _, lane := range q.shards.of(job.Lanes()...) {
-		rctx, cancel := q.patience(ctx)
+		rctx, cancel := q.withTimeout(ctx)
 		got, err := q.redis.HGetAll(rctx, q.keys(lane).posted()).Result()
 		cancel()
 		if err != nil {

@@ -208,7 +208,7 @@ func (q *Queue) spawn(f func(context.Context)) bool {
 
 // Ping checks that Redis responds.
 func (q *Queue) Ping(ctx context.Context) error {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	if err := q.redis.Ping(ctx).Err(); err != nil {
 		return unavailable("ping", err)
@@ -220,8 +220,8 @@ func (q *Queue) Ping(ctx context.Context) error {
 // its metrics.
 func (q *Queue) Asynq() asynq.RedisConnOpt { return q.opt.Asynq }
 
-// patience limits one exchange with Redis to Options.Patience.
-func (q *Queue) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+// withTimeout limits one exchange with Redis to Options.Patience.
+func (q *Queue) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, q.opt.Patience)
 }
 

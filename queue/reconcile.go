@@ -66,14 +66,14 @@ func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 		full := looked.IsZero() || time.Since(looked) >= every
 		for _, r := range lanes {
 			if full {
-				switch r.turn(ctx, token, every) {
+				switch r.acquireTurn(ctx, token, every) {
 				case -1:
 					return ErrFormer
 				case 1:
-					r.look(ctx, round)
+					r.scan(ctx, round)
 				}
 			}
-			if due := r.overdue(ctx); due >= 0 {
+			if due := r.failOverdue(ctx); due >= 0 {
 				next = min(next, due)
 			}
 		}
@@ -98,9 +98,9 @@ type reconciler struct {
 	listens string
 }
 
-// turn asks whether it is this process's turn: 1 means yes, 0 no, -1 never again.
-func (r *reconciler) turn(ctx context.Context, token int64, every time.Duration) int {
-	ctx, cancel := r.q.patience(ctx)
+// acquireTurn asks whether it is this process's acquireTurn: 1 means yes, 0 no, -1 never again.
+func (r *reconciler) acquireTurn(ctx context.Context, token int64, every time.Duration) int {
+	ctx, cancel := r.q.withTimeout(ctx)
 	defer cancel()
 	n, err := r.q.scripts.turn.Run(ctx, r.q.redis, []string{r.keys.own + "turn", r.keys.own + "leader"}, token, every.Milliseconds()).Int()
 	if err != nil {
@@ -109,56 +109,56 @@ func (r *reconciler) turn(ctx context.Context, token int64, every time.Duration)
 	return n
 }
 
-// look finds and repairs. A failed step is tried again in the next pass. It reports
+// scan finds and repairs. A failed step is tried again in the next pass. It reports
 // whether tasks were queued again. round counts the passes: rare problems that cost
 // more to find are not searched for in every pass.
-func (r *reconciler) look(ctx context.Context, round int) (queued bool) {
+func (r *reconciler) scan(ctx context.Context, round int) (queued bool) {
 	queued, suspects := r.sweep(ctx, false)
 	if suspects > 0 && pause(ctx, secondLook) {
 		again, _ := r.sweep(ctx, true)
 		queued = queued || again
 	}
-	if lost := r.hands(ctx); lost || round%orphansEvery == 0 {
-		r.adopt(ctx)
+	if lost := r.followOperators(ctx); lost || round%orphansEvery == 0 {
+		r.requeueOrphans(ctx)
 	}
 	if round%3 != 0 {
 		return queued
 	}
-	rctx, cancel := r.q.patience(ctx)
+	rctx, cancel := r.q.withTimeout(ctx)
 	defer cancel()
 	k := r.keys
 	if n, err := r.q.scripts.waiters.Run(rctx, r.q.redis, []string{k.pending()}, k.own, k.tasks(), waitersMost).Int(); err == nil && n > 0 {
 		r.q.opt.Log.Warn("prompts were dropped whose callers' process is gone", "lane", r.lane, "prompts", n)
 	}
-	r.fade(ctx)
+	r.expireEnded(ctx)
 	return queued
 }
 
-// fadeMost is how many ended jobs one script drops, so that it stays short. fadeRounds
+// expireMost is how many ended jobs one script drops, so that it stays short. expireRounds
 // is how many scripts one pass runs for a state; the next pass drops more.
 const (
-	fadeMost   = 1000
-	fadeRounds = 50
+	expireMost   = 1000
+	expireRounds = 50
 )
 
-// fade drops the records of ended jobs that are past their retention. If the records of
+// expireEnded drops the records of ended jobs that are past their retention. If the records of
 // all lanes exceed their limit, it also drops this lane's share of the excess, oldest
 // first.
-func (r *reconciler) fade(ctx context.Context) {
+func (r *reconciler) expireEnded(ctx context.Context) {
 	excess, err := r.q.excess(ctx, r.lane)
 	if err != nil {
 		return // Redis is away; the next look sees to it
 	}
 	for _, state := range finalStates {
-		for range fadeRounds {
-			ctx, cancel := r.q.patience(ctx)
+		for range expireRounds {
+			ctx, cancel := r.q.withTimeout(ctx)
 			got, err := r.q.scripts.expire.Run(ctx, r.q.redis, []string{r.keys.ended(state), r.keys.endedBytes()}, r.keys.own,
-				millis(r.q.now().Add(-r.q.retained(state))), max(excess, 0), fadeMost).Int64Slice()
+				millis(r.q.now().Add(-r.q.retained(state))), max(excess, 0), expireMost).Int64Slice()
 			cancel()
 			if err != nil || len(got) != 2 {
 				return
 			}
-			if excess -= got[1]; got[0] < fadeMost {
+			if excess -= got[1]; got[0] < expireMost {
 				break
 			}
 		}
@@ -168,7 +168,7 @@ func (r *reconciler) fade(ctx context.Context) {
 // sweep queues the tasks of dead workers again. suspects is the number of tasks of
 // processes that seem to be gone. With gone it checks only those.
 func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspects int64) {
-	rctx, cancel := r.q.patience(ctx)
+	rctx, cancel := r.q.withTimeout(ctx)
 	defer cancel()
 	k := r.keys
 	// A sign of life is old after one and a half seconds; each is renewed every second.
@@ -199,15 +199,15 @@ func (r *reconciler) listened() string {
 	return r.listens
 }
 
-// hands updates the records after operators changed tasks with asynq's tools (asynqmon,
+// followOperators updates the records after operators changed tasks with asynq's tools (asynqmon,
 // Inspector, asynq's command). An archived task fails its job; a task that was run is
 // queued again. lost says that records have lost their tasks.
-func (r *reconciler) hands(ctx context.Context) (lost bool) {
+func (r *reconciler) followOperators(ctx context.Context) (lost bool) {
 	archived, err := json.Marshal(job.Errorf(job.CodeArchived, "an operator archived the job in asynq's tools; running it there queues it again"))
 	if err != nil {
 		return false
 	}
-	ctx, cancel := r.q.patience(ctx)
+	ctx, cancel := r.q.withTimeout(ctx)
 	defer cancel()
 	k := r.keys
 	got, err := r.q.scripts.hands.Run(ctx, r.q.redis, []string{
@@ -250,15 +250,15 @@ func (r *reconciler) fail(ctx context.Context, id string) {
 	}
 }
 
-// adopt ends the jobs whose tasks were deleted. Jobs whose task Redis has dropped get a
+// requeueOrphans ends the jobs whose tasks were deleted. Jobs whose task Redis has dropped get a
 // new task.
-func (r *reconciler) adopt(ctx context.Context) {
+func (r *reconciler) requeueOrphans(ctx context.Context) {
 	k := r.keys
 	why, err := json.Marshal(deletedWhy(r.lane))
 	if err != nil {
 		return
 	}
-	rctx, cancel := r.q.patience(ctx)
+	rctx, cancel := r.q.withTimeout(ctx)
 	defer cancel()
 	reply, err := r.q.scripts.orphans.Run(rctx, r.q.redis, []string{
 		k.stateIndex(job.StateQueued), k.stateIndex(job.StateRunning), k.pending(), k.scheduled(), k.retry(), k.active(),
@@ -283,14 +283,14 @@ func (r *reconciler) adopt(ctx context.Context) {
 	}
 }
 
-// overdue fails waiting jobs whose deadline has passed. It returns the time until the
+// failOverdue fails waiting jobs whose deadline has passed. It returns the time until the
 // next deadline; negative if there is none.
-func (r *reconciler) overdue(ctx context.Context) time.Duration {
+func (r *reconciler) failOverdue(ctx context.Context) time.Duration {
 	why, err := json.Marshal(errTimeout())
 	if err != nil {
 		return -1
 	}
-	ctx, cancel := r.q.patience(ctx)
+	ctx, cancel := r.q.withTimeout(ctx)
 	defer cancel()
 	k := r.keys
 	got, err := r.q.scripts.overdue.Run(ctx, r.q.redis, []string{k.deadlines(), k.pending(), k.scheduled(), k.retry()},
@@ -354,7 +354,7 @@ func (q *Queue) countRepair(ctx context.Context, k laneKeys, what string, n int)
 // sum adds the counters of every lane to sums.
 func (q *Queue) sum(ctx context.Context, key func(laneKeys) string, sums map[string]int64) error {
 	for _, lane := range q.shards.of(job.Lanes()...) {
-		rctx, cancel := q.patience(ctx)
+		rctx, cancel := q.withTimeout(ctx)
 		got, err := q.redis.HGetAll(rctx, key(q.keys(lane))).Result()
 		cancel()
 		if err != nil {

@@ -79,7 +79,7 @@ func notFound(id string) *job.Error {
 // readRecord reads all lanes at once, because an id does not name its lane. It first
 // tries the shard that this process would use, then all shards.
 func (q *Queue) readRecord(ctx context.Context, id string) (job.Job, job.Lane, error) {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	everywhere := q.shards.of(job.Lanes()...)
 	places := make([]job.Lane, 0, len(job.Lanes()))

@@ -85,7 +85,7 @@ func (q *Queue) lately() RedisState {
 }
 
 func (q *Queue) readState(ctx context.Context) (RedisState, error) {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	var s RedisState
 	var mu sync.Mutex
@@ -154,7 +154,7 @@ func (q *Queue) Check(ctx context.Context) error {
 func (q *Queue) probe(ctx context.Context) error {
 	for _, place := range q.shards.of(job.LaneInteractive)[:1] {
 		k := q.keys(place)
-		rctx, cancel := q.patience(ctx)
+		rctx, cancel := q.withTimeout(ctx)
 		err := q.scripts.probe.Run(rctx, q.redis, []string{k.own + "probe", k.asynq + "probe"}, k.own+"probe", millis(q.now())).Err()
 		cancel()
 		if denied(err) {
@@ -197,7 +197,7 @@ func (q *Queue) Lacks(ctx context.Context) string {
 	}
 	var commands, other []string
 	for _, args := range tries {
-		rctx, cancel := q.patience(ctx)
+		rctx, cancel := q.withTimeout(ctx)
 		err := q.redis.Do(rctx, args...).Err()
 		cancel()
 		switch {

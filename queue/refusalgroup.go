@@ -113,7 +113,7 @@ func (q *Queue) settleIn(ctx context.Context, list List, owner *string, id strin
 	}
 	wordings, _ := book.ledger.inGroupsOf(owner, []string{id})
 	settled := slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(wordings), id))))
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	pipe := q.redis.TxPipeline()
 	now := float64(q.now().UnixMilli())
@@ -170,7 +170,7 @@ func (q *Queue) deleteFrom(ctx context.Context, list List, l *ledger, owner *str
 	if len(entries) == 0 {
 		return nil
 	}
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	pipe := q.redis.TxPipeline()
 	for chunk := range slices.Chunk(entries, 1000) {

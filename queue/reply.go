@@ -189,7 +189,7 @@ func (r *replies) stop(ctx context.Context) {
 	if !reading {
 		return
 	}
-	ctx, cancel := r.q.patience(ctx)
+	ctx, cancel := r.q.withTimeout(ctx)
 	defer cancel()
 	pipe := r.q.redis.Pipeline()
 	pipe.RPush(ctx, r.key, "")

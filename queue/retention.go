@@ -46,7 +46,7 @@ func (q *Queue) EndedBytes(ctx context.Context) (int64, error) {
 
 // endedBytes returns the size for each shard of each lane, in bytes.
 func (q *Queue) endedBytes(ctx context.Context) (map[job.Lane]int64, error) {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	places := q.shards.of(job.Lanes()...)
 	pipe := q.redis.Pipeline()
@@ -109,7 +109,7 @@ func (q *Queue) Dropped(ctx context.Context) (map[string]int64, error) {
 		return nil, err
 	}
 	sums[DroppedWebhookEvents] = posted[PostDropped]
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	entries, err := q.redis.HGetAll(rctx, q.logDropped()).Result()
 	if err != nil {

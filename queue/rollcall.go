@@ -34,7 +34,7 @@ func (q *Queue) rollReplies(caller string) string { return q.shared("channel", "
 func (q *Queue) RollCall(ctx context.Context, known int) {
 	r := &q.rolls
 	r.listen.Do(func() { // until the queue stops
-		q.subscriber.on(context.WithoutCancel(ctx), q.rollReplies(q.id), func(call string, _ bool) { r.heard(call) })
+		q.subscriber.on(context.WithoutCancel(ctx), q.rollReplies(q.id), func(call string, _ bool) { r.countAnswer(call) })
 	})
 	call := job.NewID()
 	answers := make(chan struct{}, 1024)
@@ -67,7 +67,7 @@ func (q *Queue) RollCall(ctx context.Context, known int) {
 	}
 }
 
-func (r *rollCalls) heard(call string) {
+func (r *rollCalls) countAnswer(call string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c := r.open[call]; c != nil {
@@ -91,7 +91,7 @@ func (q *Queue) OnRollCall(ctx context.Context, beat func(ctx context.Context)) 
 			return
 		}
 		if caller, call, _ := strings.Cut(msg, " "); caller == q.id {
-			q.rolls.heard(call)
+			q.rolls.countAnswer(call)
 			return
 		}
 		mu.Lock()
@@ -114,7 +114,7 @@ func (q *Queue) OnRollCall(ctx context.Context, beat func(ctx context.Context)) 
 			calls = nil
 			mu.Unlock()
 			beat(ctx)
-			pctx, cancel := q.patience(ctx)
+			pctx, cancel := q.withTimeout(ctx)
 			pipe := q.redis.Pipeline()
 			for _, msg := range due {
 				caller, call, _ := strings.Cut(msg, " ")

@@ -31,15 +31,15 @@ type Server struct {
 	handler     Handler
 	id          string // owner of the tasks that it takes
 
-	asynq    *asynq.Server
-	wake     notifier
-	shape    func(keys []string, args []any) shape
-	seen     chan struct{} // closed when a dequeue was recognised
-	matched  sync.Once
-	unhooked bool                   // dequeues are not recognised: plain polling
-	given    atomic.Int64           // tasks with asynq
-	holding  atomic.Pointer[string] // why no more are taken; empty or nil: they are
-	taking   sync.Mutex             // held while jobs are taken, and while holding changes
+	asynq     *asynq.Server
+	wake      notifier
+	shape     func(keys []string, args []any) shape
+	seen      chan struct{} // closed when a dequeue was recognised
+	matched   sync.Once
+	polling   bool                   // dequeues are not recognised: plain polling
+	given     atomic.Int64           // tasks with asynq
+	pausedWhy atomic.Pointer[string] // why no more are taken; empty or nil: they are
+	taking    sync.Mutex             // held while jobs are taken, and while holding changes
 
 	// Used only by asynq's single processor goroutine.
 	trouble time.Duration // rest after a failed dequeue
@@ -52,13 +52,13 @@ type Server struct {
 	work  context.Context
 	drain context.CancelCauseFunc
 
-	slots   chan struct{} // handlers that run; asynq frees its own too early
-	mu      sync.Mutex
-	state   lifecycle
-	running map[string]*Task
-	held    map[string]holding // tasks that were taken and have not ended, by id
-	lastOK  time.Time          // owner key written
-	offs    []func()
+	slots    chan struct{} // handlers that run; asynq frees its own too early
+	mu       sync.Mutex
+	state    lifecycle
+	running  map[string]*Task
+	inflight map[string]inflight // tasks that were taken and have not ended, by id
+	lastOK   time.Time           // owner key written
+	offs     []func()
 
 	siblings []*Server
 	life     sync.Mutex // held while it starts or begins to stop; before mu
@@ -78,7 +78,7 @@ func (q *Queue) serve(lane job.Lane, concurrency int, h Handler) *Server {
 	s := &Server{
 		q: q, lane: lane, keys: q.keys(lane), concurrency: concurrency, handler: h, shape: shapeOf,
 		id: job.NewID(), wake: newNotifier(), seen: make(chan struct{}),
-		slots: make(chan struct{}, concurrency), running: map[string]*Task{}, held: map[string]holding{},
+		slots: make(chan struct{}, concurrency), running: map[string]*Task{}, inflight: map[string]inflight{},
 	}
 	s.quit, s.close = context.WithCancel(context.Background())
 	s.work, s.drain = context.WithCancelCause(context.Background())
@@ -130,7 +130,7 @@ func (s *Server) start(ctx context.Context) error {
 	case <-t.C:
 		s.q.opt.Log.Error("asynq dequeues in a way that is not recognised; polling instead", "lane", s.lane, "every", plainInterval)
 		s.asynq.Shutdown()
-		s.unhooked = true
+		s.polling = true
 		if err := s.listen(plainInterval); err != nil {
 			return err
 		}
@@ -241,7 +241,7 @@ func (s *Server) finish(ctx context.Context, ended <-chan struct{}) {
 func (s *Server) process(actx context.Context, at *asynq.Task) error {
 	defer s.given.Add(-1)
 	id, _ := asynq.GetTaskID(actx)
-	defer s.unhold(id)
+	defer s.removeInflight(id)
 	var p payload
 	if err := json.Unmarshal(at.Payload(), &p); err != nil || p.ID != id {
 		s.q.opt.Log.Error("a task cannot be read", "task", id, "error", err)
@@ -268,7 +268,7 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 		s.complete(ctx, t, time.Time{}, outcome{state: job.StateQueued, refund: true, why: stoppedWhy})
 		return nil
 	}
-	if s.unhooked { // asynq's own dequeue notes no owner
+	if s.polling { // asynq's own dequeue notes no owner
 		if err := s.own(ctx, id); err != nil {
 			s.q.opt.Log.Warn("a task could not be claimed; its lane's sweep will", "job", id, "error", err)
 			return nil
@@ -309,7 +309,7 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 
 // own records that this server owns a task.
 func (s *Server) own(ctx context.Context, id string) error {
-	ctx, cancel := s.q.patience(ctx)
+	ctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
 	return s.q.redis.HSet(ctx, s.keys.task(id), "owner", s.id).Err()
 }

@@ -338,7 +338,7 @@ func TestUnrecognisedDequeueFallsBackToPolling(t *testing.T) {
 		if err := s.Start(t.ctx); err != nil {
 			t.Fatal(err)
 		}
-		if !s.unhooked {
+		if !s.polling {
 			t.Error("it believes in its hook")
 		}
 		for range 3 {

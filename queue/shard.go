@@ -160,7 +160,7 @@ func slotOf(tag string) uint16 {
 
 // agree sends our number of shards to Redis and learns the greatest.
 func (q *Queue) agree(ctx context.Context) error {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	n, err := q.scripts.shards.Run(ctx, q.redis, []string{q.shared("shards", "count")}, q.shards.mine, q.shared("shards", "grown")).Int()
 	if err != nil {

@@ -473,7 +473,7 @@ func (s *simulation) progress() error {
 func (s *simulation) end(w *simWorker, t *simTask, o outcome) error {
 	if w != nil {
 		w.tasks = slices.DeleteFunc(w.tasks, func(x *simTask) bool { return x == t })
-		t.server.unhold(t.task.Spec.ID)
+		t.server.removeInflight(t.task.Spec.ID)
 	}
 	for {
 		verdict, err := t.server.write(s.ctx, t.task, time.Time{}, t.task.end(), nil, o)
@@ -552,24 +552,24 @@ func (s *simulation) pass() error {
 	return s.tick(d)
 }
 
-// look is the reconciler's, and the stray watch of each worker.
+// scan is the reconciler's, and the stray watch of each worker.
 func (s *simulation) look() error {
 	s.token++
 	r := reconciler{q: s.q, lane: job.LaneInteractive, keys: s.keys, me: s.q.id}
-	if n := r.turn(s.ctx, s.token, 2*time.Second); n != 1 {
+	if n := r.acquireTurn(s.ctx, s.token, 2*time.Second); n != 1 {
 		return fmt.Errorf("turn is %d", n)
 	}
-	r.look(s.ctx, 0)
-	r.overdue(s.ctx)
+	r.scan(s.ctx, 0)
+	r.failOverdue(s.ctx)
 	for _, w := range s.workers {
 		w.server.sign(s.ctx)
 		suspects := map[string]bool{}
 		for _, t := range w.tasks {
-			w.server.held[t.task.Spec.ID] = holding{times: 1}
+			w.server.inflight[t.task.Spec.ID] = inflight{times: 1}
 		}
 		suspects = w.server.freeOrphans(s.ctx, suspects)
 		w.server.freeOrphans(s.ctx, suspects)
-		clear(w.server.held)
+		clear(w.server.inflight)
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func (q *Queue) put(ctx context.Context, p payload, how placing, wait time.Durat
 	case forRecord:
 		call.extra = []any{k.own, 0, 0}
 	}
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	task := asynq.NewTaskWithHeaders(string(p.Kind), body, headers)
 	_, err = q.producer.EnqueueContext(context.WithValue(ctx, enqueueKey{}, call), task,

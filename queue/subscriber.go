@@ -35,7 +35,7 @@ type channel struct {
 // listener is called from the subscriber's goroutine and must not block. renewed says
 // that messages may have been missed.
 type listener struct {
-	hear func(msg string, renewed bool)
+	onMessage func(msg string, renewed bool)
 }
 
 func newSubscriber(q *Queue) *subscriber { return &subscriber{q: q, channels: map[string]*channel{}} }
@@ -44,7 +44,7 @@ func newSubscriber(q *Queue) *subscriber { return &subscriber{q: q, channels: ma
 // subscription, ctx has ended, or Redis has not responded in time. In the last two
 // cases the subscription is made once Redis is back.
 func (h *subscriber) on(ctx context.Context, name string, hear func(msg string, renewed bool)) (off func()) {
-	l := &listener{hear: hear}
+	l := &listener{onMessage: hear}
 	h.ops.Lock()
 	h.mu.Lock()
 	c, known := h.channels[name]
@@ -60,7 +60,7 @@ func (h *subscriber) on(ctx context.Context, name string, hear func(msg string, 
 	ps := h.ps
 	h.mu.Unlock()
 	outlasting := context.WithoutCancel(ctx)
-	ctx, cancel := h.q.patience(ctx)
+	ctx, cancel := h.q.withTimeout(ctx)
 	defer cancel()
 	if !known {
 		// go-redis recovers from an error here when it reconnects.
@@ -90,7 +90,7 @@ func (h *subscriber) off(ctx context.Context, name string, l *listener) {
 	}
 	h.mu.Unlock()
 	if last && h.q.life.Err() == nil {
-		ctx, cancel := h.q.patience(ctx)
+		ctx, cancel := h.q.withTimeout(ctx)
 		defer cancel()
 		_ = h.ps.Unsubscribe(ctx, name)
 	}
@@ -100,16 +100,16 @@ func (h *subscriber) dispatch(ps *redis.PubSub) {
 	for msg := range ps.ChannelWithSubscriptions(redis.WithChannelSize(1000), redis.WithChannelHealthCheckInterval(silence)) {
 		switch m := msg.(type) {
 		case *redis.Message:
-			h.tell(m.Channel, m.Payload, false)
+			h.deliver(m.Channel, m.Payload, false)
 		case *redis.Subscription:
 			if m.Kind == "subscribe" {
-				h.tell(m.Channel, "", true)
+				h.deliver(m.Channel, "", true)
 			}
 		}
 	}
 }
 
-func (h *subscriber) tell(name, msg string, subscribed bool) {
+func (h *subscriber) deliver(name, msg string, subscribed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c := h.channels[name]
@@ -126,7 +126,7 @@ func (h *subscriber) tell(name, msg string, subscribed bool) {
 		return
 	}
 	for l := range c.listeners {
-		l.hear(msg, renewed)
+		l.onMessage(msg, renewed)
 	}
 }
 

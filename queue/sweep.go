@@ -46,7 +46,7 @@ func (s *Server) stayAlive(ctx context.Context, every time.Duration) {
 
 // sign records that the owner of this server's tasks is alive.
 func (s *Server) sign(ctx context.Context) {
-	ctx, cancel := s.q.patience(ctx)
+	ctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
 	pipe := s.q.redis.Pipeline()
 	pipe.Set(ctx, s.keys.owner(s.id), s.q.id, s.q.opt.Liveness)
@@ -61,7 +61,7 @@ func (s *Server) sign(ctx context.Context) {
 }
 
 func (s *Server) unsign(ctx context.Context) {
-	ctx, cancel := s.q.patience(ctx)
+	ctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
 	s.q.redis.Del(ctx, s.keys.owner(s.id))
 }
@@ -75,13 +75,13 @@ func (s *Server) recentlySigned() bool {
 // scanUnled checks the lane if no elected reconciler does.
 func (s *Server) scanUnled(ctx context.Context, every time.Duration, round int) {
 	r := reconciler{q: s.q, lane: s.lane, keys: s.keys, me: s.id, listens: s.keys.owner(s.id)}
-	if r.turn(ctx, 0, every) != 1 {
+	if r.acquireTurn(ctx, 0, every) != 1 {
 		return
 	}
-	if r.look(ctx, round) {
+	if r.scan(ctx, round) {
 		s.wake.notify()
 	}
-	r.overdue(ctx)
+	r.failOverdue(ctx)
 }
 
 // watchCancels finds cancellations whose message was lost.
@@ -97,7 +97,7 @@ func (s *Server) watchCancels(ctx context.Context) {
 	if len(tasks) == 0 {
 		return
 	}
-	ctx, cancel := s.q.patience(ctx)
+	ctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
 	cmds := make([]*redis.StringCmd, len(tasks))
 	pipe := s.q.redis.Pipeline()

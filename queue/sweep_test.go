@@ -73,7 +73,7 @@ func TestKilledWorkersJobsRunAgainSoon(t *testing.T) {
 		}
 		r := &reconciler{q: q, lane: job.LaneBatch, keys: killed.keys, me: q.id, listens: "ear"}
 		defer q.subscriber.on(t.ctx, "ear", func(string, bool) {})()
-		if !r.look(t.ctx, 1) {
+		if !r.scan(t.ctx, 1) {
 			t.Error("the job of the killed worker is not queued again")
 		}
 		for id, want := range map[string]job.State{dead: job.StateQueued, late: job.StateRunning} {
@@ -83,7 +83,7 @@ func TestKilledWorkersJobsRunAgainSoon(t *testing.T) {
 		}
 		// Where nobody is heard, as after a restart of Redis, silence tells nothing.
 		r.listens = "nobody's"
-		if r.look(t.ctx, 1) {
+		if r.scan(t.ctx, 1) {
 			t.Error("a worker was taken for dead by a sweeper that is not heard either")
 		}
 	})

@@ -52,7 +52,7 @@ func (q *Queue) writeTally(ctx context.Context) {
 	}
 	t.batch, t.due = nil, false
 	t.mu.Unlock()
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	_, err := q.redis.Pipelined(rctx, func(pipe redis.Pipeliner) error {
 		q.countHits(rctx, pipe, batch)

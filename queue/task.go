@@ -86,7 +86,7 @@ func (t *Task) writeHeldBack() {
 }
 
 func (t *Task) write(ctx context.Context, b []byte) {
-	ctx, cancel := t.s.q.patience(context.WithoutCancel(ctx))
+	ctx, cancel := t.s.q.withTimeout(context.WithoutCancel(ctx))
 	defer cancel()
 	k := t.s.keys
 	flag, err := t.s.q.scripts.progress.Run(ctx, t.s.q.redis, []string{k.record(t.Spec.ID)}, k.own, t.Spec.ID, b).Text()

@@ -15,7 +15,7 @@ import (
 // compare-and-swap, so exactly one of any number of schedulers gets it. Errors:
 // CodeUnavailable.
 func (q *Queue) Tick(ctx context.Context, name string, due func(last time.Time) bool) (ok bool, err error) {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	key := q.shared("ticks", name)
 	err = q.redis.Watch(ctx, func(tx *redis.Tx) error {
@@ -48,7 +48,7 @@ func (q *Queue) Tick(ctx context.Context, name string, due func(last time.Time) 
 // retention. New entries also cut the log, but while nobody asks, only CleanUp does. It
 // returns how many lines were dropped. Errors: CodeUnavailable.
 func (q *Queue) CleanUp(ctx context.Context) (int64, error) {
-	ctx, cancel := q.patience(ctx)
+	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	oldest := millis(q.now().Add(-q.opt.LogRetention))
 	var n int64

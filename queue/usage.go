@@ -35,7 +35,7 @@ func (q *Queue) usageMark() string { return q.shared("log", "usage") }
 // Usage reads what is counted now. known is false where Redis holds no mark of an
 // earlier RestoreUsage: it is new, or has lost its data.
 func (q *Queue) Usage(ctx context.Context) (u Usage, known bool, err error) {
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	n, err := q.redis.Exists(rctx, q.usageMark()).Result()
 	if err != nil || n == 0 {
@@ -78,7 +78,7 @@ func (u *Usage) shorten(n int) {
 // RestoreUsage adds u to what Redis has counted since it lost its data, and marks
 // Redis as known to Usage.
 func (q *Queue) RestoreUsage(ctx context.Context, u Usage) error {
-	rctx, cancel := q.patience(ctx)
+	rctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	pipe := q.redis.TxPipeline()
 	for id, h := range u.Lessons {

@@ -92,10 +92,10 @@ func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
 	if len(s.taken) > 0 {
-		return s.give()
+		return s.nextTaken()
 	}
-	if s.isHeld() {
-		s.rest()
+	if s.isPaused() {
+		s.waitForNotice()
 		s.drained = false // what came meanwhile has rung
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
@@ -113,7 +113,7 @@ func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys
 	case <-s.quit.Done():
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
-	if s.isHeld() {
+	if s.isPaused() {
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
 	cmd := s.take(ctx, client, keys, args)
@@ -126,7 +126,7 @@ func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []
 	asked := time.Now()
 	free := max(s.concurrency-int(s.given.Load()), 1)
 	s.taking.Lock()
-	if s.isHeld() { // since it was looked at last
+	if s.isPaused() { // since it was looked at last
 		s.taking.Unlock()
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
@@ -153,9 +153,9 @@ func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []
 		}
 		t.attempt, _ = strconv.Atoi(got[i+3])
 		s.taken = append(s.taken, t)
-		s.hold(t.id, t.ends, t.attempt)
+		s.addInflight(t.id, t.ends, t.attempt)
 	}
-	return s.give()
+	return s.nextTaken()
 }
 
 // beginsAtOnce says whether jobs begin when they are taken. Prompts do, because each
@@ -167,7 +167,7 @@ func (s *Server) beginsAtOnce() string {
 	return "1"
 }
 
-func (s *Server) give() *redis.Cmd {
+func (s *Server) nextTaken() *redis.Cmd {
 	first := s.taken[0]
 	s.taken = s.taken[1:]
 	s.given.Add(1)
@@ -179,7 +179,7 @@ func (s *Server) giveBack(ctx context.Context) {
 	for _, t := range s.taken {
 		s.complete(ctx, &Task{s: s, Spec: job.Spec{ID: t.id}}, time.Time{},
 			outcome{state: job.StateQueued, refund: true, why: stoppedWhy})
-		s.unhold(t.id)
+		s.removeInflight(t.id)
 	}
 	s.taken = nil
 }

@@ -98,7 +98,7 @@ func (w *Worker) watchGovernor(ctx context.Context, lane LaneServer, lost, overt
 	told := ""
 	for {
 		why := w.opt.Governor.Near()
-		if err := lane.Hold(ctx, why); err != nil && ctx.Err() == nil {
+		if err := lane.Pause(ctx, why); err != nil && ctx.Err() == nil {
 			w.opt.Log.Debug("the reason why train jobs are not taken could not be told", "error", err)
 		}
 		if (why == "") != (told == "") {

@@ -26,9 +26,9 @@ type Queue interface {
 type LaneServer interface {
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
-	// Hold stops taking jobs while why is not empty. why is the reason that is
+	// Pause stops taking jobs while why is not empty. why is the reason that is
 	// reported.
-	Hold(ctx context.Context, why string) error
+	Pause(ctx context.Context, why string) error
 }
 
 // Lease is a right that only one process of the cluster has at a time; *queue.Lease

@@ -15,7 +15,7 @@ func TestAHeldServerTakesNothingAndSaysWhy(t *testing.T) {
 		first := t.submit(interact("runs already")).ID
 		<-g.started
 		const why = "governor: memory"
-		if err := s.Hold(t.ctx, why); err != nil {
+		if err := s.Pause(t.ctx, why); err != nil {
 			t.Fatal(err)
 		}
 		waits := t.submit(interact("waits")).ID
@@ -32,7 +32,7 @@ func TestAHeldServerTakesNothingAndSaysWhy(t *testing.T) {
 			t.Errorf("a held server took %d jobs", n)
 		}
 		for range 2 {
-			if err := s.Hold(t.ctx, ""); err != nil {
+			if err := s.Pause(t.ctx, ""); err != nil {
 				t.Fatal(err)
 			}
 		}

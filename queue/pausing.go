@@ -1,0 +1,47 @@
+package queue
+
+import (
+	"context"
+	"time"
+)
+
+// pausedFor is how long a reason to pause is shown unless it is renewed. A process that
+// dies therefore pauses nothing.
+const pausedFor = 10 * time.Second
+
+// Pause stops this server from taking jobs, or resumes it if why is empty. Running jobs
+// continue. why is shown as waiting_for of the waiting jobs, as long as Pause is called
+// at least every few seconds. It returns an error if why could not be written to Redis;
+// the server pauses even then.
+func (s *Server) Pause(ctx context.Context, why string) error {
+	s.taking.Lock() // what is being taken just now is taken before Pause returns
+	was := s.pausedWhy.Swap(&why)
+	s.taking.Unlock()
+	held := was != nil && *was != ""
+	if why == "" && !held {
+		return nil
+	}
+	ctx, cancel := s.q.withTimeout(ctx)
+	defer cancel()
+	if why == "" {
+		s.wake.notify()
+		return s.q.redis.Del(ctx, s.keys.heldWhy()).Err()
+	}
+	return s.q.redis.Set(ctx, s.keys.heldWhy(), why, pausedFor).Err()
+}
+
+func (s *Server) isPaused() bool {
+	why := s.pausedWhy.Load()
+	return why != nil && *why != ""
+}
+
+// waitForNotice waits for a notification, for at most sleepAtMost.
+func (s *Server) waitForNotice() {
+	t := time.NewTimer(sleepAtMost)
+	defer t.Stop()
+	select {
+	case <-s.wake:
+	case <-t.C:
+	case <-s.quit.Done():
+	}
+}
