@@ -21,7 +21,9 @@ func FuzzPacking(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b string) {
 		own := strings.ToValidUTF8(b, "")
 		for _, v := range []any{
-			a, []string{a, own, id}, map[string]any{a: own, "lesson_id": id},
+			a,
+			[]string{a, own, id},
+			map[string]any{a: own, "lesson_id": id},
 			job.Answer{JobID: id, InteractionID: id, Response: a, Checkpoint: &own, Sources: []job.Source{{LessonID: own, Prompt: a, Similarity: 1}}},
 		} {
 			want, err := json.Marshal(v)

@@ -52,10 +52,27 @@ func TestLeastRights(t *testing.T) {
 	everything(b)
 	// A thief of the user gets neither the administrator's password nor what others keep there.
 	for _, args := range [][]any{
-		{"GET", "other"}, {"SET", "other", "1"}, {"FLUSHALL"}, {"FLUSHDB"}, {"CONFIG", "GET", "requirepass"}, {"CONFIG", "SET", "dir", "/"},
-		{"SCRIPT", "FLUSH"}, {"FUNCTION", "FLUSH"}, {"CLIENT", "LIST"}, {"CLIENT", "KILL", "TYPE", "normal"}, {"ACL", "LIST"}, {"KEYS", "*"}, {"MONITOR"},
-		{"DEBUG", "SLEEP", "0"}, {"MIGRATE", "h", "1", "nexus:k", "0", "1"}, {"REPLICAOF", "h", "1"}, {"MODULE", "LIST"}, {"SHUTDOWN"}, {"SUBSCRIBE", "other"},
-		{"EVAL", "return redis.call('get', 'other')", "0"}, {"EVAL", "return redis.call('config', 'get', 'requirepass')", "0"},
+		{"GET", "other"},
+		{"SET", "other", "1"},
+		{"FLUSHALL"},
+		{"FLUSHDB"},
+		{"CONFIG", "GET", "requirepass"},
+		{"CONFIG", "SET", "dir", "/"},
+		{"SCRIPT", "FLUSH"},
+		{"FUNCTION", "FLUSH"},
+		{"CLIENT", "LIST"},
+		{"CLIENT", "KILL", "TYPE", "normal"},
+		{"ACL", "LIST"},
+		{"KEYS", "*"},
+		{"MONITOR"},
+		{"DEBUG", "SLEEP", "0"},
+		{"MIGRATE", "h", "1", "nexus:k", "0", "1"},
+		{"REPLICAOF", "h", "1"},
+		{"MODULE", "LIST"},
+		{"SHUTDOWN"},
+		{"SUBSCRIBE", "other"},
+		{"EVAL", "return redis.call('get', 'other')", "0"},
+		{"EVAL", "return redis.call('config', 'get', 'requirepass')", "0"},
 	} {
 		if err := b.q.redis.Do(b.ctx, args...).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "can't") && !strings.Contains(err.Error(), "not allowed") {
 			t.Errorf("%v: %v", args, err)
