@@ -225,7 +225,7 @@ func (g *Governor) decide(now time.Time) (mode Mode, reason string, share float6
 	if active {
 		return ModeActive, "callers are active", share
 	}
-	return ModeIdle, "nobody calls", share
+	return ModeIdle, "no requests", share
 }
 
 // observe takes one reading and applies the rules to it.

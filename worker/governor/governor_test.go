@@ -107,9 +107,9 @@ func TestFaultMatrix(t *testing.T) {
 		{name: "device lost", change: gpu(func(g *governor.GPU) { g.Lost = "GPU is lost" }), mode: governor.ModePaused, says: "GPU 0 does not answer: GPU is lost"},
 		{name: "all devices gone", change: func(r *governor.Reading) { r.GPUs = nil }, mode: governor.ModePaused, says: "the GPU is gone"},
 		{name: "sampler fails", err: errors.New("NVML: unknown error"), mode: governor.ModePaused, says: "NVML: unknown error"},
-		{name: "sampler fails, CPU", cpu: true, err: errors.New("no /proc"), mode: governor.ModeIdle, says: "nobody calls"},
-		{name: "NVML missing, CPU", cpu: true, change: func(r *governor.Reading) { r.GPUs = nil }, mode: governor.ModeIdle, says: "nobody calls"},
-		{name: "hot GPU, model on the CPU", cpu: true, change: gpu(func(g *governor.GPU) { g.TemperatureC = 95 }), mode: governor.ModeIdle, says: "nobody calls"},
+		{name: "sampler fails, CPU", cpu: true, err: errors.New("no /proc"), mode: governor.ModeIdle, says: "no requests"},
+		{name: "NVML missing, CPU", cpu: true, change: func(r *governor.Reading) { r.GPUs = nil }, mode: governor.ModeIdle, says: "no requests"},
+		{name: "hot GPU, model on the CPU", cpu: true, change: gpu(func(g *governor.GPU) { g.TemperatureC = 95 }), mode: governor.ModeIdle, says: "no requests"},
 		{
 			name: "memory of the process", cpu: true, change: func(r *governor.Reading) { r.ProcessMB = 4_000 }, mode: governor.ModePaused, says: "memory of the process 4000 MB, limit 4096",
 			almost: func(r *governor.Reading) { r.ProcessMB = 3_600 },

@@ -10,7 +10,7 @@ type Limits struct {
 	// GPUWarning and GPUCritical are temperatures in °C.
 	GPUWarning, GPUCritical float64
 	// ActiveCPU and IdleCPU are training's share of the machine, in percent,
-	// while callers are active and while nobody calls.
+	// while callers are active and while no requests come.
 	ActiveCPU, IdleCPU float64
 	// MemoryMB is the resident memory of the process above which training waits.
 	MemoryMB float64

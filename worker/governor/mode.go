@@ -7,7 +7,7 @@ type Mode string
 
 // The modes, mildest first.
 const (
-	// ModeIdle: nobody calls; training may use its idle share.
+	// ModeIdle: no requests come; training may use its idle share.
 	ModeIdle Mode = "idle"
 	// ModeActive: callers are active; training keeps to its active share.
 	ModeActive Mode = "active"
