@@ -95,6 +95,13 @@ func TestPeopleAtATerminal(t *testing.T) {
 	run(exitFailure, "import", "--response", "none", file)
 	run(exitUsage, "frobnicate")
 	run(exitUsage, "teach")
+	says(run(exitUsage, "teach", "When is tea?"), "no file", "nexus teach -q")
+	faulty := filepath.Join(t.TempDir(), "faulty.csv")
+	if err := os.WriteFile(faulty, []byte("question,answer\nWhen is tea?,At four.\n,Nobody asks this.\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says(run(exitFailure, "teach", faulty), "line 3", "--skip")
+	says(run(exitOK, "import", "--dry-run", faulty), "1 faulty")
 
 	exported := filepath.Join(t.TempDir(), "all.csv")
 	run(exitOK, "export", "--format", "csv", "-o", exported)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/nexus-continuum/nexus/client"
@@ -92,6 +93,8 @@ func told(err error) error {
 		}
 		fmt.Fprintf(os.Stderr, "  line %d: %s\n", f.Line, f.Detail)
 	}
+	// What the API calls on_error=skip is a flag here.
+	e.Detail = strings.Replace(e.Detail, "?on_error=skip", "--skip", 1)
 	switch e.Status {
 	case http.StatusUnauthorized:
 		return fmt.Errorf("%w (set NEXUS_API_KEY)", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,6 +67,9 @@ func opened(name string) (io.ReadCloser, client.ImportOptions, error) {
 		return io.NopCloser(os.Stdin), client.ImportOptions{}, nil
 	}
 	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, client.ImportOptions{}, &exitError{exitUsage, fmt.Sprintf("there is no file %q. To teach one lesson: nexus teach -q QUESTION -a ANSWER", name)}
+	}
 	return f, client.ImportOptions{Name: filepath.Base(name)}, err
 }
 
