@@ -60,6 +60,7 @@ type cli struct {
 	Import   importCmd   `cmd:"" group:"people" help:"Show what a file holds and teach it."`
 	Export   exportCmd   `cmd:"" group:"people" help:"Write everything taught as NDJSON, CSV or JSON."`
 	Lessons  lessonsCmd  `cmd:"" group:"people" help:"List and search what is known."`
+	Answer   answerCmd   `cmd:"" group:"people" help:"Show an answer with its phrasings, change it, or see its history."`
 	Refusals refusalsCmd `cmd:"" group:"people" help:"List what was asked in vain."`
 
 	Status    statusCmd    `cmd:"" group:"operate" help:"Say how the service is."`

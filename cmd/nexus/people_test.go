@@ -114,6 +114,27 @@ func TestPeopleAtATerminal(t *testing.T) {
 		}
 	}
 
+	var open struct{ Answers []struct{ ID string } }
+	p.call("GET", "/api/answers?q=Nine", nil, &open)
+	if len(open.Answers) != 1 {
+		t.Fatalf("answers that say Nine: %+v", open)
+	}
+	id := open.Answers[0].ID
+	run(exitOK, "answer", id, "--text", "Nine to six.")
+	says(run(exitOK, "ask", "When are you open?"), "Nine to six.")
+	history := run(exitOK, "answer", id, "--history")
+	says(history, "revised", "Nine to six.", "taught", "Nine to five.")
+	lines := strings.Split(strings.TrimSpace(history), "\n")
+	run(exitOK, "answer", id, "--restore", strings.Fields(lines[len(lines)-1])[0])
+	says(run(exitOK, "ask", "When are you open?"), "Nine to five.")
+	says(run(exitOK, "answer", id, "--until", "2020-01-01T00:00:00Z"), "expired", "When are you open?")
+	says(run(exitOK, "answer", id, "--until", "always"), "live")
+	says(run(exitUsage, "answer", id, "--from", "tomorrow"), "is no time")
+	run(exitFailure, "answer", "nothing")
+	says(run(exitFailure, "answer", id, "--suggest"), "teacher")
+	run(exitOK, "answer", id, "--forget")
+	run(exitRefused, "ask", "When are you open?")
+
 	run(exitOK, "teach", "--draft", "--topic", "shop", "-q", "Is the shop open at Easter?", "-a", "Until noon.")
 	if _, out, _ := typed(t, []string{"NEXUS_URL=" + p.url}, "ask", "Is the shop open at Easter?"); strings.Contains(out, "Until noon.") {
 		t.Errorf("a draft is given: %s", out)

@@ -142,7 +142,7 @@ func TestFormAllocatesNothing(t *testing.T) {
 }
 
 func FuzzNormalise(f *testing.F) {
-	for _, s := range []string{"", "What's up?", "c++ & c#", "\xff'\xfe", "3.5-4,2", "...", "é\u0301東", "ǅ"} {
+	for _, s := range []string{"", "What's up?", "c++ & c#", "\xff'\xfe", "3.5-4,2", "...", "é\u0301東", "ǅ", "\xf7ǅ"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -1,6 +1,7 @@
 package text
 
 import (
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -112,7 +113,8 @@ func normalised(scratch []byte, s string) []byte {
 	scratch = scratch[:0]
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
-			return norm.NFKC.AppendString(scratch, s)
+			// norm leaves some letters as they are behind a byte that is no UTF-8.
+			return norm.NFKC.AppendString(scratch, strings.ToValidUTF8(s, string(utf8.RuneError)))
 		}
 	}
 	return append(scratch, s...)
