@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/nexus-continuum/nexus/client"
 	"github.com/nexus-continuum/nexus/job"
@@ -164,6 +165,9 @@ func (rt *runtime) progress(quiet bool) (show func(job.Job), done func()) {
 func (rt *runtime) learned(ctx context.Context, c *client.Client, r remote, id string) error {
 	show, done := rt.progress(r.JSON)
 	j, err := c.Memorised(ctx, id, show)
+	if err == nil && !j.State.Final() {
+		j, err = endsSoon(ctx, c, j)
+	}
 	done()
 	if err != nil {
 		return told(err)
@@ -185,4 +189,23 @@ func (rt *runtime) learned(ctx context.Context, c *client.Client, r remote, id s
 	}
 	fmt.Fprintf(rt.main.Stdout, "%d lessons answer now; learning goes on in job %s\n", j.Progress.Total, j.ID)
 	return nil
+}
+
+// soon is how long a command waits for the end of a job whose lessons answer.
+const soon = 3 * time.Second
+
+// endsSoon gives the end of a job whose lessons answer, if it comes soon: a small job
+// ends at once, and has more to tell then. Where gradient steps follow, it is j.
+func endsSoon(ctx context.Context, c *client.Client, j job.Job) (job.Job, error) {
+	within, cancel := context.WithTimeout(ctx, soon)
+	defer cancel()
+	ended, err := c.Wait(within, j.ID, func(now job.Job) {
+		if p := now.Progress.Phase; p == job.PhaseConsolidating || p == job.PhaseJudging {
+			cancel()
+		}
+	})
+	if within.Err() != nil && ctx.Err() == nil && !ended.State.Final() {
+		return j, nil
+	}
+	return ended, err
 }
