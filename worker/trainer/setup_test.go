@@ -277,6 +277,7 @@ type session struct {
 	plan     *plan
 	onto     chan *model.Model // what Finish was called with
 	over     <-chan struct{}   // the test has ended
+	entered  chan struct{}     // holds a value once a step began
 	mu       sync.Mutex
 	done     int
 }
@@ -302,7 +303,7 @@ func (b *bundle) learn(_ *model.Model, fresh []string, _ uint64, _ func()) (trai
 	if p.begin != nil {
 		return nil, p.begin
 	}
-	s := &session{fresh: fresh, plan: p, over: b.Context().Done(), onto: make(chan *model.Model, 1)}
+	s := &session{fresh: fresh, plan: p, over: b.Context().Done(), onto: make(chan *model.Model, 1), entered: make(chan struct{}, 1)}
 	b.sessions <- s
 	return s, nil
 }
@@ -312,7 +313,7 @@ func (b *bundle) replace(m *model.Model, cfg model.Config, _ uint64, _ func()) (
 	if p.begin != nil {
 		return nil, p.begin
 	}
-	s := &session{replaces: &cfg, plan: p, over: b.Context().Done(), onto: make(chan *model.Model, 1)}
+	s := &session{replaces: &cfg, plan: p, over: b.Context().Done(), onto: make(chan *model.Model, 1), entered: make(chan struct{}, 1)}
 	b.sessions <- s
 	return s, nil
 }
@@ -320,6 +321,10 @@ func (b *bundle) replace(m *model.Model, cfg model.Config, _ uint64, _ func()) (
 func (s *session) Step() (float64, error) {
 	if s.plan.panics != "" {
 		panic(s.plan.panics)
+	}
+	select {
+	case s.entered <- struct{}{}:
+	default:
 	}
 	if s.plan.step != nil {
 		select {

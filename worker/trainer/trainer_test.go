@@ -119,7 +119,11 @@ func TestWaitingJobsShareOneCheckpointAndOneConsolidation(t *testing.T) {
 	tr := b.start()
 	first := b.train(tr, b.teach("", many(4, "first")...))
 	first.reaches(job.PhaseMemorised)
-	b.begun()
+	select {
+	case <-b.begun().entered:
+	case <-time.After(timeout):
+		t.Fatal("no step began")
+	}
 	// The actor is in a step: what comes now waits together.
 	runs := make([]*run, 10)
 	for i := range runs {
