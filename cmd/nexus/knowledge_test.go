@@ -26,7 +26,7 @@ func TestGeneralKnowledge(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir, []string{"serve"}, "NEXUS_IDLE_CPU_LIMIT=100", "NEXUS_ACTIVE_CPU_LIMIT=100")
-	job := p.finished(p.learnTopic("general_knowledge"), 5*time.Minute)
+	job := p.finished(p.learnTopic("general_knowledge"), 15*time.Minute)
 	if job.Result.LessonsTaken < 1200 || job.Result.Why == "" {
 		t.Errorf("result of the job: %+v", job.Result)
 	}
