@@ -22,9 +22,9 @@ const (
 	// auditKept is the approximate number of changes that GET /api/audit can show. The
 	// file holds more.
 	auditKept = 10000
-	// auditPatience is how long logging a change in Redis may take. The file has it by
+	// auditTimeout is how long logging a change in Redis may take. The file has it by
 	// then.
-	auditPatience = 250 * time.Millisecond
+	auditTimeout = 250 * time.Millisecond
 	// auditKey holds what a handler reports about a change in addition to its path.
 	auditKey = "nexus.audit"
 	// promptsKey is set by a handler that received only prompts.
@@ -114,7 +114,7 @@ func (a *audit) write(e change) ([]byte, error) {
 // list adds a line to the list that GET /api/audit shows. It returns an error only if
 // no file has the line.
 func (a *audit) list(ctx context.Context, line []byte) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
 	defer cancel()
 	err := a.client.XAdd(ctx, &redis.XAddArgs{Stream: a.key, MaxLen: auditKept, Approx: true, Values: []any{"v", line}}).Err()
 	if a.file != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// exportPatience limits how long a client may take to receive an export.
-const exportPatience = 15 * time.Minute
+// exportTimeout limits how long a client may take to receive an export.
+const exportTimeout = 15 * time.Minute
 
 // exporter writes lessons in one format, one at a time.
 type exporter interface {

@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// historyPatience is how long reading or writing the stored history may take.
-const historyPatience = 2 * time.Second
+// historyTimeout is how long reading or writing the stored history may take.
+const historyTimeout = 2 * time.Second
 
 // keptHistory stores full points of the history in Redis: a stream for each span, whose
 // ids are the beginnings of the steps. All API processes note the same cluster, so the
@@ -29,7 +29,7 @@ func (k *keptHistory) save(ctx context.Context, ended []full) {
 	if len(ended) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, historyPatience)
+	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
 	defer cancel()
 	pipe := k.client.Pipeline()
 	for _, f := range ended {
@@ -54,7 +54,7 @@ func (k *keptHistory) save(ctx context.Context, ended []full) {
 // load puts the stored points in front of those that were noted since the start. It
 // reports whether they could be read.
 func (k *keptHistory) load(ctx context.Context, h *history) bool {
-	ctx, cancel := context.WithTimeout(ctx, historyPatience)
+	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
 	defer cancel()
 	for _, s := range h.spans {
 		found, err := k.client.XRevRangeN(ctx, k.prefix+s.name, "+", "-", int64(s.length)).Result()

@@ -28,10 +28,10 @@ type RateLimit struct {
 }
 
 const (
-	// limiterPatience is how long a request waits for the limiter's Redis. limiterPause
+	// limiterTimeout is how long a request waits for the limiter's Redis. limiterPause
 	// is how long this process then counts alone.
-	limiterPatience = 250 * time.Millisecond
-	limiterPause    = time.Second
+	limiterTimeout = 250 * time.Millisecond
+	limiterPause   = time.Second
 
 	// generous is the factor for a service that needs no key and is reached only from
 	// its own machine.
@@ -143,7 +143,7 @@ func (l *limiter) charge(c echo.Context, cost int) {
 	rpm, burst := l.bounds()
 	cost = min(cost, burst)
 	if l.now().UnixNano() >= l.awayTill.Load() {
-		ctx, cancel := context.WithTimeout(c.Request().Context(), limiterPatience)
+		ctx, cancel := context.WithTimeout(c.Request().Context(), limiterTimeout)
 		defer cancel()
 		if _, err := l.limiter.AllowAtMost(ctx, l.prefix+client(c), limitOfRate(rpm, burst), cost); err == nil {
 			return
@@ -193,10 +193,10 @@ func tellLimit(c echo.Context, policy string, rpm, left int, reset time.Duration
 	h.Set("RateLimit", `"`+policy+`";r=`+strconv.Itoa(left)+`;t=`+strconv.Itoa(int(math.Ceil(reset.Seconds()))))
 }
 
-// allow asks Redis and waits no longer than limiterPatience, whatever the timeouts of
+// allow asks Redis and waits no longer than limiterTimeout, whatever the timeouts of
 // the client are.
 func (l *limiter) allow(ctx context.Context, key string, cost, rpm, burst int) (*redis_rate.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, limiterPatience)
+	ctx, cancel := context.WithTimeout(ctx, limiterTimeout)
 	defer cancel()
 	res, err := l.limiter.AllowN(ctx, key, limitOfRate(rpm, burst), cost)
 	if err != nil {

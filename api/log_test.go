@@ -102,10 +102,10 @@ func TestLinesComeByThemselves(t *testing.T) {
 		for i := range 3 {
 			l.put(line{seriesKey: key, at: time.Now(), requestID: fmt.Sprint("r", i)})
 		}
-		time.Sleep(linePatience)
+		time.Sleep(lineTimeout)
 		synctest.Wait()
 		if got := strings.Count(log.String(), `"request_id":"r`); got != 3 {
-			t.Errorf("%d of 3 lines after %v: %s", got, linePatience, log.String())
+			t.Errorf("%d of 3 lines after %v: %s", got, lineTimeout, log.String())
 		}
 		l.put(line{seriesKey: key, requestID: "before"})
 		key.status = http.StatusInternalServerError

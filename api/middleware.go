@@ -18,8 +18,8 @@ import (
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat/gather"
 )
 
-// requestPatience limits routes that do not wait.
-const requestPatience = 15 * time.Second
+// requestTimeout limits routes that do not wait.
+const requestTimeout = 15 * time.Second
 
 // within limits the time of a route with its context.
 func within(d time.Duration) echo.MiddlewareFunc {
@@ -79,12 +79,12 @@ type lines struct {
 	known   map[seriesKey]slog.Handler // what like lines have in common is put into words once
 }
 
-// linePatience is how late a line may be written.
-const linePatience = 20 * time.Millisecond
+// lineTimeout is how late a line may be written.
+const lineTimeout = 20 * time.Millisecond
 
 func newLines(log slog.Handler) *lines {
 	l := &lines{log: log, known: map[seriesKey]slog.Handler{}}
-	l.waiting = gather.New(l.write).Within(linePatience)
+	l.waiting = gather.New(l.write).Within(lineTimeout)
 	return l
 }
 

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// waitPatience is longer than the longest wait that a caller may request.
-	waitPatience = maxWait + 10*time.Second
+	// waitTimeout is longer than the longest wait that a caller may request.
+	waitTimeout = maxWait + 10*time.Second
 	// storeTimeout is for routes that may read or write a whole checkpoint or topic
 	// pack in a remote storage.
 	storeTimeout = 2 * time.Minute
@@ -38,7 +38,7 @@ func (s *Server) routes() *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = callerAddress(s.opt.TrustedProxies)
 	e.HTTPErrorHandler = s.renderError
-	e.Use(requestIDs, s.bodyPatience)
+	e.Use(requestIDs, s.bodyTimeout)
 	if s.opt.Tracer != nil {
 		e.Use(s.traced)
 	}
@@ -59,18 +59,18 @@ func (s *Server) routes() *echo.Echo {
 
 	// A group with its own middleware would answer 404 where 405 is right.
 	g := e.Group("/api")
-	reads := s.guarded(ScopeRead, requestPatience)
+	reads := s.guarded(ScopeRead, requestTimeout)
 	g.GET("/status", get(s.showStatus), reads...)
 	g.GET("/events", s.follow, reads[:len(reads)-1]...)
 	g.GET("/history", get(s.showHistory), reads...)
-	g.GET("/risk", get(s.showRisk), s.guarded(ScopeRead, requestPatience, costList)...)
-	g.GET("/packs", get(s.listPacks), s.guarded(ScopeRead|ScopeTeach|ScopeControl, requestPatience)...)
+	g.GET("/risk", get(s.showRisk), s.guarded(ScopeRead, requestTimeout, costList)...)
+	g.GET("/packs", get(s.listPacks), s.guarded(ScopeRead|ScopeTeach|ScopeControl, requestTimeout)...)
 	g.GET("/hardware", get(s.showHardware), reads...)
 	g.GET("/metrics", echo.WrapHandler(s.metrics.handler()), reads...)
 	g.GET("/lessons/:id", get(s.oneLesson), reads...)
 	g.GET("/answers/:id", get(s.oneAnswer), reads...)
-	g.GET("/answers/:id/history", get(s.answerHistory), s.guarded(ScopeRead, requestPatience, costList)...)
-	lists := s.guarded(ScopeRead, requestPatience, costList)
+	g.GET("/answers/:id/history", get(s.answerHistory), s.guarded(ScopeRead, requestTimeout, costList)...)
+	lists := s.guarded(ScopeRead, requestTimeout, costList)
 	g.GET("/lessons", get(s.listLessons), lists...)
 	g.GET("/answers", get(s.listAnswers), lists...)
 	g.GET("/topics", get(s.listTopics), lists...)
@@ -79,21 +79,21 @@ func (s *Server) routes() *echo.Echo {
 	g.GET("/checks", get(s.listChecks), lists...)
 	g.GET("/checks/runs", get(s.listRuns), lists...)
 	g.GET("/checks/changes", get(s.compareRuns), lists...)
-	g.GET("/backups", get(s.showBackup), s.guarded(ScopeControl, requestPatience)...)
-	g.GET("/audit", get(s.listAudit), s.guarded(ScopeControl, requestPatience, costList)...)
-	many := s.guarded(ScopeRead, requestPatience, costMany)
+	g.GET("/backups", get(s.showBackup), s.guarded(ScopeControl, requestTimeout)...)
+	g.GET("/audit", get(s.listAudit), s.guarded(ScopeControl, requestTimeout, costList)...)
+	many := s.guarded(ScopeRead, requestTimeout, costMany)
 	g.GET("/refusals", get(s.refusals), many...)
 	g.GET("/reviews", get(s.reviews), many...)
 	g.GET("/suggestions", get(s.suggestions), many...)
-	g.GET("/jobs", get(s.listJobs), s.guarded(ScopeJobs|ScopeControl, requestPatience, costList)...)
-	g.GET("/export", s.export, s.guarded(ScopeRead, exportPatience, costMany)...)
+	g.GET("/jobs", get(s.listJobs), s.guarded(ScopeJobs|ScopeControl, requestTimeout, costList)...)
+	g.GET("/export", s.export, s.guarded(ScopeRead, exportTimeout, costMany)...)
 	s.routesOfAccess(g)
 	// The caller that made a job may follow and end it, whatever scopes its key has.
-	own := s.guarded(scopeOwn, requestPatience)
+	own := s.guarded(scopeOwn, requestTimeout)
 	g.GET("/jobs/:id", get(s.oneJob), own...)
 	g.GET("/jobs/:id/events", s.events, own[:len(own)-1]...)
 	g.DELETE("/jobs/:id", get(s.cancelJob), own...)
-	unlearns := s.limited(ScopeTeach, requestPatience)
+	unlearns := s.limited(ScopeTeach, requestTimeout)
 	g.DELETE("/lessons", s.makes(s.forgetTopic), unlearns...)
 	g.DELETE("/lessons/:id", s.makes(s.forgetLesson), unlearns...)
 	g.DELETE("/refusals/:id", get(s.dropRefusal), unlearns...)
@@ -102,7 +102,7 @@ func (s *Server) routes() *echo.Echo {
 	g.DELETE("/answers/:id", s.makes(s.forgetAnswer), unlearns...)
 
 	// Routes that make work are limited.
-	asks := s.limited(ScopeAsk, waitPatience)
+	asks := s.limited(ScopeAsk, waitTimeout)
 	g.POST("/interact", s.makes(s.interact), slices.Insert(asks, len(asks)-1, s.relieved)...)
 	g.POST("/lessons", s.teach, s.limited(ScopeTeach, uploadTimeout)...)
 	g.POST("/import", s.importFile, s.limited(ScopeTeach, uploadTimeout)...)
@@ -113,7 +113,7 @@ func (s *Server) routes() *echo.Echo {
 	g.PATCH("/lessons/:id", s.makes(s.reviseLesson), revises...)
 	g.PUT("/answers/:id", s.makes(s.replaceAnswer), revises...)
 	g.PATCH("/answers/:id", s.makes(s.reviseAnswer), revises...)
-	g.POST("/answers/:id/suggest", s.makes(s.suggestPhrasings), s.limited(ScopeTeach, waitPatience)...)
+	g.POST("/answers/:id/suggest", s.makes(s.suggestPhrasings), s.limited(ScopeTeach, waitTimeout)...)
 	g.POST("/answers/:id/restore", s.makes(s.restoreAnswer), revises...)
 	g.POST("/jobs", s.makes(s.submit), s.limited(ScopeJobs, storeTimeout)...)
 	g.POST("/jobs/:id/retry", s.makes(s.retryJob), s.limited(ScopeJobs, storeTimeout)...)
@@ -124,7 +124,7 @@ func (s *Server) routes() *echo.Echo {
 	g.POST("/backups", s.makes(s.backUp), steers...)
 	g.POST("/queues/:queue/pause", s.makes(s.pauseQueue), steers...)
 	g.POST("/queues/:queue/resume", s.makes(s.resumeQueue), steers...)
-	g.DELETE("/checkpoints/challenger", s.makes(s.unchallenge), s.limited(ScopeControl, requestPatience)...)
+	g.DELETE("/checkpoints/challenger", s.makes(s.unchallenge), s.limited(ScopeControl, requestTimeout)...)
 	g.POST("/checkpoints/:id/challenge", s.makes(s.challenge), steers...)
 	g.POST("/checkpoints/:id/promote", s.makes(s.promote), steers...)
 
@@ -136,11 +136,11 @@ func (s *Server) routes() *echo.Echo {
 
 // routesOfAccess adds the routes of sessions and keys.
 func (s *Server) routesOfAccess(g *echo.Group) {
-	own := s.guarded(scopeOwn, requestPatience)
-	g.POST("/session", get(s.signIn), s.limiter.read(costList), s.sameOrigin(), s.queries.known, within(requestPatience))
+	own := s.guarded(scopeOwn, requestTimeout)
+	g.POST("/session", get(s.signIn), s.limiter.read(costList), s.sameOrigin(), s.queries.known, within(requestTimeout))
 	g.GET("/session", get(s.whoIsIt), own...)
 	g.DELETE("/session", get(s.signOut), own...)
-	g.GET("/sessions", get(s.listSessions), s.guarded(scopeOwn, requestPatience, costList)...)
+	g.GET("/sessions", get(s.listSessions), s.guarded(scopeOwn, requestTimeout, costList)...)
 	g.DELETE("/sessions/:id", get(s.endSession), own...)
-	g.GET("/keys", get(s.listKeys), s.guarded(ScopeControl, requestPatience, costList)...)
+	g.GET("/keys", get(s.listKeys), s.guarded(ScopeControl, requestTimeout, costList)...)
 }

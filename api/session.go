@@ -189,7 +189,7 @@ func (s *sessions) find(ctx context.Context, token string) (session, bool, error
 }
 
 func (s *sessions) read(ctx context.Context, id string) (session, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, limiterPatience)
+	ctx, cancel := context.WithTimeout(ctx, limiterTimeout)
 	defer cancel()
 	pipe := s.client.Pipeline()
 	value, seen := pipe.HMGet(ctx, s.all, id), pipe.HMGet(ctx, s.seen, id)
@@ -243,7 +243,7 @@ func (s *sessions) note(ctx context.Context, id string, now time.Time) {
 	if !due {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limiterPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limiterTimeout)
 	defer cancel()
 	s.client.HSet(ctx, s.seen, id, now.UnixMilli())
 }

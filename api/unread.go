@@ -31,10 +31,10 @@ const (
 	unreadByServer = 256 << 10
 )
 
-// patientBody ends the time limit on sending after the body was read. Otherwise the
+// timedBody ends the time limit on sending after the body was read. Otherwise the
 // limit would also end the wait for the answer, because net/http continues reading to
 // notice that the client has left.
-type patientBody struct {
+type timedBody struct {
 	io.ReadCloser
 	ended func()
 	whole bool
@@ -42,7 +42,7 @@ type patientBody struct {
 
 // Read implements io.Reader. If a body breaks off or is late, the limit stays until the
 // connection is closed.
-func (b *patientBody) Read(p []byte) (int, error) {
+func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if errors.Is(err, io.EOF) && !b.whole {
 		b.whole = true
@@ -57,21 +57,21 @@ const bodyKey = "nexus.body"
 // unread reports whether the connection of a request cannot be used again, because its
 // body was not read to the end. With HTTP/2 only the stream ends.
 func unread(c echo.Context) bool {
-	b, ok := c.Get(bodyKey).(*patientBody)
+	b, ok := c.Get(bodyKey).(*timedBody)
 	return ok && !b.whole && c.Request().ProtoMajor < 2
 }
 
-// bodyPatience gives every request a limited time to send its body, so that a slow
+// bodyTimeout gives every request a limited time to send its body, so that a slow
 // client cannot hold a connection forever. Nothing that may refuse a request comes
 // before it.
-func (s *Server) bodyPatience(next echo.HandlerFunc) echo.HandlerFunc {
+func (s *Server) bodyTimeout(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		if r.ContentLength == 0 {
 			return next(c)
 		}
 		s.allowToSend(c, s.sendTimeout)
-		body := &patientBody{ReadCloser: r.Body, ended: func() { s.allowToSend(c, 0) }}
+		body := &timedBody{ReadCloser: r.Body, ended: func() { s.allowToSend(c, 0) }}
 		r.Body = body
 		c.Set(bodyKey, body)
 		// net/http knows its own body. It closes the connection of an unread body in a

@@ -107,12 +107,12 @@ func (q *Queue) refuse(ctx context.Context, call *enqueueCall, place job.Lane, h
 		q.shed.note(n, ahead, err)
 		return err
 	case refusedLate:
-		patience := wait
-		if left := time.Duration(q.within(deadline)) * time.Millisecond; left > 0 && (how != forCaller || left < patience) {
-			patience = left
+		within := wait
+		if left := time.Duration(q.within(deadline)) * time.Millisecond; left > 0 && (how != forCaller || left < within) {
+			within = left
 		}
 		return job.Errorf(job.CodeQueueFull, "%d jobs wait already and it would take about %s until this one begins, longer than the %s it may wait; try again later",
-			n, round(ahead), round(patience)).After(between(ahead - patience))
+			n, round(ahead), round(within)).After(between(ahead - within))
 	}
 	if why := q.standsStill(ctx, place); why != "" {
 		return job.Errorf(job.CodeQueueFull, "%d jobs wait already, as many as are allowed, and none begins: %s", n, why).After(retryAtMost)

@@ -38,7 +38,7 @@ type asker func(ctx context.Context, prompt string) error
 // throughQueue asks through the queue.
 func throughQueue(b *testing.B, r *provider.Provider) asker {
 	b.Helper()
-	q := Open(Options{Redis: r.Client(), Asynq: r.Asynq(), Patience: 10 * time.Second})
+	q := Open(Options{Redis: r.Client(), Asynq: r.Asynq(), Timeout: 10 * time.Second})
 	if err := q.Start(b.Context()); err != nil {
 		b.Fatal(err)
 	}

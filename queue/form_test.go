@@ -190,8 +190,8 @@ func receive[V any](t *testing.T, from <-chan V) (v V) {
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartSentinel(t)
-	b := onURL(t, s.URL, Options{Patience: 2 * time.Second})
-	far := b.open(Options{Patience: 2 * time.Second})
+	b := onURL(t, s.URL, Options{Timeout: 2 * time.Second})
+	far := b.open(Options{Timeout: 2 * time.Second})
 	b.serve(far, job.LaneInteractive, 4, echo)
 	b.serve(far, job.LaneBatch, 4, echo)
 	before := b.submit(interact("before"))

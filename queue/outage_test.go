@@ -44,7 +44,7 @@ func eachServer(t *testing.T, test func(t *bundle, s server)) {
 			}
 			t.Cleanup(func() { _ = r.Stop(context.Background()) })
 			b := &bundle{T: t, provided: r, ctx: ctx}
-			b.q = b.open(Options{Patience: 900 * time.Millisecond})
+			b.q = b.open(Options{Timeout: 900 * time.Millisecond})
 			test(b, s)
 		})
 	}

@@ -65,8 +65,8 @@ type Options struct {
 	// Grace is how long a stopping server lets running prompts finish before it hands
 	// them back; default 10 s. Train jobs are handed back at once.
 	Grace time.Duration
-	// Patience is how long one command to Redis may take; default 900 ms.
-	Patience time.Duration
+	// Timeout is how long one command to Redis may take; default 900 ms.
+	Timeout time.Duration
 
 	// Tracer makes the spans of jobs; nil means no spans.
 	Tracer trace.Tracer
@@ -87,7 +87,7 @@ func (o *Options) fill() {
 	set(&o.EventHistory, 200)
 	set(&o.Liveness, 6*time.Second)
 	set(&o.Grace, 10*time.Second)
-	set(&o.Patience, 900*time.Millisecond)
+	set(&o.Timeout, 900*time.Millisecond)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -220,9 +220,9 @@ func (q *Queue) Ping(ctx context.Context) error {
 // its metrics.
 func (q *Queue) Asynq() asynq.RedisConnOpt { return q.opt.Asynq }
 
-// withTimeout limits one exchange with Redis to Options.Patience.
+// withTimeout limits one exchange with Redis to Options.Timeout.
 func (q *Queue) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, q.opt.Patience)
+	return context.WithTimeout(ctx, q.opt.Timeout)
 }
 
 func (q *Queue) now() time.Time { return q.opt.Now() }

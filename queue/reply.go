@@ -156,7 +156,7 @@ func (r *replies) read(ctx context.Context) {
 		default:
 			if lost.IsZero() {
 				lost = time.Now()
-			} else if time.Since(lost) > r.q.opt.Patience {
+			} else if time.Since(lost) > r.q.opt.Timeout {
 				r.failAll(unavailable("wait for a reply", err))
 			}
 			pause(ctx, 50*time.Millisecond)

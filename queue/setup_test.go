@@ -70,8 +70,8 @@ func (b *bundle) open(opt Options) *Queue {
 	opt.Redis = b.provided.Client()
 	opt.Asynq = b.provided.Asynq()
 	opt.Log = testLog(b.T)
-	if opt.Patience == 0 {
-		opt.Patience = 20 * time.Second // the machine may be busy with other tests
+	if opt.Timeout == 0 {
+		opt.Timeout = 20 * time.Second // the machine may be busy with other tests
 	}
 	if opt.Liveness == 0 {
 		opt.Liveness = 600 * time.Millisecond

@@ -139,7 +139,7 @@ type simTask struct {
 
 func newSimulation(t *testing.T, client *redis.Client, seed uint64) *simulation {
 	s := &simulation{T: t, ctx: context.Background(), rand: rand.New(rand.NewPCG(seed, 7)), redis: client, now: 1_700_000_000}
-	s.q = Open(Options{Redis: client, Patience: 20 * time.Second, MaxQueue: 5, Now: func() time.Time { return time.UnixMilli(int64(s.now * 1000)) }})
+	s.q = Open(Options{Redis: client, Timeout: 20 * time.Second, MaxQueue: 5, Now: func() time.Time { return time.UnixMilli(int64(s.now * 1000)) }})
 	s.q.scripts = simScripts()
 	s.keys = s.q.keys(job.LaneInteractive)
 	return s

@@ -79,7 +79,7 @@ func setup(t *testing.T, mode string) *bundle {
 
 func (b *bundle) open() *queue.Queue {
 	b.Helper()
-	q := queue.Open(queue.Options{Redis: b.provided.Client(), Asynq: b.provided.Asynq(), Patience: 10 * time.Second, Log: testLog(b.T)})
+	q := queue.Open(queue.Options{Redis: b.provided.Client(), Asynq: b.provided.Asynq(), Timeout: 10 * time.Second, Log: testLog(b.T)})
 	if err := q.Start(b.ctx); err != nil {
 		b.Fatal(err)
 	}

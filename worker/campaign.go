@@ -126,7 +126,7 @@ func (w *Worker) dropped(ctx context.Context, dataset string) bool {
 
 func (w *Worker) adoptLogged(m *model.Model, saved storage.Manifest) {
 	// The new lessons may be drafts whose record this process has not seen yet.
-	ctx, cancel := context.WithTimeout(context.Background(), validityPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), validityTimeout)
 	defer cancel()
 	w.readValidity(ctx)
 	w.adopt(m, saved)

@@ -87,7 +87,7 @@ func setup(t *testing.T, mode string) *bundle {
 // open makes the queue of one more process.
 func (b *bundle) open() *queue.Queue {
 	b.Helper()
-	q := queue.Open(queue.Options{Redis: b.provided.Client(), Asynq: b.provided.Asynq(), Liveness: time.Second, Patience: 20 * time.Second, Log: testLog(b.T)})
+	q := queue.Open(queue.Options{Redis: b.provided.Client(), Asynq: b.provided.Asynq(), Liveness: time.Second, Timeout: 20 * time.Second, Log: testLog(b.T)})
 	if err := q.Start(b.ctx); err != nil {
 		b.Fatal(err)
 	}

@@ -51,8 +51,8 @@ func (w *Worker) readValidity(ctx context.Context) {
 	w.validity.now.Store(&validities{all, version})
 }
 
-// validityPatience limits the read of the record before a model begins to serve.
-const validityPatience = 2 * time.Second
+// validityTimeout limits the read of the record before a model begins to serve.
+const validityTimeout = 2 * time.Second
 
 // followValidity serves answers from the moment they become valid until they expire. It
 // acts when the record changes and when a time in it is reached.

@@ -20,8 +20,8 @@ type Embeddings struct {
 	// Always sends the server every prompt that repeats no lesson. Otherwise it gets
 	// only the prompts that the built-in encoder is unsure of.
 	Always bool
-	// Patience is the longest time that a prompt waits for the server.
-	Patience time.Duration
+	// Timeout is the longest time that a prompt waits for the server.
+	Timeout time.Duration
 }
 
 // views asks an embedding server: for prompts, and in the background for lessons.
@@ -40,7 +40,7 @@ type views struct {
 func newViews(opt Embeddings, b *breaker) *views {
 	v := &views{opt: opt, breaker: b, metrics: newViewMetrics(), changed: make(chan struct{}, 1)}
 	v.space = model.Space{Name: opt.Server.Model(), Dim: opt.Server.Dimensions()}
-	v.gatherer = embedding.NewGatherer(opt.Server, b, opt.Patience, func(took time.Duration, err error) {
+	v.gatherer = embedding.NewGatherer(opt.Server, b, opt.Timeout, func(took time.Duration, err error) {
 		v.metrics.requests.Observe(took.Seconds())
 		v.note(err)
 	})
@@ -162,7 +162,7 @@ func (w *Worker) second(ctx context.Context, q model.Query, first answered, urge
 	if both == nil || !v.wants(&first.verdict, both) {
 		return first
 	}
-	if ends, ok := ctx.Deadline(); ok && time.Until(ends) < v.opt.Patience {
+	if ends, ok := ctx.Deadline(); ok && time.Until(ends) < v.opt.Timeout {
 		v.metrics.count(viewLate)
 		return first
 	}

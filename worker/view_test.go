@@ -47,7 +47,7 @@ func seesWith(t *testing.T, s *embeddingtest.Server, name string, patience time.
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(o *Options) { o.Embeddings = &Embeddings{Server: client, Patience: patience} }
+	return func(o *Options) { o.Embeddings = &Embeddings{Server: client, Timeout: patience} }
 }
 
 // seen waits until w sends prompts to the embedding server for its lessons.

@@ -35,8 +35,8 @@ type times struct {
 	topics map[string][]uint32
 }
 
-// timesPatience bounds what one call reads; the next one goes on from there.
-const timesPatience = 3 * time.Second
+// timesTimeout bounds what one call reads; the next one goes on from there.
+const timesTimeout = 3 * time.Second
 
 func newTimes(datasets Datasets) *times {
 	return &times{datasets: datasets, read: map[string]bool{}, newest: map[uint64]uint32{}, more: map[uint64][]uint32{}, topics: map[string][]uint32{}}
@@ -91,7 +91,7 @@ func (t *times) touching(ctx context.Context, topic string, ids ...string) (data
 
 // catchUp reads datasets that are new and reports whether it came to the end.
 func (t *times) catchUp(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, timesPatience)
+	ctx, cancel := context.WithTimeout(ctx, timesTimeout)
 	defer cancel()
 	ids, err := t.datasets.IDs(ctx)
 	if err != nil {

@@ -35,5 +35,5 @@ func (s *shared) openEmbeddings(ctx context.Context) (*worker.Embeddings, error)
 	case err != nil:
 		s.log.Warn("the embedding server does not answer; the built-in encoder answers alone until it does", "error", err)
 	}
-	return &worker.Embeddings{Server: client, Always: set.EmbeddingsWhen == "always", Patience: set.EmbeddingsTimeout.D()}, nil
+	return &worker.Embeddings{Server: client, Always: set.EmbeddingsWhen == "always", Timeout: set.EmbeddingsTimeout.D()}, nil
 }

@@ -19,8 +19,8 @@ import (
 const (
 	// listenerConnections are open at once; more wait until one ends.
 	listenerConnections = 512
-	// listenerPatience bounds an answer, which a client may not want to read.
-	listenerPatience = 30 * time.Second
+	// listenerTimeout bounds an answer, which a client may not want to read.
+	listenerTimeout = 30 * time.Second
 )
 
 // listener is a small HTTP server beside the roles: metrics, pprof.
@@ -28,7 +28,7 @@ type listener struct {
 	setting string // the variable that holds the address
 	listen  string
 	handler http.Handler
-	within  time.Duration // for an answer; listenerPatience if 0
+	within  time.Duration // for an answer; listenerTimeout if 0
 	log     *slog.Logger
 
 	life lifecycle.Life
@@ -47,7 +47,7 @@ func (l *listener) open(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", l.setting, err)
 	}
 	l.http = &http.Server{
-		Handler: l.handler, ReadTimeout: 10 * time.Second, WriteTimeout: cmp.Or(l.within, listenerPatience), IdleTimeout: 2 * time.Minute,
+		Handler: l.handler, ReadTimeout: 10 * time.Second, WriteTimeout: cmp.Or(l.within, listenerTimeout), IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
 	}
 	addr := ln.Addr()

@@ -272,7 +272,7 @@ func (s *shared) openTeacher() (*teacher.Teacher, error) {
 	}
 	return teacher.New(teacher.Options{
 		URL: s.settings.TeacherURL, Model: s.settings.TeacherModel, APIKey: s.settings.TeacherAPIKey,
-		Answers: s.settings.TeacherAnswers, Patience: s.settings.TeacherTimeout.D(),
+		Answers: s.settings.TeacherAnswers, Timeout: s.settings.TeacherTimeout.D(),
 	})
 }
 

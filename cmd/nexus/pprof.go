@@ -13,8 +13,8 @@ import (
 	"github.com/nexus-continuum/nexus/api"
 )
 
-// profilePatience is more than the longest profile that one may want to take.
-const profilePatience = 15 * time.Minute
+// profileTimeout is more than the longest profile that one may want to take.
+const profileTimeout = 15 * time.Minute
 
 // checkPprof refuses an address that others could reach: profiles show what is
 // in memory, prompts too.
@@ -43,7 +43,7 @@ func addPprof(h *app, s *Settings, hide *redaction, log *slog.Logger) {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	l := &listener{setting: "NEXUS_PPROF_LISTEN", listen: s.PprofListen, handler: api.OnLoopback(mux), within: profilePatience, log: log}
+	l := &listener{setting: "NEXUS_PPROF_LISTEN", listen: s.PprofListen, handler: api.OnLoopback(mux), within: profileTimeout, log: log}
 	h.add("pprof", l)
 	h.sayOf("pprof", func() string { return l.url() + "/debug/pprof/" })
 }

@@ -73,7 +73,7 @@ func (t Target) advice(ctx context.Context, err error) string {
 
 // askSentinels finds out what the Sentinels know.
 func (t Target) askSentinels(ctx context.Context) (said, advice string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), externalPatience/5)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), externalTimeout/5)
 	defer cancel()
 	for _, addr := range t.opt.Addrs {
 		c := redis.NewSentinelClient(&redis.Options{

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// childPatience covers reading a large append-only file.
-	childPatience = time.Minute
+	// childTimeout covers reading a large append-only file.
+	childTimeout = time.Minute
 	// guestLook is how often a guest of another process's child looks whether
 	// it has become free to run its own.
 	guestLook = 250 * time.Millisecond
@@ -90,13 +90,13 @@ func startChild(ctx context.Context, opt Options, binary string) (*Provider, err
 
 // ready waits until the server answers, or has failed at its first attempt.
 func (c *child) ready(ctx context.Context, client redis.UniversalClient, first <-chan error) error {
-	ctx, cancel := context.WithTimeout(ctx, childPatience)
+	ctx, cancel := context.WithTimeout(ctx, childTimeout)
 	defer cancel()
 	answered := make(chan error, 1)
 	go func() {
 		err := c.appear(ctx)
 		if err == nil {
-			err = answer(ctx, client, childPatience)
+			err = answer(ctx, client, childTimeout)
 		}
 		answered <- err
 	}()

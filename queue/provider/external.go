@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// externalPatience is how long a named Redis may take to appear at start.
-	externalPatience = 5 * time.Second
-	oldest           = "6.2"
+	// externalTimeout is how long a named Redis may take to appear at start.
+	externalTimeout = 5 * time.Second
+	oldest          = "6.2"
 )
 
 func startExternal(ctx context.Context, opt Options) (*Provider, error) {
@@ -22,7 +22,7 @@ func startExternal(ctx context.Context, opt Options) (*Provider, error) {
 		return nil, err
 	}
 	client := t.connect(opt)
-	if err := answer(ctx, client, externalPatience); err != nil {
+	if err := answer(ctx, client, externalTimeout); err != nil {
 		_ = client.Close()
 		return nil, fmt.Errorf("the Redis at %s does not answer: %w%s", t.label, err, t.advice(ctx, err))
 	}

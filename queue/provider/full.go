@@ -14,8 +14,8 @@ const (
 	roomLook = time.Second
 	// roomLeast is how much must be free before jobs are written to disk again.
 	roomLeast = 16 << 20
-	// roomPatience bounds one word with the server.
-	roomPatience = 2 * time.Second
+	// roomTimeout bounds one word with the server.
+	roomTimeout = 2 * time.Second
 )
 
 // cannotWrite recognises the line in which a redis-server says that its
@@ -55,7 +55,7 @@ func (c *child) withoutDisk(ctx context.Context) {
 }
 
 func (c *child) appendOnly(ctx context.Context, client *redis.Client, on string) error {
-	ctx, cancel := context.WithTimeout(ctx, roomPatience)
+	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
 	defer cancel()
 	return client.ConfigSet(ctx, "appendonly", on).Err()
 }

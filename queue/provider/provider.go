@@ -154,9 +154,9 @@ func (r *Provider) Stop(ctx context.Context) error {
 	return r.stopErr
 }
 
-// answer waits until Redis answers, for at most patience.
-func answer(ctx context.Context, client redis.UniversalClient, patience time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// answer waits until Redis answers, for at most timeout.
+func answer(ctx context.Context, client redis.UniversalClient, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var told error // the last that is not our own impatience
 	for rest := 2 * time.Millisecond; ; rest = min(2*rest, 100*time.Millisecond) {

@@ -42,7 +42,7 @@ func setup(t *testing.T, change ...func(*Options)) *bundle {
 	r, err := provider.Start(ctx, provider.Options{Mode: name, Dir: t.TempDir(), Timeout: 20 * time.Second})
 	b.must(err)
 	t.Cleanup(func() { b.must(r.Stop(context.Background())) })
-	b.q = queue.Open(queue.Options{Redis: r.Client(), Asynq: r.Asynq(), Patience: 20 * time.Second})
+	b.q = queue.Open(queue.Options{Redis: r.Client(), Asynq: r.Asynq(), Timeout: 20 * time.Second})
 	b.must(b.q.Start(ctx))
 	t.Cleanup(func() { b.must(b.q.Stop(context.Background())) })
 	opt := Options{

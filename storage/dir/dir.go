@@ -111,7 +111,7 @@ func closeToOthers(root *os.Root) error {
 // String returns the folder.
 func (s *Store) String() string { return s.path }
 
-// open opens the root and the context's patience is asked first.
+// open opens the root after it has asked whether the context has ended.
 func (s *Store) open(ctx context.Context, key string) (*os.Root, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -152,7 +152,7 @@ func (s *Store) write(ctx context.Context, root *os.Root, key string, body *io.S
 	if err := s.step("write"); err != nil {
 		return err
 	}
-	if _, err := io.Copy(f, &patient{ctx: ctx, r: io.NewSectionReader(body, 0, body.Size())}); err != nil {
+	if _, err := io.Copy(f, &contextReader{ctx: ctx, r: io.NewSectionReader(body, 0, body.Size())}); err != nil {
 		return err
 	}
 	if err := s.step("fsync"); err != nil {
@@ -290,13 +290,13 @@ func (s *Store) syncDir(root *os.Root, folder string) error {
 	return errors.Join(s.sync(d), d.Close())
 }
 
-// patient stops a copy when the context ends.
-type patient struct {
+// contextReader stops a copy when the context ends.
+type contextReader struct {
 	ctx context.Context
 	r   io.Reader
 }
 
-func (p *patient) Read(b []byte) (int, error) {
+func (p *contextReader) Read(b []byte) (int, error) {
 	if err := p.ctx.Err(); err != nil {
 		return 0, err
 	}

@@ -17,7 +17,7 @@ func opener(t *testing.T) func(t *testing.T, root string, step func(string) erro
 	return func(t *testing.T, root string, step func(string) error) storage.Store {
 		t.Helper()
 		local, remote := openDir(t, filepath.Join(base, root, "here")), openDir(t, filepath.Join(base, root, "there"))
-		return New(storetest.NewFaulty(local, step), storetest.NewFaulty(remote, step), Options{Patience: time.Minute})
+		return New(storetest.NewFaulty(local, step), storetest.NewFaulty(remote, step), Options{Timeout: time.Minute})
 	}
 }
 
@@ -47,7 +47,7 @@ func TestCrashes(t *testing.T) {
 		if folders[root] == nil {
 			folders[root], buckets[root] = newMemory(), newMemory()
 		}
-		s := New(storetest.NewFaulty(folders[root], step), storetest.NewFaulty(buckets[root], step), Options{Patience: time.Minute})
+		s := New(storetest.NewFaulty(folders[root], step), storetest.NewFaulty(buckets[root], step), Options{Timeout: time.Minute})
 		return &syncing{Store: s}
 	})
 }

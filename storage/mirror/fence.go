@@ -18,7 +18,7 @@ func (s *Store) overtaken(ctx context.Context, body []byte) error {
 		return nil //nolint:nilerr // what no save wrote has no trainer
 	}
 	var there content
-	err := s.within(ctx, s.opt.Patience, func(ctx context.Context) (err error) {
+	err := s.within(ctx, s.opt.Timeout, func(ctx context.Context) (err error) {
 		there, err = read(ctx, s.remote, headKey)
 		return err
 	})

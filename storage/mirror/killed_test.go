@@ -207,7 +207,7 @@ func checkBoth(t *testing.T, folder, server string, acknowledged []string) {
 	}
 	alone := &host{T: t, checkpoints: storage.NewCheckpoints(local, storage.Options{}), datasets: storage.NewDatasets(local, storage.DatasetOptions{}), log: &lines{}}
 	alone.whole("the folder", acknowledged)
-	long := func(o *Options) { o.Patience = time.Minute }
+	long := func(o *Options) { o.Timeout = time.Minute }
 	h := newHost(t, local, bucket, long)
 	h.must()
 	h.must() // what the first found out about the head

@@ -49,10 +49,10 @@ const (
 type Options struct {
 	// Prepare, if not nil, is called until it succeeds before the bucket is used.
 	Prepare func(ctx context.Context) error
-	// Patience is how long the write of a dataset or of a record waits for the
+	// Timeout is how long the write of a dataset or of a record waits for the
 	// bucket before it is left to the queue; 2 s. While the bucket is known to be
 	// away nothing waits.
-	Patience time.Duration
+	Timeout time.Duration
 	// Strict makes a dataset that is not in the bucket within StrictFor an error
 	// (storage.ErrUnavailable) instead.
 	Strict bool
@@ -82,7 +82,7 @@ func (o *Options) fill() {
 		value    *time.Duration
 		standard time.Duration
 	}{
-		{&o.Patience, 2 * time.Second},
+		{&o.Timeout, 2 * time.Second},
 		{&o.StrictFor, 20 * time.Second},
 		{&o.Every, time.Second},
 		{&o.ListEvery, 30 * time.Second},
@@ -132,7 +132,7 @@ func New(local, remote storage.Store, opt Options) *Store {
 	opt.fill()
 	local = folder{local}
 	s := &Store{
-		local: local, remote: &patient{Store: remote, patience: 5 * opt.Patience}, opt: opt,
+		local: local, remote: &timed{Store: remote, timeout: 5 * opt.Timeout}, opt: opt,
 		kick: make(chan struct{}, 1), busy: map[string]bool{}, index: map[string]storage.Info{}, suspects: map[string]suspect{},
 		state: State{Bucket: remote.String()},
 	}
@@ -202,7 +202,7 @@ func (s *Store) timeout() time.Duration {
 	if s.opt.Strict {
 		return s.opt.StrictFor
 	}
-	return s.opt.Patience
+	return s.opt.Timeout
 }
 
 // errAway stands for the try that is not made while the bucket is known to be
@@ -293,7 +293,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	err = s.within(ctx, s.opt.Patience, func(ctx context.Context) error { return s.remote.Delete(ctx, key) })
+	err = s.within(ctx, s.opt.Timeout, func(ctx context.Context) error { return s.remote.Delete(ctx, key) })
 	if err != nil && !marked {
 		return err
 	}
@@ -311,7 +311,7 @@ func (s *Store) Move(ctx context.Context, from, to string) error {
 	if here != nil && !errors.Is(here, storage.ErrNotFound) {
 		return here
 	}
-	there := s.within(ctx, s.opt.Patience, func(ctx context.Context) error { return s.remote.Move(ctx, from, to) })
+	there := s.within(ctx, s.opt.Timeout, func(ctx context.Context) error { return s.remote.Move(ctx, from, to) })
 	if here == nil && there != nil {
 		if !errors.Is(there, storage.ErrNotFound) {
 			s.opt.Log.Warn("an object was set aside here but not in the bucket", "object", from, "error", there)
@@ -338,7 +338,7 @@ func (s *Store) Read(ctx context.Context, key string) ([]byte, storage.Version, 
 		return s.firstHead(ctx)
 	}
 	// A record that this folder has never seen: the bucket may have it.
-	got := s.within(ctx, s.opt.Patience, func(ctx context.Context) error { return s.syncRecord(ctx, key) })
+	got := s.within(ctx, s.opt.Timeout, func(ctx context.Context) error { return s.syncRecord(ctx, key) })
 	b, v, err = s.local.Read(ctx, key)
 	if errors.Is(err, storage.ErrNotFound) && got != nil && !s.follows(ctx) {
 		// A bucket that was never seen is not taken for an empty one.
@@ -352,7 +352,7 @@ func (s *Store) Read(ctx context.Context, key string) ([]byte, storage.Version, 
 // be taken for a fresh start.
 func (s *Store) firstHead(ctx context.Context) ([]byte, storage.Version, error) {
 	var there content
-	err := s.within(ctx, s.opt.Patience, func(ctx context.Context) (err error) {
+	err := s.within(ctx, s.opt.Timeout, func(ctx context.Context) (err error) {
 		there, err = read(ctx, s.remote, headKey)
 		return err
 	})
@@ -405,7 +405,7 @@ func (s *Store) Swap(ctx context.Context, key string, old storage.Version, body 
 // bucket is away it is changed here, and the queue compares the two later.
 func (s *Store) swapRecord(ctx context.Context, key string, old storage.Version, body []byte) (storage.Version, error) {
 	var v storage.Version
-	err := s.within(ctx, s.opt.Patience, func(ctx context.Context) (err error) {
+	err := s.within(ctx, s.opt.Timeout, func(ctx context.Context) (err error) {
 		v, err = s.trySwap(ctx, key, old, body)
 		return err
 	})

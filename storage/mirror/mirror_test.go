@@ -592,10 +592,10 @@ func (h hanging) Get(ctx context.Context, _ string) (io.ReadCloser, error) {
 	return nil, ctx.Err()
 }
 
-// A bucket that hangs costs the first writer its patience and the others nothing.
+// A bucket that hangs costs the first writer its timeout and the others nothing.
 func TestAHangingBucketIsWaitedForOnce(t *testing.T) {
 	t.Parallel()
-	a := newHost(t, newMemory(), hanging{newMemory()}, func(o *Options) { o.Patience = 50 * time.Millisecond })
+	a := newHost(t, newMemory(), hanging{newMemory()}, func(o *Options) { o.Timeout = 50 * time.Millisecond })
 	began := time.Now()
 	for range 200 {
 		if err := a.Put(t.Context(), "datasets/x", storage.Body([]byte("x"))); err != nil {

@@ -42,9 +42,9 @@ type Options struct {
 	APIKey string
 	// Answers is how many different answers are asked for.
 	Answers int
-	// Patience is how long one request may take.
-	Patience time.Duration
-	HTTP     *http.Client // nil: http.DefaultTransport
+	// Timeout is how long one request may take.
+	Timeout time.Duration
+	HTTP    *http.Client // nil: http.DefaultTransport
 }
 
 // Teacher writes lessons. Its methods may be called by several goroutines.
@@ -60,8 +60,8 @@ func New(opt Options) (*Teacher, error) {
 	if err != nil {
 		return nil, err
 	}
-	if opt.Model == "" || opt.Answers < 1 || opt.Patience <= 0 {
-		return nil, fmt.Errorf("teacher: a model, answers and patience are needed; they are %q, %d and %s", opt.Model, opt.Answers, opt.Patience)
+	if opt.Model == "" || opt.Answers < 1 || opt.Timeout <= 0 {
+		return nil, fmt.Errorf("teacher: a model, answers and a timeout are needed; they are %q, %d and %s", opt.Model, opt.Answers, opt.Timeout)
 	}
 	return &Teacher{opt: opt, client: modelserver.Connect(base, opt.APIKey, opt.HTTP), host: base.Host}, nil
 }
@@ -108,7 +108,7 @@ func (t *Teacher) Lessons(ctx context.Context, about string) ([]topic.Lesson, er
 // ask has the model write JSON by a schema. remedy says what to do when the text is cut
 // off.
 func (t *Teacher) ask(ctx context.Context, name string, schema json.RawMessage, system, user, remedy string) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, t.opt.Patience, fmt.Errorf("no answer within %s", t.opt.Patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, t.opt.Timeout, fmt.Errorf("no answer within %s", t.opt.Timeout))
 	defer cancel()
 	reply, err := t.client.CreateChatCompletion(ctx, openai.ChatCompletionRequest{
 		Model: t.opt.Model,

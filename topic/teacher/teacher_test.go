@@ -19,7 +19,7 @@ import (
 
 func connect(t *testing.T, url, key string, patience time.Duration) *teacher.Teacher {
 	t.Helper()
-	one, err := teacher.New(teacher.Options{URL: url, Model: "tiny", APIKey: key, Answers: 7, Patience: patience})
+	one, err := teacher.New(teacher.Options{URL: url, Model: "tiny", APIKey: key, Answers: 7, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}

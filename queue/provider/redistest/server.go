@@ -18,8 +18,8 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// patience is how long anything here may take to come about.
-const patience = 30 * time.Second
+// timeout is how long anything here may take to come about.
+const timeout = 30 * time.Second
 
 // Server is one redis-server process, ended with the test.
 type Server struct {
@@ -86,7 +86,7 @@ func (s *Server) run() {
 func (s *Server) answers() bool {
 	c := s.Client()
 	defer closing(c)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -133,7 +133,7 @@ func (s *Server) Kill() {
 // until polls, for what other processes do gives no signal here.
 func until(t testing.TB, what string, ok func(ctx context.Context) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
