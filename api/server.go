@@ -146,7 +146,7 @@ type Server struct {
 	queries     queries
 	log         *slog.Logger
 	now         func() time.Time
-	sendTimeout time.Duration // sendTimeout
+	sendTimeout time.Duration // a test shortens it
 
 	echo *echo.Echo
 	http *http.Server

@@ -50,9 +50,9 @@ func (l *Learner) Finish(onto *Model) (*Model, Report, error) {
 func (l *Learner) judgeAndPromote(onto *Model, weights encoder.Weights) (*Model, Report, error) {
 	report := Report{Steps: l.trainer.Done()}
 	before := l.judge(onto)
-	old, oldGate := *onto, gate.Calibrate(before, onto.cfg.TargetError)
-	old.gate, old.calibratedAt, old.sampled = oldGate, onto.store.Len(), false
-	report.Before = figures(oldGate, judgedAlike(before))
+	old := *onto
+	old.calibrate(before, false)
+	report.Before = figures(old.gate, judgedAlike(before))
 
 	if err := encoder.CheckFinite(weights); err != nil {
 		report.After, report.Why = report.Before, "the new weights are not finite"
@@ -64,7 +64,7 @@ func (l *Learner) judgeAndPromote(onto *Model, weights encoder.Weights) (*Model,
 	}
 	fresh = l.recode(fresh)
 	after := l.judge(fresh)
-	fresh.gate, fresh.calibratedAt, fresh.sampled = gate.Calibrate(after, onto.cfg.TargetError), fresh.store.Len(), false
+	fresh.calibrate(after, false)
 	report.After = figures(fresh.gate, judgedAlike(after))
 
 	if l.replacement == nil && !slices.ContainsFunc(after, func(r gate.Record) bool { return r.Held }) {
@@ -72,7 +72,7 @@ func (l *Learner) judgeAndPromote(onto *Model, weights encoder.Weights) (*Model,
 		return &old, report, nil
 	}
 	report.Promoted, report.Why = promote(report.Before, report.After,
-		refused(oldGate, judgedAlike(before)), refusedAt(fresh.gate, judgedAlike(after), report.Before.Answered))
+		refused(old.gate, judgedAlike(before)), refusedAt(fresh.gate, judgedAlike(after), report.Before.Answered))
 	if report.Promoted {
 		return fresh, report, nil
 	}

@@ -47,10 +47,9 @@ type Model struct {
 	// calibratedAt is how many lessons memory held when the gate was made; 0 where
 	// that is not known any more.
 	calibratedAt int
-	// sampled says that a part of the lessons had a say in the gate where more could have.
-	sampled bool
-	scratch *sync.Pool // of *scratch, shared by all models with this shape
-	device  Device     // nil for the cores alone
+	sampled      bool       // see calibrate
+	scratch      *sync.Pool // of *scratch, shared by all models with this shape
+	device       Device     // nil for the cores alone
 }
 
 // New makes a model that knows nothing and refuses everything.

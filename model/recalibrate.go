@@ -19,8 +19,14 @@ func (m *Model) Recalibrate(goOn func() bool) (*Model, job.Figures) {
 	}
 	records := slices.Concat(j.finish(), m.gate.Feedback())
 	out := *m
-	out.gate, out.calibratedAt, out.sampled = gate.Calibrate(records, m.cfg.TargetError), m.store.Len(), false
+	out.calibrate(records, false)
 	return &out, figures(out.gate, records)
+}
+
+// calibrate gives m, which nobody else knows yet, the gate that records make. sampled
+// says that they are of a part of the lessons where more could have had a say.
+func (m *Model) calibrate(records []gate.Record, sampled bool) {
+	m.gate, m.calibratedAt, m.sampled = gate.Calibrate(records, m.cfg.TargetError), m.store.Len(), sampled
 }
 
 // smallMemory is the number of lessons below which the prompts about something else
@@ -44,7 +50,7 @@ func (m *Model) Calibrated(yield func()) *Model {
 	}
 	records := slices.Concat(m.judging(how).all(yield), m.gate.Feedback())
 	out := *m
-	out.gate, out.calibratedAt, out.sampled = gate.Calibrate(records, m.cfg.TargetError), now, how.lessons < now
+	out.calibrate(records, how.lessons < now)
 	return &out
 }
 

@@ -16,16 +16,16 @@ import (
 func (m *Model) Replacement(cfg Config, opt LearnOptions) (*Learner, error) {
 	next, err := New(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("prepare a successor: %w", err)
+		return nil, fmt.Errorf("prepare a replacement: %w", err)
 	}
 	opt.Fresh = nil
 	examples, answers := m.pick(opt, next.reader(), m.store.Len())
 	if len(examples) == 0 {
-		return nil, fmt.Errorf("prepare a successor: %w", ErrNothing)
+		return nil, fmt.Errorf("prepare a replacement: %w", ErrNothing)
 	}
 	t, err := learn.New(next.weights, examples, len(answers), nil, m.schedule(opt))
 	if err != nil {
-		return nil, fmt.Errorf("prepare a successor: %w", err)
+		return nil, fmt.Errorf("prepare a replacement: %w", err)
 	}
 	return &Learner{opt: opt, trainer: t, replacement: next}, nil
 }

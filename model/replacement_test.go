@@ -9,7 +9,7 @@ import (
 
 // A successor of every other shape learns all lessons, also those that came
 // while it was trained, and the former model stays as it was.
-func TestSuccessor(t *testing.T) {
+func TestReplacement(t *testing.T) {
 	t.Parallel()
 	// With so few phrasings an answer none is held out, and the successor is not
 	// measured by two steps.
@@ -76,7 +76,7 @@ func fewPhrasings(lessons []Lesson, n int) (out []Lesson) {
 }
 
 // What is broken stays out, as with all new weights, and the former model serves.
-func TestASuccessorIsJudged(t *testing.T) {
+func TestAReplacementIsJudged(t *testing.T) {
 	t.Parallel()
 	m, err := New(Config{Seed: 1})
 	if err != nil {

@@ -98,7 +98,7 @@ type reconciler struct {
 	listens string
 }
 
-// acquireTurn asks whether it is this process's acquireTurn: 1 means yes, 0 no, -1 never again.
+// acquireTurn asks whether it is this process's turn: 1 means yes, 0 no, -1 never again.
 func (r *reconciler) acquireTurn(ctx context.Context, token int64, every time.Duration) int {
 	ctx, cancel := r.q.withTimeout(ctx)
 	defer cancel()

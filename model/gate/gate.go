@@ -218,7 +218,7 @@ func (g *Gate) bound() float64 {
 		}
 	}
 	tau := Threshold(own, &g.wrong, priorWeight(len(own)), g.alpha)
-	alpha := g.alpha * rarer(feedback)
+	alpha := g.alpha * foreignAllowance(feedback)
 	tau = max(tau, foreignBound(g.base, min(foreignFactor*alpha, 1), min(nearFactor*alpha, 1)))
 	n := 0
 	for i := range feedback {
@@ -226,27 +226,27 @@ func (g *Gate) bound() float64 {
 			n++
 		}
 	}
-	tau = max(tau, alarm(feedback, g.alpha)) // as they came; heard sorts them
+	tau = max(tau, alarm(feedback, g.alpha)) // as they came; feedbackBound sorts them
 	return max(tau, g.profile.Floor(), feedbackBound(feedback, max(0, allowed(max(n, fewJudged), g.alpha))))
 }
 
-// rarer is by how much more of the foreign prompts may be answered than where nobody
+// foreignAllowance is by how much more of the foreign prompts may be answered than where nobody
 // has judged anything: the more of what people ask has an answer here, the rarer are
 // foreign ones, and the smaller is their part of all wrong answers. Only judgements
 // that name a right answer count, so that a complaint lowers nothing and a right
 // refusal raises nothing.
-func rarer(feedback []Judged) float64 {
+func foreignAllowance(feedback []Judged) float64 {
 	n := 0.0
 	for i := range feedback {
 		if j := &feedback[i]; !j.Complaint && !j.Foreign {
 			n++
 		}
 	}
-	return min(1+n/PriorWorth, mostRarer)
+	return min(1+n/PriorWorth, mostAllowance)
 }
 
-// mostRarer bounds it, since what people judge is no fair sample.
-const mostRarer = 2
+// mostAllowance bounds it, since what people judge is no fair sample.
+const mostAllowance = 2
 
 // Floors of the threshold: an answer that is hardly likelier right than wrong is not
 // given, and where hardly anything is known, all that comes is compared with it.

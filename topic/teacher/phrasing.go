@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/topic"
@@ -49,32 +48,24 @@ func (t *Teacher) Phrasings(ctx context.Context, answer string, known []string) 
 
 // readQuestions takes new questions out of what a model wrote.
 func readQuestions(text string, known []string) ([]string, error) {
-	raw, err := object(text)
-	if err != nil {
-		return nil, err
-	}
 	var written struct {
 		Questions []string `json:"questions"`
 	}
-	if err := json.Unmarshal(raw, &written); err != nil {
-		return nil, fmt.Errorf("it is not the JSON that was asked for: %w", err)
+	if err := parse(text, &written); err != nil {
+		return nil, err
 	}
 	if len(written.Questions) == 0 {
 		return nil, errors.New("it holds no question")
 	}
-	seen := map[string]bool{"": true}
+	seen := questions{}
 	for _, q := range known {
 		seen[topic.Normalise(q)] = true
 	}
 	var out []string
 	for _, q := range written.Questions {
-		q = strings.TrimSpace(q)
-		form := topic.Normalise(q)
-		if seen[form] || utf8.RuneCountInString(q) > job.MaxPromptChars {
-			continue
+		if q, ok := seen.add(q); ok {
+			out = append(out, q)
 		}
-		seen[form] = true
-		out = append(out, q)
 	}
 	return out, nil
 }

@@ -15,7 +15,7 @@ func TestPhrasingsAreNewQuestions(t *testing.T) {
 	t.Parallel()
 	s := teachertest.Start(t)
 	one := connect(t, s.URL, teachertest.Key, time.Minute)
-	s.Says("Sure:\n```json\n{\"questions\":[\"Forgot my password\",\"how do i reset my password\",\" \",\"I cannot sign in\",\"i cannot sign in?\"]}\n```", openai.FinishReasonStop)
+	s.Says("Sure:\n```json\n{\"questions\":[\"Forgot my password\",\"how do i reset my password\",\" \",\"\u202eI am locked out\",\"I cannot sign in\",\"i cannot sign in?\"]}\n```", openai.FinishReasonStop)
 	got, err := one.Phrasings(t.Context(), "Open Settings, then Security.", []string{"How do I reset my password?"})
 	if want := []string{"Forgot my password", "I cannot sign in"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("phrasings %q, %v; want %q: each once, none that is known", got, err, want)

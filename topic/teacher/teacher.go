@@ -134,42 +134,51 @@ func (t *Teacher) ask(ctx context.Context, name string, schema json.RawMessage, 
 	return first.Message.Content, nil
 }
 
-// object returns the JSON object in what a model wrote: models without a schema put
-// words or a fence around it.
-func object(text string) ([]byte, error) {
+// parse reads the JSON object in what a model wrote: models without a schema put words
+// or a fence around it.
+func parse(text string, into any) error {
 	from, to := strings.IndexByte(text, '{'), strings.LastIndexByte(text, '}')
 	if from < 0 || to < from {
-		return nil, errors.New("it holds no JSON")
+		return errors.New("it holds no JSON")
 	}
-	return []byte(text[from : to+1]), nil
+	if err := json.Unmarshal([]byte(text[from:to+1]), into); err != nil {
+		return fmt.Errorf("it is not the JSON that was asked for: %w", err)
+	}
+	return nil
+}
+
+// questions are the forms of questions that were seen.
+type questions map[string]bool
+
+// add trims a question. It returns false where it was seen before, or cannot be taught.
+func (seen questions) add(q string) (trimmed string, ok bool) {
+	q = strings.TrimSpace(q)
+	form := topic.Normalise(q)
+	if form == "" || seen[form] || utf8.RuneCountInString(q) > job.MaxPromptChars || job.Misleading(q) != "" {
+		return q, false
+	}
+	seen[form] = true
+	return q, true
 }
 
 // read takes lessons out of what a model wrote.
 func read(text string) ([]topic.Lesson, error) {
-	raw, err := object(text)
-	if err != nil {
+	var written lessons
+	if err := parse(text, &written); err != nil {
 		return nil, err
 	}
-	var written lessons
-	if err := json.Unmarshal(raw, &written); err != nil {
-		return nil, fmt.Errorf("it is not the JSON that was asked for: %w", err)
-	}
 	var out []topic.Lesson
-	seen := map[string]bool{}
+	seen := questions{}
 	for _, l := range written.Lessons {
 		answer := strings.TrimSpace(l.Answer)
 		if answer == "" || utf8.RuneCountInString(answer) > job.MaxResponseChars || job.Misleading(answer) != "" {
 			continue
 		}
 		for _, q := range l.Questions {
-			q = strings.TrimSpace(q)
-			form := topic.Normalise(q)
 			// A question that fits two answers would be a contradiction.
-			if form == "" || seen[form] || utf8.RuneCountInString(q) > job.MaxPromptChars || job.Misleading(q) != "" {
-				continue
+			if q, ok := seen.add(q); ok {
+				out = append(out, topic.Lesson{Prompt: q, Response: answer})
 			}
-			seen[form] = true
-			out = append(out, topic.Lesson{Prompt: q, Response: answer})
 		}
 	}
 	if len(out) == 0 {

@@ -126,8 +126,8 @@ func (a *actor) next(ctx context.Context) {
 		a.replace(ctx)
 	case a.due():
 		a.begin(ctx)
-	case a.completionDue():
-		a.setAnew(ctx)
+	case a.recalibrationDue():
+		a.recalibrateAll(ctx)
 	default:
 		a.wait(ctx, a.nextLook())
 	}

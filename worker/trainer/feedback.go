@@ -25,26 +25,26 @@ func (a *actor) recalibrate(m *model.Model, e *entry, list []model.Judgement) *m
 // recalibrateIfAsked has the threshold set by what memory holds now, if somebody asked. Consolidation does so
 // itself; between two of them lessons come that no judging has seen.
 func (a *actor) recalibrateIfAsked(ctx context.Context) {
-	if a.session == nil && a.t.recalibration.Swap(false) && !a.setAnew(ctx) {
+	if a.session == nil && a.t.recalibration.Swap(false) && !a.recalibrateAll(ctx) {
 		a.t.recalibration.Store(true)
 	}
 }
 
-// completionDue reports whether the threshold stands on a sample of the lessons, as it does as soon as they
+// recalibrationDue reports whether the threshold stands on a sample of the lessons, as it does as soon as they
 // answer, and nobody is teaching any more.
-func (a *actor) completionDue() bool {
-	return a.model != nil && a.model.Sampled() && a.head != a.calibrated && a.opt.Now().Sub(a.taught) >= a.opt.Quiet && a.mayBeSet()
+func (a *actor) recalibrationDue() bool {
+	return a.model.Sampled() && a.head != a.calibrated && a.opt.Now().Sub(a.taught) >= a.opt.Quiet && a.maySaveThreshold()
 }
 
-// mayBeSet reports whether a new threshold could be saved now.
-func (a *actor) mayBeSet() bool {
+// maySaveThreshold reports whether a new threshold could be saved now.
+func (a *actor) maySaveThreshold() bool {
 	return a.head != "" && !a.stale && !a.opt.Storage.Open() && !a.opt.Control().Paused
 }
 
-// setAnew has the threshold set by all that memory holds, unless that was done for this head. It reports false
+// recalibrateAll has the threshold set by all that memory holds, unless that was done for this head. It reports false
 // where it gave way to somebody who teaches.
-func (a *actor) setAnew(ctx context.Context) bool {
-	if a.head == a.calibrated || !a.mayBeSet() {
+func (a *actor) recalibrateAll(ctx context.Context) bool {
+	if a.head == a.calibrated || !a.maySaveThreshold() {
 		return true
 	}
 	pace := &pace{ctx: ctx, opt: a.opt}

@@ -90,7 +90,7 @@ func TestAnotherArchitectureIsTrainedWhileTheFormerServes(t *testing.T) {
 	b.is(tr, "")
 }
 
-func TestASuccessorThatIsWorseIsKeptOut(t *testing.T) {
+func TestAReplacementThatIsWorseIsKeptOut(t *testing.T) {
 	b := setup(t)
 	tr := outgrown(b, &plan{steps: 2, why: "kept out: it is worse"})
 	b.begun()

@@ -126,7 +126,7 @@ func (a *actor) begin(ctx context.Context) {
 func (a *actor) nothingToLearn(ctx context.Context, s *session) {
 	if a.model.Sampled() {
 		a.tellAll(s.jobs, job.Progress{Phase: job.PhaseJudging, Message: "setting the refusal threshold"})
-		a.setAnew(ctx)
+		a.recalibrateAll(ctx)
 	}
 	for _, r := range s.jobs {
 		e, _ := a.state.find(r.spec.Dataset)
