@@ -14,9 +14,9 @@ const beatLate = 1250 * time.Millisecond
 
 // beating is what this process knows of its own beats.
 type beating struct {
-	mu    sync.Mutex
-	ttl   time.Duration
-	names map[string]func() // end the subscriptions, by process id
+	mu   sync.Mutex
+	ttl  time.Duration
+	ends map[string]func() // of the subscriptions to the channels below, by process id
 }
 
 func (q *Queue) beatKey() string { return q.shared("beats", "all") }
@@ -37,11 +37,11 @@ func (q *Queue) Beat(ctx context.Context, id string, payload []byte, ttl time.Du
 	b := &q.beating
 	b.mu.Lock()
 	b.ttl = ttl
-	if b.names[id] == nil {
-		if b.names == nil {
-			b.names = map[string]func(){}
+	if b.ends[id] == nil {
+		if b.ends == nil {
+			b.ends = map[string]func(){}
 		}
-		b.names[id] = q.subscriber.on(ctx, q.beatChannel()+id, func(string, bool) {})
+		b.ends[id] = q.subscriber.on(ctx, q.beatChannel()+id, func(string, bool) {})
 	}
 	b.mu.Unlock()
 	ctx, cancel := q.withTimeout(ctx)
@@ -55,9 +55,9 @@ func (q *Queue) Beat(ctx context.Context, id string, payload []byte, ttl time.Du
 // Unbeat removes the beat of a process that ends. Its counts stay in the totals.
 func (q *Queue) Unbeat(ctx context.Context, id string) error {
 	q.beating.mu.Lock()
-	if off := q.beating.names[id]; off != nil {
+	if off := q.beating.ends[id]; off != nil {
 		off()
-		delete(q.beating.names, id)
+		delete(q.beating.ends, id)
 	}
 	q.beating.mu.Unlock()
 	ctx, cancel := q.withTimeout(ctx)

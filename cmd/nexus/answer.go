@@ -13,16 +13,14 @@ import (
 
 type answerCmd struct {
 	remote
-	Text    string `xor:"do" help:"Give all its phrasings this text."`
-	Topic   string `xor:"do" help:"Move it to this topic."`
-	Publish bool   `xor:"do" help:"Give it, which was a draft, from now on."`
-	Hold    bool   `xor:"do" help:"Hold it back as a draft."`
-	From    string `help:"Give it from this time on, such as 2027-03-26T08:00:00Z, or always."`
-	Until   string `help:"Give it until this time, or always."`
-	History bool   `xor:"do" help:"List its changes."`
-	Restore string `xor:"do" help:"Put it back as it was after the change with this id."`
-	Suggest bool   `xor:"do" help:"Have the teacher of the server write other questions for it; nothing is taught."`
-	Forget  bool   `xor:"do" help:"Unlearn it with all its phrasings."`
+	Text    string `xor:"do,from,until" help:"Give all its phrasings this text."`
+	Topic   string `xor:"do,from,until" help:"Move it to this topic."`
+	From    string `xor:"from" help:"Give it from this time on, such as 2027-03-26T08:00:00Z, or always."`
+	Until   string `xor:"until" help:"Give it until this time, or always."`
+	History bool   `xor:"do,from,until" help:"List its changes."`
+	Restore string `xor:"do,from,until" help:"Put it back as it was after the change with this id."`
+	Suggest bool   `xor:"do,from,until" help:"Have the teacher of the server write other questions for it; nothing is taught."`
+	Forget  bool   `xor:"do,from,until" help:"Unlearn it with all its phrasings."`
 	ID      string `arg:"" help:"Id of the answer (nexus lessons --answers), or of any of its phrasings."`
 }
 
@@ -47,9 +45,6 @@ func (a answerCmd) Run(ctx context.Context, rt *runtime) error {
 	now, err := c.Answer(ctx, a.ID)
 	if err == nil && (a.From != "" || a.Until != "") {
 		now, err = a.date(ctx, c, now)
-	}
-	if err == nil && (a.Publish || a.Hold) {
-		now, err = c.Publish(ctx, a.ID, a.Hold)
 	}
 	if err != nil {
 		return told(err)

@@ -130,6 +130,7 @@ func TestPeopleAtATerminal(t *testing.T) {
 	says(run(exitOK, "answer", id, "--until", "2020-01-01T00:00:00Z"), "expired", "When are you open?")
 	says(run(exitOK, "answer", id, "--until", "always"), "live")
 	says(run(exitUsage, "answer", id, "--from", "tomorrow"), "is no time")
+	says(run(exitUsage, "answer", id, "--text", "Nine to six.", "--until", "always"), "--text", "--until")
 	run(exitFailure, "answer", "nothing")
 	says(run(exitFailure, "answer", id, "--suggest"), "teacher")
 	run(exitOK, "answer", id, "--forget")
