@@ -74,7 +74,7 @@ func TestSecretsOfCompose(t *testing.T) {
 	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
 	nexus := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, Username: "nexus", Password: values["NEXUS_REDIS_PASSWORD"], MaxRetries: -1})
 	defer nexus.Close()
-	deadline, tick := time.After(20*time.Second), time.NewTicker(20*time.Millisecond)
+	deadline, tick := time.After(patience), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for nexus.Set(t.Context(), "nexus:probe", "1", time.Minute).Err() != nil {
 		select {

@@ -33,7 +33,7 @@ func TestAPublicAddressNeedsAKey(t *testing.T) {
 	}
 	for _, env := range []string{"NEXUS_ALLOW_PUBLIC=true", "NEXUS_API_KEY=0123456789abcdefghij"} {
 		p := launch(t, t.TempDir(), []string{"serve"}, "NEXUS_LISTEN=0.0.0.0:0", "NEXUS_REDIS=embedded", env)
-		if _, err := p.out.await(readyLine, p.done, 30*time.Second); err != nil {
+		if _, err := p.out.await(readyLine, p.done); err != nil {
 			t.Errorf("with %s: %v", env, err)
 		}
 	}
@@ -139,7 +139,7 @@ func TestTLS(t *testing.T) {
 	ca.issue(dir, "client")
 	files := []string{"NEXUS_REDIS=embedded", "NEXUS_TLS_CERT=" + filepath.Join(dir, "server.pem"), "NEXUS_TLS_KEY=" + filepath.Join(dir, "server.key")}
 	p := launch(t, t.TempDir(), []string{"serve"}, files...)
-	url, err := p.out.await(readyLine, p.done, 30*time.Second)
+	url, err := p.out.await(readyLine, p.done)
 	if err != nil || !strings.HasPrefix(url, "https://") {
 		t.Fatalf("%q, %v", url, err)
 	}
@@ -166,13 +166,13 @@ func TestTLS(t *testing.T) {
 		t.Error("plain HTTP is answered")
 	}
 	renewed := ca.issue(dir, "server")
-	p.eventually(30*time.Second, "the renewed certificate", func() bool {
+	p.eventually("the renewed certificate", func() bool {
 		res, err := dial(url, &tls.Config{})
 		return err == nil && res.TLS.PeerCertificates[0].SerialNumber.Int64() == renewed
 	})
 
 	q := launch(t, t.TempDir(), []string{"serve"}, append(files, "NEXUS_TLS_CLIENT_CA="+caFile)...)
-	if url, err = q.out.await(readyLine, q.done, 30*time.Second); err != nil {
+	if url, err = q.out.await(readyLine, q.done); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := dial(url, &tls.Config{}); err == nil {

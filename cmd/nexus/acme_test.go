@@ -80,8 +80,8 @@ func newACMEAuthority(t *testing.T, port string) *acmeAuthority {
 			t.Logf("pebble said:\n%s", tail(out.String(), 3000))
 		}
 	})
-	ended := make(chan struct{}) // never: the wait has a limit
-	if _, err := out.await(pebbleLine, ended, 60*time.Second); err != nil {
+	ended := make(chan struct{}) // never closed: await has a limit
+	if _, err := out.await(pebbleLine, ended); err != nil {
 		t.Fatalf("the ACME server does not start: %v", err)
 	}
 	return a
@@ -188,7 +188,7 @@ func TestCertificatesFromAnAuthority(t *testing.T) {
 		"NEXUS_TLS_ACME_ROOTS=" + a.roots, "NEXUS_TLS_ACME_EMAIL=admin@example.com",
 	}
 	p := launch(t, data, []string{"serve"}, env...)
-	if url, err := p.out.await(readyLine, p.done, 30*time.Second); err != nil || url != "https://"+listen {
+	if url, err := p.out.await(readyLine, p.done); err != nil || url != "https://"+listen {
 		t.Fatalf("%q, %v", url, err)
 	}
 	var roots *x509.CertPool
@@ -201,7 +201,7 @@ func TestCertificatesFromAnAuthority(t *testing.T) {
 		return c.ConnectionState().PeerCertificates[0]
 	}
 	roots = a.pool()
-	p.eventually(60*time.Second, "a certificate for each name", func() bool { return shown("nexus.example.com") != nil && shown("second.example.com") != nil })
+	p.eventually("a certificate for each name", func() bool { return shown("nexus.example.com") != nil && shown("second.example.com") != nil })
 	first := shown("nexus.example.com")
 	if byAddress := shown(""); byAddress == nil || !byAddress.Equal(first) {
 		t.Error("who names nobody does not get the first certificate")
@@ -230,7 +230,7 @@ func TestCertificatesFromAnAuthority(t *testing.T) {
 	}
 
 	p = launch(t, data, []string{"serve"}, env...)
-	p.eventually(60*time.Second, "the certificate of before, without the authority", func() bool {
+	p.eventually("the certificate of before, without the authority", func() bool {
 		c := shown("nexus.example.com")
 		return c != nil && c.Equal(first)
 	})
@@ -239,7 +239,7 @@ func TestCertificatesFromAnAuthority(t *testing.T) {
 	// One that looks elsewhere says what it found, and the log passes it on.
 	elsewhere := newACMEAuthority(t, "1")
 	p = launch(t, t.TempDir(), []string{"serve"}, append(env, "NEXUS_TLS_ACME_DIRECTORY=https://"+elsewhere.directory+"/dir", "NEXUS_TLS_ACME_ROOTS="+elsewhere.roots)...)
-	if said, err := p.out.await(noCertificateLine, p.done, 60*time.Second); err != nil || !strings.Contains(said, "Failed to connect") {
+	if said, err := p.out.await(noCertificateLine, p.done); err != nil || !strings.Contains(said, "Failed to connect") {
 		t.Errorf("an authority that cannot reach us: %v, %s", err, said)
 	}
 	p.stop()
@@ -247,7 +247,7 @@ func TestCertificatesFromAnAuthority(t *testing.T) {
 	// An authority that checks a name has no certificate of a client.
 	b := newACMEAuthority(t, port)
 	p = launch(t, t.TempDir(), []string{"serve"}, append(env, "NEXUS_TLS_ACME_DIRECTORY=https://"+b.directory+"/dir", "NEXUS_TLS_ACME_ROOTS="+b.roots, "NEXUS_TLS_CLIENT_CA="+b.roots)...)
-	if _, err := p.out.await(certificateLine, p.done, 60*time.Second); err != nil {
+	if _, err := p.out.await(certificateLine, p.done); err != nil {
 		t.Fatalf("no certificate where clients must show theirs: %v", err)
 	}
 	if res, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}).Get("https://" + listen + "/healthz"); err == nil {

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/nexus-continuum/nexus/storage/storetest"
 )
@@ -124,7 +123,7 @@ func TestBucketFaults(t *testing.T) {
 	p := start(t, dir, []string{"serve"}, env...)
 	taught := []lesson{{"Which door is open?", "The first."}}
 	p.teach("faults", taught[0])
-	p.answers(30*time.Second, taught[0].Prompt, taught[0].Response)
+	p.answers(taught[0].Prompt, taught[0].Response)
 
 	bucket := filepath.Join(g.folder, "nexus")
 	for _, f := range []struct {
@@ -173,16 +172,16 @@ func TestBucketFaults(t *testing.T) {
 		g.fault.Store(f.fault)
 		l := lesson{"Which door is open during " + f.name + "?", "That of " + f.name + "."}
 		p.teach("faults", l)
-		p.answers(60*time.Second, l.Prompt, l.Response)
+		p.answers(l.Prompt, l.Response)
 		taught = append(taught, l)
-		p.eventually(30*time.Second, f.name+" was met", func() bool { return g.hits.Load() > 0 })
+		p.eventually(f.name+" was met", func() bool { return g.hits.Load() > 0 })
 		for _, l := range taught {
 			if a := p.ask(l.Prompt); !a.Responded || a.Response != l.Response {
 				t.Errorf("%s: %q: %+v", f.name, l.Prompt, a)
 			}
 		}
 		said := ""
-		p.eventually(60*time.Second, "the health names "+f.name, func() bool {
+		p.eventually("the health names "+f.name, func() bool {
 			said = p.issues()
 			return strings.Contains(said, "the bucket ")
 		})
@@ -195,9 +194,9 @@ func TestBucketFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		p.eventually(2*time.Minute, "the health forgets "+f.name, func() bool { return !strings.Contains(p.issues(), "the bucket ") })
+		p.eventually("the health forgets "+f.name, func() bool { return !strings.Contains(p.issues(), "the bucket ") })
 	}
-	p.eventually(2*time.Minute, "everything is in the bucket", func() bool {
+	p.eventually("everything is in the bucket", func() bool {
 		var status struct {
 			Storage struct {
 				Uploads *struct {
@@ -221,7 +220,7 @@ func TestBucketFaults(t *testing.T) {
 	must(t, filepath.Join(t.TempDir(), "none"), env, "backup", backup)
 	p = start(t, t.TempDir(), []string{"serve"}, env...)
 	for _, l := range taught {
-		p.answers(60*time.Second, l.Prompt, l.Response)
+		p.answers(l.Prompt, l.Response)
 	}
 	p.stop()
 	other := g.env("other")
@@ -232,6 +231,6 @@ func TestBucketFaults(t *testing.T) {
 	must(t, filepath.Join(t.TempDir(), "none"), other, "restore", "--force", backup)
 	p = start(t, t.TempDir(), []string{"serve"}, other...)
 	for _, l := range taught {
-		p.answers(60*time.Second, l.Prompt, l.Response)
+		p.answers(l.Prompt, l.Response)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 const casesDir = "testdata/cases"
@@ -229,7 +228,7 @@ func (c *caseRun) send(s step, path, text, contentType string) {
 	c.status, _ = c.p.call(http.MethodPost, path, text, &c.body, append(c.takeHeader(), "Content-Type", contentType)...)
 	if id, ok := at(c.body, "id").(string); ok && c.status == http.StatusAccepted {
 		c.job = id
-		c.p.eventually(time.Minute, "lessons answer", func() bool {
+		c.p.eventually("lessons answer", func() bool {
 			j := c.p.job(id)
 			if j.State == "failed" || j.State == "canceled" {
 				c.fault(s, "the job %s: %v", j.State, j.Error)
@@ -319,7 +318,7 @@ func (c *caseRun) forget(s step) {
 
 // wait returns when no job learns any more.
 func (c *caseRun) wait() {
-	c.p.eventually(2*time.Minute, "no job learns any more", func() bool {
+	c.p.eventually("no job learns any more", func() bool {
 		for _, state := range []string{"queued", "running"} {
 			var page struct{ Jobs []task }
 			if c.p.call(http.MethodGet, "/api/jobs?kind=train&state="+state, nil, &page); len(page.Jobs) > 0 {

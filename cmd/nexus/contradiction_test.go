@@ -3,7 +3,6 @@ package main
 import (
 	"slices"
 	"testing"
-	"time"
 )
 
 // contradiction is what a job says of a prompt that was taught two responses.
@@ -17,7 +16,7 @@ type contradiction struct {
 // contradictions are those that a finished job lists, by their responses.
 func (p *process) contradictions(id string) (pairs [][2]string) {
 	p.t.Helper()
-	p.finished(id, time.Minute)
+	p.finished(id)
 	var j struct {
 		Result struct {
 			Taken          int             `json:"lessons_taken"`

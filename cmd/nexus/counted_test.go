@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
@@ -51,7 +50,7 @@ func TestAnswersAreCountedInTheNextStatus(t *testing.T) {
 	for i := range 5 {
 		asked, told := apis[i%2], apis[(i+1)%2]
 		j := asked.teach("rooms", lesson{fmt.Sprintf("where is hall %d", i), fmt.Sprintf("on floor %d", i)})
-		asked.eventually(20*time.Second, "the lesson is memorised", func() bool {
+		asked.eventually("the lesson is memorised", func() bool {
 			got := asked.job(j.ID)
 			return got.Progress.Phase == "memorised" || got.State == "succeeded"
 		})

@@ -47,7 +47,7 @@ func TestKillAfterAcknowledge(t *testing.T) {
 			p.kill()
 
 			p = start(t, dir, []string{"serve"}, "NEXUS_REDIS="+mode)
-			p.eventually(30*time.Second, "all 50 lessons answer", func() bool {
+			p.eventually("all 50 lessons answer", func() bool {
 				for _, l := range lessons {
 					if a := p.ask(l.Prompt); !a.Responded || a.Response != l.Response {
 						return false
@@ -79,7 +79,7 @@ func TestRedisGone(t *testing.T) {
 	first := redis()
 	p := start(t, filepath.Join(dir, "nexus"), []string{"serve"}, "NEXUS_REDIS_URL=redis://127.0.0.1:"+port)
 	p.teach("support", lesson{"How do I reset my password?", "Open Settings."})
-	p.eventually(5*time.Second, "taught", func() bool { return p.ask("how do I reset my password").Responded })
+	p.eventually("taught", func() bool { return p.ask("how do I reset my password").Responded })
 
 	_ = first.Process.Kill()
 	_ = first.Wait()
@@ -103,7 +103,7 @@ func TestRedisGone(t *testing.T) {
 	}
 
 	redis()
-	p.eventually(20*time.Second, "answers again", func() bool {
+	p.eventually("answers again", func() bool {
 		var a reply
 		code, _ := p.call("POST", "/api/interact", map[string]string{"prompt": "how do I reset my password"}, &a)
 		return code == http.StatusOK && a.Responded
@@ -116,9 +116,9 @@ func TestDamagedCheckpoint(t *testing.T) {
 	dir := t.TempDir()
 	p := start(t, dir, []string{"serve"})
 	first := p.teach("support", lesson{"How do I reset my password?", "Open Settings."})
-	p.finished(first.ID, 30*time.Second)
+	p.finished(first.ID)
 	second := p.teach("support", lesson{"Where is the invoice archive?", "Under Billing."})
-	p.finished(second.ID, 30*time.Second)
+	p.finished(second.ID)
 	p.stop()
 
 	manifests, err := filepath.Glob(filepath.Join(dir, "nexus_checkpoints", "checkpoint_*"))
@@ -135,7 +135,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 	if !strings.Contains(p.out.String(), filepath.Base(newest)[:len("checkpoint_")+8]) {
 		t.Errorf("the log does not name %s:\n%s", newest, p.out)
 	}
-	p.eventually(30*time.Second, "both lessons answer", func() bool {
+	p.eventually("both lessons answer", func() bool {
 		return p.ask("how do I reset my password").Responded && p.ask("where is the invoice archive").Responded
 	})
 }
@@ -161,9 +161,9 @@ func TestFleet(t *testing.T) {
 	p := start(t, shared, []string{"api"}, env...)
 
 	p.teach("support", lesson{"How do I reset my password?", "Open Settings."})
-	p.eventually(20*time.Second, "taught", func() bool { return p.ask("how do I reset my password").Responded })
+	p.eventually("taught", func() bool { return p.ask("how do I reset my password").Responded })
 	// Every worker follows the new checkpoint: 40 asks spread over both.
-	p.eventually(10*time.Second, "all workers answer", func() bool {
+	p.eventually("all workers answer", func() bool {
 		for range 40 {
 			if !p.ask("how do I reset my password").Responded {
 				return false
@@ -173,9 +173,9 @@ func TestFleet(t *testing.T) {
 	})
 	one.stop()
 	p.teach("support", lesson{"Where is the invoice archive?", "Under Billing."})
-	p.eventually(40*time.Second, "the other worker teaches on", func() bool { return p.ask("where is the invoice archive").Responded })
+	p.eventually("the other worker teaches on", func() bool { return p.ask("where is the invoice archive").Responded })
 	var status struct{ Workers []json.RawMessage }
-	p.eventually(30*time.Second, "one worker left in the status", func() bool {
+	p.eventually("one worker left in the status", func() bool {
 		p.call("GET", "/api/status", nil, &status)
 		return len(status.Workers) == 1
 	})

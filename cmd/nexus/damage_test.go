@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // storedParts reads which objects a manifest names.
@@ -42,7 +41,7 @@ func TestDamagedParts(t *testing.T) {
 	p := start(t, dir, []string{"serve"})
 	lessons := []lesson{{"How do I reset my password?", "Open Settings."}, {"Where is the invoice archive?", "Under Billing."}}
 	for _, l := range lessons {
-		p.finished(p.teach("support", l).ID, time.Minute)
+		p.finished(p.teach("support", l).ID)
 	}
 	p.stop()
 	whole := filepath.Join(t.TempDir(), "whole")
@@ -76,7 +75,7 @@ func TestDamagedParts(t *testing.T) {
 		}
 		p := start(t, dir, []string{"serve"})
 		for _, l := range lessons {
-			p.answers(60*time.Second, l.Prompt, l.Response)
+			p.answers(l.Prompt, l.Response)
 		}
 		p.stop()
 		if _, err := os.Stat(filepath.Join(folder, "corrupted", "parts", part)); err != nil {

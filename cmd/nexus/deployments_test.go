@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // asked is what came of the prompts of deployments with the same number of lessons
@@ -87,7 +86,7 @@ func deploy(t *testing.T, questions [][]string, n int) (got asked) {
 		}
 	}
 	p := start(t, t.TempDir(), []string{"serve"})
-	p.finished(p.teach("faq", lessons...).ID, 3*time.Minute)
+	p.finished(p.teach("faq", lessons...).ID)
 	for i, q := range questions {
 		for _, prompt := range q[3:] {
 			got.prompts++

@@ -78,11 +78,11 @@ func serveOn(t *testing.T, driver *cudatest.Driver, change func(*machine), env .
 			t.Errorf("%d bytes of the card are held after the stop", n)
 		}
 	})
-	url, err := out.await(readyLine, done, time.Minute)
+	url, err := out.await(readyLine, done)
 	if err != nil {
 		t.Fatalf("no address: %v\n%s", err, out)
 	}
-	if _, err := out.await(regexp.MustCompile(`(ready after)`), done, time.Minute); err != nil {
+	if _, err := out.await(regexp.MustCompile(`(ready after)`), done); err != nil {
 		t.Fatal(err)
 	}
 	return &service{T: t, url: url}

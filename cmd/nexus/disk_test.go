@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // mount puts a file system in memory on a folder. Where that is not allowed the
@@ -45,17 +44,17 @@ func (p *process) refusedToTeach(prompt string) string {
 // teaches reports whether a lesson is taken again, and waits until it answers.
 func (p *process) teachesAgain(prompt, response string) {
 	p.t.Helper()
-	p.eventually(60*time.Second, "it can be taught again", func() bool {
+	p.eventually("it can be taught again", func() bool {
 		code, _ := p.call("POST", "/api/lessons", map[string]any{"topic": "faults", "lessons": []lesson{{prompt, response}}}, nil)
 		return code == http.StatusAccepted
 	})
-	p.answers(90*time.Second, prompt, response)
+	p.answers(prompt, response)
 }
 
 // answers waits until a prompt has its answer.
-func (p *process) answers(limit time.Duration, prompt, response string) {
+func (p *process) answers(prompt, response string) {
 	p.t.Helper()
-	p.eventually(limit, "an answer to "+prompt, func() bool {
+	p.eventually("an answer to "+prompt, func() bool {
 		var a reply
 		code, _ := p.call("POST", "/api/interact", map[string]string{"prompt": prompt}, &a)
 		return code == http.StatusOK && a.Responded && a.Response == response
@@ -65,7 +64,7 @@ func (p *process) answers(limit time.Duration, prompt, response string) {
 // saysOfStorage waits until the health names a fault of the storage.
 func (p *process) saysOfStorage(words ...string) {
 	p.t.Helper()
-	p.eventually(30*time.Second, "the health says why the storage takes no writes", func() bool {
+	p.eventually("the health says why the storage takes no writes", func() bool {
 		said := p.issues()
 		return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(said, w) })
 	})
@@ -73,7 +72,7 @@ func (p *process) saysOfStorage(words ...string) {
 
 func (p *process) saysNothingOfStorage() {
 	p.t.Helper()
-	p.eventually(60*time.Second, "the health says nothing of the storage any more", func() bool { return !strings.Contains(p.issues(), "storage") })
+	p.eventually("the health says nothing of the storage any more", func() bool { return !strings.Contains(p.issues(), "storage") })
 }
 
 // fill leaves no byte on the disk of a folder.
@@ -102,15 +101,15 @@ func TestFullDisk(t *testing.T) {
 	mount(t, dir, "size=160m")
 	p := start(t, dir, []string{"serve"})
 	p.teach("faults", lesson{"Where is the mop?", "In the cupboard."})
-	p.answers(30*time.Second, "Where is the mop?", "In the cupboard.")
+	p.answers("Where is the mop?", "In the cupboard.")
 
 	filler := fill(t, dir)
 	// In the moment in which Redis finds out, a caller may be told to come again.
-	p.eventually(30*time.Second, "the full disk is found", func() bool {
+	p.eventually("the full disk is found", func() bool {
 		p.call("POST", "/api/interact", map[string]string{"prompt": "Where is the mop?"}, nil)
 		return strings.Contains(p.out.String(), "the disk takes no writes")
 	})
-	p.answers(30*time.Second, "Where is the mop?", "In the cupboard.")
+	p.answers("Where is the mop?", "In the cupboard.")
 	for range 30 {
 		if a := p.ask("where is the mop"); !a.Responded {
 			t.Fatalf("with a full disk: %+v", a)
@@ -128,8 +127,8 @@ func TestFullDisk(t *testing.T) {
 	p.saysNothingOfStorage()
 	p.kill()
 	p = start(t, dir, []string{"serve"})
-	p.answers(60*time.Second, "Where is the mop?", "In the cupboard.")
-	p.answers(60*time.Second, "Where is the bucket?", "Beside the door.")
+	p.answers("Where is the mop?", "In the cupboard.")
+	p.answers("Where is the bucket?", "Beside the door.")
 }
 
 // TestReadOnlyFolder: the storage folder takes no writes for a while, also over
@@ -141,21 +140,21 @@ func TestReadOnlyFolder(t *testing.T) {
 	mount(t, folder, "size=160m")
 	p := start(t, dir, []string{"serve"})
 	p.teach("faults", lesson{"Where is the mop?", "In the cupboard."})
-	p.answers(30*time.Second, "Where is the mop?", "In the cupboard.")
+	p.answers("Where is the mop?", "In the cupboard.")
 
 	remount := func(flags uintptr) {
 		t.Helper()
-		p.eventually(20*time.Second, "remounted", func() bool { return syscall.Mount("tmpfs", folder, "tmpfs", syscall.MS_REMOUNT|flags, "") == nil })
+		p.eventually("remounted", func() bool { return syscall.Mount("tmpfs", folder, "tmpfs", syscall.MS_REMOUNT|flags, "") == nil })
 	}
 	remount(syscall.MS_RDONLY)
 	if detail := p.refusedToTeach("Where is the broom?"); !strings.Contains(detail, "read-only") {
 		t.Errorf("the refusal does not say why: %q", detail)
 	}
-	p.answers(10*time.Second, "where is the mop", "In the cupboard.")
+	p.answers("where is the mop", "In the cupboard.")
 	p.saysOfStorage("takes no writes", "read-only")
 	p.stop()
 	p = start(t, dir, []string{"serve"})
-	p.answers(10*time.Second, "where is the mop", "In the cupboard.")
+	p.answers("where is the mop", "In the cupboard.")
 	p.saysOfStorage("takes no writes", "read-only")
 	remount(0)
 	p.teachesAgain("Where is the bucket?", "Beside the door.")

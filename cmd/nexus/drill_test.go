@@ -105,7 +105,7 @@ func TestRestoreDrill(t *testing.T) {
 	dir, backup := t.TempDir(), filepath.Join(t.TempDir(), "nexus.tar.gz")
 	p := start(t, dir, []string{"serve"})
 	lessons := drillLessons("valve", 240)
-	p.finished(p.teach("stores", lessons...).ID, 3*time.Minute)
+	p.finished(p.teach("stores", lessons...).ID)
 	prompts := drillPrompts(t, lessons)
 
 	// Load: some ask, one teaches on.
@@ -163,7 +163,7 @@ func TestRestoreDrill(t *testing.T) {
 	if code, _ := p.call("POST", "/api/control", map[string]string{"action": "rollback", "checkpoint": checkpoint}, nil); code != http.StatusOK {
 		t.Fatalf("rollback to %s: status %d", checkpoint, code)
 	}
-	p.eventually(20*time.Second, "the checkpoint of the backup serves", func() bool { return p.served() == checkpoint })
+	p.eventually("the checkpoint of the backup serves", func() bool { return p.served() == checkpoint })
 	want := make([]string, len(prompts))
 	for i, prompt := range prompts {
 		want[i] = p.verdict(prompt)
@@ -195,7 +195,7 @@ func TestRestoreDrill(t *testing.T) {
 		t.Errorf("%d of %d answers differ after the restore", different, len(prompts))
 	}
 	p.call("POST", "/api/control", map[string]string{"action": "resume"}, nil)
-	p.eventually(time.Minute, "all that was acknowledged before the backup answers", func() bool {
+	p.eventually("all that was acknowledged before the backup answers", func() bool {
 		for _, l := range before {
 			if a := p.ask(l.Prompt); !a.Responded || a.Response != l.Response {
 				return false
@@ -215,8 +215,8 @@ func TestBackupCommands(t *testing.T) {
 		}
 	}
 	p := start(t, dir, []string{"serve"})
-	p.finished(p.teach("support", lesson{"How do I reset my password?", "Open Settings."}).ID, time.Minute)
-	p.finished(p.teach("support", lesson{"Where is the invoice archive?", "Under Billing."}).ID, time.Minute)
+	p.finished(p.teach("support", lesson{"How do I reset my password?", "Open Settings."}).ID)
+	p.finished(p.teach("support", lesson{"Where is the invoice archive?", "Under Billing."}).ID)
 
 	// The server runs: everything that only reads works.
 	backup := filepath.Join(files, "backup.tar")

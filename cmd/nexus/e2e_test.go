@@ -72,9 +72,13 @@ func (tr *transcript) String() string {
 	return tr.text.String()
 }
 
+// hung is how long a test waits for what must come. It is far beyond what any
+// of it takes on a busy machine: how fast a thing is, the benchmarks say.
+const hung = 2 * time.Minute
+
 // await returns the first submatch of re as soon as it is printed.
-func (tr *transcript) await(re *regexp.Regexp, ended <-chan struct{}, limit time.Duration) (string, error) {
-	deadline := time.After(limit)
+func (tr *transcript) await(re *regexp.Regexp, ended <-chan struct{}) (string, error) {
+	deadline := time.After(hung)
 	for {
 		tr.mu.Lock()
 		m, grown := re.FindStringSubmatch(tr.text.String()), tr.grown
@@ -87,7 +91,7 @@ func (tr *transcript) await(re *regexp.Regexp, ended <-chan struct{}, limit time
 		case <-ended:
 			return "", errors.New("the process ended first")
 		case <-deadline:
-			return "", fmt.Errorf("not printed within %s", limit)
+			return "", fmt.Errorf("not printed within %s", hung)
 		}
 	}
 }
@@ -105,12 +109,12 @@ func start(t *testing.T, dir string, args []string, env ...string) *process {
 func startProgram(t *testing.T, program, dir string, args []string, env ...string) *process {
 	t.Helper()
 	p := launchProgram(t, program, dir, args, env...)
-	url, err := p.out.await(readyLine, p.done, 30*time.Second)
+	url, err := p.out.await(readyLine, p.done)
 	if err != nil {
 		t.Fatalf("no address printed: %v\n%s", err, p.out)
 	}
 	p.url = url
-	p.eventually(20*time.Second, "ready", func() bool {
+	p.eventually("ready", func() bool {
 		res, err := http.Get(p.url + "/readyz")
 		if err != nil {
 			return false
@@ -178,16 +182,16 @@ func (p *process) kill() {
 }
 
 // eventually polls cond until it holds.
-func (p *process) eventually(limit time.Duration, what string, cond func() bool) {
+func (p *process) eventually(what string, cond func() bool) {
 	p.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(limit)
+	deadline := time.After(hung)
 	for !cond() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			p.t.Fatalf("%s: not within %s\n%s", what, limit, tail(p.out.String(), 4000))
+			p.t.Fatalf("%s: not within %s\n%s", what, hung, tail(p.out.String(), 4000))
 		case <-p.done:
 			p.t.Fatalf("%s: the process ended\n%s", what, tail(p.out.String(), 4000))
 		}
@@ -295,10 +299,10 @@ func (p *process) job(id string) task {
 }
 
 // finished waits until a job has ended well.
-func (p *process) finished(id string, limit time.Duration) task {
+func (p *process) finished(id string) task {
 	p.t.Helper()
 	var j task
-	p.eventually(limit, "job "+id+" ended", func() bool {
+	p.eventually("job "+id+" ended", func() bool {
 		j = p.job(id)
 		return j.State == "succeeded" || j.State == "failed" || j.State == "canceled"
 	})

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nexus-continuum/nexus/worker/embedding/embeddingtest"
 )
@@ -28,7 +27,7 @@ func TestAnEmbeddingServerIsShown(t *testing.T) {
 			}
 		}
 	}
-	p.eventually(time.Minute, "the lessons are seen by the embedding server", func() bool {
+	p.eventually("the lessons are seen by the embedding server", func() bool {
 		p.call("GET", "/api/status", nil, &status)
 		e := status.Workers[0].Embeddings
 		return e != nil && e.Serving && e.Model == "tiny" && e.Lessons == 2

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Sixty questions before anything is taught are no fault of the service: its health
@@ -47,7 +46,7 @@ func TestFiguresAreThoseThatAreBounded(t *testing.T) {
 			lessons = append(lessons, lesson{fmt.Sprintf(form, what), "Bring the " + what + " to room " + fmt.Sprint(len(what)) + "."})
 		}
 	}
-	job := p.finished(p.teach("repairs", lessons...).ID, 120*time.Second)
+	job := p.finished(p.teach("repairs", lessons...).ID)
 	var raw struct {
 		Result map[string]json.RawMessage `json:"result"`
 	}
@@ -96,7 +95,7 @@ func TestFiguresAreThoseThatAreBounded(t *testing.T) {
 	if code, _ := p.call("DELETE", "/api/lessons?topic=repairs", nil, &gone); code != http.StatusAccepted {
 		t.Fatalf("unlearn: %d", code)
 	}
-	p.finished(gone.ID, 30*time.Second)
+	p.finished(gone.ID)
 	var whole json.RawMessage
 	p.call("GET", "/api/jobs/"+gone.ID, nil, &whole)
 	if said := strings.ToLower(string(whole)); strings.Contains(said, "answer from now on") || strings.Contains(said, "answering now") {

@@ -3,7 +3,6 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nexus-continuum/nexus/topic/topictest"
 )
@@ -26,7 +25,7 @@ func TestGeneralKnowledge(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir, []string{"serve"}, "NEXUS_IDLE_CPU_LIMIT=100", "NEXUS_ACTIVE_CPU_LIMIT=100")
-	job := p.finished(p.learnTopic("general_knowledge"), 15*time.Minute)
+	job := p.finished(p.learnTopic("general_knowledge"))
 	if job.Result.LessonsTaken < 1200 || job.Result.Why == "" {
 		t.Errorf("result of the job: %+v", job.Result)
 	}
@@ -94,14 +93,14 @@ func TestGeneralKnowledge(t *testing.T) {
 		}
 	}
 	killed := p.teach("stores", lessons...)
-	p.eventually(time.Minute, "gradient steps", func() bool {
+	p.eventually("gradient steps", func() bool {
 		j := p.job(killed.ID)
 		return j.Progress.Phase == "consolidating" || j.State == "succeeded"
 	})
 	p.kill()
 
 	p = start(t, dir, []string{"serve"})
-	p.eventually(2*time.Minute, "the job ends by itself", func() bool { return p.job(killed.ID).State == "succeeded" })
+	p.eventually("the job ends by itself", func() bool { return p.job(killed.ID).State == "succeeded" })
 	for _, l := range lessons {
 		if a := p.ask(l.Prompt); !a.Responded || a.Response != l.Response {
 			t.Errorf("after the crash %q: %+v", l.Prompt, a)

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nexus-continuum/nexus/storage/storetest"
 )
@@ -46,15 +45,15 @@ func TestLessonsOfALostHost(t *testing.T) {
 		kept.call("GET", "/api/status", nil, &status)
 		return status.Health.Status + ": " + strings.Join(status.Health.Issues, "; ")
 	}
-	kept.eventually(4*time.Minute, "the health names the job", func() bool {
+	kept.eventually("the health names the job", func() bool {
 		h := health()
 		return strings.Contains(h, id) && strings.Contains(h, "cancel the job and teach them again") && !strings.HasPrefix(h, "healthy")
 	})
 	if code, _ := kept.call("DELETE", "/api/jobs/"+id, nil, nil); code != http.StatusOK && code != http.StatusAccepted {
 		t.Errorf("cancel: %d", code)
 	}
-	kept.finished(kept.teach("support", lesson{"Where is my invoice?", "Under Billing."}).ID, time.Minute)
-	kept.eventually(2*time.Minute, "the health is well again", func() bool { return !strings.Contains(health(), id) })
+	kept.finished(kept.teach("support", lesson{"Where is my invoice?", "Under Billing."}).ID)
+	kept.eventually("the health is well again", func() bool { return !strings.Contains(health(), id) })
 	if a := kept.ask("where is my invoice"); a.Response != "Under Billing." {
 		t.Errorf("taught again: %+v", a)
 	}

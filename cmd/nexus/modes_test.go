@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // Nobody else reads what is written, though the umask and the parent of every
@@ -26,10 +25,10 @@ func TestFilesAreForNobodyElse(t *testing.T) {
 	p := launchProgram(t, starter, data, []string{"serve"},
 		"NEXUS_REDIS=child", "NEXUS_LOG_DIR="+logs, "NEXUS_BACKUP_DIR="+backups, "NEXUS_SCHEDULE_BACKUP=@every 1s", "NEXUS_API_KEY=rather-long-key-1739")
 	var err error
-	if p.url, err = p.out.await(readyLine, p.done, 60*time.Second); err != nil {
+	if p.url, err = p.out.await(readyLine, p.done); err != nil {
 		t.Fatal(err)
 	}
-	p.eventually(60*time.Second, "a lesson is taken", func() bool {
+	p.eventually("a lesson is taken", func() bool {
 		code, _ := p.call("POST", "/api/lessons", map[string]any{"lessons": []any{map[string]string{"prompt": "is it private", "response": "It is."}}}, nil, "X-API-Key", "rather-long-key-1739")
 		return code == http.StatusAccepted
 	})
@@ -40,7 +39,7 @@ func TestFilesAreForNobodyElse(t *testing.T) {
 	for _, pattern := range []string{
 		backups + "/*", data + "/redis/appendonlydir/*", data + "/nexus_checkpoints/*", logs + "/audit.log", logs + "/nexus*.log",
 	} {
-		p.eventually(60*time.Second, pattern, func() bool { return there(pattern) })
+		p.eventually(pattern, func() bool { return there(pattern) })
 	}
 	p.stop()
 	seen := 0

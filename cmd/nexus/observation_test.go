@@ -55,10 +55,10 @@ func startSystem(b *testing.B, unobserved bool, env ...string) *system {
 		<-done
 		log.Close()
 	}
-	if s.url, err = out.await(readyLine, done, time.Minute); err != nil {
+	if s.url, err = out.await(readyLine, done); err != nil {
 		b.Fatalf("no address: %v", err)
 	}
-	if _, err := out.await(regexp.MustCompile(`(ready after)`), done, time.Minute); err != nil {
+	if _, err := out.await(regexp.MustCompile(`(ready after)`), done); err != nil {
 		b.Fatal(err)
 	}
 	return s

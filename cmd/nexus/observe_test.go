@@ -34,7 +34,7 @@ func TestMetricsAndProfilesOfARunningServer(t *testing.T) {
 	p := start(t, t.TempDir(), []string{"serve", "--teacher-api-key=planted-0123"}, "NEXUS_METRICS_LISTEN=127.0.0.1:0", "NEXUS_PPROF_LISTEN=localhost:0")
 	p.ask("what is this?")
 	printed := func(label string) string {
-		url, err := p.out.await(regexp.MustCompile(`(?m)^\s*`+label+`\s+(http\S+)$`), p.done, 10*time.Second)
+		url, err := p.out.await(regexp.MustCompile(`(?m)^\s*`+label+`\s+(http\S+)$`), p.done)
 		if err != nil {
 			t.Fatalf("no address of %s: %v", label, err)
 		}
@@ -76,7 +76,7 @@ func TestMetricsAndProfilesOfARunningServer(t *testing.T) {
 func TestProfilesAreForLocalhostOnly(t *testing.T) {
 	t.Parallel()
 	p := start(t, t.TempDir(), []string{"serve"}, "NEXUS_REDIS=embedded", "NEXUS_PPROF_LISTEN=127.0.0.1:0")
-	url, err := p.out.await(regexp.MustCompile(`(?m)^\s*pprof\s+(http\S+)$`), p.done, 10*time.Second)
+	url, err := p.out.await(regexp.MustCompile(`(?m)^\s*pprof\s+(http\S+)$`), p.done)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // typed runs a command as a person types it.
@@ -51,7 +50,7 @@ func TestPeopleAtATerminal(t *testing.T) {
 		t.Errorf("asked: %q", out)
 	}
 
-	p.eventually(30*time.Second, "the test prompt was asked before the lesson and after it", func() bool {
+	p.eventually("the test prompt was asked before the lesson and after it", func() bool {
 		var table struct{ Changes []struct{ Change string } }
 		p.call("GET", "/api/checks/changes", nil, &table)
 		return len(table.Changes) == 1 && table.Changes[0].Change == "fixed"
@@ -73,13 +72,13 @@ func TestPeopleAtATerminal(t *testing.T) {
 	says(run(exitOK, "lessons", "-q", "PARCEL"), "Where is my parcel?", "Under Orders.")
 	says(run(exitOK, "lessons", "--answers", "--topic", "shop"), "Within 30 days.")
 	run(exitRefused, "ask", "what is the meaning of life")
-	p.eventually(20*time.Second, "the refusal is in the log", func() bool {
+	p.eventually("the refusal is in the log", func() bool {
 		return strings.Contains(run(exitOK, "refusals"), "what is the meaning of life")
 	})
 	if out := run(exitOK, "refusals"); strings.Contains(out, "parcel  ") {
 		t.Errorf("what is answered by now is listed:\n%s", out)
 	}
-	p.eventually(20*time.Second, "the status counts the lessons", func() bool {
+	p.eventually("the status counts the lessons", func() bool {
 		return strings.Contains(run(exitOK, "status"), "4 in 4 answers")
 	})
 	if out := run(exitOK, "status", "--json"); !json.Valid([]byte(out)) {
@@ -143,7 +142,7 @@ func TestPeopleAtATerminal(t *testing.T) {
 	draft := strings.Fields(strings.Split(run(exitOK, "lessons", "--state", "draft"), "\n")[1])
 	says(strings.Join(draft, " "), "shop draft 1 Is the shop open", "Until noon.")
 	says(run(exitOK, "lessons", "--publish", draft[0]), "live")
-	p.eventually(10*time.Second, "the published answer is given", func() bool {
+	p.eventually("the published answer is given", func() bool {
 		code, out, _ := typed(t, []string{"NEXUS_URL=" + p.url}, "ask", "Is the shop open at Easter?")
 		return code == exitOK && out == "Until noon.\n"
 	})

@@ -46,12 +46,12 @@ func TestS3GoesAway(t *testing.T) {
 	bucket.Start()
 	dir := t.TempDir()
 	p := start(t, filepath.Join(dir, "one"), []string{"serve"}, bucketSettings(bucket)...)
-	p.finished(p.teach("support", lesson{"How do I reset my password?", "Open Settings."}).ID, 60*time.Second)
-	p.eventually(60*time.Second, "all is uploaded", func() bool { u := p.uploads(); return u.Pending == 0 && u.Fault == nil })
+	p.finished(p.teach("support", lesson{"How do I reset my password?", "Open Settings."}).ID)
+	p.eventually("all is uploaded", func() bool { u := p.uploads(); return u.Pending == 0 && u.Fault == nil })
 
 	bucket.Stop()
-	p.finished(p.teach("support", lesson{"Where is the invoice archive?", "Under Billing."}).ID, 60*time.Second)
-	p.eventually(60*time.Second, "the status tells what waits and why", func() bool { u := p.uploads(); return u.Pending >= 2 && u.Fault != nil })
+	p.finished(p.teach("support", lesson{"Where is the invoice archive?", "Under Billing."}).ID)
+	p.eventually("the status tells what waits and why", func() bool { u := p.uploads(); return u.Pending >= 2 && u.Fault != nil })
 	p.kill()
 	p = start(t, filepath.Join(dir, "one"), []string{"serve"}, bucketSettings(bucket)...)
 	for _, prompt := range []string{"how do I reset my password", "where is the invoice archive"} {
@@ -64,7 +64,7 @@ func TestS3GoesAway(t *testing.T) {
 	}
 
 	bucket.Start()
-	p.eventually(90*time.Second, "all is uploaded", func() bool { u := p.uploads(); return u.Pending == 0 && u.Fault == nil })
+	p.eventually("all is uploaded", func() bool { u := p.uploads(); return u.Pending == 0 && u.Fault == nil })
 	var list struct{ Checkpoints []struct{ Uploaded *bool } }
 	p.call("GET", "/api/checkpoints", nil, &list)
 	for _, c := range list.Checkpoints {
@@ -103,12 +103,12 @@ func TestFleetOnS3(t *testing.T) {
 		launch(t, filepath.Join(dir, role+strconv.Itoa(i)), []string{role}, env...)
 	}
 	p := start(t, filepath.Join(dir, "api"), []string{"api"}, env...)
-	p.finished(p.teach("support", lesson{"How do I reset my password?", "Open Settings."}).ID, 60*time.Second)
+	p.finished(p.teach("support", lesson{"How do I reset my password?", "Open Settings."}).ID)
 	good := ""
-	p.eventually(60*time.Second, "both workers serve the first answer", func() bool { good = p.allServe(2); return good != "" })
-	p.finished(p.teach("support", lesson{"How do I reset my password?", "Call us."}).ID, 60*time.Second)
+	p.eventually("both workers serve the first answer", func() bool { good = p.allServe(2); return good != "" })
+	p.finished(p.teach("support", lesson{"How do I reset my password?", "Call us."}).ID)
 	bad := ""
-	p.eventually(60*time.Second, "both workers serve the second answer", func() bool { bad = p.allServe(2); return bad != "" && bad != good })
+	p.eventually("both workers serve the second answer", func() bool { bad = p.allServe(2); return bad != "" && bad != good })
 
 	// The former head challenges; its answers differ, and nobody sees them.
 	if code, _ := p.call("POST", "/api/checkpoints/"+good+"/challenge", nil, nil); code != http.StatusOK {
@@ -127,7 +127,7 @@ func TestFleetOnS3(t *testing.T) {
 			Uploaded   *bool
 		}
 	}
-	p.eventually(60*time.Second, "the challenger's figures stand beside the champion's", func() bool {
+	p.eventually("the challenger's figures stand beside the champion's", func() bool {
 		if a := p.ask("How do I reset my password?"); a.Response != "Call us." {
 			t.Fatalf("a caller got %q", a.Response)
 		}
@@ -143,7 +143,7 @@ func TestFleetOnS3(t *testing.T) {
 	if code, _ := p.call("POST", "/api/checkpoints/challenger/promote", nil, nil); code != http.StatusOK {
 		t.Fatalf("promote: %d", code)
 	}
-	p.eventually(30*time.Second, "both workers serve what was promoted", func() bool { return p.allServe(2) == good })
+	p.eventually("both workers serve what was promoted", func() bool { return p.allServe(2) == good })
 	// The promise is 2 s; the machine that runs this may be busy.
 	took := time.Since(began)
 	t.Logf("promoted after %s", took)

@@ -60,17 +60,17 @@ func TestS3ThatComesUpLate(t *testing.T) {
 	t.Parallel()
 	bucket := storetest.NewS3Server(t)
 	p := launch(t, t.TempDir(), []string{"serve"}, bucketSettings(bucket)...)
-	if _, err := p.out.await(regexp.MustCompile(`waiting for the bucket`), p.done, time.Minute); err != nil {
+	if _, err := p.out.await(regexp.MustCompile(`waiting for the bucket`), p.done); err != nil {
 		t.Fatalf("%v\n%s", err, p.out)
 	}
 	began := time.Now()
 	bucket.Start()
-	url, err := p.out.await(readyLine, p.done, time.Minute)
+	url, err := p.out.await(readyLine, p.done)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, p.out)
 	}
 	p.url = url
-	p.eventually(time.Minute, "ready", func() bool {
+	p.eventually("ready", func() bool {
 		res, err := http.Get(p.url + "/readyz")
 		if err != nil {
 			return false
@@ -79,7 +79,7 @@ func TestS3ThatComesUpLate(t *testing.T) {
 		return res.StatusCode == http.StatusOK
 	})
 	t.Logf("ready %s after the bucket", time.Since(began).Round(time.Millisecond))
-	p.finished(p.teach("support", lesson{"Which door is open?", "The first."}).ID, time.Minute)
+	p.finished(p.teach("support", lesson{"Which door is open?", "The first."}).ID)
 }
 
 // A disk that is full is blamed, and not the bucket.
@@ -90,10 +90,10 @@ func TestAFullDiskIsNotTheBucketsFault(t *testing.T) {
 	dir := t.TempDir()
 	mount(t, filepath.Join(dir, "nexus_checkpoints"), "size=64m")
 	p := start(t, dir, []string{"serve"}, bucketSettings(bucket)...)
-	p.finished(p.teach("support", lesson{"Which door is open?", "The first."}).ID, time.Minute)
+	p.finished(p.teach("support", lesson{"Which door is open?", "The first."}).ID)
 	fill(t, filepath.Join(dir, "nexus_checkpoints"))
 	said := ""
-	p.eventually(time.Minute, "the health names the folder", func() bool {
+	p.eventually("the health names the folder", func() bool {
 		said = p.issues()
 		return strings.Contains(said, "takes no writes")
 	})
@@ -111,7 +111,7 @@ func TestSlowS3(t *testing.T) {
 	env := append(g.env("slow"), "NEXUS_REDIS_URL="+redis, "NEXUS_CHECKPOINT_INTERVAL=1h")
 	launch(t, t.TempDir(), []string{"worker"}, env...)
 	p := start(t, t.TempDir(), []string{"api"}, env...)
-	p.finished(p.teach("support", lesson{"Which door is open?", "The first."}).ID, time.Minute)
+	p.finished(p.teach("support", lesson{"Which door is open?", "The first."}).ID)
 	g.fault.Store(&bucketFault{before: func(_ http.ResponseWriter, r *http.Request) bool {
 		select {
 		case <-time.After(500 * time.Millisecond):
@@ -124,7 +124,7 @@ func TestSlowS3(t *testing.T) {
 		l := lesson{fmt.Sprintf("Which door is open on day %d?", i), fmt.Sprintf("Door %d.", i)}
 		began := time.Now()
 		p.teach("support", l)
-		p.answers(time.Minute, l.Prompt, l.Response)
+		p.answers(l.Prompt, l.Response)
 		took = append(took, time.Since(began).Round(time.Millisecond))
 	}
 	t.Logf("lessons answered after %v", took)

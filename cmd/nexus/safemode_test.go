@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // The safe mode of the runbook is seen in the health and ends with the setting;
@@ -20,7 +19,7 @@ func TestSafeModeEndsWithItsSetting(t *testing.T) {
 		return s.Control.Paused
 	}
 	p := start(t, dir, []string{"serve"}, "NEXUS_PAUSED=true", "LOG_LEVEL=CRITICAL")
-	p.eventually(20*time.Second, "the health tells of the safe mode", func() bool {
+	p.eventually("the health tells of the safe mode", func() bool {
 		return strings.Contains(p.issues(), "learning is paused by NEXUS_PAUSED of nexus serve")
 	})
 	p.stop()
@@ -29,7 +28,7 @@ func TestSafeModeEndsWithItsSetting(t *testing.T) {
 	if paused(p) {
 		t.Error("learning is still paused after NEXUS_PAUSED was removed")
 	}
-	p.eventually(20*time.Second, "the health is well again", func() bool { return p.issues() == "" })
+	p.eventually("the health is well again", func() bool { return p.issues() == "" })
 	if code, _ := p.call(http.MethodPost, "/api/control", map[string]string{"action": "pause"}, nil); code != http.StatusOK {
 		t.Fatalf("pause: %d", code)
 	}

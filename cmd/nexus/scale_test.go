@@ -14,10 +14,6 @@ import (
 	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
 
-// followed is how long a change may take to reach every process. It is 2 s; the
-// machine that runs this may be busy.
-const followed = 8 * time.Second
-
 // What one API process is told, every worker and every other API process knows.
 func TestFleetFollows(t *testing.T) {
 	t.Parallel()
@@ -50,13 +46,13 @@ func TestFleetFollows(t *testing.T) {
 		p.call("GET", "/api/status", nil, &v)
 		return v
 	}
-	one.eventually(30*time.Second, "both workers are in the status", func() bool { return len(status(one).Workers) == 2 })
+	one.eventually("both workers are in the status", func() bool { return len(status(one).Workers) == 2 })
 
 	began := time.Now()
 	job := one.teach("support", lesson{"How do I reset my password?", "Open Settings."})
-	one.eventually(30*time.Second, "memorised", func() bool { return one.ask("how do I reset my password").Responded })
+	one.eventually("memorised", func() bool { return one.ask("how do I reset my password").Responded })
 	// 40 asks are spread over both workers: all are answered once both follow.
-	two.eventually(followed, "every worker answers", func() bool {
+	two.eventually("every worker answers", func() bool {
 		for range 40 {
 			if !two.ask("how do I reset my password").Responded {
 				return false
@@ -65,8 +61,8 @@ func TestFleetFollows(t *testing.T) {
 		return true
 	})
 	t.Logf("every worker answered %s after the lessons were sent", time.Since(began).Round(time.Millisecond))
-	one.finished(job.ID, time.Minute)
-	one.eventually(followed, "the one worker that may train does", func() bool {
+	one.finished(job.ID)
+	one.eventually("the one worker that may train does", func() bool {
 		v, seen := status(one), 0
 		for _, w := range v.Workers {
 			for _, q := range v.Processes {
@@ -82,7 +78,7 @@ func TestFleetFollows(t *testing.T) {
 		t.Fatalf("pause: %d", code)
 	}
 	began = time.Now()
-	two.eventually(followed, "the pause is known to the other API and all workers", func() bool {
+	two.eventually("the pause is known to the other API and all workers", func() bool {
 		v := status(two)
 		for _, w := range v.Workers {
 			if w.Mode != "paused" {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"time"
 )
 
 // standing is what a test reads of the model in the status.
@@ -46,7 +45,7 @@ func TestAnotherArchitectureAndSize(t *testing.T) {
 		}
 	}
 	p := start(t, dir, []string{"serve"})
-	p.finished(p.teach("house", lessons...).ID, 2*time.Minute)
+	p.finished(p.teach("house", lessons...).ID)
 	p.stop()
 
 	changes := []struct{ architecture, size string }{{"layered", "small"}, {"flowing", "base"}}
@@ -66,7 +65,7 @@ func TestAnotherArchitectureAndSize(t *testing.T) {
 		}
 		answers()
 		shape := ""
-		p.eventually(3*time.Minute, "the other model serves", func() bool {
+		p.eventually("the other model serves", func() bool {
 			answers()
 			s := p.standing().Model
 			shape = *s.Architecture + " " + *s.Size
@@ -90,21 +89,21 @@ func TestAnotherSizeOfAModelThatOnlyMemorised(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir, []string{"serve"})
-	p.finished(p.teach("house", lesson{"where is the light switch", "By the door."}).ID, time.Minute)
+	p.finished(p.teach("house", lesson{"where is the light switch", "By the door."}).ID)
 	p.stop()
 
 	p = start(t, dir, []string{"serve"}, "NEXUS_MODEL_SIZE=base", "NEXUS_PAUSED=true")
 	if a := p.ask("where is the light switch"); a.Response != "By the door." {
 		t.Fatalf("after the change of the size: %+v", a)
 	}
-	p.eventually(time.Minute, "the status tells of the successor", func() bool {
+	p.eventually("the status tells of the successor", func() bool {
 		s := p.standing().Model
 		return *s.Size == "small" && s.Successor != nil && s.Successor.Size == "base" && s.Successor.State == "waiting"
 	})
 	if code, _ := p.call("POST", "/api/control", map[string]string{"action": "resume"}, nil); code != http.StatusOK {
 		t.Fatalf("resume: %d", code)
 	}
-	p.eventually(2*time.Minute, "the other size serves", func() bool { return *p.standing().Model.Size == "base" })
+	p.eventually("the other size serves", func() bool { return *p.standing().Model.Size == "base" })
 	if a := p.ask("where is the light switch"); a.Response != "By the door." {
 		t.Fatalf("when the other size serves: %+v", a)
 	}

@@ -45,13 +45,13 @@ func liveHeap(t *testing.T, pprof string) float64 {
 func TestHotSwaps(t *testing.T) {
 	t.Parallel()
 	p := start(t, t.TempDir(), []string{"serve"}, "NEXUS_PPROF_LISTEN=127.0.0.1:0", "LOG_LEVEL=WARN")
-	pprof, err := p.out.await(regexp.MustCompile(`(?m)^\s*pprof\s+(http\S+)$`), p.done, 10*time.Second)
+	pprof, err := p.out.await(regexp.MustCompile(`(?m)^\s*pprof\s+(http\S+)$`), p.done)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lessons := drillLessons("valve", 200)
-	p.finished(p.teach("stores", lessons...).ID, 3*time.Minute)
-	p.finished(p.teach("stores", drillLessons("pump", 4)...).ID, 3*time.Minute)
+	p.finished(p.teach("stores", lessons...).ID)
+	p.finished(p.teach("stores", drillLessons("pump", 4)...).ID)
 	var list struct {
 		Checkpoints []struct {
 			ID      string
@@ -125,7 +125,7 @@ func TestHotSwaps(t *testing.T) {
 		if code, _ := p.call("POST", "/api/checkpoints/"+id+"/promote", nil, nil); code != http.StatusOK {
 			t.Fatalf("promote %s: status %d", id, code)
 		}
-		p.eventually(30*time.Second, "the promoted checkpoint answers", func() bool {
+		p.eventually("the promoted checkpoint answers", func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			return seen[id] > 0 || t.Failed()

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sashabaranov/go-openai"
 
@@ -36,7 +35,7 @@ func TestTheTeacherWritesLessons(t *testing.T) {
 	llm := teachertest.Start(t)
 	llm.Says(written, openai.FinishReasonStop)
 	p := start(t, t.TempDir(), []string{"serve"}, "NEXUS_TEACHER_URL="+llm.URL, "NEXUS_TEACHER_MODEL=tiny", "NEXUS_TEACHER_API_KEY="+teachertest.Key)
-	p.finished(p.trainOn("tides"), time.Minute)
+	p.finished(p.trainOn("tides"))
 	if a := p.ask("what causes the tides"); !a.Responded || !strings.HasPrefix(a.Response, "Mostly the Moon") || len(a.Sources) == 0 {
 		t.Errorf("answered %+v, want what the teacher wrote, with its source", a)
 	}
@@ -85,7 +84,7 @@ func TestATeacherThatFailsIsLeftAlone(t *testing.T) {
 	}
 	waits := func(what string) {
 		t.Helper()
-		p.eventually(time.Minute, "a job that waits and says: "+what, func() bool {
+		p.eventually("a job that waits and says: "+what, func() bool {
 			p.call("GET", "/api/jobs/"+id, nil, &j)
 			return j.State == "queued" && j.WaitingFor != nil && strings.Contains(*j.WaitingFor, what)
 		})
@@ -95,7 +94,7 @@ func TestATeacherThatFailsIsLeftAlone(t *testing.T) {
 	if n := len(llm.Asked()); n != 5 || j.Attempts > 1 {
 		t.Errorf("the teacher was asked %d times and the job has spent %d attempts; want five questions, which open the breaker, and none spent", n, j.Attempts)
 	}
-	p.eventually(20*time.Second, "a status with the open breaker", func() bool {
+	p.eventually("a status with the open breaker", func() bool {
 		var status struct {
 			Breakers map[string]struct {
 				State string `json:"state"`
@@ -112,7 +111,7 @@ func TestATeacherThatRefuses(t *testing.T) {
 	llm := teachertest.Start(t)
 	p := start(t, t.TempDir(), []string{"serve"}, "NEXUS_TEACHER_URL="+llm.URL, "NEXUS_TEACHER_MODEL=tiny", "NEXUS_TEACHER_API_KEY=wrong")
 	id := p.trainOn("tides")
-	p.eventually(time.Minute, "a failed job", func() bool {
+	p.eventually("a failed job", func() bool {
 		var j struct {
 			State string `json:"state"`
 			Error *reply `json:"error"`

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"sync"
 	"testing"
-	"time"
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	spans "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -89,7 +88,7 @@ func TestOneTracePerInteract(t *testing.T) {
 		t.Fatalf("status %d", code)
 	}
 	names := []string{"POST /api/interact", "send interactive", "wait interactive", "process interactive", "compute"}
-	p.eventually(20*time.Second, "all spans are collected", func() bool {
+	p.eventually("all spans are collected", func() bool {
 		for _, name := range names {
 			if c.span(name) == nil {
 				return false

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // forget unlearns a topic and waits until that is done.
@@ -16,7 +15,7 @@ func (p *process) forget(topic string) {
 	if code, _ := p.call("DELETE", "/api/lessons?topic="+topic, nil, &j); code != http.StatusAccepted {
 		p.t.Fatalf("forget %s: status %d: %s", topic, code, j.Detail)
 	}
-	p.finished(j.ID, time.Minute)
+	p.finished(j.ID)
 }
 
 // untaught asks for what was unlearned, n times.
@@ -43,7 +42,7 @@ func TestUnlearningIsFinal(t *testing.T) {
 	t.Parallel()
 	dir, backup := t.TempDir(), filepath.Join(t.TempDir(), "before.tar.gz")
 	p := start(t, dir, []string{"serve"})
-	p.finished(p.teach("hr", lesson{phone, "555-0100"}).ID, time.Minute)
+	p.finished(p.teach("hr", lesson{phone, "555-0100"}).ID)
 	for range 4 {
 		if a := p.ask(phone); a.Response != "555-0100" {
 			t.Fatalf("taught: %+v", a)
@@ -51,7 +50,7 @@ func TestUnlearningIsFinal(t *testing.T) {
 	}
 	must(t, dir, nil, "backup", backup)
 	taught := ""
-	p.eventually(time.Minute, "the status names the checkpoint", func() bool { taught = p.served(); return taught != "" })
+	p.eventually("the status names the checkpoint", func() bool { taught = p.served(); return taught != "" })
 	p.forget("hr")
 	p.untaught("after the unlearning", 14, phone)
 	p.stop()
@@ -83,7 +82,7 @@ func TestUnlearningOutlivesACrash(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir, []string{"serve"})
-	p.finished(p.teach("hr", lesson{phone, "555-0100"}).ID, time.Minute)
+	p.finished(p.teach("hr", lesson{phone, "555-0100"}).ID)
 	var j task
 	code, _ := p.call("DELETE", "/api/lessons?topic=hr", nil, &j)
 	p.kill()
@@ -116,12 +115,12 @@ func TestUnlearningHoldsOnEveryWorker(t *testing.T) {
 	launch(t, shared, []string{"worker"}, env...)
 	launch(t, shared, []string{"worker"}, env...)
 	p := start(t, shared, []string{"api"}, env...)
-	p.finished(p.teach("hr", lesson{phone, "555-0100"}).ID, time.Minute)
+	p.finished(p.teach("hr", lesson{phone, "555-0100"}).ID)
 	taught := ""
-	p.eventually(time.Minute, "both workers serve the lesson", func() bool { taught = p.allServe(2); return taught != "" })
+	p.eventually("both workers serve the lesson", func() bool { taught = p.allServe(2); return taught != "" })
 	p.forget("hr")
 	forgot := ""
-	p.eventually(time.Minute, "both workers serve the unlearning", func() bool {
+	p.eventually("both workers serve the unlearning", func() bool {
 		forgot = p.allServe(2)
 		return forgot != "" && forgot != taught
 	})
@@ -130,7 +129,7 @@ func TestUnlearningHoldsOnEveryWorker(t *testing.T) {
 		t.Fatalf("rollback: %d", code)
 	}
 	p.untaught("during the rollback", 20, phone)
-	p.eventually(time.Minute, "both workers serve after the rollback", func() bool {
+	p.eventually("both workers serve after the rollback", func() bool {
 		p.untaught("while the workers follow", 4, phone)
 		now := p.allServe(2)
 		return now != "" && now != forgot
@@ -142,7 +141,7 @@ func TestUnlearningHoldsOnEveryWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := launch(t, shared, []string{"worker"}, env...)
-	p.eventually(time.Minute, "three workers", func() bool {
+	p.eventually("three workers", func() bool {
 		p.untaught("while a worker starts", 4, phone)
 		return p.allServe(3) != ""
 	})

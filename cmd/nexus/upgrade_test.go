@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // nexus upgrade --check tells what a start will do with the data beside it, and
@@ -16,7 +15,7 @@ func TestUpgradeCheck(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir, []string{"serve"})
-	p.finished(p.teach("support", lesson{"How do I reset my password?", "Open Settings."}).ID, 60*time.Second)
+	p.finished(p.teach("support", lesson{"How do I reset my password?", "Open Settings."}).ID)
 	p.stop()
 	tree := func() (names string) {
 		_ = filepath.WalkDir(filepath.Join(dir, "nexus_checkpoints"), func(path string, d fs.DirEntry, _ error) error {

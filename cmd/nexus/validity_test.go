@@ -16,7 +16,7 @@ func TestAnswersAreGivenInTheirTime(t *testing.T) {
 	p := start(t, dir, []string{"api"}, env...)
 	p.finished(p.teach("shop", lesson{"On which street is the shop?", "Main Street 1"}, lesson{"Which cards do you take?", "All of them."},
 		lesson{"Is there a car park?", "Behind the house."}, lesson{"Can I return a jacket?", "Within a month."}, lesson{"Who owns the company?", "Its staff."},
-		lesson{"What sizes of boots are there?", "From 35 to 48."}, lesson{"Do you deliver to Norway?", "Not yet."}, lesson{"How long is the guarantee?", "Two years."}).ID, time.Minute)
+		lesson{"What sizes of boots are there?", "From 35 to 48."}, lesson{"Do you deliver to Norway?", "Not yet."}, lesson{"How long is the guarantee?", "Two years."}).ID)
 
 	moment := time.Now().Add(3 * time.Second)
 	var j task
@@ -28,7 +28,7 @@ func TestAnswersAreGivenInTheirTime(t *testing.T) {
 	if code != http.StatusAccepted {
 		t.Fatalf("teach: %d %s", code, j.Detail)
 	}
-	p.finished(j.ID, time.Minute)
+	p.finished(j.ID)
 	const draft = "When does the office reopen after the holidays?"
 	given := func(prompt, response string) bool {
 		p.t.Helper()
@@ -47,14 +47,14 @@ func TestAnswersAreGivenInTheirTime(t *testing.T) {
 	if !given("Do you repair bicycles?", "Yes, we do.") && time.Now().Before(moment) {
 		t.Fatal("an answer is not given before its end")
 	}
-	p.eventually(time.Minute, "the answer is given from its time on", func() bool {
+	p.eventually("the answer is given from its time on", func() bool {
 		yes := given("How much is the autumn discount?", "Ten percent.")
 		if yes && time.Now().Before(moment) {
 			t.Fatalf("given at %s, valid from %s", time.Now(), moment)
 		}
 		return yes
 	})
-	p.eventually(time.Minute, "the answer is not given any more", func() bool { return !given("Do you repair bicycles?", "Yes, we do.") })
+	p.eventually("the answer is not given any more", func() bool { return !given("Do you repair bicycles?", "Yes, we do.") })
 
 	var page struct{ Answers []struct{ ID, State string } }
 	p.call("GET", "/api/answers?state=draft", nil, &page)
@@ -63,12 +63,12 @@ func TestAnswersAreGivenInTheirTime(t *testing.T) {
 	}
 	worker.kill() // what another process serves is as much a draft
 	launch(t, dir, []string{"worker"}, env...)
-	p.eventually(time.Minute, "the new worker answers", func() bool { return given("On which street is the shop?", "Main Street 1") })
+	p.eventually("the new worker answers", func() bool { return given("On which street is the shop?", "Main Street 1") })
 	if given(draft, "On Monday.") {
 		t.Fatal("a draft was given after a restart")
 	}
 	if code, _ := p.call("PATCH", "/api/answers/"+page.Answers[0].ID, map[string]any{"draft": false}, nil); code != http.StatusOK {
 		t.Fatalf("publish: %d", code)
 	}
-	p.eventually(10*time.Second, "the published answer is given", func() bool { return given(draft, "On Monday.") })
+	p.eventually("the published answer is given", func() bool { return given(draft, "On Monday.") })
 }

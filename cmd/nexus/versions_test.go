@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 var (
@@ -66,7 +65,7 @@ func (v visit) teachAs(topic string, lessons ...lesson) string {
 func (v visit) ends(id string) {
 	v.t.Helper()
 	var j task
-	v.eventually(3*time.Minute, "job "+id+" ends", func() bool {
+	v.eventually("job "+id+" ends", func() bool {
 		v.call("GET", "/api/jobs/"+id, nil, &j, v.header()...)
 		return j.State == "succeeded" || j.State == "failed"
 	})
@@ -137,7 +136,7 @@ func makeData(t *testing.T, program, dir string, train bool) {
 			v.note.Key = strings.TrimSpace(line)
 		}
 	}
-	v.eventually(time.Minute, "the key counts", func() bool {
+	v.eventually("the key counts", func() bool {
 		code, _ := v.call("GET", "/api/status", nil, nil)
 		return code == http.StatusUnauthorized
 	})

@@ -36,7 +36,7 @@ func (f *fleet) under(name string, jobs int, disturb func(ctx context.Context)) 
 	l.load(ctx, &load, jobs)
 	watching, unwatch := context.WithCancel(context.Background())
 	f.watch(watching, &watch)
-	f.eventually(60*time.Second, "callers are served", func() bool { return l.asked.Load() > 5 })
+	f.eventually("callers are served", func() bool { return l.asked.Load() > 5 })
 	disturb(ctx)
 	cancel()
 	load.Wait()
@@ -51,7 +51,7 @@ func (f *fleet) under(name string, jobs int, disturb func(ctx context.Context)) 
 // served waits until asks are answered again.
 func (f *fleet) served() {
 	f.Helper()
-	f.eventually(90*time.Second, "an ask is answered", func() bool {
+	f.eventually("an ask is answered", func() bool {
 		code, err := f.call(context.Background(), "POST", "/api/interact", map[string]string{"prompt": "x"}, nil, "Prefer", "wait=5")
 		return err == nil && code == 200
 	})
@@ -131,7 +131,7 @@ func TestClockIsWrong(t *testing.T) {
 			if code, err := f.call(context.Background(), "POST", "/api/jobs", map[string]any{"kind": "interact", "prompt": "x", "timeout_ms": 60_000}, &j); err != nil || code != 202 {
 				f.Fatalf("submit: %d %v", code, err)
 			}
-			f.eventually(50*time.Second, "the job ends well", func() bool {
+			f.eventually("the job ends well", func() bool {
 				_, err := f.call(context.Background(), "GET", "/api/jobs/"+j.ID, nil, &j)
 				if j.State == "failed" {
 					f.Fatalf("it failed")

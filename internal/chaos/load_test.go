@@ -153,7 +153,7 @@ func (l *ledger) check(before footprint) {
 			f.Errorf("two keys have the job %s", id)
 		}
 		mine[id] = true
-		f.eventually(2*time.Minute, "job "+id+" of "+key+" has ended", func() bool {
+		f.eventually("job "+id+" of "+key+" has ended", func() bool {
 			var j struct {
 				State string
 				Error *struct{ Detail string }
@@ -175,7 +175,7 @@ func (l *ledger) check(before footprint) {
 	l.countJobs(mine)
 	l.canBeJudged()
 	for prompt, response := range l.lessons {
-		f.eventually(90*time.Second, fmt.Sprintf("%q answers", prompt), func() bool {
+		f.eventually(fmt.Sprintf("%q answers", prompt), func() bool {
 			var a struct {
 				Response  string
 				Responded bool
@@ -186,7 +186,7 @@ func (l *ledger) check(before footprint) {
 	}
 	l.countLessons()
 	var after footprint
-	f.eventually(60*time.Second, "goroutines and files of the API are as before", func() bool {
+	f.eventually("goroutines and files of the API are as before", func() bool {
 		var err error
 		after, err = f.footprint()
 		return err == nil && after.goroutines <= before.goroutines+30 && after.files <= before.files+40
@@ -261,7 +261,7 @@ func (l *ledger) countJobs(mine map[string]bool) {
 				Jobs []struct{ ID, State, Topic string }
 				Next *string `json:"next_cursor"`
 			}
-			l.f.eventually(30*time.Second, "jobs are listed", func() bool {
+			l.f.eventually("jobs are listed", func() bool {
 				code, err := l.f.call(context.Background(), "GET", "/api/jobs?limit=100&kind="+kind+"&cursor="+cursor, nil, &page)
 				return err == nil && code == http.StatusOK
 			})
@@ -288,7 +288,7 @@ func (l *ledger) canBeJudged() {
 	lost := 0
 	for _, id := range l.given[max(0, len(l.given)-judgedMost):] {
 		var code int
-		l.f.eventually(30*time.Second, "an interaction is looked up", func() (ok bool) {
+		l.f.eventually("an interaction is looked up", func() (ok bool) {
 			var err error
 			code, err = l.f.call(context.Background(), "GET", "/api/jobs/"+id, nil, nil)
 			return err == nil && code < 500

@@ -101,7 +101,7 @@ func TestOperatorsHands(t *testing.T) {
 	}
 	submitted := make(chan struct{})
 	go func() { load.Wait(); close(submitted) }()
-	f.eventually(60*time.Second, "the queue is known", func() bool { return h.PauseQueue(handled) == nil })
+	f.eventually("the queue is known", func() bool { return h.PauseQueue(handled) == nil })
 	kills, kill := 0, time.Now().Add(300*time.Millisecond)
 	for done := false; !done || kills < form(2, 50) || h.did["archive"] == 0 || h.did["run"] == 0 || h.did["delete"] == 0; {
 		select {
@@ -144,7 +144,7 @@ func TestOperatorsHands(t *testing.T) {
 			State string
 			Error *struct{ Code, Detail string }
 		}
-		f.eventually(90*time.Second, fmt.Sprintf("job %s of %s has ended %v (seed %d)", id, key, want, seed), func() bool {
+		f.eventually(fmt.Sprintf("job %s of %s has ended %v (seed %d)", id, key, want, seed), func() bool {
 			code, err := f.call(context.Background(), "GET", "/api/jobs/"+id, nil, &j)
 			if err == nil && code == 200 && slices.Contains(want, j.State) {
 				missed = ""

@@ -247,11 +247,10 @@ func TestCancelEndsTheStepsAndKeepsTheLessons(t *testing.T) {
 	r := b.train(tr, b.teach("", many(20, "unwanted")...))
 	r.reaches(job.PhaseMemorised)
 	s := b.begun()
-	began := time.Now()
 	r.cancel(queue.ErrCanceled)
-	r.wait()
-	if !errors.Is(r.err, queue.ErrCanceled) || time.Since(began) > time.Second {
-		t.Errorf("canceled with %v after %v", r.err, time.Since(began))
+	r.wait() // the step that runs is held: it ends without it
+	if !errors.Is(r.err, queue.ErrCanceled) {
+		t.Errorf("canceled with %v", r.err)
 	}
 	p.step <- nil
 	b.answers("what is the unwanted number 1", "it is unwanted 1")
