@@ -74,7 +74,7 @@ func (s *Server) complete(ctx context.Context, answers []book.Answer) error {
 
 // hitsOfLessons returns a function that says how often a lesson answered.
 func (s *Server) hitsOfLessons(ctx context.Context) (func(lesson string) int64, error) {
-	hits, err := s.queue.Hits(ctx)
+	hits, err := s.interactions.Hits(ctx)
 	return func(lesson string) int64 { return hits[lesson].Count }, err
 }
 
@@ -84,7 +84,7 @@ func (s *Server) countHits(ctx context.Context, answers []book.Answer) error {
 	for i := range answers {
 		lessons[i] = answers[i].PhrasingIDs()
 	}
-	hits, err := s.queue.HitsOf(ctx, lessons...)
+	hits, err := s.interactions.HitsOf(ctx, lessons...)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
-	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 )
 
 // Reasons for a run.
@@ -138,8 +138,8 @@ func (s *Server) keepRun(ctx context.Context, run checkRun) error {
 		return err //nolint:wrapcheck // plain values
 	}
 	pipe := s.opt.Redis.Pipeline()
-	pipe.LPush(ctx, s.queue.RunsKey(), b)
-	pipe.LTrim(ctx, s.queue.RunsKey(), 0, queue.RunsKept-1)
+	pipe.LPush(ctx, s.interactions.RunsKey(), b)
+	pipe.LTrim(ctx, s.interactions.RunsKey(), 0, interaction.RunsKept-1)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return job.Errorf(job.CodeUnavailable, "the run of the checks could not be kept; try again").After(time.Second).Because(err)
 	}
@@ -148,7 +148,7 @@ func (s *Server) keepRun(ctx context.Context, run checkRun) error {
 
 // runs returns the stored runs, newest first.
 func (s *Server) runs(ctx context.Context) ([]checkRun, error) {
-	list, err := s.opt.Redis.LRange(ctx, s.queue.RunsKey(), 0, -1).Result()
+	list, err := s.opt.Redis.LRange(ctx, s.interactions.RunsKey(), 0, -1).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, job.Errorf(job.CodeUnavailable, "the runs of the checks cannot be read just now; try again").After(time.Second).Because(err)
 	}
@@ -197,7 +197,7 @@ func (s *Server) runOnce(ctx context.Context, checkpoint string) error {
 	if err != nil || len(checks) == 0 {
 		return err //nolint:wrapcheck // it says what was tried
 	}
-	mine, err := s.opt.Redis.SetNX(ctx, s.queue.RunsKey()+":"+checkpoint, 1, time.Hour).Result()
+	mine, err := s.opt.Redis.SetNX(ctx, s.interactions.RunsKey()+":"+checkpoint, 1, time.Hour).Result()
 	if err != nil || !mine {
 		return err //nolint:wrapcheck // Redis says what is wrong
 	}

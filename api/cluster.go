@@ -101,7 +101,7 @@ func (s *Server) readQueue(ctx context.Context, v *view) []heartbeat.Beat {
 	}
 	lanes, lanesErr := s.queue.Lanes(ctx)
 	repairs, repairsErr := s.queue.Repairs(ctx)
-	dropped, droppedErr := s.queue.Dropped(ctx)
+	dropped, droppedErr := s.dropped(ctx)
 	ended, endedErr := s.queue.EndedBytes(ctx)
 	v.lanes, v.repairs, v.dropped, v.endedBytes = lanes, repairs, dropped, ended
 	v.redis = errors.Join(err, lanesErr, repairsErr, droppedErr, endedErr)
@@ -110,6 +110,20 @@ func (s *Server) readQueue(ctx context.Context, v *view) []heartbeat.Beat {
 		s.log.Debug("some beats cannot be read", "error", err)
 	}
 	return beats
+}
+
+// dropped returns what the limits on the data in Redis have dropped.
+func (s *Server) dropped(ctx context.Context) (map[string]int64, error) {
+	all, err := s.queue.Dropped(ctx)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what was tried
+	}
+	n, err := s.interactions.Dropped(ctx)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what was tried
+	}
+	all["interactions"] = n
+	return all, nil
 }
 
 // sum adds up the counts of the living processes and of those that have ended.

@@ -9,6 +9,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 	"github.com/nexus-continuum/nexus/topic"
 )
 
@@ -32,16 +33,6 @@ type Queue interface {
 	Dropped(ctx context.Context) (map[string]int64, error)
 	EndedBytes(ctx context.Context) (int64, error)
 	Bounds() queue.Bounds
-	Interaction(ctx context.Context, id string) (job.Interaction, error)
-	Refusals(ctx context.Context, owner *string, cursor string, keep queue.Keep) (page []queue.Refusal, next string, err error)
-	DropRefusals(ctx context.Context, owner *string, ids ...string) (groups int, err error)
-	Grouped(ctx context.Context, list queue.List, owner *string, cursor string, keep queue.Keep) (page []queue.Refusal, next string, err error)
-	DropGroups(ctx context.Context, list queue.List, owner *string, ids ...string) (groups int, err error)
-	Settle(ctx context.Context, owner *string, it job.Interaction) error
-	MarkWrong(ctx context.Context, it job.Interaction) error
-	Hits(ctx context.Context) (map[string]queue.Hits, error)
-	HitsOf(ctx context.Context, lessons ...[]string) ([]queue.Hits, error)
-	RunsKey() string
 	Publish(ctx context.Context, channel, msg string) error
 	Ping(ctx context.Context) error
 	// Check tries the Redis operations that jobs need. The error says what Redis
@@ -49,6 +40,23 @@ type Queue interface {
 	Check(ctx context.Context) error
 	RedisState(ctx context.Context) (queue.RedisState, error)
 	Asynq() asynq.RedisConnOpt
+}
+
+// Interactions is the log of what was asked and answered; *interaction.Log implements
+// it.
+type Interactions interface {
+	Find(ctx context.Context, id string) (job.Interaction, error)
+	Refusals(ctx context.Context, owner *string, cursor string, keep interaction.Keep) (page []interaction.Refusal, next string, err error)
+	DropRefusals(ctx context.Context, owner *string, ids ...string) (groups int, err error)
+	Grouped(ctx context.Context, list interaction.List, owner *string, cursor string, keep interaction.Keep) (page []interaction.Refusal, next string, err error)
+	DropGroups(ctx context.Context, list interaction.List, owner *string, ids ...string) (groups int, err error)
+	Settle(ctx context.Context, owner *string, it job.Interaction) error
+	MarkWrong(ctx context.Context, it job.Interaction) error
+	Hits(ctx context.Context) (map[string]interaction.Hits, error)
+	HitsOf(ctx context.Context, lessons ...[]string) ([]interaction.Hits, error)
+	RunsKey() string
+	Dropped(ctx context.Context) (int64, error)
+	Bounds() interaction.Bounds
 }
 
 // Datasets stores what is taught; *storage.Datasets implements it.

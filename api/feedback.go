@@ -72,9 +72,9 @@ func (s *Server) feedback(c echo.Context) (reply, error) {
 		out.Recalibrates = true
 		switch {
 		case correct:
-			err = s.queue.Settle(ctx, onlyOwner(c), it)
+			err = s.interactions.Settle(ctx, onlyOwner(c), it)
 		case it.Responded && response == nil: // else the right answer is on its way
-			err = s.queue.MarkWrong(ctx, it)
+			err = s.interactions.MarkWrong(ctx, it)
 		}
 		if err != nil {
 			return reply{}, err
@@ -113,7 +113,7 @@ func (s *Server) interaction(ctx context.Context, id string) (job.Interaction, e
 	look := time.NewTicker(logLook)
 	defer look.Stop()
 	for {
-		it, err := s.queue.Interaction(ctx, id)
+		it, err := s.interactions.Find(ctx, id)
 		if e, ok := errors.AsType[*job.Error](err); !ok || e.Code != job.CodeNotFound {
 			return it, err
 		}

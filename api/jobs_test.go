@@ -246,7 +246,7 @@ func TestFeedbackOnAPromptThatWasNotKept(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := job.NewID()
-	b.must(b.queue.LogInteractions(t.Context(), []job.Interaction{{ID: id, Responded: true, Confidence: 0.9, At: job.At(time.Now())}}))
+	b.must(b.interactions.Append(t.Context(), []job.Interaction{{ID: id, Responded: true, Confidence: 0.9, At: job.At(time.Now())}}))
 	path := "/api/interactions/" + id + "/feedback"
 	if a := b.post(path, `{"correct":true}`); a.status != http.StatusOK || a.json(t)["recalibrates"] != false {
 		t.Errorf("%d %s", a.status, a.body)

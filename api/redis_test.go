@@ -11,6 +11,7 @@ import (
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/queue/provider/redistest"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 )
 
 // onRedis has the server stand on a Redis of the test's own.
@@ -21,12 +22,13 @@ func onRedis(t *testing.T, s *redistest.Server) func(*Options) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = provided.Stop(t.Context()) })
-		q := queue.Open(queue.Options{Redis: provided.Client(), Asynq: provided.Asynq(), Log: opt.Log})
+		log := interaction.New(interaction.Options{Redis: provided.Client(), Log: opt.Log})
+		q := queue.Open(queue.Options{Redis: provided.Client(), Asynq: provided.Asynq(), Delivered: log.Job, Log: opt.Log})
 		if err := q.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = q.Stop(t.Context()) })
-		opt.Queue, opt.Redis = q, provided.Client()
+		opt.Queue, opt.Interactions, opt.Redis = q, log, provided.Client()
 	}
 }
 

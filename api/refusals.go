@@ -6,13 +6,13 @@ import (
 	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
-	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 )
 
 // refusedGroup is a group of refused prompts and the lessons that are most similar to
 // it now.
 type refusedGroup struct {
-	queue.Refusal
+	interaction.Refusal
 	Nearest []nearLesson `json:"nearest"`
 }
 
@@ -42,7 +42,7 @@ func (s *Server) refusals(c echo.Context) (refusalPage, error) {
 	}
 	near := map[string][]nearLesson{}
 	var answered []string
-	list, next, err := s.queue.Refusals(ctx, onlyOwner(c), c.QueryParam("cursor"), s.verdicts.keep(known, func(g *queue.Refusal, v *verdict) bool {
+	list, next, err := s.interactions.Refusals(ctx, onlyOwner(c), c.QueryParam("cursor"), s.verdicts.keep(known, func(g *interaction.Refusal, v *verdict) bool {
 		if v.Responded || v.Reason == job.ReasonTaughtRefusal {
 			answered = append(answered, g.ID)
 			return false
@@ -54,7 +54,7 @@ func (s *Server) refusals(c echo.Context) (refusalPage, error) {
 		return refusalPage{}, err
 	}
 	if len(answered) > 0 {
-		if _, err := s.queue.DropRefusals(ctx, onlyOwner(c), answered...); err != nil {
+		if _, err := s.interactions.DropRefusals(ctx, onlyOwner(c), answered...); err != nil {
 			s.log.Debug("refusals that are answered by now could not be dropped", "error", err)
 		}
 	}
@@ -89,7 +89,7 @@ type dropped struct {
 // dropRefusal is DELETE /api/refusals/{id}.
 func (s *Server) dropRefusal(c echo.Context) (dropped, error) {
 	id := c.Param("id")
-	n, err := s.queue.DropRefusals(c.Request().Context(), onlyOwner(c), id)
+	n, err := s.interactions.DropRefusals(c.Request().Context(), onlyOwner(c), id)
 	if err == nil && n == 0 {
 		err = job.Errorf(job.CodeNotFound, "no refused prompts have the id %q; GET /api/refusals lists them", job.Clip(id, 80))
 	}

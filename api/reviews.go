@@ -9,13 +9,13 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 )
 
 // reviewGroup is a group of prompts whose answer a person should check.
 type reviewGroup struct {
-	queue.Refusal
-	Kind queue.List `json:"kind"`
+	interaction.Refusal
+	Kind interaction.List `json:"kind"`
 	// Response, Confidence and Threshold belong to the latest answer.
 	Response   string       `json:"response"`
 	Confidence float64      `json:"confidence"`
@@ -29,9 +29,9 @@ type reviewPage struct {
 }
 
 // reviewList reads ?kind=.
-func reviewList(c echo.Context) (queue.List, error) {
-	switch k := queue.List(c.QueryParam("kind")); k {
-	case queue.ListWrong, queue.ListUnsure:
+func reviewList(c echo.Context) (interaction.List, error) {
+	switch k := interaction.List(c.QueryParam("kind")); k {
+	case interaction.ListWrong, interaction.ListUnsure:
 		return k, nil
 	case "":
 		return "", job.Errorf(job.CodeInvalid, "kind is missing; it may be wrong (answers that people called wrong) or unsure (answers given with little confidence)").On("kind")
@@ -54,7 +54,7 @@ func (s *Server) reviews(c echo.Context) (reviewPage, error) {
 	}
 	near := map[string][]nearLesson{}
 	var settled []string
-	list, next, err := s.queue.Grouped(ctx, kind, onlyOwner(c), c.QueryParam("cursor"), s.verdicts.keep(known, func(g *queue.Refusal, v *verdict) bool {
+	list, next, err := s.interactions.Grouped(ctx, kind, onlyOwner(c), c.QueryParam("cursor"), s.verdicts.keep(known, func(g *interaction.Refusal, v *verdict) bool {
 		if reviewed(kind, g, v) {
 			settled = append(settled, g.ID)
 			return false
@@ -66,7 +66,7 @@ func (s *Server) reviews(c echo.Context) (reviewPage, error) {
 		return reviewPage{}, err
 	}
 	if len(settled) > 0 {
-		if _, err := s.queue.DropGroups(ctx, kind, onlyOwner(c), settled...); err != nil {
+		if _, err := s.interactions.DropGroups(ctx, kind, onlyOwner(c), settled...); err != nil {
 			s.log.Debug("answers that need no review by now could not be dropped", "error", err)
 		}
 	}
@@ -82,14 +82,14 @@ func (s *Server) reviews(c echo.Context) (reviewPage, error) {
 // reviewed reports whether the model's present verdict settles a group: another answer
 // instead of a wrong one, confidence instead of doubt, or an intended refusal. A wrong
 // answer that is merely withheld still waits for a right one.
-func reviewed(kind queue.List, g *queue.Refusal, v *verdict) bool {
+func reviewed(kind interaction.List, g *interaction.Refusal, v *verdict) bool {
 	if v.Reason == job.ReasonTaughtRefusal {
 		return true
 	}
-	if kind == queue.ListWrong {
+	if kind == interaction.ListWrong {
 		return v.Responded && v.Response != g.Last.Response
 	}
-	return !v.Responded || !queue.Unsure(v.Confidence, v.Threshold)
+	return !v.Responded || !interaction.Unsure(v.Confidence, v.Threshold)
 }
 
 // dropReview is DELETE /api/reviews/{id}?kind=.
@@ -99,7 +99,7 @@ func (s *Server) dropReview(c echo.Context) (dropped, error) {
 		return dropped{}, err
 	}
 	id := c.Param("id")
-	n, err := s.queue.DropGroups(c.Request().Context(), kind, onlyOwner(c), id)
+	n, err := s.interactions.DropGroups(c.Request().Context(), kind, onlyOwner(c), id)
 	if err == nil && n == 0 {
 		err = job.Errorf(job.CodeNotFound, "no answers to review have the id %q; GET /api/reviews lists them", job.Clip(id, 80))
 	}
@@ -171,7 +171,7 @@ func (s *Server) suggestions(c echo.Context) (suggestionList, error) {
 	return out, nil
 }
 
-func likeliest(groups []queue.Refusal, said []verdict) map[[2]string]*suggestion {
+func likeliest(groups []interaction.Refusal, said []verdict) map[[2]string]*suggestion {
 	by := map[[2]string]*suggestion{}
 	for i := range groups {
 		g, v := &groups[i], &said[i]
@@ -196,10 +196,10 @@ func likeliest(groups []queue.Refusal, said []verdict) map[[2]string]*suggestion
 }
 
 // topRefusals returns the most frequent groups of refused prompts.
-func (s *Server) topRefusals(ctx context.Context, owner *string) ([]queue.Refusal, error) {
-	var groups []queue.Refusal
+func (s *Server) topRefusals(ctx context.Context, owner *string) ([]interaction.Refusal, error) {
+	var groups []interaction.Refusal
 	for cursor := ""; ; {
-		page, next, err := s.queue.Refusals(ctx, owner, cursor, nil)
+		page, next, err := s.interactions.Refusals(ctx, owner, cursor, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -30,10 +30,11 @@ import (
 // DefaultListen is the default address of the API, on this machine only.
 const DefaultListen = "127.0.0.1:8000"
 
-// Options configure a Server. Queue, Redis, Datasets, Checkpoints, Control, Known,
-// Topics, Checks and Validity are required; the rest has defaults.
+// Options configure a Server. Queue, Interactions, Redis, Datasets, Checkpoints, Control,
+// Known, Topics, Checks and Validity are required; the rest has defaults.
 type Options struct {
-	Queue Queue
+	Queue        Queue
+	Interactions Interactions
 	// Redis stores counters of the rate limit, sessions, the audit log and runs of test
 	// prompts.
 	Redis       redis.UniversalClient
@@ -114,39 +115,40 @@ type Options struct {
 
 // Server answers HTTP requests.
 type Server struct {
-	opt         Options
-	queue       Queue
-	datasets    Datasets
-	checkpoints Checkpoints
-	controls    Control
-	saved       backups
-	book        *book.Book
-	topics      Topics
-	recorder    *heartbeat.Recorder // shows this process
-	tally       *heartbeat.Recorder // counts; nil if nothing is to be counted
-	metrics     *metrics
-	status      *viewer
-	counts      rollCalls
-	feed        *feed
-	past        *history
-	keptPast    *keptHistory
-	keys        *keyring
-	limiter     *limiter
-	audit       *audit
-	guesses     *guesses
-	hosts       *hosts
-	streams     *streams
-	sessions    *sessions
-	verdicts    verdicts
-	secure      func(*http.Request) bool
-	shedder     *shedder
-	lines       *lines
-	monitor     *monitor
-	pages       *pages
-	queries     queries
-	log         *slog.Logger
-	now         func() time.Time
-	sendTimeout time.Duration // a test shortens it
+	opt          Options
+	queue        Queue
+	interactions Interactions
+	datasets     Datasets
+	checkpoints  Checkpoints
+	controls     Control
+	saved        backups
+	book         *book.Book
+	topics       Topics
+	recorder     *heartbeat.Recorder // shows this process
+	tally        *heartbeat.Recorder // counts; nil if nothing is to be counted
+	metrics      *metrics
+	status       *viewer
+	counts       rollCalls
+	feed         *feed
+	past         *history
+	keptPast     *keptHistory
+	keys         *keyring
+	limiter      *limiter
+	audit        *audit
+	guesses      *guesses
+	hosts        *hosts
+	streams      *streams
+	sessions     *sessions
+	verdicts     verdicts
+	secure       func(*http.Request) bool
+	shedder      *shedder
+	lines        *lines
+	monitor      *monitor
+	pages        *pages
+	queries      queries
+	log          *slog.Logger
+	now          func() time.Time
+	sendTimeout  time.Duration // a test shortens it
 
 	echo *echo.Echo
 	http *http.Server
@@ -163,8 +165,8 @@ type Server struct {
 
 // New checks the options and makes a server. Start opens its port.
 func New(opt Options) (*Server, error) {
-	if opt.Queue == nil || opt.Redis == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Known == nil || opt.Topics == nil || opt.Checks == nil || opt.Validity == nil {
-		return nil, errors.New("make the API: queue, Redis, datasets, checkpoints, control, what is known, topics, checks and validity are all needed")
+	if opt.Queue == nil || opt.Interactions == nil || opt.Redis == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Known == nil || opt.Topics == nil || opt.Checks == nil || opt.Validity == nil {
+		return nil, errors.New("make the API: queue, log of interactions, Redis, datasets, checkpoints, control, what is known, topics, checks and validity are all needed")
 	}
 	if opt.RateLimit.Enabled && (opt.RateLimit.RPM < 1 || opt.RateLimit.Burst < 1) {
 		return nil, fmt.Errorf("make the API: a rate limit of %d per minute with a burst of %d lets nobody in", opt.RateLimit.RPM, opt.RateLimit.Burst)
@@ -190,7 +192,7 @@ func New(opt Options) (*Server, error) {
 	}
 	s := &Server{
 		queries: known,
-		opt:     opt, queue: opt.Queue, datasets: opt.Datasets, checkpoints: opt.Checkpoints, controls: opt.Control,
+		opt:     opt, queue: opt.Queue, interactions: opt.Interactions, datasets: opt.Datasets, checkpoints: opt.Checkpoints, controls: opt.Control,
 		book: book.New(opt.Known, opt.Datasets), topics: opt.Topics, recorder: opt.Recorder, metrics: m, pages: p,
 		tally: opt.Recorder,
 		keys:  newKeyring(opt.KeyHeader, opt.Keys, opt.KeyBook, opt.Log, opt.Now), log: opt.Log, now: opt.Now, sendTimeout: sendTimeout, draining: make(chan struct{}), leaving: make(chan struct{}),
@@ -289,7 +291,7 @@ func (s *Server) open(ctx context.Context) error {
 	s.life.Go(s.followChecks)
 	s.life.Go(func(ctx context.Context) {
 		// The first call reads the whole list; no request should wait for that.
-		if _, _, err := s.queue.Refusals(ctx, nil, "", nil); err != nil {
+		if _, _, err := s.interactions.Refusals(ctx, nil, "", nil); err != nil {
 			s.log.Debug("the refusals could not be read ahead", "error", err)
 		}
 	})

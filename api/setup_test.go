@@ -28,6 +28,7 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 	"github.com/nexus-continuum/nexus/topic"
 )
 
@@ -37,16 +38,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // stands in for the real one: it answers what it was taught word for word.
 type bundle struct {
 	*testing.T
-	srv      *Server
-	url      string
-	queue    *queue.Queue
-	provided *provider.Provider
-	store    *dir.Store
-	datasets *storage.Datasets
-	worker   *worker0
-	log      *journal
-	client   *http.Client
-	contract *contract
+	srv          *Server
+	url          string
+	queue        *queue.Queue
+	interactions *interaction.Log
+	provided     *provider.Provider
+	store        *dir.Store
+	datasets     *storage.Datasets
+	worker       *worker0
+	log          *journal
+	client       *http.Client
+	contract     *contract
 }
 
 // setup starts everything; change alters the options first.
@@ -61,7 +63,10 @@ func setup(t *testing.T, change ...func(*Options)) *bundle {
 	b.must(err)
 	b.provided = provided
 	t.Cleanup(func() { b.must(provided.Stop(context.Background())) })
-	b.queue = queue.Open(queue.Options{Redis: provided.Client(), Asynq: provided.Asynq(), Log: log})
+	b.interactions = interaction.New(interaction.Options{Redis: provided.Client(), Log: log})
+	b.must(b.interactions.Start(ctx))
+	t.Cleanup(func() { b.must(b.interactions.Stop(context.Background())) })
+	b.queue = queue.Open(queue.Options{Redis: provided.Client(), Asynq: provided.Asynq(), Delivered: b.interactions.Job, Log: log})
 	b.must(b.queue.Start(ctx))
 	t.Cleanup(func() { b.must(b.queue.Stop(context.Background())) })
 
@@ -71,11 +76,11 @@ func setup(t *testing.T, change ...func(*Options)) *bundle {
 	topics, err := topic.Open("")
 	b.must(err)
 	recorder := heartbeat.New(heartbeat.Options{Roles: []string{heartbeat.RoleAPI, heartbeat.RoleWorker}})
-	b.worker = &worker0{at: map[string]int{}, queue: b.queue, datasets: b.datasets, recorder: recorder}
+	b.worker = &worker0{at: map[string]int{}, queue: b.queue, interactions: b.interactions, datasets: b.datasets, recorder: recorder}
 	recorder.Fill(b.worker.fill)
 
 	opt := Options{
-		Queue: b.queue, Redis: provided.Client(), Datasets: b.datasets, Checkpoints: storage.NewCheckpoints(b.store, storage.Options{}),
+		Queue: b.queue, Interactions: b.interactions, Redis: provided.Client(), Datasets: b.datasets, Checkpoints: storage.NewCheckpoints(b.store, storage.Options{}),
 		Control: storage.NewControl(b.store, storage.ControlOptions{}), Known: b.worker.known, Topics: topics,
 		Checks: storage.NewChecks(b.store, nil), Validity: storage.NewValidity(b.store, nil),
 		Listen: "127.0.0.1:0", Recorder: recorder, Version: "test", RedisMode: provided.Name, RedisDescribe: provided.Describe(),
@@ -250,9 +255,10 @@ func (j *journal) String() string {
 
 // worker0 answers prompts that it was taught, word for word.
 type worker0 struct {
-	queue    *queue.Queue
-	datasets *storage.Datasets
-	recorder *heartbeat.Recorder
+	queue        *queue.Queue
+	interactions *interaction.Log
+	datasets     *storage.Datasets
+	recorder     *heartbeat.Recorder
 
 	mu      sync.Mutex
 	lessons []model.Lesson
@@ -343,7 +349,7 @@ func (w *worker0) answer(ctx context.Context, t *queue.Task) (any, error) {
 	if a.Reason != nil {
 		it.Reason = *a.Reason
 	}
-	t.Log(it)
+	w.interactions.Attach(t, it)
 	return a, nil
 }
 

@@ -388,10 +388,10 @@ func queuesOf(v view) map[string]lane {
 }
 
 func (s *Server) retention(v view) retention {
-	b := s.queue.Bounds()
+	b, log := s.queue.Bounds(), s.interactions.Bounds()
 	return retention{
 		ResultMS: b.Results.Milliseconds(), FailedMS: b.Failed.Milliseconds(), MaxResultBytes: b.ResultBytes, ResultBytes: v.endedBytes, IdempotencyMS: idempotencyTTL.Milliseconds(),
-		InteractionsMS: b.Interactions.Milliseconds(), MaxInteractions: b.LogLength, MaxEvents: b.EventHistory,
+		InteractionsMS: log.Retention.Milliseconds(), MaxInteractions: log.Length, MaxEvents: b.EventHistory,
 		MaxWebhook: b.WebhookBox, MaxWebhookJobs: b.WebhookBoxes, Dropped: counts(v.dropped),
 	}
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/model"
-	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 )
 
 // verdict is the model's result for a prompt, and the most similar lessons.
@@ -68,13 +68,13 @@ func asked(known book.Source, prompts []model.Query) []verdict {
 }
 
 // keep turns a question about one group and its present verdict into the filter of
-// queue.Refusals. Without a model every group is kept. All prompts of a page are
+// interaction.Log. Without a model every group is kept. All prompts of a page are
 // computed together.
-func (vs *verdicts) keep(known book.Source, want func(*queue.Refusal, *verdict) bool) queue.Keep {
+func (vs *verdicts) keep(known book.Source, want func(*interaction.Refusal, *verdict) bool) interaction.Keep {
 	if known == nil {
 		return nil
 	}
-	return func(groups []queue.Refusal) []bool {
+	return func(groups []interaction.Refusal) []bool {
 		out := make([]bool, len(groups))
 		for i, v := range vs.of(known, queriesOf(groups)) {
 			out[i] = want(&groups[i], &v)
@@ -83,7 +83,7 @@ func (vs *verdicts) keep(known book.Source, want func(*queue.Refusal, *verdict) 
 	}
 }
 
-func queriesOf(groups []queue.Refusal) []model.Query {
+func queriesOf(groups []interaction.Refusal) []model.Query {
 	out := make([]model.Query, len(groups))
 	for i, g := range groups {
 		out[i] = model.Query{Prompt: g.Prompt, Topic: g.Topic}

@@ -109,7 +109,7 @@ func TestCancelResting(t *testing.T) {
 func TestCancelOfADeliveredAnswer(t *testing.T) {
 	eachMode(t, func(t *bundle) {
 		it := job.Interaction{ID: job.NewID(), Prompt: "x", Response: "y", Responded: true, At: job.At(time.Now())}
-		if err := t.q.LogInteractions(t.ctx, []job.Interaction{it}); err != nil {
+		if err := t.log.Append(t.ctx, []job.Interaction{it}); err != nil {
 			t.Fatal(err)
 		}
 		_, err := t.q.Cancel(t.ctx, it.ID)

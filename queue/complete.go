@@ -87,7 +87,7 @@ func (s *Server) complete(ctx context.Context, t *Task, began time.Time, o outco
 	ctx = context.WithoutCancel(ctx)
 	t.became(o)
 	progress := t.end()
-	lines := s.linesOf(t, o)
+	lines := t.writeAhead(o)
 	var tooLate <-chan time.Time
 	quit := s.quit.Done()
 	for rest := 20 * time.Millisecond; ; rest = min(2*rest, time.Second) {
@@ -114,28 +114,6 @@ func (s *Server) complete(ctx context.Context, t *Task, began time.Time, o outco
 		}
 		timer.Stop()
 	}
-}
-
-// linesOf returns the log lines that belong to the end of a job.
-func (s *Server) linesOf(t *Task, o outcome) *ahead {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.line == nil || o.state != job.StateSucceeded {
-		return nil
-	}
-	it := t.line
-	lines, err := s.q.linesOf(it)
-	if err != nil {
-		s.q.opt.Log.Error("an interaction cannot be encoded", "job", t.Spec.ID, "error", err)
-		return nil
-	}
-	return &ahead{lines: lines, written: func(err error) {
-		if err != nil {
-			s.q.opt.Log.Warn("an answer is given that the log of interactions does not have", "job", t.Spec.ID, "error", err)
-			return
-		}
-		s.q.logged(it)
-	}}
 }
 
 func (s *Server) write(ctx context.Context, t *Task, began time.Time, progress []byte, lines *ahead, o outcome) (string, error) {

@@ -115,7 +115,7 @@ func TestFollowOfAnEndedJob(t *testing.T) {
 func TestFollowOfADeliveredAnswer(t *testing.T) {
 	eachMode(t, func(t *bundle) {
 		it := job.Interaction{ID: job.NewID(), Prompt: "x", Response: "y", Responded: true, At: job.At(time.Now())}
-		if err := t.q.LogInteractions(t.ctx, []job.Interaction{it}); err != nil {
+		if err := t.log.Append(t.ctx, []job.Interaction{it}); err != nil {
 			t.Fatal(err)
 		}
 		events, err := t.q.Follow(t.ctx, it.ID, "")

@@ -24,9 +24,7 @@ func onURL(t *testing.T, url string, opt Options) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.Stop(context.Background()) })
-	b := &bundle{T: t, provided: r, ctx: ctx}
-	b.q = b.open(opt)
-	return b
+	return newBundle(ctx, t, r, opt)
 }
 
 // Everything that the queue does works on every kind of Redis, so every script
@@ -53,7 +51,10 @@ func everything(t *bundle) {
 	far := t.open(Options{}) // another process, as it were
 	hold := newGate()
 	for _, lane := range []job.Lane{job.LaneInteractive, job.LaneBatch} {
-		t.serve(far, lane, 4, logged)
+		t.serve(far, lane, 4, func(ctx context.Context, task *Task) (any, error) {
+			t.log.Attach(task, job.Interaction{ID: task.Spec.ID, Prompt: task.Spec.Prompt, Response: task.Spec.Prompt, Responded: true, At: job.At(time.Now())})
+			return echo(ctx, task)
+		})
 	}
 	train := t.serve(far, job.LaneTrain, 1, hold.handle)
 
@@ -63,7 +64,7 @@ func everything(t *bundle) {
 		if err != nil || a == nil || a.Response != prompt {
 			t.Fatalf("asked %s: %+v, %v", prompt, a, err)
 		}
-		if it, err := t.q.Interaction(t.ctx, a.InteractionID); err != nil || it.Prompt != prompt {
+		if it, err := t.log.Find(t.ctx, a.InteractionID); err != nil || it.Prompt != prompt {
 			t.Fatalf("the interaction of an answer that was given is %+v, %v", it, err)
 		}
 	}
@@ -157,13 +158,13 @@ func beside(t *bundle) {
 		t.Errorf("beats %v, %v", beats, err)
 	}
 	id := job.NewID()
-	if err := t.q.LogInteractions(t.ctx, []job.Interaction{{ID: id, Prompt: "why", Response: "no", At: job.At(time.Now())}}); err != nil {
+	if err := t.log.Append(t.ctx, []job.Interaction{{ID: id, Prompt: "why", Response: "no", At: job.At(time.Now())}}); err != nil {
 		t.Error(err)
 	}
-	if it, err := t.q.Interaction(t.ctx, id); err != nil || it.Prompt != "why" {
+	if it, err := t.log.Find(t.ctx, id); err != nil || it.Prompt != "why" {
 		t.Errorf("logged %+v, %v", it, err)
 	}
-	if refused, _, err := t.q.Refusals(t.ctx, nil, "", nil); err != nil || len(refused) != 1 {
+	if refused, _, err := t.log.Refusals(t.ctx, nil, "", nil); err != nil || len(refused) != 1 {
 		t.Errorf("refusals %+v, %v", refused, err)
 	}
 	heard := t.q.Subscribe(t.ctx, "form")

@@ -43,9 +43,7 @@ func eachServer(t *testing.T, test func(t *bundle, s server)) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = r.Stop(context.Background()) })
-			b := &bundle{T: t, provided: r, ctx: ctx}
-			b.q = b.open(Options{Timeout: 900 * time.Millisecond})
-			test(b, s)
+			test(newBundle(ctx, t, r, Options{Timeout: 900 * time.Millisecond}), s)
 		})
 	}
 }

@@ -1,6 +1,6 @@
 // Package queue carries jobs between processes. Its transport is asynq on
-// Redis; it owns every key there: the records of jobs, their events, the reply
-// lists of waiting callers, leases, beats and the log of interactions.
+// Redis; it owns their keys there: the records of jobs, their events, the reply
+// lists of waiting callers, leases and beats.
 //
 // asynq stores, dequeues and leases tasks and serves its own tools (asynqmon,
 // metrics). Where a job begins and ends this package substitutes its own Lua
@@ -51,9 +51,7 @@ type Options struct {
 	FailedRetention time.Duration // of failed records; 7 days
 	// ResultBytes limits the total size of the records of ended jobs in Redis, in
 	// bytes. The oldest are dropped first. 0 means no limit.
-	ResultBytes  int64
-	LogRetention time.Duration // of the interaction log; 7 days
-	LogLength    int64         // of the interaction log; 10 000
+	ResultBytes int64
 
 	// EventHistory limits the events that are kept for a job; default 200. The latest
 	// are kept, and up to a hundred more.
@@ -67,6 +65,11 @@ type Options struct {
 	Grace time.Duration
 	// Timeout is how long one command to Redis may take; default 900 ms.
 	Timeout time.Duration
+
+	// Delivered finds the job of an answer that was delivered while its caller waited.
+	// Such a job has no record. Nil means that none is found. Errors: CodeNotFound,
+	// CodeUnavailable.
+	Delivered func(ctx context.Context, id string) (job.Job, error)
 
 	// Tracer makes the spans of jobs; nil means no spans.
 	Tracer trace.Tracer
@@ -82,8 +85,6 @@ func (o *Options) fill() {
 	set(&o.MaxLost, 3)
 	set(&o.ResultRetention, 24*time.Hour)
 	set(&o.FailedRetention, 7*24*time.Hour)
-	set(&o.LogRetention, 7*24*time.Hour)
-	set(&o.LogLength, 10_000)
 	set(&o.EventHistory, 200)
 	set(&o.Liveness, 6*time.Second)
 	set(&o.Grace, 10*time.Second)
@@ -118,10 +119,8 @@ type Queue struct {
 	wakes      *wakes
 	shed       shed
 	watch      redisWatch
-	tally      tally
 	rolls      rollCalls
 	beating    beating
-	books      books
 
 	mu      sync.Mutex
 	state   lifecycle

@@ -54,22 +54,19 @@ func newJob(s job.Spec) job.Job {
 var errNoRecord = errors.New("no record")
 
 // Job finds a job by its id. An interact that was answered while its caller waited has
-// no record; it is found in the log of interactions and shown as succeeded. Errors:
-// CodeNotFound, CodeUnavailable.
+// no record; Options.Delivered finds it. Errors: CodeNotFound, CodeUnavailable.
 func (q *Queue) Job(ctx context.Context, id string) (job.Job, error) {
-	made, err := job.IDTime(id)
-	if err != nil {
+	if _, err := job.IDTime(id); err != nil {
 		return job.Job{}, notFound(id)
 	}
 	j, _, err := q.readRecord(ctx, id)
 	if !errors.Is(err, errNoRecord) {
 		return j, err
 	}
-	it, err := q.findInteraction(ctx, id, made, made.Add(deliveredWithin))
-	if err != nil {
-		return job.Job{}, err
+	if q.opt.Delivered == nil {
+		return job.Job{}, notFound(id)
 	}
-	return delivered(it)
+	return q.opt.Delivered(ctx, id)
 }
 
 func notFound(id string) *job.Error {

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/nexus-continuum/nexus/internal/redisfault"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -157,7 +157,7 @@ func (q *Queue) probe(ctx context.Context) error {
 		rctx, cancel := q.withTimeout(ctx)
 		err := q.scripts.probe.Run(rctx, q.redis, []string{k.own + "probe", k.asynq + "probe"}, k.own+"probe", millis(q.now())).Err()
 		cancel()
-		if denied(err) {
+		if redisfault.Denied(err) {
 			if lacks := q.Lacks(ctx); lacks != "" {
 				return job.Errorf(job.CodeUnavailable, "%s", lacks).After(time.Second).Because(err)
 			}
@@ -201,7 +201,7 @@ func (q *Queue) Lacks(ctx context.Context) string {
 		err := q.redis.Do(rctx, args...).Err()
 		cancel()
 		switch {
-		case !denied(err):
+		case !redisfault.Denied(err):
 		case strings.Contains(err.Error(), "channel"):
 			other = append(other, fmt.Sprintf("publish on %v", args[1]))
 		case strings.Contains(err.Error(), "keys"):
@@ -212,7 +212,7 @@ func (q *Queue) Lacks(ctx context.Context) string {
 			}
 		}
 	}
-	if _, err := q.redis.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.HGetAll(ctx, own).Err() }); denied(err) {
+	if _, err := q.redis.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.HGetAll(ctx, own).Err() }); redisfault.Denied(err) {
 		commands = append(commands, "MULTI, EXEC")
 	}
 	var missing []string
@@ -241,42 +241,5 @@ func (q *Queue) user() string {
 	return name
 }
 
-// denied reports whether Redis refused for a missing permission.
-func denied(err error) bool {
-	return err != nil && (redis.HasErrorPrefix(err, "NOPERM") || strings.Contains(err.Error(), "The user executing the script can't"))
-}
-
-// refusals are the messages with which Redis responds without doing what it was asked.
-var refusals = []struct{ says, detail string }{
-	{"OOM ", "Redis is out of memory (maxmemory) and takes no writes; raise maxmemory, or lower NEXUS_RESULT_MAX_MB or NEXUS_LOG_LENGTH"},
-	{"READONLY ", "Redis takes no writes: it is a read-only replica; NEXUS_REDIS_URL must lead to the primary"},
-	{"MISCONF ", "Redis cannot write to its disk and takes no writes (MISCONF); look at its log and its disk"},
-	{"NOREPLICAS ", "Redis has too few replicas and takes no writes (min-replicas-to-write)"},
-	{"LOADING ", "Redis is loading its data; it takes no commands until that is done"},
-	{"MASTERDOWN ", "Redis has lost its primary and takes no writes"},
-	{"CLUSTERDOWN ", "the Redis Cluster is down: a part of its slots is served by nobody"},
-	{"NOAUTH ", "Redis wants a password; write it into NEXUS_REDIS_URL"},
-	{"WRONGPASS ", "Redis refuses the user or the password in NEXUS_REDIS_URL"},
-}
-
 // unavailable is the error that a caller gets when Redis fails.
-func unavailable(tried string, err error) *job.Error {
-	return job.Errorf(job.CodeUnavailable, "%s; try again shortly", refused(err)).
-		After(time.Second).Because(fmt.Errorf("%s: %w", tried, err))
-}
-
-// refused returns a readable reason why Redis refused.
-func refused(err error) string {
-	if answer, ok := errors.AsType[redis.Error](err); ok {
-		text := answer.Error()
-		for _, r := range refusals {
-			if strings.HasPrefix(text, r.says) || strings.Contains(text, "-"+r.says) {
-				return r.detail
-			}
-		}
-		if denied(err) {
-			return "the Redis user lacks a right that is needed; GET /readyz names it"
-		}
-	}
-	return "the queue cannot be reached just now"
-}
+func unavailable(tried string, err error) *job.Error { return redisfault.Unavailable(tried, err) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,8 +16,6 @@ type Bounds struct {
 	Results      time.Duration // records of jobs that succeeded or were canceled
 	Failed       time.Duration // records of jobs that failed
 	ResultBytes  int64         // records of all ended jobs together; 0 is no bound
-	Interactions time.Duration // age of the log of interactions
-	LogLength    int64         // entries of the log of interactions
 	EventHistory int           // events of one job
 	WebhookBox   int           // events of one job that wait for its webhook
 	WebhookBoxes int           // jobs of a lane whose webhooks are behind
@@ -28,8 +25,7 @@ type Bounds struct {
 func (q *Queue) Bounds() Bounds {
 	return Bounds{
 		Results: q.opt.ResultRetention, Failed: q.opt.FailedRetention, ResultBytes: q.opt.ResultBytes,
-		Interactions: q.opt.LogRetention, LogLength: q.opt.LogLength, EventHistory: q.opt.EventHistory,
-		WebhookBox: mostWaiting, WebhookBoxes: mostBoxes,
+		EventHistory: q.opt.EventHistory, WebhookBox: mostWaiting, WebhookBoxes: mostBoxes,
 	}
 }
 
@@ -93,14 +89,13 @@ const (
 // What the limits dropped, as counted by Dropped.
 const (
 	DroppedJobs          = "jobs"           // records of ended jobs whose time was over, or that were too many
-	DroppedInteractions  = "interactions"   // entries of the log of interactions
 	DroppedWebhookEvents = "webhook_events" // see Posted
 )
 
 // Dropped returns what the limits have dropped, for the whole cluster and for as long
 // as Redis keeps its data. Errors: CodeUnavailable.
 func (q *Queue) Dropped(ctx context.Context) (map[string]int64, error) {
-	sums := map[string]int64{DroppedJobs: 0, DroppedInteractions: 0, DroppedWebhookEvents: 0}
+	sums := map[string]int64{DroppedJobs: 0, DroppedWebhookEvents: 0}
 	if err := q.sum(ctx, laneKeys.dropped, sums); err != nil {
 		return nil, err
 	}
@@ -109,15 +104,5 @@ func (q *Queue) Dropped(ctx context.Context) (map[string]int64, error) {
 		return nil, err
 	}
 	sums[DroppedWebhookEvents] = posted[PostDropped]
-	rctx, cancel := q.withTimeout(ctx)
-	defer cancel()
-	entries, err := q.redis.HGetAll(rctx, q.logDropped()).Result()
-	if err != nil {
-		return nil, unavailable("read counters", err)
-	}
-	for what, n := range entries {
-		v, _ := strconv.ParseInt(n, 10, 64)
-		sums[what] += v
-	}
 	return sums, nil
 }

@@ -29,7 +29,7 @@ type scripts struct {
 	lane, pause, shards                        *redis.Script
 	acquire, renew, release                    *redis.Script
 	claim, keep, drop                          *redis.Script
-	beat, beats, unbeat, find                  *redis.Script
+	beat, beats, unbeat                        *redis.Script
 	fetch, posted                              *redis.Script
 }
 
@@ -48,7 +48,7 @@ func loadScripts(eventHistory int, clock string) *scripts {
 		lane: script("lane"), pause: script("pause"), shards: script("shards"),
 		acquire: script("acquire"), renew: script("renew"), release: script("release"),
 		claim: script("claim"), keep: script("keep"), drop: script("drop"),
-		beat: script("beat"), beats: script("beats"), unbeat: script("unbeat"), find: script("find"),
+		beat: script("beat"), beats: script("beats"), unbeat: script("unbeat"),
 		fetch: script("fetch"), posted: script("posted"),
 	}
 }

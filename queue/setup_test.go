@@ -13,6 +13,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue/provider"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,6 +23,7 @@ type bundle struct {
 	*testing.T
 	provided *provider.Provider
 	q        *Queue
+	log      *interaction.Log // knows the jobs that left no record
 	ctx      context.Context
 }
 
@@ -59,7 +61,20 @@ func setup(t *testing.T, mode string, opt Options) *bundle {
 			t.Error(err)
 		}
 	})
-	b := &bundle{T: t, provided: r, ctx: ctx}
+	return newBundle(ctx, t, r, opt)
+}
+
+func newBundle(ctx context.Context, t *testing.T, r *provider.Provider, opt Options) *bundle {
+	t.Helper()
+	b := &bundle{T: t, provided: r, ctx: ctx, log: interaction.New(interaction.Options{Redis: r.Client(), Log: testLog(t), Timeout: 20 * time.Second})}
+	if err := b.log.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.log.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	b.q = b.open(opt)
 	return b
 }
@@ -70,6 +85,7 @@ func (b *bundle) open(opt Options) *Queue {
 	opt.Redis = b.provided.Client()
 	opt.Asynq = b.provided.Asynq()
 	opt.Log = testLog(b.T)
+	opt.Delivered = b.log.Job
 	if opt.Timeout == 0 {
 		opt.Timeout = 20 * time.Second // the machine may be busy with other tests
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexus-continuum/nexus/job"
@@ -32,7 +33,7 @@ type Task struct {
 	written time.Time
 	flush   *time.Timer // writes what was held back
 	over    bool
-	line    *job.Interaction // to be logged with the answer
+	ahead   *ahead // is written before the end; nil for nothing
 }
 
 // Progress reports how far the job is. Writes are throttled, but the last one is never
@@ -65,13 +66,24 @@ func (t *Task) Progress(ctx context.Context, p job.Progress) error {
 	return endedBy(ctx)
 }
 
-// Log writes the interaction to the log just before the answer is sent, so that every
-// answer that was given can be judged, even if this process ends. A job that ends
-// without an answer logs nothing.
-func (t *Task) Log(it job.Interaction) {
+// WriteAhead gives the task entries of streams that are written just before the end of
+// the job, so that they are there when its answer is, even if this process ends. written
+// is told whether Redis took them; it is not called when that is not known. A job that
+// does not succeed writes nothing. A second call replaces the first.
+func (t *Task) WriteAhead(entries []*redis.XAddArgs, written func(error)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.line = &it
+	t.ahead = &ahead{lines: entries, written: written}
+}
+
+// writeAhead returns what is written before an end; nil for nothing.
+func (t *Task) writeAhead(o outcome) *ahead {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if o.state != job.StateSucceeded {
+		return nil
+	}
+	return t.ahead
 }
 
 func (t *Task) writeHeldBack() {

@@ -43,25 +43,3 @@ func (q *Queue) Tick(ctx context.Context, name string, due func(last time.Time) 
 	}
 	return ok, nil
 }
-
-// CleanUp drops entries of the interaction log and its lists that are past their
-// retention. New entries also cut the log, but while nobody asks, only CleanUp does. It
-// returns how many lines were dropped. Errors: CodeUnavailable.
-func (q *Queue) CleanUp(ctx context.Context) (int64, error) {
-	ctx, cancel := q.withTimeout(ctx)
-	defer cancel()
-	oldest := millis(q.now().Add(-q.opt.LogRetention))
-	var n int64
-	keys := []string{q.logKey()}
-	for _, l := range lists {
-		keys = append(keys, q.listKey(l))
-	}
-	for _, key := range keys {
-		cut, err := q.redis.XTrimMinID(ctx, key, oldest).Result()
-		if err != nil {
-			return n, unavailable("cut the log of interactions", err)
-		}
-		n += cut
-	}
-	return n, nil
-}

@@ -19,6 +19,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 )
 
 // Queue is what a scheduler needs from the transport of jobs. On makes one from a
@@ -34,9 +35,14 @@ type Queue interface {
 	Publish(ctx context.Context, channel, msg string) error
 	Subscribe(ctx context.Context, channel string) <-chan string
 	Tick(ctx context.Context, name string, due func(last time.Time) bool) (ok bool, err error)
+}
+
+// Interactions is the log of what was asked and answered; *interaction.Log implements
+// it.
+type Interactions interface {
 	CleanUp(ctx context.Context) (int64, error)
-	Usage(ctx context.Context) (u queue.Usage, known bool, err error)
-	RestoreUsage(ctx context.Context, u queue.Usage) error
+	Usage(ctx context.Context) (u interaction.Usage, known bool, err error)
+	RestoreUsage(ctx context.Context, u interaction.Usage) error
 }
 
 // Lease is a right that only one process of the cluster has at a time; *queue.Lease
@@ -93,7 +99,8 @@ type Control interface {
 
 // Options of a Scheduler. Those without a default are required.
 type Options struct {
-	Queue Queue
+	Queue        Queue
+	Interactions Interactions
 	// Redis is where asynq keeps the periodic tasks.
 	Redis       redis.UniversalClient
 	Datasets    Datasets
@@ -173,8 +180,8 @@ type Scheduler struct {
 // New makes a scheduler. Nothing runs before Start. It returns an error if an option is
 // missing or invalid.
 func New(opt Options) (*Scheduler, error) {
-	if opt.Queue == nil || opt.Redis == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil {
-		return nil, errors.New("scheduler: Queue, Redis, Datasets, Checkpoints and Control are needed")
+	if opt.Queue == nil || opt.Interactions == nil || opt.Redis == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil {
+		return nil, errors.New("scheduler: Queue, Interactions, Redis, Datasets, Checkpoints and Control are needed")
 	}
 	if opt.MaxCheckpoints < 0 || opt.KeepDaily < 0 || opt.KeepWeekly < 0 || opt.SweepEvery < 0 {
 		return nil, errors.New("scheduler: periods and the numbers of checkpoints must not be negative")

@@ -18,6 +18,7 @@ import (
 	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,13 +27,14 @@ const patience = 30 * time.Second
 
 type bundle struct {
 	*testing.T
-	ctx         context.Context
-	provided    *provider.Provider
-	queue       *queue.Queue
-	store       *dir.Store
-	checkpoints *storage.Checkpoints
-	datasets    *storage.Datasets
-	control     *storage.ControlRecord
+	ctx          context.Context
+	provided     *provider.Provider
+	queue        *queue.Queue
+	interactions *interaction.Log
+	store        *dir.Store
+	checkpoints  *storage.Checkpoints
+	datasets     *storage.Datasets
+	control      *storage.ControlRecord
 }
 
 func eachMode(t *testing.T, test func(b *bundle)) {
@@ -73,6 +75,7 @@ func setup(t *testing.T, mode string) *bundle {
 		datasets:    storage.NewDatasets(store, storage.DatasetOptions{}),
 		control:     storage.NewControl(store, storage.ControlOptions{}),
 	}
+	b.interactions = interaction.New(interaction.Options{Redis: r.Client(), Timeout: 10 * time.Second, Log: testLog(t)})
 	b.queue = b.open()
 	return b
 }
@@ -95,7 +98,7 @@ func (b *bundle) open() *queue.Queue {
 func (b *bundle) scheduler(change func(*Options)) *Scheduler {
 	b.Helper()
 	opt := Options{
-		Queue: On(b.queue), Redis: b.provided.Client(), Datasets: b.datasets, Checkpoints: b.checkpoints, Control: b.control,
+		Queue: On(b.queue), Interactions: b.interactions, Redis: b.provided.Client(), Datasets: b.datasets, Checkpoints: b.checkpoints, Control: b.control,
 		Young: time.Nanosecond, Log: testLog(b.T),
 	}
 	if change != nil {

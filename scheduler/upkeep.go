@@ -257,7 +257,7 @@ func (s *Scheduler) recalibrate(ctx context.Context) (string, error) {
 }
 
 func (s *Scheduler) cleanUp(ctx context.Context) (string, error) {
-	n, err := s.opt.Queue.CleanUp(ctx)
+	n, err := s.opt.Interactions.CleanUp(ctx)
 	return fmt.Sprintf("%d lines of the log of interactions dropped", n), err
 }
 

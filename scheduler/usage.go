@@ -7,8 +7,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 )
 
 // usageEvery is how often the counts of Redis are copied to the storage.
@@ -26,12 +26,12 @@ func (s *Scheduler) usage(ctx context.Context) error {
 	if s.opt.Usage == nil {
 		return nil
 	}
-	now, known, err := s.opt.Queue.Usage(ctx)
+	now, known, err := s.opt.Interactions.Usage(ctx)
 	if err != nil {
 		return err
 	}
 	if !known {
-		var kept queue.Usage
+		var kept interaction.Usage
 		raw, err := s.opt.Usage.Read(ctx)
 		if err != nil && !errors.Is(err, storage.ErrCorrupt) {
 			return err
@@ -42,7 +42,7 @@ func (s *Scheduler) usage(ctx context.Context) error {
 		if err != nil {
 			s.opt.Log.Warn("how often lessons answered is counted from now on, since the copy is damaged", "error", err)
 		}
-		return s.opt.Queue.RestoreUsage(ctx, kept)
+		return s.opt.Interactions.RestoreUsage(ctx, kept)
 	}
 	raw, err := json.Marshal(now)
 	if err != nil || bytes.Equal(raw, s.kept) {

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 )
 
 // TestCountsOutliveRedis: how often lessons answered and the runs of the checks come
@@ -23,7 +23,7 @@ func TestCountsOutliveRedis(t *testing.T) {
 		}
 		count := func(n int64) {
 			b.Helper()
-			err := b.queue.RestoreUsage(b.ctx, queue.Usage{
+			err := b.interactions.RestoreUsage(b.ctx, interaction.Usage{
 				Lessons: map[string][2]int64{"a": {n, 1000 + n}, "b": {1, 0}}, Runs: []json.RawMessage{json.RawMessage(`{"id":"run"}`)},
 			})
 			if err != nil {
@@ -40,11 +40,11 @@ func TestCountsOutliveRedis(t *testing.T) {
 		s = b.scheduler(func(o *Options) { o.Usage = kept })
 		look()
 		count(2)
-		hits, err := b.queue.HitsOf(b.ctx, []string{"a"}, []string{"b"})
-		if err != nil || hits[0] != (queue.Hits{Count: 5, LastAt: 1003}) || hits[1].Count != 2 {
+		hits, err := b.interactions.HitsOf(b.ctx, []string{"a"}, []string{"b"})
+		if err != nil || hits[0] != (interaction.Hits{Count: 5, LastAt: 1003}) || hits[1].Count != 2 {
 			b.Errorf("after the loss %+v are counted, %v", hits, err)
 		}
-		if n, err := b.provided.Client().LLen(b.ctx, b.queue.RunsKey()).Result(); err != nil || n != 2 {
+		if n, err := b.provided.Client().LLen(b.ctx, b.interactions.RunsKey()).Result(); err != nil || n != 2 {
 			b.Errorf("%d runs of the checks, %v; want the one of before and the one since", n, err)
 		}
 		look()

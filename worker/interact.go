@@ -52,7 +52,9 @@ func (w *Worker) interact(ctx context.Context, t *queue.Task) (any, error) {
 	if !w.opt.Unobserved {
 		w.metrics.answered(&a)
 	}
-	t.Log(interaction(spec, &a, w.opt.LogPrompts, w.opt.Now()))
+	if w.opt.Interactions != nil {
+		w.opt.Interactions.Attach(t, logged(spec, &a, w.opt.LogPrompts, w.opt.Now()))
+	}
 	return a, nil
 }
 
@@ -85,8 +87,8 @@ func answer(spec job.Spec, r answered) job.Answer {
 	return a
 }
 
-// interaction is the log entry for answer a.
-func interaction(spec job.Spec, a *job.Answer, text bool, now time.Time) job.Interaction {
+// logged is the log entry for answer a.
+func logged(spec job.Spec, a *job.Answer, text bool, now time.Time) job.Interaction {
 	it := job.Interaction{
 		ID: a.InteractionID, Owner: spec.Owner, Topic: spec.Topic, Responded: a.Responded,
 		Confidence: a.Confidence, Threshold: a.Threshold, At: job.At(now),

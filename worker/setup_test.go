@@ -21,6 +21,7 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 	"github.com/nexus-continuum/nexus/worker/governor"
 )
 
@@ -32,13 +33,14 @@ const timeout = 4 * time.Minute
 // bundle is a cluster of one Redis and one folder, and a queue to ask through.
 type bundle struct {
 	*testing.T
-	ctx         context.Context
-	provided    *provider.Provider
-	queue       *queue.Queue
-	store       *dir.Store
-	checkpoints *storage.Checkpoints
-	datasets    *storage.Datasets
-	control     *storage.ControlRecord
+	ctx          context.Context
+	provided     *provider.Provider
+	queue        *queue.Queue
+	interactions *interaction.Log
+	store        *dir.Store
+	checkpoints  *storage.Checkpoints
+	datasets     *storage.Datasets
+	control      *storage.ControlRecord
 }
 
 // eachMode runs a test on every Redis that this machine has.
@@ -80,6 +82,15 @@ func setup(t *testing.T, mode string) *bundle {
 		datasets:    storage.NewDatasets(store, storage.DatasetOptions{}),
 		control:     storage.NewControl(store, storage.ControlOptions{}),
 	}
+	b.interactions = interaction.New(interaction.Options{Redis: r.Client(), Timeout: 20 * time.Second, Log: testLog(t)})
+	if err := b.interactions.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.interactions.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	b.queue = b.open()
 	return b
 }
@@ -87,7 +98,7 @@ func setup(t *testing.T, mode string) *bundle {
 // open makes the queue of one more process.
 func (b *bundle) open() *queue.Queue {
 	b.Helper()
-	q := queue.Open(queue.Options{Redis: b.provided.Client(), Asynq: b.provided.Asynq(), Liveness: time.Second, Timeout: 20 * time.Second, Log: testLog(b.T)})
+	q := queue.Open(queue.Options{Redis: b.provided.Client(), Asynq: b.provided.Asynq(), Liveness: time.Second, Timeout: 20 * time.Second, Delivered: b.interactions.Job, Log: testLog(b.T)})
 	if err := q.Start(b.ctx); err != nil {
 		b.Fatal(err)
 	}
@@ -107,7 +118,7 @@ func (b *bundle) worker(change func(*Options)) *Worker {
 		b.Fatal(err)
 	}
 	opt := Options{
-		Queue: On(b.open()), Checkpoints: storage.NewCheckpoints(b.store, storage.Options{Log: testLog(b.T)}),
+		Queue: On(b.open()), Interactions: b.interactions, Checkpoints: storage.NewCheckpoints(b.store, storage.Options{Log: testLog(b.T)}),
 		Datasets: b.datasets, Control: b.control, Governor: g,
 		Recorder: heartbeat.New(heartbeat.Options{}), LogPrompts: true, Log: testLog(b.T),
 	}

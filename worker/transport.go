@@ -6,6 +6,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 )
 
 // Queue is what a worker needs from the transport of jobs. On makes one from a
@@ -20,6 +21,13 @@ type Queue interface {
 	Subscribe(ctx context.Context, channel string) <-chan string
 	Coming(ctx context.Context, before string) ([]string, error)
 	EndRest(ctx context.Context, lane job.Lane, why string) error
+}
+
+// Interactions is the log of what was asked and answered; *interaction.Log implements
+// it.
+type Interactions interface {
+	// Attach writes an interaction just before the answer of its task is sent.
+	Attach(t interaction.Task, it job.Interaction)
 }
 
 // LaneServer takes the jobs of one lane; *queue.Server implements it.

@@ -62,10 +62,12 @@ type Device interface {
 
 // Options of a Worker. Those without a default are required.
 type Options struct {
-	Queue       Queue
-	Checkpoints Checkpoints
-	Datasets    Datasets
-	Control     Control
+	Queue Queue
+	// Interactions is the log that answers are written to; nil means that there is none.
+	Interactions Interactions
+	Checkpoints  Checkpoints
+	Datasets     Datasets
+	Control      Control
 	// Validity says when answers may be given; nil means always.
 	Validity Validity
 	Governor Governor

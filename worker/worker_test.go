@@ -38,7 +38,7 @@ func TestTeachAskRefuse(t *testing.T) {
 		}
 
 		b.until("the interaction is logged", func() bool {
-			it, err := b.queue.Interaction(b.ctx, a.InteractionID)
+			it, err := b.interactions.Find(b.ctx, a.InteractionID)
 			return err == nil && it.Responded && it.Prompt == "how do i reset my pasword" && it.Checkpoint == got.Checkpoint && len(it.Lessons) > 0
 		})
 		beat := recorder.Snapshot()

@@ -24,6 +24,7 @@ import (
 	"github.com/nexus-continuum/nexus/storage/mirror"
 	"github.com/nexus-continuum/nexus/telemetry/footprint"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 	"github.com/nexus-continuum/nexus/telemetry/tracing"
 	"github.com/nexus-continuum/nexus/topic"
 	"github.com/nexus-continuum/nexus/topic/teacher"
@@ -33,25 +34,26 @@ import (
 
 // shared is what the roles of one process have in common.
 type shared struct {
-	settings    *Settings
-	values      []value // of the settings, with their sources
-	hide        *redaction
-	redis       *provider.Provider
-	queue       *queue.Queue
-	store       storage.Store
-	mirror      *mirror.Store // the store, where a bucket is behind the folder; else nil
-	notifier    *notifier     // of the mirror
-	where       string        // the store in words
-	datasets    *storage.Datasets
-	checkpoints *storage.Checkpoints
-	control     *storage.ControlRecord
-	base        *base.File
-	unobserved  bool
-	machine     machine
-	recorder    *heartbeat.Recorder
-	tracing     *tracing.Tracing // nil unless asked for
-	memory      *footprint.Manager
-	log         *slog.Logger
+	settings     *Settings
+	values       []value // of the settings, with their sources
+	hide         *redaction
+	redis        *provider.Provider
+	queue        *queue.Queue
+	interactions *interaction.Log
+	store        storage.Store
+	mirror       *mirror.Store // the store, where a bucket is behind the folder; else nil
+	notifier     *notifier     // of the mirror
+	where        string        // the store in words
+	datasets     *storage.Datasets
+	checkpoints  *storage.Checkpoints
+	control      *storage.ControlRecord
+	base         *base.File
+	unobserved   bool
+	machine      machine
+	recorder     *heartbeat.Recorder
+	tracing      *tracing.Tracing // nil unless asked for
+	memory       *footprint.Manager
+	log          *slog.Logger
 }
 
 // open makes the parts of a process. What it returns must be stopped, also
@@ -73,6 +75,7 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 	if err := s.openStore(ctx, h, roles); err != nil {
 		return h, err
 	}
+	h.add("log of interactions", s.interactions)
 	h.add("queue", s.queue)
 	if err := s.safeMode(ctx, name); err != nil {
 		return h, err
@@ -186,11 +189,14 @@ func (s *shared) openQueue(ctx context.Context, h *app) error {
 	s.redis = found
 	h.add("redis", stopFunc(found.Stop))
 	h.started++
+	s.interactions = interaction.New(interaction.Options{
+		Redis: found.Client(), Retention: s.settings.LogRetention.D(), Length: s.settings.LogLength, Now: clock(), Log: s.log,
+	})
 	s.queue = queue.Open(queue.Options{
 		Redis: found.Client(), Asynq: found.Asynq(), Shards: s.settings.QueueShards, MaxQueue: s.settings.MaxQueue,
 		ResultRetention: s.settings.ResultRetention.D(), FailedRetention: s.settings.FailedRetention.D(),
 		ResultBytes:   int64(s.settings.ResultMaxMB) << 20,
-		MaxQueueDelay: s.settings.MaxQueueDelay.D(), LogRetention: s.settings.LogRetention.D(), LogLength: s.settings.LogLength,
+		MaxQueueDelay: s.settings.MaxQueueDelay.D(), Delivered: s.interactions.Job,
 		Now: clock(), Tracer: s.tracer("queue"), Log: s.log,
 	})
 	if lacks := s.queue.Lacks(ctx); lacks != "" {
@@ -242,7 +248,7 @@ func (s *shared) openWorker(ctx context.Context, h *app) (*worker.Worker, error)
 		return nil, err
 	}
 	opt := worker.Options{
-		Queue: worker.On(s.queue), Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Validity: s.validity(), Governor: gov, Embeddings: sees,
+		Queue: worker.On(s.queue), Interactions: s.interactions, Checkpoints: s.checkpoints, Datasets: s.datasets, Control: s.control, Validity: s.validity(), Governor: gov, Embeddings: sees,
 		Late: s.mirror != nil, Model: s.modelConfig(), Slots: s.settings.Concurrency, ServeOnly: s.settings.ServeOnly, Recorder: s.recorder, Hardware: hardware,
 		Shadow: s.settings.Shadow, Challengers: s.checkpoints, LogPrompts: s.settings.LogPrompts, Unobserved: s.unobserved, Now: clock(), Log: s.log,
 	}
@@ -333,7 +339,7 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 		uploads = s.mirror
 	}
 	opt := api.Options{
-		Queue: s.queue, Redis: s.redis.Client(), Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
+		Queue: s.queue, Interactions: s.interactions, Redis: s.redis.Client(), Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
 		Checks: storage.NewChecks(s.store, clock()), Validity: s.validity(),
 		Backup: s.backUpNow,
 		Tracer: s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,

@@ -17,7 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 )
 
 var refusalLines = flag.Int("refusals.lines", 100_000, "how many refused prompts BenchmarkRefusalsOverHTTP keeps")
@@ -86,7 +86,7 @@ func (s *system) refuse(socket string, lines int) {
 	s.b.Helper()
 	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
 	defer client.Close()
-	q := queue.Open(queue.Options{Redis: client})
+	log := interaction.New(interaction.Options{Redis: client})
 	random := rand.New(rand.NewPCG(1, 2))
 	asks := []string{"how can i", "where do i", "why should i", "when may i", "who can", "what happens if i", "is it possible to", "tell me how to"}
 	batch := make([]job.Interaction, 0, 1000)
@@ -98,7 +98,7 @@ func (s *system) refuse(socket string, lines int) {
 			Prompt: fmt.Sprintf("%s sing the %s of %s while the %s must %s like a %s", asks[random.IntN(len(asks))], t, w, u, v, x),
 		})
 		if len(batch) == cap(batch) || i == lines-1 {
-			if err := q.LogInteractions(s.b.Context(), batch); err != nil {
+			if err := log.Append(s.b.Context(), batch); err != nil {
 				s.b.Fatal(err)
 			}
 			batch = batch[:0]

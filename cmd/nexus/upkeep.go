@@ -27,7 +27,7 @@ const compactSchedule = "@every 1h"
 
 func (s *shared) openScheduler() (*scheduler.Scheduler, error) {
 	opt := scheduler.Options{
-		Queue: scheduler.On(s.queue), Redis: s.redis.Client(), Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control,
+		Queue: scheduler.On(s.queue), Interactions: s.interactions, Redis: s.redis.Client(), Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control,
 		Usage:     storage.NewUsage(s.store, clock()),
 		Schedules: s.settings.schedules(), MaxCheckpoints: s.settings.MaxCheckpoints,
 		KeepDaily: s.settings.KeepDaily, KeepWeekly: s.settings.KeepWeekly, Backup: s.backup, Now: clock(), Log: s.log,

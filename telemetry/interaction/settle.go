@@ -1,4 +1,4 @@
-package queue
+package interaction
 
 import (
 	"cmp"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/nexus-continuum/nexus/internal/redisfault"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -20,7 +21,7 @@ import (
 const settledMost = 10_000
 
 // settledKey holds the wordings that a person has settled.
-func (q *Queue) settledKey() string { return q.shared("log", "settled") }
+func (log *Log) settledKey() string { return log.key("settled") }
 
 // refusalGroup is the key that refusals of one wording share.
 func refusalGroup(it job.Interaction) string { return it.Topic + "\x00" + plainWords(it.Prompt) }
@@ -70,65 +71,65 @@ func parseRefusalPlace(s string) (p refusalPlace, err error) {
 
 // DropRefusals removes groups from the list, with all their wordings, and returns how
 // many were there. A group returns when one of its prompts is asked and refused again.
-func (q *Queue) DropRefusals(ctx context.Context, owner *string, ids ...string) (int, error) {
-	return q.DropGroups(ctx, ListRefused, owner, ids...)
+func (log *Log) DropRefusals(ctx context.Context, owner *string, ids ...string) (int, error) {
+	return log.DropGroups(ctx, ListRefused, owner, ids...)
 }
 
 // DropGroups is DropRefusals for any list of the log.
-func (q *Queue) DropGroups(ctx context.Context, list List, owner *string, ids ...string) (int, error) {
-	book := q.book(list)
+func (log *Log) DropGroups(ctx context.Context, list List, owner *string, ids ...string) (int, error) {
+	book := log.book(list)
 	book.mu.Lock()
 	defer book.mu.Unlock()
-	if err := q.follow(ctx, list, book); err != nil {
+	if err := log.follow(ctx, list, book); err != nil {
 		return 0, err
 	}
 	wordings, n := book.ledger.inGroupsOf(owner, ids)
 	if n == 0 {
 		return 0, nil
 	}
-	return n, q.deleteFrom(ctx, list, book.ledger, owner, wordings)
+	return n, log.deleteFrom(ctx, list, book.ledger, owner, wordings)
 }
 
 // Settle removes the group of an interaction from its lists for good, because the
 // refusal or the answer was right.
-func (q *Queue) Settle(ctx context.Context, owner *string, it job.Interaction) error {
+func (log *Log) Settle(ctx context.Context, owner *string, it job.Interaction) error {
 	lists := []List{ListRefused}
 	if it.Responded {
 		lists = []List{ListWrong, ListUnsure}
 	}
 	for _, list := range lists {
-		if err := q.settleIn(ctx, list, owner, refusalID(it)); err != nil {
+		if err := log.settleIn(ctx, list, owner, refusalID(it)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (q *Queue) settleIn(ctx context.Context, list List, owner *string, id string) error {
-	book := q.book(list)
+func (log *Log) settleIn(ctx context.Context, list List, owner *string, id string) error {
+	book := log.book(list)
 	book.mu.Lock()
 	defer book.mu.Unlock()
-	if err := q.follow(ctx, list, book); err != nil {
+	if err := log.follow(ctx, list, book); err != nil {
 		return err
 	}
 	wordings, _ := book.ledger.inGroupsOf(owner, []string{id})
 	settled := slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(wordings), id))))
-	rctx, cancel := q.withTimeout(ctx)
+	rctx, cancel := log.withTimeout(ctx)
 	defer cancel()
-	pipe := q.redis.TxPipeline()
-	now := float64(q.now().UnixMilli())
+	pipe := log.redis.TxPipeline()
+	now := float64(log.now().UnixMilli())
 	for _, id := range settled {
-		pipe.ZAdd(rctx, q.settledKey(), redis.Z{Score: now, Member: id})
+		pipe.ZAdd(rctx, log.settledKey(), redis.Z{Score: now, Member: id})
 	}
-	pipe.ZRemRangeByRank(rctx, q.settledKey(), 0, -settledMost-1)
-	pipe.Expire(rctx, q.settledKey(), 2*max(q.opt.LogRetention, time.Hour))
-	if err := q.tell(rctx, pipe, ledgerEvent{Op: "settle", IDs: settled}); err != nil {
+	pipe.ZRemRangeByRank(rctx, log.settledKey(), 0, -settledMost-1)
+	pipe.Expire(rctx, log.settledKey(), 2*max(log.opt.Retention, time.Hour))
+	if err := log.tell(rctx, pipe, ledgerEvent{Op: "settle", IDs: settled}); err != nil {
 		return err
 	}
 	if _, err := pipe.Exec(rctx); err != nil {
-		return unavailable("settle a group", err)
+		return redisfault.Unavailable("settle a group", err)
 	}
-	return q.deleteFrom(ctx, list, book.ledger, owner, wordings)
+	return log.deleteFrom(ctx, list, book.ledger, owner, wordings)
 }
 
 // inGroupsOf finds the groups that contain any of ids. It returns all wordings of these
@@ -156,7 +157,7 @@ func (l *ledger) inGroupsOf(owner *string, ids []string) (all []string, groups i
 
 // deleteFrom removes wordings from a list, as far as the ledger has read it, and
 // informs the other processes.
-func (q *Queue) deleteFrom(ctx context.Context, list List, l *ledger, owner *string, wordings []string) error {
+func (log *Log) deleteFrom(ctx context.Context, list List, l *ledger, owner *string, wordings []string) error {
 	var entries []string
 	for _, id := range wordings {
 		if w := l.byID[id]; w != nil {
@@ -170,17 +171,17 @@ func (q *Queue) deleteFrom(ctx context.Context, list List, l *ledger, owner *str
 	if len(entries) == 0 {
 		return nil
 	}
-	rctx, cancel := q.withTimeout(ctx)
+	rctx, cancel := log.withTimeout(ctx)
 	defer cancel()
-	pipe := q.redis.TxPipeline()
+	pipe := log.redis.TxPipeline()
 	for chunk := range slices.Chunk(entries, 1000) {
-		pipe.XDel(rctx, q.listKey(list), chunk...)
+		pipe.XDel(rctx, log.listKey(list), chunk...)
 	}
-	if err := q.tell(rctx, pipe, ledgerEvent{Op: "drop", List: list, Owner: owner, IDs: wordings, Upto: l.last}); err != nil {
+	if err := log.tell(rctx, pipe, ledgerEvent{Op: "drop", List: list, Owner: owner, IDs: wordings, Upto: l.last}); err != nil {
 		return err
 	}
 	if _, err := pipe.Exec(rctx); err != nil {
-		return unavailable("drop groups", err)
+		return redisfault.Unavailable("drop groups", err)
 	}
 	ms, seq := splitStreamID(l.last)
 	for _, id := range wordings {

@@ -1,4 +1,4 @@
-package queue
+package interaction
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/nexus-continuum/nexus/internal/redisfault"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -19,7 +20,7 @@ const (
 	ListUnsure  List = "unsure" // answers given with little confidence
 )
 
-func (q *Queue) listKey(l List) string { return q.shared("log", string(l)) }
+func (log *Log) listKey(l List) string { return log.key(string(l)) }
 
 // lists holds every List.
 var lists = []List{ListRefused, ListWrong, ListUnsure}
@@ -45,22 +46,22 @@ func inboxOf(it *job.Interaction) List {
 }
 
 // MarkWrong records that a person judged the answer of an interaction to be wrong.
-func (q *Queue) MarkWrong(ctx context.Context, it job.Interaction) error {
+func (log *Log) MarkWrong(ctx context.Context, it job.Interaction) error {
 	b, err := encodeLine(&it)
 	if err != nil {
 		return err
 	}
-	rctx, cancel := q.withTimeout(ctx)
+	rctx, cancel := log.withTimeout(ctx)
 	defer cancel()
-	pipe := q.redis.TxPipeline()
-	pipe.XAdd(rctx, lineOf(q.listKey(ListWrong), it.ID, b))
-	pipe.XTrimMaxLenApprox(rctx, q.listKey(ListWrong), max(q.opt.LogLength/5, 1), 0)
-	pipe.ZRem(rctx, q.settledKey(), refusalID(it)) // who called it right before was mistaken
-	if err := q.tell(rctx, pipe, ledgerEvent{Op: "unsettle", IDs: []string{refusalID(it)}}); err != nil {
+	pipe := log.redis.TxPipeline()
+	pipe.XAdd(rctx, lineOf(log.listKey(ListWrong), it.ID, b))
+	pipe.XTrimMaxLenApprox(rctx, log.listKey(ListWrong), max(log.opt.Length/5, 1), 0)
+	pipe.ZRem(rctx, log.settledKey(), refusalID(it)) // who called it right before was mistaken
+	if err := log.tell(rctx, pipe, ledgerEvent{Op: "unsettle", IDs: []string{refusalID(it)}}); err != nil {
 		return err
 	}
 	if _, err := pipe.Exec(rctx); err != nil {
-		return unavailable("note a wrong answer", err)
+		return redisfault.Unavailable("note a wrong answer", err)
 	}
 	return nil
 }
@@ -71,11 +72,11 @@ type Hits struct {
 	LastAt int64 // Unix ms
 }
 
-func (q *Queue) hitsKey() string    { return q.shared("log", "hits") }
-func (q *Queue) lastHitKey() string { return q.shared("log", "lasthit") }
+func (log *Log) hitsKey() string    { return log.key("hits") }
+func (log *Log) lastHitKey() string { return log.key("lasthit") }
 
 // countHits adds the answers of a batch to the counts of the lessons that gave them.
-func (q *Queue) countHits(ctx context.Context, pipe redis.Pipeliner, batch []job.Interaction) {
+func (log *Log) countHits(ctx context.Context, pipe redis.Pipeliner, batch []job.Interaction) {
 	hits := map[string]*Hits{}
 	for i := range batch {
 		it := &batch[i]
@@ -94,24 +95,24 @@ func (q *Queue) countHits(ctx context.Context, pipe redis.Pipeliner, batch []job
 	}
 	var last []any
 	for lesson, h := range hits {
-		pipe.HIncrBy(ctx, q.hitsKey(), lesson, h.Count)
+		pipe.HIncrBy(ctx, log.hitsKey(), lesson, h.Count)
 		if h.LastAt > 0 {
 			last = append(last, lesson, h.LastAt)
 		}
 	}
 	if len(last) > 0 {
-		pipe.HSet(ctx, q.lastHitKey(), last...)
+		pipe.HSet(ctx, log.lastHitKey(), last...)
 	}
 }
 
 // Hits returns how often each lesson answered, by lesson id. LastAt is not set. Errors:
 // CodeUnavailable.
-func (q *Queue) Hits(ctx context.Context) (map[string]Hits, error) {
-	rctx, cancel := q.withTimeout(ctx)
+func (log *Log) Hits(ctx context.Context) (map[string]Hits, error) {
+	rctx, cancel := log.withTimeout(ctx)
 	defer cancel()
-	counts, err := q.redis.HGetAll(rctx, q.hitsKey()).Result()
+	counts, err := log.redis.HGetAll(rctx, log.hitsKey()).Result()
 	if err != nil {
-		return nil, unavailable("read how often lessons answered", err)
+		return nil, redisfault.Unavailable("read how often lessons answered", err)
 	}
 	out := make(map[string]Hits, len(counts))
 	for lesson, n := range counts {
@@ -122,7 +123,7 @@ func (q *Queue) Hits(ctx context.Context) (map[string]Hits, error) {
 
 // HitsOf returns, for each list of lesson ids, how often those lessons answered in
 // total and when one last did. Errors: CodeUnavailable.
-func (q *Queue) HitsOf(ctx context.Context, lessons ...[]string) ([]Hits, error) {
+func (log *Log) HitsOf(ctx context.Context, lessons ...[]string) ([]Hits, error) {
 	var ids []string
 	for _, l := range lessons {
 		ids = append(ids, l...)
@@ -130,12 +131,12 @@ func (q *Queue) HitsOf(ctx context.Context, lessons ...[]string) ([]Hits, error)
 	if len(ids) == 0 {
 		return make([]Hits, len(lessons)), nil
 	}
-	rctx, cancel := q.withTimeout(ctx)
+	rctx, cancel := log.withTimeout(ctx)
 	defer cancel()
-	pipe := q.redis.Pipeline()
-	counts, last := pipe.HMGet(rctx, q.hitsKey(), ids...), pipe.HMGet(rctx, q.lastHitKey(), ids...)
+	pipe := log.redis.Pipeline()
+	counts, last := pipe.HMGet(rctx, log.hitsKey(), ids...), pipe.HMGet(rctx, log.lastHitKey(), ids...)
 	if _, err := pipe.Exec(rctx); err != nil {
-		return nil, unavailable("read how often lessons answered", err)
+		return nil, redisfault.Unavailable("read how often lessons answered", err)
 	}
 	out := make([]Hits, len(lessons))
 	n := 0

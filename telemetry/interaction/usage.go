@@ -1,4 +1,4 @@
-package queue
+package interaction
 
 import (
 	"cmp"
@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/internal/redisfault"
 )
 
 // Usage is what the log counts and no checkpoint holds: how often lessons answered,
@@ -27,23 +29,23 @@ const (
 )
 
 // RunsKey is the list of the runs of the checks, newest first.
-func (q *Queue) RunsKey() string { return q.shared("log", "checkruns") }
+func (log *Log) RunsKey() string { return log.key("checkruns") }
 
 // usageMark is there as long as Redis keeps its data.
-func (q *Queue) usageMark() string { return q.shared("log", "usage") }
+func (log *Log) usageMark() string { return log.key("usage") }
 
 // Usage reads what is counted now. known is false where Redis holds no mark of an
 // earlier RestoreUsage: it is new, or has lost its data.
-func (q *Queue) Usage(ctx context.Context) (u Usage, known bool, err error) {
-	rctx, cancel := q.withTimeout(ctx)
+func (log *Log) Usage(ctx context.Context) (u Usage, known bool, err error) {
+	rctx, cancel := log.withTimeout(ctx)
 	defer cancel()
-	n, err := q.redis.Exists(rctx, q.usageMark()).Result()
+	n, err := log.redis.Exists(rctx, log.usageMark()).Result()
 	if err != nil || n == 0 {
 		return Usage{}, false, usageError(err)
 	}
-	pipe := q.redis.Pipeline()
-	counts, last := pipe.HGetAll(rctx, q.hitsKey()), pipe.HGetAll(rctx, q.lastHitKey())
-	runs := pipe.LRange(rctx, q.RunsKey(), 0, RunsKept-1)
+	pipe := log.redis.Pipeline()
+	counts, last := pipe.HGetAll(rctx, log.hitsKey()), pipe.HGetAll(rctx, log.lastHitKey())
+	runs := pipe.LRange(rctx, log.RunsKey(), 0, RunsKept-1)
 	if _, err := pipe.Exec(rctx); err != nil {
 		return Usage{}, false, usageError(err)
 	}
@@ -77,21 +79,21 @@ func (u *Usage) shorten(n int) {
 
 // RestoreUsage adds u to what Redis has counted since it lost its data, and marks
 // Redis as known to Usage.
-func (q *Queue) RestoreUsage(ctx context.Context, u Usage) error {
-	rctx, cancel := q.withTimeout(ctx)
+func (log *Log) RestoreUsage(ctx context.Context, u Usage) error {
+	rctx, cancel := log.withTimeout(ctx)
 	defer cancel()
-	pipe := q.redis.TxPipeline()
+	pipe := log.redis.TxPipeline()
 	for id, h := range u.Lessons {
-		pipe.HIncrBy(rctx, q.hitsKey(), id, h[0])
+		pipe.HIncrBy(rctx, log.hitsKey(), id, h[0])
 		if h[1] > 0 {
-			pipe.HSetNX(rctx, q.lastHitKey(), id, h[1])
+			pipe.HSetNX(rctx, log.lastHitKey(), id, h[1])
 		}
 	}
 	for _, r := range u.Runs {
-		pipe.RPush(rctx, q.RunsKey(), []byte(r))
+		pipe.RPush(rctx, log.RunsKey(), []byte(r))
 	}
-	pipe.LTrim(rctx, q.RunsKey(), 0, RunsKept-1)
-	pipe.Set(rctx, q.usageMark(), "1", 0)
+	pipe.LTrim(rctx, log.RunsKey(), 0, RunsKept-1)
+	pipe.Set(rctx, log.usageMark(), "1", 0)
 	_, err := pipe.Exec(rctx)
 	return usageError(err)
 }
@@ -100,5 +102,5 @@ func usageError(err error) error {
 	if err == nil || errors.Is(err, redis.Nil) {
 		return nil
 	}
-	return unavailable("read how often lessons answered", err)
+	return redisfault.Unavailable("read how often lessons answered", err)
 }

@@ -1,4 +1,4 @@
-package queue
+package interaction
 
 import (
 	"cmp"
@@ -36,12 +36,12 @@ type Keep func([]Refusal) []bool
 // frequent first. owner, if not nil, selects one owner's prompts. keep filters the
 // groups; nil keeps all. next is the cursor of the next page, empty at the end of the
 // list. Errors: CodeInvalid (cursor), CodeUnavailable.
-func (q *Queue) Refusals(ctx context.Context, owner *string, cursor string, keep Keep) (page []Refusal, next string, err error) {
-	return q.Grouped(ctx, ListRefused, owner, cursor, keep)
+func (log *Log) Refusals(ctx context.Context, owner *string, cursor string, keep Keep) (page []Refusal, next string, err error) {
+	return log.Grouped(ctx, ListRefused, owner, cursor, keep)
 }
 
 // Grouped is Refusals for any list of the log.
-func (q *Queue) Grouped(ctx context.Context, list List, owner *string, cursor string, keep Keep) (page []Refusal, next string, err error) {
+func (log *Log) Grouped(ctx context.Context, list List, owner *string, cursor string, keep Keep) (page []Refusal, next string, err error) {
 	after, err := parseRefusalPlace(cursor)
 	if err != nil {
 		return nil, "", err
@@ -49,7 +49,7 @@ func (q *Queue) Grouped(ctx context.Context, list List, owner *string, cursor st
 	first := cursor == ""
 	page = []Refusal{}
 	for {
-		some, err := q.groupsAfter(ctx, list, owner, after, first)
+		some, err := log.groupsAfter(ctx, list, owner, after, first)
 		if err != nil {
 			return nil, "", err
 		}
@@ -74,11 +74,11 @@ func (q *Queue) Grouped(ctx context.Context, list List, owner *string, cursor st
 }
 
 // groupsAfter returns the groups that follow a place: a page plus one.
-func (q *Queue) groupsAfter(ctx context.Context, list List, owner *string, after refusalPlace, first bool) ([]Refusal, error) {
-	book := q.book(list)
+func (log *Log) groupsAfter(ctx context.Context, list List, owner *string, after refusalPlace, first bool) ([]Refusal, error) {
+	book := log.book(list)
 	book.mu.Lock()
 	defer book.mu.Unlock()
-	if err := q.follow(ctx, list, book); err != nil {
+	if err := log.follow(ctx, list, book); err != nil {
 		return nil, err
 	}
 	return book.ledger.after(after, first, owner), nil

@@ -1,4 +1,4 @@
-package queue
+package interaction
 
 import (
 	"context"
@@ -28,40 +28,46 @@ type tally struct {
 	due   bool              // a goroutine will write it
 }
 
-// logged records an interaction whose lines were written.
-func (q *Queue) logged(it *job.Interaction) {
-	t := &q.tally
+// written records an interaction whose lines were written.
+func (log *Log) written(it *job.Interaction) {
+	t := &log.tally
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.batch = append(t.batch, job.Interaction{Responded: it.Responded, Lessons: it.Lessons, At: it.At})
 	t.lines++
-	if !t.due {
-		t.due = q.spawn(q.writeTally)
+	if life := log.life.Context(); !t.due && life != nil && life.Err() == nil {
+		t.due = true
+		log.life.Go(log.writeTally)
 	}
 }
 
-// writeTally collects and writes batches until the queue stops.
-func (q *Queue) writeTally(ctx context.Context) {
-	pause(ctx, tallyEvery)
+// writeTally collects and writes a batch after a while, or when the log stops.
+func (log *Log) writeTally(ctx context.Context) {
+	rest := time.NewTimer(tallyEvery)
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+	case <-ctx.Done():
+	}
 	ctx = context.WithoutCancel(ctx)
-	t := &q.tally
+	t := &log.tally
 	t.mu.Lock()
-	batch, cut := t.batch, t.lines >= min(trimEvery, max(q.opt.LogLength/10, 1))
+	batch, cut := t.batch, t.lines >= min(trimEvery, max(log.opt.Length/10, 1))
 	if cut {
 		t.lines = 0
 	}
 	t.batch, t.due = nil, false
 	t.mu.Unlock()
-	rctx, cancel := q.withTimeout(ctx)
+	rctx, cancel := log.withTimeout(ctx)
 	defer cancel()
-	_, err := q.redis.Pipelined(rctx, func(pipe redis.Pipeliner) error {
-		q.countHits(rctx, pipe, batch)
+	_, err := log.redis.Pipelined(rctx, func(pipe redis.Pipeliner) error {
+		log.countHits(rctx, pipe, batch)
 		return nil
 	})
 	if err == nil && cut {
-		err = q.trimLog(ctx)
+		err = log.trim(ctx)
 	}
 	if err != nil {
-		q.opt.Log.Debug("what was answered could not be counted", "answers", len(batch), "error", err)
+		log.opt.Log.Debug("what was answered could not be counted", "answers", len(batch), "error", err)
 	}
 }

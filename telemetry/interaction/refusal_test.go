@@ -1,4 +1,4 @@
-package queue
+package interaction
 
 import (
 	"flag"
@@ -17,17 +17,17 @@ func (b *bundle) refuse(owner string, prompts ...string) {
 	for i, p := range prompts {
 		batch[i] = job.Interaction{ID: job.NewID(), Owner: owner, Prompt: p, Reason: job.ReasonUnfamiliar, At: job.At(time.Now())}
 	}
-	if err := b.q.LogInteractions(b.ctx, batch); err != nil {
+	if err := b.log.Append(b.ctx, batch); err != nil {
 		b.Fatal(err)
 	}
 }
 
 // counted lists the groups of a process: how often each was asked, by its prompt.
-func (b *bundle) counted(q *Queue, owner *string) map[string]int {
+func (b *bundle) counted(log *Log, owner *string) map[string]int {
 	b.Helper()
 	out := map[string]int{}
 	for cursor, first := "", true; first || cursor != ""; first = false {
-		page, next, err := q.Refusals(b.ctx, owner, cursor, nil)
+		page, next, err := log.Refusals(b.ctx, owner, cursor, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -43,12 +43,12 @@ func (b *bundle) counted(q *Queue, owner *string) map[string]int {
 // took out of it.
 func TestEveryProcessFollowsTheRefusals(t *testing.T) {
 	eachMode(t, func(t *bundle) {
-		one, two := t.q, t.open(Options{LogLength: 100_000})
+		one, two := t.log, t.open(Options{Length: 100_000})
 		alice, bob := "alice", "bob"
 		want := func(what string, groups map[string]int) {
 			t.Helper()
-			for i, q := range []*Queue{one, two, t.open(Options{})} {
-				if got := t.counted(q, nil); fmt.Sprint(got) != fmt.Sprint(groups) {
+			for i, log := range []*Log{one, two, t.open(Options{})} {
+				if got := t.counted(log, nil); fmt.Sprint(got) != fmt.Sprint(groups) {
 					t.Errorf("%s: process %d has %v, want %v", what, i, got, groups)
 				}
 			}
@@ -93,19 +93,19 @@ func TestEveryProcessFollowsTheRefusals(t *testing.T) {
 // What Redis trims is forgotten too.
 func TestTrimmedRefusalsAreForgotten(t *testing.T) {
 	eachMode(t, func(t *bundle) {
-		q := t.open(Options{LogLength: 1000}) // and so 200 refusals
+		log := t.open(Options{Length: 1000}) // and so 200 refusals
 		old := *t
-		old.q = q
+		old.log = log
 		for i := range 8 {
 			old.refuse("", fmt.Sprintf("a question about the number %d of many", i*7919))
 			for range 100 {
 				old.refuse("", "what is new")
 			}
 			total := 0
-			for _, n := range t.counted(q, nil) {
+			for _, n := range t.counted(log, nil) {
 				total += n
 			}
-			if kept := q.redis.XLen(t.ctx, q.listKey(ListRefused)).Val(); int64(total) != kept {
+			if kept := log.redis.XLen(t.ctx, log.listKey(ListRefused)).Val(); int64(total) != kept {
 				t.Errorf("after %d: %d are listed of %d", i, total, kept)
 			}
 		}

@@ -1,12 +1,16 @@
-package queue
+package interaction
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/internal/redisfault"
 )
 
 const (
@@ -29,16 +33,16 @@ type books struct {
 	of map[List]*book
 }
 
-func (q *Queue) book(list List) *book {
-	q.books.mu.Lock()
-	defer q.books.mu.Unlock()
-	if q.books.of == nil {
-		q.books.of = map[List]*book{}
+func (log *Log) book(list List) *book {
+	log.books.mu.Lock()
+	defer log.books.mu.Unlock()
+	if log.books.of == nil {
+		log.books.of = map[List]*book{}
 	}
-	if q.books.of[list] == nil {
-		q.books.of[list] = &book{}
+	if log.books.of[list] == nil {
+		log.books.of[list] = &book{}
 	}
-	return q.books.of[list]
+	return log.books.of[list]
 }
 
 // ledgerEvent tells other processes which entries were removed from the lists.
@@ -51,52 +55,52 @@ type ledgerEvent struct {
 }
 
 // eventKey is the stream of ledger events.
-func (q *Queue) eventKey() string { return q.shared("log", "groups") }
+func (log *Log) eventKey() string { return log.key("groups") }
 
 // tell adds an event to a pipeline.
-func (q *Queue) tell(ctx context.Context, pipe redis.Pipeliner, e ledgerEvent) error {
+func (log *Log) tell(ctx context.Context, pipe redis.Pipeliner, e ledgerEvent) error {
 	b, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("encode a change of groups: %w", err)
 	}
-	pipe.XAdd(ctx, &redis.XAddArgs{Stream: q.eventKey(), MaxLen: ledgerEvents, Approx: true, Values: []any{"v", b}})
+	pipe.XAdd(ctx, &redis.XAddArgs{Stream: log.eventKey(), MaxLen: ledgerEvents, Approx: true, Values: []any{"v", b}})
 	return nil
 }
 
 // follow brings a ledger up to date. If the ledger then disagrees with the list, it is
 // built again, because the list was changed in another way.
-func (q *Queue) follow(ctx context.Context, list List, b *book) error {
+func (log *Log) follow(ctx context.Context, list List, b *book) error {
 	if b.ledger != nil {
-		agrees, err := q.catchUp(ctx, list, b.ledger)
+		agrees, err := log.catchUp(ctx, list, b.ledger)
 		if err != nil || agrees {
 			return err
 		}
 	}
 	b.ledger = nil
 	l := newLedger()
-	rctx, cancel := q.withTimeout(ctx)
-	events, err := q.redis.XRevRangeN(rctx, q.eventKey(), "+", "-", 1).Result()
+	rctx, cancel := log.withTimeout(ctx)
+	events, err := log.redis.XRevRangeN(rctx, log.eventKey(), "+", "-", 1).Result()
 	cancel()
 	if err != nil {
-		return unavailable("read changes of groups", err)
+		return redisfault.Unavailable("read changes of groups", err)
 	}
 	if len(events) > 0 {
 		l.event = events[0].ID
 	}
-	if err := q.readSettled(ctx, l); err != nil {
+	if err := log.readSettled(ctx, l); err != nil {
 		return err
 	}
 	b.ledger = l // what was read when ctx ends is not read again
-	_, err = q.catchUp(ctx, list, l)
+	_, err = log.catchUp(ctx, list, l)
 	return err
 }
 
-func (q *Queue) readSettled(ctx context.Context, l *ledger) error {
-	rctx, cancel := q.withTimeout(ctx)
+func (log *Log) readSettled(ctx context.Context, l *ledger) error {
+	rctx, cancel := log.withTimeout(ctx)
 	defer cancel()
-	ids, err := q.redis.ZRange(rctx, q.settledKey(), 0, -1).Result()
+	ids, err := log.redis.ZRange(rctx, log.settledKey(), 0, -1).Result()
 	if err != nil {
-		return unavailable("read settled groups", err)
+		return redisfault.Unavailable("read settled groups", err)
 	}
 	clear(l.settled)
 	for _, id := range ids {
@@ -109,18 +113,18 @@ func (q *Queue) readSettled(ctx context.Context, l *ledger) error {
 }
 
 // catchUp reads new entries and reports whether the ledger agrees with the list.
-func (q *Queue) catchUp(ctx context.Context, list List, l *ledger) (agrees bool, err error) {
-	key := q.listKey(list)
+func (log *Log) catchUp(ctx context.Context, list List, l *ledger) (agrees bool, err error) {
+	key := log.listKey(list)
 	for {
-		rctx, cancel := q.withTimeout(ctx)
-		pipe := q.redis.TxPipeline() // one moment for all of them
+		rctx, cancel := log.withTimeout(ctx)
+		pipe := log.redis.TxPipeline() // one moment for all of them
 		entries := pipe.XRangeN(rctx, key, "("+l.last, "+", ledgerStep)
-		events := pipe.XRangeN(rctx, q.eventKey(), "("+l.event, "+", ledgerStep)
-		first, length, settled := pipe.XRangeN(rctx, key, "-", "+", 1), pipe.XLen(rctx, key), pipe.ZCard(rctx, q.settledKey())
+		events := pipe.XRangeN(rctx, log.eventKey(), "("+l.event, "+", ledgerStep)
+		first, length, settled := pipe.XRangeN(rctx, key, "-", "+", 1), pipe.XLen(rctx, key), pipe.ZCard(rctx, log.settledKey())
 		_, err := pipe.Exec(rctx)
 		cancel()
 		if err != nil {
-			return false, unavailable("read "+string(list), err)
+			return false, redisfault.Unavailable("read "+string(list), err)
 		}
 		for _, e := range entries.Val() {
 			id, _ := e.Values["id"].(string)
@@ -151,7 +155,7 @@ func (q *Queue) catchUp(ctx context.Context, list List, l *ledger) (agrees bool,
 			l.trim(^uint64(0), ^uint64(0))
 		}
 		if settled.Val() != int64(len(l.settled)) {
-			if err := q.readSettled(ctx, l); err != nil {
+			if err := log.readSettled(ctx, l); err != nil {
 				return false, err
 			}
 		}
@@ -181,4 +185,11 @@ func (l *ledger) touch(id string) {
 		w.hidden = l.settled[id]
 		l.changed(w.group)
 	}
+}
+
+func splitStreamID(s string) (ms, seq uint64) {
+	head, tail, _ := strings.Cut(s, "-")
+	ms, _ = strconv.ParseUint(head, 10, 64)
+	seq, _ = strconv.ParseUint(tail, 10, 64)
+	return ms, seq
 }

@@ -1,4 +1,4 @@
-package queue
+package interaction
 
 import (
 	"encoding/json"
