@@ -241,6 +241,38 @@ func chartWantsWorkers(w *watcher) {
 	})
 }
 
+// A queue that an operator paused adds no worker, however long its jobs wait: more
+// workers would take none of them.
+func TestAPausedQueueAddsNoWorkers(t *testing.T) {
+	t.Parallel()
+	var cases strings.Builder
+	for _, q := range chartQueries(t) {
+		if !strings.Contains(q.expr, "nexus_queue_") {
+			continue
+		}
+		for queue, want := range map[string]float64{"batch": 7, "interactive": 9} {
+			fmt.Fprintf(&cases, "  - interval: 15s\n    input_series:\n")
+			for _, name := range []string{"batch", "interactive"} {
+				paused, waits := 1, 900.0
+				if name == queue {
+					paused, waits = 0, want
+				}
+				for _, at := range []string{"a", "b"} {
+					fmt.Fprintf(&cases, "      - {series: 'nexus_queue_paused{queue=%q,pod=%q}', values: '%d'}\n", name, at, paused)
+					fmt.Fprintf(&cases, "      - {series: 'nexus_queue_oldest_age_seconds{queue=%q,pod=%q}', values: '%g'}\n", name, at, waits)
+					fmt.Fprintf(&cases, "      - {series: 'nexus_queue_depth{queue=%q,state=\"pending\",pod=%q}', values: '%g'}\n", name, at, waits)
+				}
+			}
+			fmt.Fprintf(&cases, "    promql_expr_test:\n      - {expr: %q, eval_time: 0s, exp_samples: [{labels: '{}', value: %g}]}\n", q.expr, want)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "paused.yml")
+	if err := os.WriteFile(file, []byte("tests:\n"+cases.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "promtool", "test", "rules", file)
+}
+
 // metricName is a metric of ours within a text.
 var metricName = regexp.MustCompile(`\bnexus_[a-z_]*[a-z]\b`)
 
