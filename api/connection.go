@@ -32,41 +32,41 @@ const (
 	streamsInAll     = 2000
 )
 
-// doorman counts connections.
-type doorman struct {
+// limitListener counts connections and limits their number.
+type limitListener struct {
 	net.Listener
 	most int64
 	now  atomic.Int64
 
-	timeout time.Duration // of shut
-	unread  atomic.Int64  // taken, and no request was read yet
-	left    chan struct{}
-	leave   sync.Once // closes left
-	noMore  chan struct{}
-	last    sync.Once // closes noMore
+	timeout  time.Duration // of drain
+	unread   atomic.Int64  // taken, and no request was read yet
+	closed   chan struct{} // by Close
+	closing  sync.Once
+	refusing chan struct{} // closed when the port accepts no more
+	last     sync.Once     // closes refusing
 }
 
-func newDoorman(l net.Listener, most int) *doorman {
-	return &doorman{Listener: l, most: int64(most), timeout: unreadFor, left: make(chan struct{}), noMore: make(chan struct{})}
+func newLimitListener(port net.Listener, most int) *limitListener {
+	return &limitListener{Listener: port, most: int64(most), timeout: unreadFor, closed: make(chan struct{}), refusing: make(chan struct{})}
 }
 
 // unreadFor limits the wait for clients that connect and send nothing.
 const unreadFor = time.Second
 
-// shut closes the port and waits for the first requests of earlier connections, because
+// drain closes the port and waits for the first requests of earlier connections, because
 // net/http drops a request that it reads after Shutdown has begun.
-func (d *doorman) shut(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+func (l *limitListener) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	_ = d.Listener.Close()
+	_ = l.Listener.Close()
 	select {
-	case <-d.noMore:
+	case <-l.refusing:
 	case <-ctx.Done():
 		return
 	}
 	t := time.NewTicker(5 * time.Millisecond)
 	defer t.Stop()
-	for d.unread.Load() > 0 {
+	for l.unread.Load() > 0 {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
@@ -76,9 +76,9 @@ func (d *doorman) shut(ctx context.Context) {
 }
 
 // Close makes Accept return.
-func (d *doorman) Close() error {
-	d.leave.Do(func() { close(d.left) })
-	if err := d.Listener.Close(); !errors.Is(err, net.ErrClosed) {
+func (l *limitListener) Close() error {
+	l.closing.Do(func() { close(l.closed) })
+	if err := l.Listener.Close(); !errors.Is(err, net.ErrClosed) {
 		return err //nolint:wrapcheck // net/http tells its errors apart
 	}
 	return nil
@@ -86,79 +86,79 @@ func (d *doorman) Close() error {
 
 // Accept accepts connections while there is room. Connections beyond the headroom are
 // closed at once.
-func (d *doorman) Accept() (net.Conn, error) {
+func (l *limitListener) Accept() (net.Conn, error) {
 	for {
-		c, err := d.Listener.Accept()
-		if errors.Is(err, net.ErrClosed) { // by shut, or by Close: only then the server ends
-			d.last.Do(func() { close(d.noMore) })
-			<-d.left
+		c, err := l.Listener.Accept()
+		if errors.Is(err, net.ErrClosed) { // by drain, or by Close: only then the server ends
+			l.last.Do(func() { close(l.refusing) })
+			<-l.closed
 		}
 		if err != nil {
 			return nil, err //nolint:wrapcheck // net/http tells its errors apart
 		}
-		n := d.now.Add(1)
-		if n > d.most+headroom {
-			d.now.Add(-1)
+		n := l.now.Add(1)
+		if n > l.most+headroom {
+			l.now.Add(-1)
 			_ = c.Close()
 			continue
 		}
-		d.unread.Add(1)
-		return &guest{Conn: c, doorman: d, extra: n > d.most}, nil
+		l.unread.Add(1)
+		return &countedConn{Conn: c, listener: l, extra: n > l.most}, nil
 	}
 }
 
-// guest is a counted connection. An extra guest came when the limit was reached.
-type guest struct {
+// countedConn is a counted connection. An extra one came when the limit was reached.
+type countedConn struct {
 	net.Conn
-	doorman *doorman
-	extra   bool
-	once    sync.Once
-	heard   sync.Once
+	listener *limitListener
+	extra    bool
+	closed   sync.Once
+	read     sync.Once // its first request
 }
 
-// hear records that a request was read.
-func (g *guest) hear() { g.heard.Do(func() { g.doorman.unread.Add(-1) }) }
+// requestRead records that a request was read.
+func (c *countedConn) requestRead() { c.read.Do(func() { c.listener.unread.Add(-1) }) }
 
 // Close releases the place of the connection.
-func (g *guest) Close() error {
-	g.hear()
-	g.once.Do(func() { g.doorman.now.Add(-1) })
-	return g.Conn.Close() //nolint:wrapcheck // the same connection
+func (c *countedConn) Close() error {
+	c.requestRead()
+	c.closed.Do(func() { c.listener.now.Add(-1) })
+	return c.Conn.Close() //nolint:wrapcheck // the same connection
 }
 
 // CloseWrite tells the client that nothing more follows. net/http can then wait a
 // moment before it closes on a client that is still sending.
-func (g *guest) CloseWrite() error {
-	if c, ok := g.Conn.(interface{ CloseWrite() error }); ok {
-		return c.CloseWrite() //nolint:wrapcheck // the same connection
+func (c *countedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite() //nolint:wrapcheck // the same connection
 	}
 	return nil
 }
 
-// guestOf finds the guest of a connection, also through TLS.
-func guestOf(c net.Conn) (*guest, bool) {
+// countedConnOf finds the counted connection below a connection, also through TLS.
+func countedConnOf(c net.Conn) (*countedConn, bool) {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = t.NetConn()
 	}
-	g, ok := c.(*guest)
-	return g, ok
+	counted, ok := c.(*countedConn)
+	return counted, ok
 }
 
 // isExtra reports whether a connection is beyond the limit.
 func isExtra(c net.Conn) bool {
-	g, ok := guestOf(c)
-	return ok && g.extra
+	counted, ok := countedConnOf(c)
+	return ok && counted.extra
 }
 
-// hearing reports the states of connections to the doorman.
-func hearing(c net.Conn, state http.ConnState) {
-	if g, ok := guestOf(c); ok && state != http.StateNew {
-		g.hear()
+// connState tells counted connections that a request was read.
+func connState(c net.Conn, state http.ConnState) {
+	if counted, ok := countedConnOf(c); ok && state != http.StateNew {
+		counted.requestRead()
 	}
 }
 
-// roomy refuses all requests but probes on connections beyond the limit.
-func (s *Server) roomy(next echo.HandlerFunc) echo.HandlerFunc {
+// refuseExtra refuses all requests but probes on connections beyond the limit.
+func (s *Server) refuseExtra(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		if from, ok := r.Context().Value(connKey{}).(*caller); ok && from.extra && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {

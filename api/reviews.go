@@ -171,10 +171,10 @@ func (s *Server) suggestions(c echo.Context) (suggestionList, error) {
 	return out, nil
 }
 
-func likeliest(groups []interaction.Refusal, said []verdict) map[[2]string]*suggestion {
+func likeliest(groups []interaction.Refusal, verdicts []verdict) map[[2]string]*suggestion {
 	by := map[[2]string]*suggestion{}
 	for i := range groups {
-		g, v := &groups[i], &said[i]
+		g, v := &groups[i], &verdicts[i]
 		if v.Responded || v.Reason == job.ReasonTaughtRefusal {
 			continue // the list of refusals drops it
 		}

@@ -45,7 +45,7 @@ func (s *Server) routes() *echo.Echo {
 	if !s.opt.Unobserved {
 		e.Use(s.logged)
 	}
-	e.Use(s.parting, secured, s.shared, s.recovered, s.steady, s.roomy, s.ofOurs, s.audited, zipped())
+	e.Use(s.parting, secured, s.shared, s.recovered, s.steady, s.refuseExtra, s.ofOurs, s.audited, zipped())
 
 	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/dashboard") })
 	e.GET("/healthz", get(s.healthz))

@@ -155,11 +155,11 @@ type Server struct {
 
 	life     lifecycle.Life
 	addr     atomic.Pointer[net.Addr]
-	leave    sync.Once     // closes leaving
-	door     *doorman      // from Start on
-	leaving  chan struct{} // closed when Stop begins
-	drain    sync.Once     // closes draining
-	draining chan struct{} // closed when the port closes
+	leave    sync.Once      // closes leaving
+	listener *limitListener // from Start on
+	leaving  chan struct{}  // closed when Stop begins
+	drain    sync.Once      // closes draining
+	draining chan struct{}  // closed when the port closes
 	cancel   context.CancelFunc
 }
 
@@ -222,7 +222,7 @@ func New(opt Options) (*Server, error) {
 		// With HTTP/2, deadlines end only streams. The connection of a client that
 		// accepts nothing would stay open.
 		HTTP2:       &http.HTTP2Config{WriteByteTimeout: opt.sendWithin},
-		BaseContext: func(net.Listener) context.Context { return life }, ConnContext: withCaller, ConnState: hearing,
+		BaseContext: func(net.Listener) context.Context { return life }, ConnContext: withCaller, ConnState: connState,
 		ErrorLog: slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
@@ -281,8 +281,8 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	addr := l.Addr()
 	s.addr.Store(&addr)
-	s.door = newDoorman(l, s.opt.MaxConnections)
-	l = s.door
+	s.listener = newLimitListener(l, s.opt.MaxConnections)
+	l = s.listener
 	if s.opt.TLS != nil {
 		l = tls.NewListener(l, s.opt.TLS)
 	}
@@ -345,7 +345,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.drain.Do(func() { close(s.draining) })
 	defer s.cancel()
 	err := s.life.Stop(ctx, func(ctx context.Context) error {
-		s.door.shut(ctx)
+		s.listener.drain(ctx)
 		if err := s.http.Shutdown(ctx); err != nil {
 			s.cancel()
 			return errors.Join(fmt.Errorf("stop the API: some requests did not end: %w", err), s.http.Close())

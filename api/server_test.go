@@ -314,12 +314,12 @@ func TestStopAnswersThoseWhoHaveCome(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.until("ready", func() bool { return b.get("/readyz").status == http.StatusOK })
-	b.srv.door.timeout = 20 * time.Second // this machine may be busy
+	b.srv.listener.timeout = 20 * time.Second // this machine may be busy
 	host := strings.TrimPrefix(b.url, "http://")
 	early, err := net.Dial("tcp", host)
 	b.must(err)
 	defer early.Close()
-	b.until("it was accepted", func() bool { return b.srv.door.unread.Load() > 0 })
+	b.until("it was accepted", func() bool { return b.srv.listener.unread.Load() > 0 })
 	stopped := make(chan error, 1)
 	go func() { stopped <- b.srv.Stop(context.Background()) }()
 	b.until("the port is closed", func() bool {

@@ -22,9 +22,9 @@ const maxVerdicts = 5000
 // verdicts remembers the model's results for listed prompts. The result of one model
 // for a prompt never changes, and pages are read far more often than models change.
 type verdicts struct {
-	mu   sync.Mutex
-	by   weak.Pointer[model.Model] // who said so; a model that is gone is not kept for this
-	said map[model.Query]verdict
+	mu     sync.Mutex
+	by     weak.Pointer[model.Model] // whose results they are; a model that is gone is not kept for this
+	cached map[model.Query]verdict
 }
 
 // of returns the results of a source for prompts. Unknown prompts are computed
@@ -38,12 +38,12 @@ func (vs *verdicts) of(known book.Source, prompts []model.Query) []verdict {
 	var news []model.Query
 	var places []int
 	vs.mu.Lock()
-	if by := weak.Make(m); vs.by != by || len(vs.said) > maxVerdicts {
-		vs.by, vs.said = by, map[model.Query]verdict{}
+	if by := weak.Make(m); vs.by != by || len(vs.cached) > maxVerdicts {
+		vs.by, vs.cached = by, map[model.Query]verdict{}
 	}
-	said := vs.said // of m, also when another model comes meanwhile
+	cached := vs.cached // of m, also when another model comes meanwhile
 	for i, p := range prompts {
-		v, ok := said[p]
+		v, ok := cached[p]
 		if !ok {
 			news, places = append(news, p), append(places, i)
 		}
@@ -54,7 +54,7 @@ func (vs *verdicts) of(known book.Source, prompts []model.Query) []verdict {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	for i, v := range fresh {
-		out[places[i]], said[news[i]] = v, v
+		out[places[i]], cached[news[i]] = v, v
 	}
 	return out
 }

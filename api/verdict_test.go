@@ -24,7 +24,7 @@ func TestVerdictsFollowTheModel(t *testing.T) {
 			}
 		}
 	}
-	if len(vs.said) != len(prompts) {
-		t.Errorf("%d verdicts are remembered, want those of the last model alone", len(vs.said))
+	if len(vs.cached) != len(prompts) {
+		t.Errorf("%d verdicts are remembered, want those of the last model alone", len(vs.cached))
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // An ended job is one member of the sorted set of its state: id, dates and result
-// in one string (conclude in lua/record.lua says how). A hash and a stream for each,
+// in one string (conclude in lua/shared/record.lua says how). A hash and a stream for each,
 // with entries in three indexes, would be fifteen times as much.
 
 // decodeEnded reads a member that conclude wrote.

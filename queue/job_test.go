@@ -235,7 +235,7 @@ func TestRecordsFollowTheStateMachine(t *testing.T) {
 	eachMode(t, func(t *bundle) {
 		states := []job.State{job.StateQueued, job.StateRunning, job.StateSucceeded, job.StateFailed, job.StateCanceled}
 		k := t.q.keys(job.LaneBatch)
-		script := bounds(200) + source("clock") + transitions() + source("record") + "\nif move(ARGV[1], ARGV[2], ARGV[3]) then return 1 end return 0"
+		script := bounds(200) + source("shared/clock") + transitions() + source("shared/record") + "\nif move(ARGV[1], ARGV[2], ARGV[3]) then return 1 end return 0"
 		for _, from := range states {
 			if from.Final() {
 				continue // such jobs have no record that could be moved

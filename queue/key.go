@@ -35,11 +35,11 @@ func (k laneKeys) reply(process string) string { return k.own + "reply:" + proce
 func (k laneKeys) owner(server string) string  { return k.own + "owner:" + server }
 func (k laneKeys) outbox() string              { return k.own + "outbox" } // due boxes; also the channel
 func (k laneKeys) posted() string              { return k.own + "posted" }
-func (k laneKeys) why() string                 { return k.own + "paused" }
+func (k laneKeys) pauseReason() string         { return k.own + "paused" }
 func (k laneKeys) deadlines() string           { return k.own + "deadlines" }
 func (k laneKeys) repairs() string             { return k.own + "repairs" }
 func (k laneKeys) dropped() string             { return k.own + "dropped" }
-func (k laneKeys) heldWhy() string             { return k.own + "held" } // by the server that pauses, see Server.Pause
+func (k laneKeys) serverPauseReason() string   { return k.own + "held" } // by the server that pauses, see Server.Pause
 
 // Channels.
 func (k laneKeys) wake() string           { return k.own + "wake" }

@@ -69,9 +69,9 @@ func (s *LaneState) add(o LaneState) {
 
 func (q *Queue) place(ctx context.Context, place job.Lane) (LaneState, error) {
 	k := q.keys(place)
-	got, err := q.scripts.lane.Run(ctx, q.redis, []string{
+	got, err := q.scripts.laneState.Run(ctx, q.redis, []string{
 		k.pending(), k.active(), k.scheduled(), k.retry(),
-		k.paused(), k.why(), k.processed(), k.failed(), k.heldWhy(),
+		k.paused(), k.pauseReason(), k.processed(), k.failed(), k.serverPauseReason(),
 	}, k.tasks()).Slice()
 	if err != nil {
 		return LaneState{}, unavailable("read lane "+string(place), err)
@@ -140,7 +140,7 @@ func (q *Queue) PauseLane(ctx context.Context, lane job.Lane, paused bool, reaso
 	}
 	for _, place := range q.shards.of(lane) {
 		k := q.keys(place)
-		err := q.scripts.pause.Run(ctx, q.redis, []string{k.paused(), k.why()}, k.own, flag, reason, q.now().Unix()).Err()
+		err := q.scripts.pause.Run(ctx, q.redis, []string{k.paused(), k.pauseReason()}, k.own, flag, reason, q.now().Unix()).Err()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return unavailable("pause lane "+string(place), err)
 		}

@@ -37,15 +37,15 @@ func (s *Server) begunWith(id string) int {
 const clocksAgree = 100 * time.Millisecond
 
 // endOf returns the deadline of a task by our own clock; zero if it has none.
-func (s *Server) endOf(id string, said time.Time) time.Time {
+func (s *Server) endOf(id string, reported time.Time) time.Time {
 	s.mu.Lock()
 	ends := s.inflight[id].ends
 	s.mu.Unlock()
 	if ends.IsZero() && !s.polling {
 		return ends
 	}
-	if ends.IsZero() || ends.Sub(said).Abs() <= clocksAgree {
-		return said
+	if ends.IsZero() || ends.Sub(reported).Abs() <= clocksAgree {
+		return reported
 	}
 	return ends
 }
@@ -68,7 +68,7 @@ func (s *Server) freeOrphans(ctx context.Context, suspects map[string]bool) map[
 	}
 	rctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
-	ids, err := s.q.scripts.mine.Run(rctx, s.q.redis, []string{s.keys.active()}, s.keys.tasks(), s.id).StringSlice()
+	ids, err := s.q.scripts.owned.Run(rctx, s.q.redis, []string{s.keys.active()}, s.keys.tasks(), s.id).StringSlice()
 	if err != nil {
 		return suspects
 	}

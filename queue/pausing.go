@@ -25,9 +25,9 @@ func (s *Server) Pause(ctx context.Context, why string) error {
 	defer cancel()
 	if why == "" {
 		s.wake.notify()
-		return s.q.redis.Del(ctx, s.keys.heldWhy()).Err()
+		return s.q.redis.Del(ctx, s.keys.serverPauseReason()).Err()
 	}
-	return s.q.redis.Set(ctx, s.keys.heldWhy(), why, pausedFor).Err()
+	return s.q.redis.Set(ctx, s.keys.serverPauseReason(), why, pausedFor).Err()
 }
 
 func (s *Server) isPaused() bool {

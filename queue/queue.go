@@ -146,7 +146,7 @@ func Open(opt Options) *Queue {
 		id:      job.NewID(),
 		born:    time.Now(),
 		redis:   opt.Redis,
-		scripts: loadScripts(opt.EventHistory, source("clock")),
+		scripts: loadScripts(opt.EventHistory, source("shared/clock")),
 		wakes:   newWakes(),
 		shards:  newShards(opt.Shards),
 	}

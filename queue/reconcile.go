@@ -210,7 +210,7 @@ func (r *reconciler) followOperators(ctx context.Context) (lost bool) {
 	ctx, cancel := r.q.withTimeout(ctx)
 	defer cancel()
 	k := r.keys
-	got, err := r.q.scripts.hands.Run(ctx, r.q.redis, []string{
+	got, err := r.q.scripts.operator.Run(ctx, r.q.redis, []string{
 		k.archived(), k.pending(), k.active(), k.scheduled(), k.retry(), k.paused(),
 		k.stateIndex(job.StateQueued), k.stateIndex(job.StateRunning),
 	}, k.own, k.tasks(), archived).Slice()

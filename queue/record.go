@@ -135,7 +135,7 @@ func (q *Queue) readLanes(ctx context.Context, id string, lanes []job.Lane) (job
 // askRecord reads one record in a pipeline.
 func (q *Queue) askRecord(ctx context.Context, pipe redis.Pipeliner, lane job.Lane, id string) *redis.Cmd {
 	k := q.keys(lane)
-	return q.scripts.read.EvalSha(ctx, pipe, []string{k.record(id), k.pending(), k.why(), k.heldWhy(), k.paused()}, id, k.own)
+	return q.scripts.read.EvalSha(ctx, pipe, []string{k.record(id), k.pending(), k.pauseReason(), k.serverPauseReason(), k.paused()}, id, k.own)
 }
 
 func (q *Queue) decodePlaced(id string, lane job.Lane, reply []any) (job.Job, error) {

@@ -16,40 +16,41 @@ import (
 //go:embed lua
 var luaFiles embed.FS
 
-// scripts are the steps that must happen completely or not at all.
+// scripts are the steps that must happen completely or not at all, by the folder of lua
+// that they are in.
 type scripts struct {
-	enqueue, submit, dequeue, start, requeue   *redis.Script
-	answer, finish                             *redis.Script
-	detach, cancelWait, cancel, read, progress *redis.Script
-	hands                                      *redis.Script
-	probe                                      *redis.Script
-	follow                                     *redis.Script
-	turn, sweep, orphans, mine, expire         *redis.Script
-	overdue, waiters, forward, endRest         *redis.Script
-	lane, pause, shards                        *redis.Script
-	acquire, renew, release                    *redis.Script
-	claim, keep, drop                          *redis.Script
-	beat, beats, unbeat                        *redis.Script
-	fetch, posted                              *redis.Script
+	// job
+	enqueue, submit, dequeue, start, progress, requeue, answer, finish *redis.Script
+	detach, cancelWait, cancel, read, follow, expire                   *redis.Script
+	// lane
+	laneState, pause, endRest, forward, shards *redis.Script
+	// reconcile
+	turn, sweep, orphans, owned, operator, overdue, waiters *redis.Script
+
+	acquire, renew, release *redis.Script // lease
+	claim, keep, drop       *redis.Script // idempotency
+	beat, beats, unbeat     *redis.Script // heartbeat
+	fetch, posted           *redis.Script // webhook
+	probe                   *redis.Script
 }
 
-// loadScripts assembles the scripts. clock is clock.lua; a simulation has a clock of
-// its own.
+// loadScripts assembles the scripts. clock is shared/clock.lua; a simulation has a clock
+// of its own.
 func loadScripts(eventHistory int, clock string) *scripts {
-	shared := blocks(bounds(eventHistory), clock, transitions(), source("past"), source("flow"), source("record"))
+	shared := blocks(bounds(eventHistory), clock, transitions(), source("heartbeat/totals"), source("shared/flow"), source("shared/record"))
 	script := func(name string) *redis.Script { return redis.NewScript(assemble(shared, name)) }
 	return &scripts{
-		enqueue: script("enqueue"), submit: script("submit"), dequeue: script("dequeue"), start: script("start"), requeue: script("requeue"),
-		answer: script("answer"), finish: script("finish"), detach: script("detach"),
-		cancelWait: script("cancelwait"), cancel: script("cancel"), read: script("read"), progress: script("progress"),
-		hands: script("hands"), probe: script("probe"), follow: script("follow"),
-		turn: script("turn"), sweep: script("sweep"), orphans: script("orphans"), mine: script("mine"), expire: script("expire"),
-		overdue: script("overdue"), waiters: script("waiters"), forward: script("forward"), endRest: script("endrest"),
-		lane: script("lane"), pause: script("pause"), shards: script("shards"),
-		acquire: script("acquire"), renew: script("renew"), release: script("release"),
-		claim: script("claim"), keep: script("keep"), drop: script("drop"),
-		beat: script("beat"), beats: script("beats"), unbeat: script("unbeat"),
-		fetch: script("fetch"), posted: script("posted"),
+		enqueue: script("job/enqueue"), submit: script("job/submit"), dequeue: script("job/dequeue"), start: script("job/start"),
+		progress: script("job/progress"), requeue: script("job/requeue"), answer: script("job/answer"), finish: script("job/finish"),
+		detach: script("job/detach"), cancelWait: script("job/cancel_wait"), cancel: script("job/cancel"), read: script("job/read"),
+		follow: script("job/follow"), expire: script("job/expire"),
+		laneState: script("lane/state"), pause: script("lane/pause"), endRest: script("lane/end_rest"), forward: script("lane/forward"), shards: script("lane/shards"),
+		turn: script("reconcile/turn"), sweep: script("reconcile/sweep"), orphans: script("reconcile/orphans"), owned: script("reconcile/owned"),
+		operator: script("reconcile/operator"), overdue: script("reconcile/overdue"), waiters: script("reconcile/waiters"),
+		acquire: script("lease/acquire"), renew: script("lease/renew"), release: script("lease/release"),
+		claim: script("idempotency/claim"), keep: script("idempotency/keep"), drop: script("idempotency/drop"),
+		beat: script("heartbeat/beat"), beats: script("heartbeat/beats"), unbeat: script("heartbeat/unbeat"),
+		fetch: script("webhook/fetch"), posted: script("webhook/posted"), probe: script("probe"),
 	}
 }
 

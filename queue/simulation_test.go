@@ -147,7 +147,7 @@ func newSimulation(t *testing.T, client *redis.Client, seed uint64) *simulation 
 
 // simScripts are the real ones with a clock that the simulation sets.
 var simScripts = sync.OnceValue(func() *scripts {
-	return loadScripts(200, strings.Replace(source("clock"), "redis.call('TIME')", "{redis.call('GET', 'sim:now'), '0'}", 1))
+	return loadScripts(200, strings.Replace(source("shared/clock"), "redis.call('TIME')", "{redis.call('GET', 'sim:now'), '0'}", 1))
 })
 
 // actions are the steps and how often each is drawn.

@@ -43,8 +43,8 @@ func newSubscriber(q *Queue) *subscriber { return &subscriber{q: q, channels: ma
 // on listens to a channel until off is called. It returns when Redis has confirmed the
 // subscription, ctx has ended, or Redis has not responded in time. In the last two
 // cases the subscription is made once Redis is back.
-func (h *subscriber) on(ctx context.Context, name string, hear func(msg string, renewed bool)) (off func()) {
-	l := &listener{onMessage: hear}
+func (h *subscriber) on(ctx context.Context, name string, onMessage func(msg string, renewed bool)) (off func()) {
+	l := &listener{onMessage: onMessage}
 	h.ops.Lock()
 	h.mu.Lock()
 	c, known := h.channels[name]

@@ -15,7 +15,7 @@ import (
 
 // asynqScripts are the digests of asynq v0.26.0's scripts, by the shape that
 // this package tells them by. When this test fails, asynq has changed: compare
-// its internal/rdb with our lua/{enqueue,submit,dequeue,answer,finish,requeue}
+// its internal/rdb with our lua/job/{enqueue,submit,dequeue,answer,finish,requeue}
 // before writing the new digests here.
 var asynqScripts = map[shape]string{
 	shapeEnqueue: "98d28b42650870a743450ffda9791e9e19c6991b", // enqueueCmd

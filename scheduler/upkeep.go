@@ -242,13 +242,13 @@ func (s *Scheduler) scrub(ctx context.Context) (string, error) {
 	if len(done.Damaged) > 0 {
 		s.opt.Log.Error("the scrub found damaged objects that no copy could mend; they were set aside", "objects", done.Damaged)
 	}
-	said := fmt.Sprintf("%d checkpoints and %d datasets are whole, %d objects read, %d repaired, %d damaged",
+	summary := fmt.Sprintf("%d checkpoints and %d datasets are whole, %d objects read, %d repaired, %d damaged",
 		done.Checkpoints, done.Datasets, done.Objects, len(done.Repaired), len(done.Damaged))
 	if err == nil {
 		s.opt.Log.Info("the storage was scrubbed", "checkpoints", done.Checkpoints, "datasets", done.Datasets,
 			"objects", done.Objects, "repaired", len(done.Repaired), "damaged", len(done.Damaged))
 	}
-	return said, err
+	return summary, err
 }
 
 // recalibrate asks the trainer to set the threshold according to the present memory.

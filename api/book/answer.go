@@ -57,8 +57,8 @@ type group struct {
 
 func (g *group) id() string { return model.LessonID(g.topic, g.prompts[0]) }
 
-// said is the response; nil is a taught refusal.
-func (g *group) said() *string {
+// answer is the response; nil is a taught refusal.
+func (g *group) answer() *string {
 	if g.refusal {
 		return nil
 	}
@@ -66,7 +66,7 @@ func (g *group) said() *string {
 }
 
 func (g *group) shown(most int) Answer {
-	a := Answer{ID: g.id(), Topic: g.topic, Phrasings: len(g.prompts), Response: g.said()}
+	a := Answer{ID: g.id(), Topic: g.topic, Phrasings: len(g.prompts), Response: g.answer()}
 	for _, p := range g.prompts {
 		a.all = append(a.all, model.LessonID(g.topic, p))
 	}
@@ -113,7 +113,7 @@ func (b *Book) Answers(ctx context.Context, q Query) (answers []Answer, next str
 	}
 	words := newWords(q.Q)
 	for _, g := range all {
-		if q.Only != nil && !q.Only(g.topic, g.said()) {
+		if q.Only != nil && !q.Only(g.topic, g.answer()) {
 			continue
 		}
 		if words.any() && !g.holds(words) || q.SinglePhrasing && len(g.prompts) != 1 || q.NeverHit != nil && (g.refusal || g.hit(q.NeverHit)) {

@@ -72,7 +72,7 @@ func (t Target) advice(ctx context.Context, err error) string {
 }
 
 // askSentinels finds out what the Sentinels know.
-func (t Target) askSentinels(ctx context.Context) (said, advice string) {
+func (t Target) askSentinels(ctx context.Context) (failures, advice string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), externalTimeout/5)
 	defer cancel()
 	for _, addr := range t.opt.Addrs {
@@ -83,20 +83,20 @@ func (t Target) askSentinels(ctx context.Context) (said, advice string) {
 		masters, err := c.Masters(ctx).Result()
 		_ = c.Close()
 		if err != nil {
-			said += " / " + addr + ": " + err.Error()
+			failures += " / " + addr + ": " + err.Error()
 			continue
 		}
 		var names []string
 		for _, m := range masters {
 			if name := sentinelName(m); name == t.opt.MasterName {
-				return said, "the Sentinel at " + addr + " knows " + name + ", but its master does not answer; does its address lead there from this host?"
+				return failures, "the Sentinel at " + addr + " knows " + name + ", but its master does not answer; does its address lead there from this host?"
 			} else if name != "" {
 				names = append(names, name)
 			}
 		}
-		return said, fmt.Sprintf("the Sentinel at %s knows no master %q; it knows %s", addr, t.opt.MasterName, orNone(names))
+		return failures, fmt.Sprintf("the Sentinel at %s knows no master %q; it knows %s", addr, t.opt.MasterName, orNone(names))
 	}
-	return said, ""
+	return failures, ""
 }
 
 // sentinelName is the name in one entry of SENTINEL MASTERS.

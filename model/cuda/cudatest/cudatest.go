@@ -64,18 +64,18 @@ var built = sync.OnceValues(func() ([]byte, error) {
 	out := filepath.Join(dir, "libcuda.so.1")
 	cmd := exec.Command("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-x", "c", "-I", dir, //nolint:noctx // it ends by itself
 		"-o", out, filepath.Join(dir, "testdata", "driver.c"), "-lm", "-lpthread")
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return nil, &buildError{err, said}
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return nil, &buildError{err, output}
 	}
 	return os.ReadFile(out)
 })
 
 type buildError struct {
-	err  error
-	said []byte
+	err    error
+	output []byte
 }
 
-func (e *buildError) Error() string { return e.err.Error() + "\n" + string(e.said) }
+func (e *buildError) Error() string { return e.err.Error() + "\n" + string(e.output) }
 
 // New gives a test a driver of its own. It needs gcc.
 func New(t testing.TB) *Driver {

@@ -8,10 +8,10 @@ redis.call('HDEL', KEYS[1], 'quiet')
 if redis.call('EXISTS', KEYS[2]) == 1 then return 1 end
 local function add(kind, data) redis.call('XADD', KEYS[2], '*', 't', kind, 'd', data) end
 if v[1] == 'queued' then
-  add('state', said('queued', v[2], v[3]))
+  add('state', stateEvent('queued', v[2], v[3]))
 else
-  add('state', said('queued', tostring(tonumber(v[2]) - 1)))
-  add('state', said('running', v[2]))
+  add('state', stateEvent('queued', tostring(tonumber(v[2]) - 1)))
+  add('state', stateEvent('running', v[2]))
   if v[4] then add('progress', v[4]) end
 end
 return 1

@@ -1,5 +1,5 @@
--- KEYS: pending, active, scheduled, retry, paused, why, processed, failed,
---       why it is held
+-- KEYS: pending, active, scheduled, retry, paused, reason of the pause,
+--       processed, failed, reason of a pause by the server
 -- ARGV: task prefix
 -- Returns counts and how long the oldest has waited (ms)
 local oldest = redis.call('LINDEX', KEYS[1], -1)

@@ -1,5 +1,5 @@
--- KEYS: record, pending, why the lane is paused, why it is held, since when it is
---   paused   ARGV: id, prefix
+-- KEYS: record, pending, reason of the pause, reason of a pause by the server, since
+--   when it is paused   ARGV: id, prefix
 -- Returns {fields…, position (0: none), why}, or {member, state} of an ended job,
 -- or nil when there is none.
 local fields = redis.call('HGETALL', KEYS[1])

@@ -47,16 +47,16 @@ end
 -- A record that is `quiet` has neither, so its events are not even looked at: nearly
 -- all jobs stay so.
 local function event(p, id, kind, data, keep, at)
-  local stream, said = p .. 'events:' .. id, nil
+  local stream, entry = p .. 'events:' .. id, nil
   local hook = redis.call('EXISTS', p .. 'hook:' .. id) == 1
   if keep or hook or redis.call('EXISTS', stream) == 1 then
-    said = redis.pcall('XADD', stream, 'MAXLEN', '~', MOST_EVENTS, at or '*', 't', kind, 'd', data)
-    if type(said) ~= 'string' then -- the clock of Redis was put back
-      said = redis.call('XADD', stream, 'MAXLEN', '~', MOST_EVENTS, '*', 't', kind, 'd', data)
+    entry = redis.pcall('XADD', stream, 'MAXLEN', '~', MOST_EVENTS, at or '*', 't', kind, 'd', data)
+    if type(entry) ~= 'string' then -- the clock of Redis was put back
+      entry = redis.call('XADD', stream, 'MAXLEN', '~', MOST_EVENTS, '*', 't', kind, 'd', data)
     end
   end
   redis.call('PUBLISH', p .. 'event:' .. id, kind)
-  if hook then post(p, id, said, kind, data) end
+  if hook then post(p, id, entry, kind, data) end
 end
 
 -- ended finds the member of an ended job, and its state; nil if there is none.
@@ -80,7 +80,8 @@ local function move(p, id, to)
   return from
 end
 
-local function said(state, attempts, waiting)
+-- stateEvent is the data of a state event.
+local function stateEvent(state, attempts, waiting)
   if waiting and waiting ~= '' then waiting = cjson.encode(waiting) else waiting = 'null' end
   return '{"state":"' .. state .. '","attempts":' .. (attempts or '0') .. ',"waiting_for":' .. waiting .. '}'
 end
@@ -89,7 +90,7 @@ end
 local function changed(p, id, keep)
   local v = redis.call('HMGET', p .. 'job:' .. id, 'state', 'attempts', 'waiting', 'quiet')
   if v[4] and not keep then return end
-  event(p, id, 'state', said(v[1], v[2], v[3]), keep)
+  event(p, id, 'state', stateEvent(v[1], v[2], v[3]), keep)
 end
 
 -- create writes a new record in state queued and announces it; fields alternate
@@ -111,7 +112,7 @@ local function create(p, id, fields)
   redis.call('HSET', p .. 'job:' .. id, 'state', 'queued', 'attempts', '0', unpack(record))
   if #hook > 0 then redis.call('HSET', p .. 'hook:' .. id, unpack(hook)) end
   redis.call('ZADD', p .. 'jobs:queued', 0, id)
-  if #hook > 0 or train then event(p, id, 'state', said('queued', '0'), train) end
+  if #hook > 0 or train then event(p, id, 'state', stateEvent('queued', '0'), train) end
 end
 
 -- begin moves a job that waits to running, as one more attempt; v is what its record
@@ -122,7 +123,7 @@ local function begin(p, id, attempts, v)
   if v[2] then redis.call('HDEL', key, 'waiting') end
   redis.call('ZREM', p .. 'jobs:queued', id)
   redis.call('ZADD', p .. 'jobs:running', 0, id)
-  if not v[3] then event(p, id, 'state', said('running', attempts)) end
+  if not v[3] then event(p, id, 'state', stateEvent('running', attempts)) end
 end
 
 -- due notes when a job's time is up, and wakes who looks for such jobs if it is
@@ -171,7 +172,7 @@ local function conclude(p, id, to, result, err, v, progress, began)
   if v.deadline then redis.call('ZREM', p .. 'deadlines', id) end
   -- A follower of an older version leaves a record quiet.
   if v.quiet and redis.call('EXISTS', p .. 'events:' .. id) == 0 then return true end
-  event(p, id, 'state', said(to, v.attempts), false, now .. LAST_STATE)
+  event(p, id, 'state', stateEvent(to, v.attempts), false, now .. LAST_STATE)
   event(p, id, 'result', '', false, now .. LAST_RESULT)
   redis.call('EXPIRE', p .. 'events:' .. id, STREAM_LIFE)
   redis.call('EXPIRE', p .. 'hook:' .. id, BOX_LIFE)
@@ -189,12 +190,12 @@ local function revive(p, id)
   redis.call('ZREM', p .. 'ended:failed', member)
   redis.call('DECRBY', p .. 'ended:bytes', #member + MEMBER_COST)
   redis.call('HDEL', p .. 'hands', id)
-  local said = cjson.decode(spec)
-  local fields = {'kind', said.kind, 'spec', spec, 'created', created}
+  local decoded = cjson.decode(spec)
+  local fields = {'kind', decoded.kind, 'spec', spec, 'created', created}
   for _, name in ipairs({'topic', 'owner'}) do
-    if said[name] then
+    if decoded[name] then
       fields[#fields + 1] = name
-      fields[#fields + 1] = said[name]
+      fields[#fields + 1] = decoded[name]
     end
   end
   create(p, id, fields)
