@@ -110,6 +110,10 @@ bench-jobs: build ## measure fleets of API and worker processes, against asynq a
 	$(GO) run ./internal/bench -jobs
 	$(GO) run ./internal/bench -only async
 
+.PHONY: passed
+passed: ## count the files that one prompt and one lesson pass
+	$(GO) run ./internal/bench/passed
+
 .PHONY: bench-dashboards
 bench-dashboards: build ## measure 200 open dashboards and the first paint (needs chromium)
 	$(GO) run ./internal/bench -only dashboards
