@@ -13,6 +13,14 @@ import (
 // ErrLeaseLost is returned by Renew if another process holds the lease, or might.
 var ErrLeaseLost = errors.New("the lease is no longer held")
 
+const (
+	// renewals is how often a lease is renewed within its ttl.
+	renewals = 10
+	// overdue is the share of the ttl after which a lease should have been renewed. Its
+	// holder may be gone then, which its channel tells.
+	overdue = 4
+)
+
 // Lease is the right of one process to do something alone. Its token rises with every
 // holder, forever. A holder may notice late that it lost the lease, so a store of its
 // results must reject any token lower than the highest it has seen.
@@ -22,6 +30,9 @@ type Lease struct {
 	ttl  time.Duration
 	me   string
 
+	taking sync.Mutex // held while it is acquired; before mu
+	off    func()     // ends listening; nil while nothing listens
+
 	mu      sync.Mutex
 	token   int64 // 0 while not held
 	until   time.Time
@@ -30,40 +41,65 @@ type Lease struct {
 	renewer sync.WaitGroup
 }
 
-// Lease prepares a lease with that name and acquires nothing yet. If a holder dies, the
-// lease is free after ttl.
+// Lease prepares a lease with that name and acquires nothing yet. If a holder is killed,
+// the lease is free after about a third of ttl; if it falls silent, after ttl. On a Redis
+// Cluster, and shortly after an outage, it is free after ttl in both cases.
 func (q *Queue) Lease(name string, ttl time.Duration) *Lease {
 	lost := make(chan struct{})
 	close(lost)
-	return &Lease{q: q, name: name, ttl: ttl, me: job.NewID(), lost: lost}
+	return &Lease{q: q, name: name, ttl: ttl, me: job.NewID() + "/listens", lost: lost}
 }
 
 // Acquire takes the lease if it is free; ok is false while another process holds it. A
 // held lease is renewed automatically until Release, or until Lost is closed. Errors:
 // CodeUnavailable.
-func (l *Lease) Acquire(ctx context.Context) (token int64, ok bool, err error) { //nolint:contextcheck // the renewal outlives this call
+func (l *Lease) Acquire(ctx context.Context) (token int64, ok bool, err error) {
+	l.taking.Lock()
+	defer l.taking.Unlock()
+	if l.off == nil {
+		// No messages are sent here. Like the channel of a Server, it shows that this
+		// process is alive.
+		l.off = l.q.subscriber.on(ctx, l.channel(l.me), func(string, bool) {})
+	}
+	token, deserted, err := l.acquire(ctx, "")
+	if deserted != "" && pause(ctx, secondLook) {
+		token, _, err = l.acquire(ctx, deserted)
+	}
+	if err != nil {
+		return 0, false, unavailable("acquire lease "+l.name, err)
+	}
+	return token, token != 0, nil
+}
+
+// acquire looks once. deserted is what the last look found, and what this one finds.
+func (l *Lease) acquire(ctx context.Context, deserted string) (token int64, found string, err error) { //nolint:contextcheck // the renewal outlives this call
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.token != 0 {
-		return l.token, true, nil
+		return l.token, "", nil
 	}
 	asked := time.Now()
 	rctx, cancel := l.q.withTimeout(ctx)
 	defer cancel()
-	token, err = l.q.scripts.acquire.Run(rctx, l.q.redis, []string{l.key(), l.q.shared("lease:"+l.name, "fence")},
-		l.me, l.ttl.Milliseconds()).Int64()
+	got, err := l.q.scripts.acquire.Run(rctx, l.q.redis, []string{l.key(), l.q.shared("lease:"+l.name, "fence")},
+		l.me, l.ttl.Milliseconds(), (l.ttl - l.ttl/overdue).Milliseconds(), l.channel(""), l.q.listened(l.channel(l.me)), deserted).Slice()
 	if err != nil {
-		return 0, false, unavailable("acquire lease "+l.name, err)
+		return 0, "", err
 	}
+	token, _ = got[0].(int64)
 	if token == 0 {
-		return 0, false, nil
+		found, _ = got[1].(string)
+		return 0, found, nil
+	}
+	if deserted != "" {
+		l.q.opt.Log.Info("a lease was taken over from a process that is gone", "lease", l.name, "token", token)
 	}
 	l.token, l.until = token, asked.Add(l.ttl)
 	l.lost = make(chan struct{})
 	renewing, stop := context.WithCancel(l.q.life)
 	l.stop = stop
 	l.renewer.Go(func() { l.keep(renewing) })
-	return token, true, nil
+	return token, "", nil
 }
 
 // Lost returns a channel that is closed while the lease is not held. It is closed as
@@ -110,6 +146,12 @@ func (l *Lease) Release(ctx context.Context) error {
 	l.mu.Unlock()
 	l.renewer.Wait()
 	l.lose()
+	l.taking.Lock()
+	if l.off != nil {
+		l.off()
+		l.off = nil
+	}
+	l.taking.Unlock()
 	if !held {
 		return nil
 	}
@@ -125,7 +167,7 @@ func (l *Lease) Release(ctx context.Context) error {
 // process's own monotonic clock, read before each request, whether the lease is still
 // held. It reports the loss at that moment, whatever state Redis is in.
 func (l *Lease) keep(ctx context.Context) {
-	rest := l.ttl / 3
+	rest := l.ttl / renewals
 	for {
 		l.mu.Lock()
 		until := l.until
@@ -139,10 +181,6 @@ func (l *Lease) keep(ctx context.Context) {
 		if errors.Is(err, ErrLeaseLost) || err != nil && !time.Now().Before(until) {
 			l.q.opt.Log.Warn("a lease was lost", "lease", l.name, "error", err)
 			break
-		}
-		rest = l.ttl / 3
-		if err != nil {
-			rest = l.ttl / 10 // Redis may be back before the time is over
 		}
 	}
 	l.lose()
@@ -159,5 +197,9 @@ func (l *Lease) lose() {
 	}
 }
 
-func (l *Lease) key() string   { return l.q.shared("lease:"+l.name, "holder") }
+func (l *Lease) key() string { return l.q.shared("lease:"+l.name, "holder") }
+
+// channel is where a holder listens.
+func (l *Lease) channel(holder string) string { return l.q.shared("lease:"+l.name, "alive:"+holder) }
+
 func (l *Lease) value() string { return fmt.Sprintf("%s|%d", l.me, l.token) }

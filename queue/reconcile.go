@@ -174,7 +174,7 @@ func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspect
 	// A sign of life is old after one and a half seconds; each is renewed every second.
 	fresh := r.q.opt.Liveness - min(r.q.opt.Liveness/2, 1500*time.Millisecond)
 	got, err := r.q.scripts.sweep.Run(rctx, r.q.redis, []string{k.active(), k.lease(), k.pending()},
-		k.own, k.tasks(), r.me, r.q.opt.MaxLost, fresh.Milliseconds(), r.listened(), gone).Slice()
+		k.own, k.tasks(), r.me, r.q.opt.MaxLost, fresh.Milliseconds(), r.q.listened(r.listens), gone).Slice()
 	if err != nil || len(got) != 4 {
 		return false, 0
 	}
@@ -192,11 +192,11 @@ func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspect
 // listened returns a channel that this process listens to. It is empty where the
 // channel says nothing about other listeners: on a Cluster each node knows only its own
 // listeners, and shortly after a Redis outage all of them reconnect.
-func (r *reconciler) listened() string {
-	if _, cluster := r.q.redis.(*redis.ClusterClient); cluster || r.q.subscriber.renewedWithin(3*time.Second) {
+func (q *Queue) listened(channel string) string {
+	if _, cluster := q.redis.(*redis.ClusterClient); cluster || q.subscriber.renewedWithin(3*time.Second) {
 		return ""
 	}
-	return r.listens
+	return channel
 }
 
 // followOperators updates the records after operators changed tasks with asynq's tools (asynqmon,

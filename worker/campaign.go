@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// leaseTTL is how long after a trainer's death another process can begin to train.
+	// leaseTTL is how long after its last sign of life a trainer can be replaced. One that
+	// was killed is replaced sooner (see queue.Lease).
 	leaseTTL      = 5 * time.Second
-	campaignEvery = time.Second
+	campaignEvery = 500 * time.Millisecond
 	// trainConcurrency is how many train jobs wait in the trainer at once. Jobs that
 	// wait together are saved together.
 	trainConcurrency = 64
