@@ -95,7 +95,7 @@ func (s *Server) readQueue(ctx context.Context, v *view) []heartbeat.Beat {
 	if state, err := s.queue.RedisState(ctx); err == nil {
 		v.server = state
 	}
-	payloads, past, err := s.queue.BeatsAndPast(ctx)
+	payloads, past, err := s.opt.Presence.BeatsAndPast(ctx)
 	if err == nil {
 		v.past = heartbeat.CountsOf(past)
 	}
@@ -159,8 +159,8 @@ type news struct {
 
 // callRoll asks every process for its present counts.
 func (s *Server) callRoll(ctx context.Context, known int) news {
-	s.queue.RollCall(ctx, known)
-	payloads, past, err := s.queue.BeatsAndPast(ctx)
+	s.opt.Presence.RollCall(ctx, known)
+	payloads, past, err := s.opt.Presence.BeatsAndPast(ctx)
 	if err != nil {
 		return news{}
 	}

@@ -27,8 +27,6 @@ type Queue interface {
 	Once(ctx context.Context, scope, key, digest string, ttl time.Duration) (claim *queue.Claim, outcome []byte, err error)
 	Lanes(ctx context.Context) ([]queue.LaneState, error)
 	PauseLane(ctx context.Context, lane job.Lane, paused bool, reason string) error
-	RollCall(ctx context.Context, known int)
-	BeatsAndPast(ctx context.Context) (beats map[string][]byte, past map[string]int64, err error)
 	Repairs(ctx context.Context) (map[string]int64, error)
 	Dropped(ctx context.Context) (map[string]int64, error)
 	EndedBytes(ctx context.Context) (int64, error)
@@ -57,6 +55,13 @@ type Interactions interface {
 	RunsKey() string
 	Dropped(ctx context.Context) (int64, error)
 	Bounds() interaction.Bounds
+}
+
+// Presence is what the processes of the cluster tell of themselves; *presence.Presence
+// implements it.
+type Presence interface {
+	RollCall(ctx context.Context, known int)
+	BeatsAndPast(ctx context.Context) (beats map[string][]byte, past map[string]int64, err error)
 }
 
 // Datasets stores what is taught; *storage.Datasets implements it.

@@ -12,6 +12,7 @@ import (
 	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 	"github.com/nexus-continuum/nexus/telemetry/interaction"
+	"github.com/nexus-continuum/nexus/telemetry/presence"
 )
 
 // onRedis has the server stand on a Redis of the test's own.
@@ -29,6 +30,7 @@ func onRedis(t *testing.T, s *redistest.Server) func(*Options) {
 		}
 		t.Cleanup(func() { _ = q.Stop(t.Context()) })
 		opt.Queue, opt.Interactions, opt.Redis = q, log, provided.Client()
+		opt.Presence = presence.New(presence.Options{Redis: provided.Client(), Listener: q})
 	}
 }
 

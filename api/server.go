@@ -30,11 +30,12 @@ import (
 // DefaultListen is the default address of the API, on this machine only.
 const DefaultListen = "127.0.0.1:8000"
 
-// Options configure a Server. Queue, Interactions, Redis, Datasets, Checkpoints, Control,
-// Known, Topics, Checks and Validity are required; the rest has defaults.
+// Options configure a Server. Queue, Interactions, Presence, Redis, Datasets, Checkpoints,
+// Control, Known, Topics, Checks and Validity are required; the rest has defaults.
 type Options struct {
 	Queue        Queue
 	Interactions Interactions
+	Presence     Presence
 	// Redis stores counters of the rate limit, sessions, the audit log and runs of test
 	// prompts.
 	Redis       redis.UniversalClient
@@ -165,8 +166,8 @@ type Server struct {
 
 // New checks the options and makes a server. Start opens its port.
 func New(opt Options) (*Server, error) {
-	if opt.Queue == nil || opt.Interactions == nil || opt.Redis == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Known == nil || opt.Topics == nil || opt.Checks == nil || opt.Validity == nil {
-		return nil, errors.New("make the API: queue, log of interactions, Redis, datasets, checkpoints, control, what is known, topics, checks and validity are all needed")
+	if opt.Queue == nil || opt.Interactions == nil || opt.Presence == nil || opt.Redis == nil || opt.Datasets == nil || opt.Checkpoints == nil || opt.Control == nil || opt.Known == nil || opt.Topics == nil || opt.Checks == nil || opt.Validity == nil {
+		return nil, errors.New("make the API: queue, log of interactions, presence, Redis, datasets, checkpoints, control, what is known, topics, checks and validity are all needed")
 	}
 	if opt.RateLimit.Enabled && (opt.RateLimit.RPM < 1 || opt.RateLimit.Burst < 1) {
 		return nil, fmt.Errorf("make the API: a rate limit of %d per minute with a burst of %d lets nobody in", opt.RateLimit.RPM, opt.RateLimit.Burst)

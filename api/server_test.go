@@ -234,10 +234,9 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	b.must(err)
-	if _, err := New(Options{
-		Queue: b.queue, Datasets: b.datasets, Checkpoints: b.srv.checkpoints, Control: b.srv.controls, Known: b.worker.known,
-		Topics: b.srv.topics, Registry: registry,
-	}); err == nil {
+	again := b.srv.opt
+	again.Registry = registry
+	if _, err := New(again); err == nil {
 		t.Error("two servers count in one registry")
 	}
 }

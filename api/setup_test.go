@@ -29,6 +29,7 @@ import (
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/telemetry/interaction"
+	"github.com/nexus-continuum/nexus/telemetry/presence"
 	"github.com/nexus-continuum/nexus/topic"
 )
 
@@ -42,6 +43,7 @@ type bundle struct {
 	url          string
 	queue        *queue.Queue
 	interactions *interaction.Log
+	presence     *presence.Presence
 	provided     *provider.Provider
 	store        *dir.Store
 	datasets     *storage.Datasets
@@ -67,6 +69,7 @@ func setup(t *testing.T, change ...func(*Options)) *bundle {
 	b.must(b.interactions.Start(ctx))
 	t.Cleanup(func() { b.must(b.interactions.Stop(context.Background())) })
 	b.queue = queue.Open(queue.Options{Redis: provided.Client(), Asynq: provided.Asynq(), Delivered: b.interactions.Job, Log: log})
+	b.presence = presence.New(presence.Options{Redis: provided.Client(), Listener: b.queue})
 	b.must(b.queue.Start(ctx))
 	t.Cleanup(func() { b.must(b.queue.Stop(context.Background())) })
 
@@ -80,7 +83,7 @@ func setup(t *testing.T, change ...func(*Options)) *bundle {
 	recorder.Fill(b.worker.fill)
 
 	opt := Options{
-		Queue: b.queue, Interactions: b.interactions, Redis: provided.Client(), Datasets: b.datasets, Checkpoints: storage.NewCheckpoints(b.store, storage.Options{}),
+		Queue: b.queue, Interactions: b.interactions, Presence: b.presence, Redis: provided.Client(), Datasets: b.datasets, Checkpoints: storage.NewCheckpoints(b.store, storage.Options{}),
 		Control: storage.NewControl(b.store, storage.ControlOptions{}), Known: b.worker.known, Topics: topics,
 		Checks: storage.NewChecks(b.store, nil), Validity: storage.NewValidity(b.store, nil),
 		Listen: "127.0.0.1:0", Recorder: recorder, Version: "test", RedisMode: provided.Name, RedisDescribe: provided.Describe(),

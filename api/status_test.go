@@ -14,6 +14,8 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
+	"github.com/nexus-continuum/nexus/telemetry/presence"
 	"github.com/nexus-continuum/nexus/topic"
 )
 
@@ -69,8 +71,8 @@ func TestStatusCountsAtOnce(t *testing.T) {
 	}
 	payload, err := json.Marshal(gone.Snapshot())
 	b.must(err)
-	b.must(b.queue.Beat(t.Context(), "gone", payload, time.Minute))
-	b.must(b.queue.Unbeat(t.Context(), "gone"))
+	b.must(b.presence.Beat(t.Context(), "gone", payload, time.Minute))
+	b.must(b.presence.Unbeat(t.Context(), "gone"))
 	for n := range 5 {
 		b.post("/api/interact", `{"prompt":"x"}`)
 		var s status
@@ -96,8 +98,8 @@ func TestStatusSumsTheCluster(t *testing.T) {
 	}
 	payload, err := json.Marshal(other.Snapshot())
 	b.must(err)
-	b.must(b.queue.Beat(t.Context(), "other", payload, time.Minute))
-	b.must(b.queue.Beat(t.Context(), "broken", []byte(`{"id":7}`), time.Minute))
+	b.must(b.presence.Beat(t.Context(), "other", payload, time.Minute))
+	b.must(b.presence.Beat(t.Context(), "broken", []byte(`{"id":7}`), time.Minute))
 	b.post("/api/interact", `{"prompt":"x"}`)
 	var s status
 	b.until("the other process shows", func() bool {
@@ -205,6 +207,7 @@ func BenchmarkStatusOf50(b *testing.B) {
 		b.Fatal(err)
 	}
 	q := queue.Open(queue.Options{Redis: provided.Client(), Asynq: provided.Asynq()})
+	log, processes := interaction.New(interaction.Options{Redis: provided.Client()}), presence.New(presence.Options{Redis: provided.Client(), Listener: q})
 	if err := q.Start(b.Context()); err != nil {
 		b.Fatal(err)
 	}
@@ -222,7 +225,7 @@ func BenchmarkStatusOf50(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := q.Beat(b.Context(), r.ID(), p, time.Hour); err != nil {
+		if err := processes.Beat(b.Context(), r.ID(), p, time.Hour); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -235,7 +238,7 @@ func BenchmarkStatusOf50(b *testing.B) {
 		b.Fatal(err)
 	}
 	s, err := New(Options{
-		Queue: q, Redis: provided.Client(), Datasets: storage.NewDatasets(store, storage.DatasetOptions{}), Checkpoints: storage.NewCheckpoints(store, storage.Options{}),
+		Queue: q, Interactions: log, Presence: processes, Redis: provided.Client(), Datasets: storage.NewDatasets(store, storage.DatasetOptions{}), Checkpoints: storage.NewCheckpoints(store, storage.Options{}),
 		Control: storage.NewControl(store, storage.ControlOptions{}), Known: (&worker0{}).known, Topics: topics, Checks: storage.NewChecks(store, nil), Validity: storage.NewValidity(store, nil),
 	})
 	if err != nil {

@@ -1,6 +1,9 @@
 package queue
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Publish sends a message to every process that listens to channel. A message is
 // delivered at most once, so listeners must also poll from time to time.
@@ -45,3 +48,14 @@ func (q *Queue) Subscribe(ctx context.Context, channel string) <-chan string {
 	}
 	return out
 }
+
+// Listen calls onMessage for each message on a channel of Redis until off is called. It
+// must not block. renewed says that messages may have been missed. The channel has its
+// full name, prefix included.
+func (q *Queue) Listen(ctx context.Context, channel string, onMessage func(msg string, renewed bool)) (off func()) {
+	return q.subscriber.on(ctx, channel, onMessage)
+}
+
+// RenewedWithin reports whether the connection that receives messages was renewed within
+// the last d.
+func (q *Queue) RenewedWithin(d time.Duration) bool { return q.subscriber.renewedWithin(d) }

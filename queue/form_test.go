@@ -151,12 +151,6 @@ func beside(t *bundle) {
 	if _, kept, err := t.q.Once(t.ctx, "form", "key", "digest", time.Minute); err != nil || string(kept) != "kept" {
 		t.Errorf("once more: %q, %v", kept, err)
 	}
-	if err := t.q.Beat(t.ctx, "me", []byte("alive"), time.Minute); err != nil {
-		t.Error(err)
-	}
-	if beats, err := t.q.Beats(t.ctx); err != nil || string(beats["me"]) != "alive" {
-		t.Errorf("beats %v, %v", beats, err)
-	}
 	id := job.NewID()
 	if err := t.log.Append(t.ctx, []job.Interaction{{ID: id, Prompt: "why", Response: "no", At: job.At(time.Now())}}); err != nil {
 		t.Error(err)

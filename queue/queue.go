@@ -1,6 +1,6 @@
 // Package queue carries jobs between processes. Its transport is asynq on
 // Redis; it owns their keys there: the records of jobs, their events, the reply
-// lists of waiting callers, leases and beats.
+// lists of waiting callers, and leases.
 //
 // asynq stores, dequeues and leases tasks and serves its own tools (asynqmon,
 // metrics). Where a job begins and ends this package substitutes its own Lua
@@ -119,8 +119,6 @@ type Queue struct {
 	wakes      *wakes
 	shed       shed
 	watch      redisWatch
-	rolls      rollCalls
-	beating    beating
 
 	mu      sync.Mutex
 	state   lifecycle

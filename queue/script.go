@@ -29,7 +29,6 @@ type scripts struct {
 
 	acquire, renew, release *redis.Script // lease
 	claim, keep, drop       *redis.Script // idempotency
-	beat, beats, unbeat     *redis.Script // heartbeat
 	fetch, posted           *redis.Script // webhook
 	probe                   *redis.Script
 }
@@ -37,7 +36,7 @@ type scripts struct {
 // loadScripts assembles the scripts. clock is shared/clock.lua; a simulation has a clock
 // of its own.
 func loadScripts(eventHistory int, clock string) *scripts {
-	shared := blocks(bounds(eventHistory), clock, transitions(), source("heartbeat/totals"), source("shared/flow"), source("shared/record"))
+	shared := blocks(bounds(eventHistory), clock, transitions(), source("shared/flow"), source("shared/record"))
 	script := func(name string) *redis.Script { return redis.NewScript(assemble(shared, name)) }
 	return &scripts{
 		enqueue: script("job/enqueue"), submit: script("job/submit"), dequeue: script("job/dequeue"), start: script("job/start"),
@@ -49,7 +48,6 @@ func loadScripts(eventHistory int, clock string) *scripts {
 		operator: script("reconcile/operator"), overdue: script("reconcile/overdue"), waiters: script("reconcile/waiters"),
 		acquire: script("lease/acquire"), renew: script("lease/renew"), release: script("lease/release"),
 		claim: script("idempotency/claim"), keep: script("idempotency/keep"), drop: script("idempotency/drop"),
-		beat: script("heartbeat/beat"), beats: script("heartbeat/beats"), unbeat: script("heartbeat/unbeat"),
 		fetch: script("webhook/fetch"), posted: script("webhook/posted"), probe: script("probe"),
 	}
 }

@@ -18,7 +18,7 @@ func (s *shared) openMetrics(h *app, roles roleSet, w *worker.Worker) (*promethe
 	parts := []prometheus.Collector{metric.NewProcess(s.recorder)}
 	if roles.api || roles.scheduler {
 		parts = append(parts, metric.NewCluster(metric.ClusterOptions{
-			Queue: s.queue, Checkpoints: s.checkpoints, Control: s.control,
+			Queue: s.queue, Presence: s.presence, Interactions: s.interactions, Checkpoints: s.checkpoints, Control: s.control,
 			Inspector: asynq.NewInspectorFromRedisClient(s.redis.Client()), Now: time.Now, Log: s.log,
 		}))
 	}

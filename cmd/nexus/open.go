@@ -25,6 +25,7 @@ import (
 	"github.com/nexus-continuum/nexus/telemetry/footprint"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 	"github.com/nexus-continuum/nexus/telemetry/interaction"
+	"github.com/nexus-continuum/nexus/telemetry/presence"
 	"github.com/nexus-continuum/nexus/telemetry/tracing"
 	"github.com/nexus-continuum/nexus/topic"
 	"github.com/nexus-continuum/nexus/topic/teacher"
@@ -40,6 +41,7 @@ type shared struct {
 	redis        *provider.Provider
 	queue        *queue.Queue
 	interactions *interaction.Log
+	presence     *presence.Presence
 	store        storage.Store
 	mirror       *mirror.Store // the store, where a bucket is behind the folder; else nil
 	notifier     *notifier     // of the mirror
@@ -77,6 +79,7 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 	}
 	h.add("log of interactions", s.interactions)
 	h.add("queue", s.queue)
+	h.add("presence", s.presence)
 	if err := s.safeMode(ctx, name); err != nil {
 		return h, err
 	}
@@ -99,7 +102,7 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 		}
 	}
 	if !s.unobserved {
-		h.add("heartbeat", heartbeat.NewPulse(s.recorder, heartbeat.NewResources(time.Now), s.queue.Beat, s.queue.Unbeat, log).OnCalls(s.queue.OnRollCall))
+		h.add("heartbeat", heartbeat.NewPulse(s.recorder, heartbeat.NewResources(time.Now), s.presence.Beat, s.presence.Unbeat, log).OnCalls(s.presence.OnRollCall))
 	}
 	if roles.scheduler {
 		sched, err := s.openScheduler()
@@ -199,6 +202,7 @@ func (s *shared) openQueue(ctx context.Context, h *app) error {
 		MaxQueueDelay: s.settings.MaxQueueDelay.D(), Delivered: s.interactions.Job,
 		Now: clock(), Tracer: s.tracer("queue"), Log: s.log,
 	})
+	s.presence = presence.New(presence.Options{Redis: found.Client(), Listener: s.queue})
 	if lacks := s.queue.Lacks(ctx); lacks != "" {
 		return &settingError{"NEXUS_REDIS_URL", s.settings.RedisURL, lacks}
 	}
@@ -339,7 +343,7 @@ func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry
 		uploads = s.mirror
 	}
 	opt := api.Options{
-		Queue: s.queue, Interactions: s.interactions, Redis: s.redis.Client(), Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
+		Queue: s.queue, Interactions: s.interactions, Presence: s.presence, Redis: s.redis.Client(), Datasets: s.datasets, Checkpoints: s.checkpoints, Control: s.control, Known: known, Topics: library,
 		Checks: storage.NewChecks(s.store, clock()), Validity: s.validity(),
 		Backup: s.backUpNow,
 		Tracer: s.tracer("api"), Recorder: s.recorder, Registry: registry, Version: versionText(), CheckWebhook: s.guard().Check,

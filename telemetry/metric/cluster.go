@@ -20,9 +20,19 @@ type Queue interface {
 	Check(ctx context.Context) error
 	RedisState(ctx context.Context) (queue.RedisState, error)
 	Lanes(ctx context.Context) ([]queue.LaneState, error)
-	Beats(ctx context.Context) (map[string][]byte, error)
 	Repairs(ctx context.Context) (map[string]int64, error)
 	Dropped(ctx context.Context) (map[string]int64, error)
+}
+
+// Interactions is the log of what was asked and answered; *interaction.Log is one.
+type Interactions interface {
+	Dropped(ctx context.Context) (int64, error)
+}
+
+// Presence is what the processes of the cluster tell of themselves; *presence.Presence is
+// one.
+type Presence interface {
+	Beats(ctx context.Context) (map[string][]byte, error)
 }
 
 // Checkpoints is what was learned; *storage.Checkpoints is one.
@@ -39,9 +49,11 @@ type Control interface {
 
 // ClusterOptions name what the cluster's metrics are read from.
 type ClusterOptions struct {
-	Queue       Queue
-	Checkpoints Checkpoints
-	Control     Control
+	Queue        Queue
+	Presence     Presence
+	Interactions Interactions
+	Checkpoints  Checkpoints
+	Control      Control
 	// Inspector, if not nil, adds asynq's own metrics.
 	Inspector *asynq.Inspector
 	Now       func() time.Time
@@ -193,7 +205,7 @@ func (c *Cluster) collectCounts(ctx context.Context, out chan<- prometheus.Metri
 	for _, of := range []struct {
 		read func(context.Context) (map[string]int64, error)
 		desc *prometheus.Desc
-	}{{c.opt.Queue.Repairs, c.desc.repairs}, {c.opt.Queue.Dropped, c.desc.dropped}} {
+	}{{c.opt.Queue.Repairs, c.desc.repairs}, {c.opt.Queue.Dropped, c.desc.dropped}, {c.droppedInteractions, c.desc.dropped}} {
 		sums, err := of.read(ctx)
 		if err != nil {
 			c.opt.Log.Debug("repairs cannot be counted", "error", err)
@@ -205,8 +217,13 @@ func (c *Cluster) collectCounts(ctx context.Context, out chan<- prometheus.Metri
 	}
 }
 
+func (c *Cluster) droppedInteractions(ctx context.Context) (map[string]int64, error) {
+	n, err := c.opt.Interactions.Dropped(ctx)
+	return map[string]int64{"interactions": n}, err
+}
+
 func (c *Cluster) collectBeats(ctx context.Context, out chan<- prometheus.Metric, s stored) {
-	payloads, err := c.opt.Queue.Beats(ctx)
+	payloads, err := c.opt.Presence.Beats(ctx)
 	if err != nil {
 		c.opt.Log.Debug("the processes cannot be counted", "error", err)
 		return

@@ -21,7 +21,9 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
+	"github.com/nexus-continuum/nexus/telemetry/interaction"
 	"github.com/nexus-continuum/nexus/telemetry/metric"
+	"github.com/nexus-continuum/nexus/telemetry/presence"
 )
 
 // bundle is a registry over real parts: a Redis, a folder, a queue.
@@ -29,6 +31,7 @@ type bundle struct {
 	*testing.T
 	registry    *prometheus.Registry
 	queue       *queue.Queue
+	presence    *presence.Presence
 	checkpoints *storage.Checkpoints
 	control     *storage.ControlRecord
 	redis       *provider.Provider
@@ -71,6 +74,7 @@ func setup(t *testing.T, mode string) *bundle {
 		checkpoints: storage.NewCheckpoints(store, storage.Options{}),
 		control:     storage.NewControl(store, storage.ControlOptions{}),
 	}
+	b.presence = presence.New(presence.Options{Redis: r.Client(), Listener: b.queue})
 	if err := b.queue.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +92,7 @@ func (b *bundle) register() {
 	b.registry.MustRegister(
 		metric.NewProcess(heartbeat.New(heartbeat.Options{})),
 		metric.NewCluster(metric.ClusterOptions{
-			Queue: b.queue, Checkpoints: b.checkpoints, Control: b.control,
+			Queue: b.queue, Presence: b.presence, Interactions: interaction.New(interaction.Options{Redis: b.redis.Client()}), Checkpoints: b.checkpoints, Control: b.control,
 			Inspector: asynq.NewInspectorFromRedisClient(b.redis.Client()),
 		}),
 	)
@@ -121,7 +125,7 @@ func (b *bundle) beat(id, role string, m *heartbeat.Model) {
 	b.Helper()
 	rec := heartbeat.New(heartbeat.Options{ID: id, Roles: []string{role}})
 	rec.Fill(func(beat *heartbeat.Beat) { beat.Model = m })
-	p := heartbeat.NewPulse(rec, heartbeat.NewResources(nil), b.queue.Beat, nil, nil)
+	p := heartbeat.NewPulse(rec, heartbeat.NewResources(nil), b.presence.Beat, nil, nil)
 	if err := p.Start(b.Context()); err != nil {
 		b.Fatal(err)
 	}
@@ -146,6 +150,9 @@ func TestTheClusterIsTold(t *testing.T) {
 		if _, err := b.control.Update(b.Context(), func(c *storage.Control) { c.Paused = true }); err != nil {
 			b.Fatal(err)
 		}
+		if err := b.redis.Client().HSet(b.Context(), "nexus:{log}:dropped", "interactions", "7").Err(); err != nil {
+			b.Fatal(err)
+		}
 		b.beat("a", heartbeat.RoleAPI, nil)
 		b.beat("fresh", heartbeat.RoleWorker, &heartbeat.Model{Checkpoint: saved.ID, LoadedAt: job.At(time.Now())})
 		b.beat("newer than the head that is shown", heartbeat.RoleWorker, &heartbeat.Model{Checkpoint: "later", LoadedAt: job.At(time.Now().Add(time.Minute))})
@@ -156,6 +163,7 @@ func TestTheClusterIsTold(t *testing.T) {
 			`nexus_queue_depth{queue="batch",state="pending"} 3`, `nexus_queue_depth{queue="train",state="pending"} 0`, `nexus_queue_limit{queue="batch"} 10000`,
 			`nexus_processes{role="api"} 1`, `nexus_processes{role="worker"} 3`, `nexus_processes{role="scheduler"} 0`,
 			`nexus_workers_behind 1`, `nexus_checkpoints 1`, `nexus_checkpoint_lessons 7`,
+			`nexus_retention_dropped_total{what="interactions"} 7`, `nexus_retention_dropped_total{what="jobs"} 0`, `nexus_retention_dropped_total{what="webhook_events"} 0`,
 			`nexus_learning_paused 1`, `nexus_learning_stopped 0`,
 			`asynq_queue_size{queue="batch"} 3`, `asynq_tasks_enqueued{queue="batch",state="pending"} 3`, `asynq_queue_paused{queue="batch"} 0`,
 		)

@@ -1,3 +1,7 @@
+-- now is the clock of Redis, in ms: clocks of hosts may differ.
+local t = redis.call('TIME')
+local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+
 -- What processes that have ended counted stays in the totals of the deployment. past
 -- is a hash of sums; retired, beside it, remembers for an hour what each silent
 -- process had counted, should it only have been slow.
@@ -16,3 +20,4 @@ local function totalOf(body)
   if ok and type(beat) == 'table' and type(beat.total) == 'table' then return beat.total end
   return nil
 end
+

@@ -1,4 +1,4 @@
-package queue
+package presence
 
 import (
 	"context"
@@ -21,20 +21,20 @@ type rollCalls struct {
 	open   map[string]chan struct{} // by call; holds one for each process that answered
 }
 
-func (q *Queue) rollChannel() string { return q.shared("channel", "rollcall") }
+func (p *Presence) rollChannel() string { return p.key("channel", "rollcall") }
 
 // rollReplies is the channel on which a caller receives the responses.
-func (q *Queue) rollReplies(caller string) string { return q.shared("channel", "rollcall:"+caller) }
+func (p *Presence) rollReplies(caller string) string { return p.key("channel", "rollcall:"+caller) }
 
 // RollCall asks every process that answers roll calls to beat again. It returns when
 // they have done so, and their beats then contain their counts up to now. It waits only
 // briefly for a silent process. known is the expected number of processes. It matters
 // only on a Redis Cluster, whose nodes do not report how many listeners receive a
 // message.
-func (q *Queue) RollCall(ctx context.Context, known int) {
-	r := &q.rolls
-	r.listen.Do(func() { // until the queue stops
-		q.subscriber.on(context.WithoutCancel(ctx), q.rollReplies(q.id), func(call string, _ bool) { r.countAnswer(call) })
+func (p *Presence) RollCall(ctx context.Context, known int) {
+	r := &p.rolls
+	r.listen.Do(func() { // as long as the connection lasts
+		p.opt.Listener.Listen(context.WithoutCancel(ctx), p.rollReplies(p.id), func(call string, _ bool) { r.countAnswer(call) })
 	})
 	call := job.NewID()
 	answers := make(chan struct{}, 1024)
@@ -51,11 +51,11 @@ func (q *Queue) RollCall(ctx context.Context, known int) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, rollCallFor)
 	defer cancel()
-	n, err := q.redis.Publish(ctx, q.rollChannel(), q.id+" "+call).Result()
+	n, err := p.redis.Publish(ctx, p.rollChannel(), p.id+" "+call).Result()
 	if err != nil {
 		return
 	}
-	if _, cluster := q.redis.(*redis.ClusterClient); cluster {
+	if _, cluster := p.redis.(*redis.ClusterClient); cluster {
 		n = int64(known)
 	}
 	for range n {
@@ -78,26 +78,29 @@ func (r *rollCalls) countAnswer(call string) {
 	}
 }
 
-// OnRollCall calls beat for each roll call until the queue stops. When beat returns, it
+// OnRollCall calls beat for each roll call until it stops. When beat returns, it
 // responds to the caller. Roll calls that arrive while beat runs are answered together
 // after its next run. Roll calls of this process need no beat, because it knows its own
 // counts.
-func (q *Queue) OnRollCall(ctx context.Context, beat func(ctx context.Context)) {
+func (p *Presence) OnRollCall(ctx context.Context, beat func(ctx context.Context)) {
 	var mu sync.Mutex
 	var calls []string
-	news := newNotifier()
-	off := q.subscriber.on(ctx, q.rollChannel(), func(msg string, renewed bool) {
+	news := make(chan struct{}, 1)
+	off := p.opt.Listener.Listen(ctx, p.rollChannel(), func(msg string, renewed bool) {
 		if renewed {
 			return
 		}
-		if caller, call, _ := strings.Cut(msg, " "); caller == q.id {
-			q.rolls.countAnswer(call)
+		if caller, call, _ := strings.Cut(msg, " "); caller == p.id {
+			p.rolls.countAnswer(call)
 			return
 		}
 		mu.Lock()
 		calls = append(calls, msg)
 		mu.Unlock()
-		news.notify()
+		select {
+		case news <- struct{}{}:
+		default: // it will look at all of them
+		}
 	})
 	answer := func(life context.Context) {
 		defer off()
@@ -114,17 +117,15 @@ func (q *Queue) OnRollCall(ctx context.Context, beat func(ctx context.Context)) 
 			calls = nil
 			mu.Unlock()
 			beat(ctx)
-			pctx, cancel := q.withTimeout(ctx)
-			pipe := q.redis.Pipeline()
+			pctx, cancel := p.withTimeout(ctx)
+			pipe := p.redis.Pipeline()
 			for _, msg := range due {
 				caller, call, _ := strings.Cut(msg, " ")
-				pipe.Publish(pctx, q.rollReplies(caller), call)
+				pipe.Publish(pctx, p.rollReplies(caller), call)
 			}
 			_, _ = pipe.Exec(pctx) // a caller that hears nothing goes on by itself
 			cancel()
 		}
 	}
-	if !q.spawn(answer) {
-		off()
-	}
+	p.life.Go(answer)
 }

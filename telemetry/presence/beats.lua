@@ -2,7 +2,7 @@
 -- ARGV: ms that a late beat has left (0: connections tell nothing), channels of processes
 -- Returns {{id, body, …} of the living, {name, sum, …} of what those that have ended
 -- counted}; the dead are removed.
-local now, late = math.floor(clock()), tonumber(ARGV[1])
+local late = tonumber(ARGV[1])
 local out = {}
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do

@@ -1,6 +1,5 @@
 -- KEYS: beats, past, retired   ARGV: id, body, ttl ms
--- The end of a beat is dated by Redis: clocks of hosts may differ.
-redis.call('HSET', KEYS[1], ARGV[1], whole(math.floor(clock()) + tonumber(ARGV[3])) .. '|' .. ARGV[2])
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now + tonumber(ARGV[3])) .. '|' .. ARGV[2])
 redis.call('PEXPIRE', KEYS[1], math.max(60000, 2 * tonumber(ARGV[3])))
 local was = redis.call('HGET', KEYS[3], ARGV[1])
 if was then -- it was taken for dead, and counts for itself again
