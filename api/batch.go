@@ -124,7 +124,7 @@ func (s *Server) claimBatch(c echo.Context, body []byte) (base string, done func
 	if !printable(key, maxKeyLength) {
 		return "", nil, job.Errorf(job.CodeInvalid, "the Idempotency-Key must be 1 to %d printable characters without spaces", maxKeyLength).On("Idempotency-Key")
 	}
-	claim, kept, err := s.queue.Once(c.Request().Context(), ownerOf(c), key, digestOf(c.Request(), body), idempotencyTTL)
+	claim, kept, err := s.claims.Once(c.Request().Context(), ownerOf(c), key, digestOf(c.Request(), body), idempotencyTTL)
 	if err != nil {
 		return "", nil, err
 	}

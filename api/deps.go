@@ -24,7 +24,8 @@ type Queue interface {
 	Jobs(ctx context.Context, f queue.Filter) (jobs []job.Job, next string, err error)
 	Cancel(ctx context.Context, id string) (job.Job, error)
 	Follow(ctx context.Context, id, lastEventID string) (<-chan queue.Event, error)
-	Once(ctx context.Context, scope, key, digest string, ttl time.Duration) (claim *queue.Claim, outcome []byte, err error)
+	// Listen calls onMessage for each message on a channel of Redis until off is called.
+	Listen(ctx context.Context, channel string, onMessage func(msg string, renewed bool)) (off func())
 	Lanes(ctx context.Context) ([]queue.LaneState, error)
 	PauseLane(ctx context.Context, lane job.Lane, paused bool, reason string) error
 	Repairs(ctx context.Context) (map[string]int64, error)

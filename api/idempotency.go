@@ -13,8 +13,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/nexus-continuum/nexus/api/idempotency"
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/queue"
 )
 
 const (
@@ -57,7 +57,7 @@ func (s *Server) onceUnread(c echo.Context, body largeBody) error {
 	if key == "" {
 		return s.send(c, body.do)
 	}
-	claim, _, err := s.claim(c, key, queue.Unread)
+	claim, _, err := s.claim(c, key, idempotency.Unread)
 	if err != nil {
 		return err
 	}
@@ -85,11 +85,11 @@ func (s *Server) onceUnread(c echo.Context, body largeBody) error {
 // claim requests the right to do the work of a key. Keys belong to their sender,
 // because two clients may choose the same one. Without API keys all callers count as
 // one sender, because the address of a client can change.
-func (s *Server) claim(c echo.Context, key, digest string) (*queue.Claim, []byte, error) {
+func (s *Server) claim(c echo.Context, key, digest string) (*idempotency.Claim, []byte, error) {
 	if !printable(key, maxKeyLength) {
 		return nil, nil, job.Errorf(job.CodeInvalid, "the Idempotency-Key must be 1 to %d printable characters without spaces", maxKeyLength).On(headerKey)
 	}
-	return s.queue.Once(c.Request().Context(), ownerOf(c), key, digest, idempotencyTTL)
+	return s.claims.Once(c.Request().Context(), ownerOf(c), key, digest, idempotencyTTL)
 }
 
 func replay(c echo.Context, kept []byte) error {
@@ -103,7 +103,7 @@ func replay(c echo.Context, kept []byte) error {
 
 // claimed does the work of a claim and stores its reply, even if the caller leaves,
 // because the key exists for the repeat.
-func (s *Server) claimed(c echo.Context, claim *queue.Claim, do work) error {
+func (s *Server) claimed(c echo.Context, claim *idempotency.Claim, do work) error {
 	c.Set(claimedKey, claim.JobID)
 	r, err := do(c)
 	if err != nil {
@@ -125,7 +125,7 @@ func (s *Server) claimed(c echo.Context, claim *queue.Claim, do work) error {
 	return write(c, r.status, r.location, body)
 }
 
-func (s *Server) drop(c echo.Context, claim *queue.Claim, unsure bool) {
+func (s *Server) drop(c echo.Context, claim *idempotency.Claim, unsure bool) {
 	if err := claim.Drop(context.WithoutCancel(c.Request().Context()), unsure); err != nil {
 		s.log.Warn("an idempotency key stays claimed for a while", "request_id", requestID(c), "error", err)
 	}

@@ -23,6 +23,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexus-continuum/nexus/api/book"
+	"github.com/nexus-continuum/nexus/api/idempotency"
 	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
@@ -36,8 +37,8 @@ type Options struct {
 	Queue        Queue
 	Interactions Interactions
 	Presence     Presence
-	// Redis stores counters of the rate limit, sessions, the audit log and runs of test
-	// prompts.
+	// Redis stores counters of the rate limit, idempotency keys, sessions, the audit log
+	// and runs of test prompts.
 	Redis       redis.UniversalClient
 	Datasets    Datasets
 	Checkpoints Checkpoints
@@ -119,6 +120,7 @@ type Server struct {
 	opt          Options
 	queue        Queue
 	interactions Interactions
+	claims       *idempotency.Keys
 	datasets     Datasets
 	checkpoints  Checkpoints
 	controls     Control
@@ -217,6 +219,7 @@ func New(opt Options) (*Server, error) {
 	s.echo = s.routes()
 	life, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
+	s.claims = idempotency.New(life, idempotency.Options{Redis: opt.Redis, Listener: opt.Queue, Prefix: opt.Prefix})
 	s.http = &http.Server{
 		Handler: s.echo, TLSConfig: opt.TLS,
 		ReadHeaderTimeout: 10 * time.Second, WriteTimeout: answerWithin, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,

@@ -141,16 +141,6 @@ func beside(t *bundle) {
 	if err := lease.Release(t.ctx); err != nil {
 		t.Error(err)
 	}
-	claim, _, err := t.q.Once(t.ctx, "form", "key", "digest", time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := claim.Keep(t.ctx, []byte("kept")); err != nil {
-		t.Error(err)
-	}
-	if _, kept, err := t.q.Once(t.ctx, "form", "key", "digest", time.Minute); err != nil || string(kept) != "kept" {
-		t.Errorf("once more: %q, %v", kept, err)
-	}
 	id := job.NewID()
 	if err := t.log.Append(t.ctx, []job.Interaction{{ID: id, Prompt: "why", Response: "no", At: job.At(time.Now())}}); err != nil {
 		t.Error(err)

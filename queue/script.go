@@ -28,7 +28,6 @@ type scripts struct {
 	turn, sweep, orphans, owned, operator, overdue, waiters *redis.Script
 
 	acquire, renew, release *redis.Script // lease
-	claim, keep, drop       *redis.Script // idempotency
 	fetch, posted           *redis.Script // webhook
 	probe                   *redis.Script
 }
@@ -47,7 +46,6 @@ func loadScripts(eventHistory int, clock string) *scripts {
 		turn: script("reconcile/turn"), sweep: script("reconcile/sweep"), orphans: script("reconcile/orphans"), owned: script("reconcile/owned"),
 		operator: script("reconcile/operator"), overdue: script("reconcile/overdue"), waiters: script("reconcile/waiters"),
 		acquire: script("lease/acquire"), renew: script("lease/renew"), release: script("lease/release"),
-		claim: script("idempotency/claim"), keep: script("idempotency/keep"), drop: script("idempotency/drop"),
 		fetch: script("webhook/fetch"), posted: script("webhook/posted"), probe: script("probe"),
 	}
 }

@@ -1,8 +1,11 @@
-package queue
+// Package idempotency sees to it that the work of an Idempotency-Key is done once,
+// whichever process gets the repeats. It owns its keys in Redis.
+package idempotency
 
 import (
 	"context"
 	"crypto/sha256"
+	_ "embed" // the scripts
 	"encoding/hex"
 	"errors"
 	"sync"
@@ -10,7 +13,19 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/nexus-continuum/nexus/internal/redisfault"
 	"github.com/nexus-continuum/nexus/job"
+)
+
+var (
+	//go:embed claim.lua
+	claimLua string
+	//go:embed keep.lua
+	keepLua string
+	//go:embed drop.lua
+	dropLua string
+
+	claimScript, keepScript, dropScript = redis.NewScript(claimLua), redis.NewScript(keepLua), redis.NewScript(dropLua)
 )
 
 // claimTTL is how long a claim in flight lasts after its process has died.
@@ -20,6 +35,45 @@ const claimTTL = 15 * time.Second
 // until SetDigest sets the real one.
 const Unread = ""
 
+// Listener hears the messages of Redis; *queue.Queue is one.
+type Listener interface {
+	// Listen calls onMessage for each message on a channel of Redis until off is called.
+	Listen(ctx context.Context, channel string, onMessage func(msg string, renewed bool)) (off func())
+}
+
+// Options configure Keys. Redis and Listener are required.
+type Options struct {
+	// Redis holds the claims and their outcomes; the caller closes it.
+	Redis    redis.UniversalClient
+	Listener Listener
+	Prefix   string // of every key; "nexus:"
+	// Timeout is how long one command to Redis may take; default 900 ms.
+	Timeout time.Duration
+}
+
+// Keys are the Idempotency-Keys of the cluster, as one process claims them. They are safe
+// for concurrent use.
+type Keys struct {
+	opt  Options
+	life context.Context
+}
+
+// New makes Keys. Waiting for claims and renewing them ends with life.
+func New(life context.Context, opt Options) *Keys {
+	if opt.Prefix == "" {
+		opt.Prefix = "nexus:"
+	}
+	if opt.Timeout == 0 {
+		opt.Timeout = 900 * time.Millisecond
+	}
+	return &Keys{opt: opt, life: life}
+}
+
+// withTimeout limits one exchange with Redis to Options.Timeout.
+func (k *Keys) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, k.opt.Timeout)
+}
+
 // Claim is the right to do the work of an Idempotency-Key. It must be ended by exactly
 // one of Keep and Drop.
 type Claim struct {
@@ -28,7 +82,7 @@ type Claim struct {
 	// made.
 	JobID string
 
-	q       *Queue
+	keys    *Keys
 	key     string
 	channel string
 	digest  string
@@ -46,19 +100,24 @@ type Claim struct {
 // the first drops the claim or dies, one of the waiting repeats gets the claim. A
 // repeat with another digest gets CodeIdempotencyReuse. ttl is how long the outcome is
 // kept.
-func (q *Queue) Once(ctx context.Context, scope, key, digest string, ttl time.Duration) (*Claim, []byte, error) {
+func (k *Keys) Once(ctx context.Context, scope, key, digest string, ttl time.Duration) (*Claim, []byte, error) {
 	sum := sha256.Sum256([]byte(scope + "\x00" + key))
 	name := hex.EncodeToString(sum[:16])
 	c := &Claim{
-		q: q, key: q.shared(name, "once"), channel: q.shared(name, "settled"),
+		keys: k, key: k.opt.Prefix + "{" + name + "}:once", channel: k.opt.Prefix + "{" + name + "}:settled",
 		JobID: job.NewID(), digest: digest, id: job.NewID(), ttl: ttl,
 	}
 	verdict, outcome, err := c.try(ctx, false)
 	if err != nil || verdict != "busy" {
 		return c.answer(verdict, outcome, err)
 	}
-	news := newNotifier()
-	off := q.subscriber.on(ctx, c.channel, func(string, bool) { news.notify() })
+	news := make(chan struct{}, 1)
+	off := k.opt.Listener.Listen(ctx, c.channel, func(string, bool) {
+		select {
+		case news <- struct{}{}:
+		default: // it has yet to look
+		}
+	})
 	defer off()
 	poll := time.NewTicker(time.Second) // for a first whose process died
 	defer poll.Stop()
@@ -70,8 +129,8 @@ func (q *Queue) Once(ctx context.Context, scope, key, digest string, ttl time.Du
 		select {
 		case <-news:
 		case <-poll.C:
-		case <-q.life.Done():
-			return nil, nil, unavailable("wait for the first use of an idempotency key", errors.New("this process is stopping"))
+		case <-k.life.Done():
+			return nil, nil, redisfault.Unavailable("wait for the first use of an idempotency key", errors.New("this process is stopping"))
 		case <-ctx.Done():
 			return nil, nil, job.Errorf(job.CodeCanceled, "the caller went away").Because(context.Cause(ctx))
 		}
@@ -81,7 +140,7 @@ func (q *Queue) Once(ctx context.Context, scope, key, digest string, ttl time.Du
 func (c *Claim) answer(verdict string, outcome []byte, err error) (*Claim, []byte, error) {
 	switch {
 	case err != nil:
-		return nil, nil, unavailable("claim an idempotency key", err)
+		return nil, nil, redisfault.Unavailable("claim an idempotency key", err)
 	case verdict == "done":
 		return nil, outcome, nil
 	case verdict == "reuse":
@@ -95,9 +154,9 @@ func (c *Claim) answer(verdict string, outcome []byte, err error) (*Claim, []byt
 
 // try claims the key. With renew it only renews a claim that is ours.
 func (c *Claim) try(ctx context.Context, renew bool) (string, []byte, error) {
-	ctx, cancel := c.q.withTimeout(ctx)
+	ctx, cancel := c.keys.withTimeout(ctx)
 	defer cancel()
-	got, err := c.q.pipeliner.run(ctx, c.q.scripts.claim, []string{c.key}, c.currentDigest(), c.id, claimTTL.Milliseconds(), c.JobID, c.ttl.Milliseconds(), renew).StringSlice()
+	got, err := claimScript.Run(ctx, c.keys.opt.Redis, []string{c.key}, c.currentDigest(), c.id, claimTTL.Milliseconds(), c.JobID, c.ttl.Milliseconds(), renew).StringSlice()
 	if err != nil {
 		return "", nil, err
 	}
@@ -124,11 +183,11 @@ func (c *Claim) currentDigest() string {
 func (c *Claim) again() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended || c.q.life.Err() != nil {
+	if c.ended || c.keys.life.Err() != nil {
 		return
 	}
 	c.refresh = time.AfterFunc(claimTTL/3, func() {
-		_, _, _ = c.try(c.q.life, true) // a failure is made good by the next, or by Keep
+		_, _, _ = c.try(c.keys.life, true) // a failure is made good by the next, or by Keep
 		c.again()
 	})
 }
@@ -146,11 +205,11 @@ func (c *Claim) end() {
 // Errors: CodeUnavailable.
 func (c *Claim) Keep(ctx context.Context, outcome []byte) error {
 	c.end()
-	ctx, cancel := c.q.withTimeout(ctx)
+	ctx, cancel := c.keys.withTimeout(ctx)
 	defer cancel()
-	err := c.q.scripts.keep.Run(ctx, c.q.redis, []string{c.key}, c.currentDigest(), c.id, outcome, c.ttl.Milliseconds(), c.channel).Err()
+	err := keepScript.Run(ctx, c.keys.opt.Redis, []string{c.key}, c.currentDigest(), c.id, outcome, c.ttl.Milliseconds(), c.channel).Err()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return unavailable("keep the outcome of an idempotency key", err)
+		return redisfault.Unavailable("keep the outcome of an idempotency key", err)
 	}
 	return nil
 }
@@ -164,11 +223,11 @@ func (c *Claim) Drop(ctx context.Context, unsure bool) error {
 		keep = "1"
 	}
 	c.end()
-	ctx, cancel := c.q.withTimeout(ctx)
+	ctx, cancel := c.keys.withTimeout(ctx)
 	defer cancel()
-	err := c.q.scripts.drop.Run(ctx, c.q.redis, []string{c.key}, c.id, c.channel, keep).Err()
+	err := dropScript.Run(ctx, c.keys.opt.Redis, []string{c.key}, c.id, c.channel, keep).Err()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return unavailable("drop an idempotency key", err)
+		return redisfault.Unavailable("drop an idempotency key", err)
 	}
 	return nil
 }
