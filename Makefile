@@ -25,7 +25,7 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build static stripped needs test race lint fmt base calibration calibration-both bench bench-once bench-model bench-people bench-embeddings bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz contract generate vuln image clean dashboard clients test-clients reference pictures runbook runbook-docker release
+.PHONY: help run build static stripped needs test race lint fmt base calibration calibration-both bench bench-once bench-model bench-people bench-bots bench-embeddings bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz contract generate vuln image clean dashboard clients test-clients reference pictures runbook runbook-docker release
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,10 @@ bench-model: ## measure the model; NEXUS_BENCH_DATA names the folder with clinc1
 bench-people: build ## measure how many prompts are answered right and wrong, over many deployments; NEXUS_BENCH_DATA names the folder with clinc150/ and hwu64/
 	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/ and hwu64/"; exit 2; }
 	NEXUS_BENCH_DATA=$(NEXUS_BENCH_DATA) $(GO) run ./internal/bench/people $(PEOPLE)
+
+bench-bots: ## the same for public chat bots, one draw after another in this process; NEXUS_BENCH_DATA names the folder with bots/, which internal/bench/people/bots.py fills
+	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds bots/; python3 internal/bench/people/bots.py FOLDER/bots fills it"; exit 2; }
+	$(GO) test ./model -run TestBots -campaign.bots $(NEXUS_BENCH_DATA)/bots -v -timeout 60m
 
 bench-embeddings: ## measure what an embedding server adds, with all-MiniLM-L6-v2 as a process; NEXUS_BENCH_DATA names the folder with clinc150/ and hwu64/
 	@test -n "$(NEXUS_BENCH_DATA)" || { echo "set NEXUS_BENCH_DATA to the folder that holds clinc150/ and hwu64/"; exit 2; }

@@ -81,24 +81,29 @@ func (d *Default) typical() (p Profile) {
 	return p
 }
 
-// spreads is by how many standard deviations a deployment may be worse than the
-// mean of those like it and still be safe. One with a single lesson an answer may be
-// worse by loneSpreads more, since nothing of its own shows how it differs; from
-// lonePhrasings lessons on nothing is added.
+// Where an answer has a single lesson nothing of the deployment itself shows how it
+// differs from those like it, so it is given a margin in standard deviations of
+// theirs: loneSpreads, and fewSpreads more with up to fewAnswers answers, none of
+// these from manyAnswers on, since deployments of few answers differ most. From
+// lonePhrasings lessons an answer on its own prompts say enough.
 const (
-	spreads       = 0.15
-	loneSpreads   = 0.2
+	loneSpreads   = 0.35
+	fewSpreads    = 0.55
 	lonePhrasings = 3
+	fewAnswers    = 30
+	manyAnswers   = 120
 )
 
 // margin is that number for a memory like p.
 func (p Profile) margin() float64 {
-	return spreads + loneSpreads*max(0, 1-p.Phrasings/math.Log(lonePhrasings))
+	lone := max(0, 1-p.Phrasings/math.Log(lonePhrasings))
+	few := min(max((math.Log(manyAnswers)-p.Answers)/math.Log(manyAnswers/fewAnswers), 0), 1)
+	return lone * (loneSpreads + fewSpreads*few)
 }
 
 // Risk is the share of prompts that deployments like p answered wrongly at each
-// level, with a margin since they differ, and the mean share that they answered
-// rightly.
+// level, with a margin where p may differ without showing it, and the mean share
+// that they answered rightly.
 func (d *Default) Risk(p Profile) (wrong, right Prior) {
 	total, squares := 0.0, Prior{}
 	for i := range d.Seen {
