@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -85,5 +86,77 @@ func TestCompanyKeepsItsOwnDeadlines(t *testing.T) {
 	}
 	if r := <-soon; r.err == nil {
 		t.Error("the hasty call was not given up")
+	}
+}
+
+// Jobs that are submitted at the same time share scripts, and each gets the verdict that
+// it would get alone: the lane takes as many as its bound allows, a job that was
+// submitted before is not there twice.
+func TestJobsAreSubmittedTogether(t *testing.T) {
+	t.Parallel()
+	const bound, many = 20, 40
+	b := setup(t, provider.Child, Options{MaxQueue: bound})
+	known := b.submit(interact("known"))
+	p := b.q.pipeliner
+	p.mu.Lock()
+	p.busy += pipelines // as many are under way as may be
+	p.mu.Unlock()
+	b.q.redis.ConfigResetStat(b.ctx)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	positions, full := map[int]bool{}, 0
+	for i := range many {
+		wg.Go(func() {
+			spec := interact(fmt.Sprint("prompt ", i))
+			if i == 0 {
+				spec.ID = known.ID
+			}
+			j, err := b.q.Submit(b.ctx, spec)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil && job.AsError(err).Code == job.CodeQueueFull:
+				full++
+			case err != nil:
+				t.Errorf("job %d: %v", i, err)
+			case i > 0:
+				positions[*j.QueuePosition] = true
+			}
+		})
+	}
+	b.until("all wait", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.waiting) == many })
+	p.next(b.ctx)
+	wg.Wait()
+	if len(positions) != bound-1 || full != many-bound || !positions[2] || !positions[bound] {
+		t.Errorf("positions %v, %d refused, want %d", positions, full, many-bound)
+	}
+	if n := b.lane(job.LaneBatch); n.Pending != bound {
+		t.Errorf("lane is %+v", n)
+	}
+	stats, err := b.q.redis.InfoMap(b.ctx, "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line := stats["Commandstats"]["cmdstat_lpush"]; !strings.HasPrefix(line, "calls=2,") {
+		t.Errorf("the jobs of two scripts are queued by %q", line)
+	}
+	taken := map[string]bool{}
+	all := make(chan struct{})
+	b.serve(b.q, job.LaneBatch, 8, func(_ context.Context, task *Task) (any, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if taken[task.Spec.ID] {
+			t.Errorf("job %s runs twice", task.Spec.ID)
+		}
+		taken[task.Spec.ID] = true
+		if len(taken) == bound {
+			close(all)
+		}
+		return job.Answer{Response: "done"}, nil
+	})
+	select {
+	case <-all:
+	case <-b.ctx.Done():
+		t.Fatalf("%d of %d ran", len(taken), bound)
 	}
 }

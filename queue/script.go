@@ -84,7 +84,7 @@ func assemble(shared []block, name string) string {
 	return text
 }
 
-var comment = regexp.MustCompile(`(?m)^\s*--.*\n`)
+var comment = regexp.MustCompile(`(?m)^[ \t]*--.*\n`)
 
 // code removes the comment lines, which mention names that a script does not use.
 func code(lua string) string { return comment.ReplaceAllString(lua, "") }

@@ -108,18 +108,19 @@ func (q *Queue) put(ctx context.Context, p payload, how placing, wait time.Durat
 		return nil, fmt.Errorf("encode job %s: %w", p.ID, err)
 	}
 	k := q.keys(p.place)
-	call = &enqueueCall{script: q.scripts.submit}
+	call = &enqueueCall{script: q.scripts.submit, together: true}
 	switch how {
 	case forCaller:
-		call.script = q.scripts.enqueue
+		call.script, call.together = q.scripts.enqueue, false
 		call.extra = []any{
 			k.own, q.boundOf(p.place), q.within(p.Deadline), k.reply(p.ReplyTo),
 			max(wait.Milliseconds(), 1), q.opt.MaxQueueDelay.Milliseconds(),
 		}
 	case withRecord:
-		call.extra = append([]any{k.own, q.boundOf(p.place), q.within(p.Deadline)}, recordFields(p.Spec)...)
+		fields := recordFields(p.Spec)
+		call.extra = append([]any{k.own, q.boundOf(p.place), q.within(p.Deadline), len(fields)}, fields...)
 	case forRecord:
-		call.extra = []any{k.own, 0, 0}
+		call.extra = []any{k.own, 0, 0, 0}
 	}
 	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()

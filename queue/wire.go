@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,14 +62,15 @@ type producerWire struct {
 // enqueueCall travels in the context from put to the wire and back, because asynq
 // reduces the reply of Redis to a string.
 type enqueueCall struct {
-	script  *redis.Script
-	extra   []any // ARGV after asynq's own
-	verdict int64 // 1 stored, 0 known, or one of the refusals
-	pending int64
-	wait    time.Duration // that a job would have now before it begins
-	rests   bool          // the lane is paused or held
-	err     error
-	done    bool // the wire saw the call
+	script   *redis.Script
+	together bool  // the script takes several jobs: those of one prefix and bound, extra[:2]
+	extra    []any // ARGV beside asynq's own
+	verdict  int64 // 1 stored, 0 known, or one of the refusals
+	pending  int64
+	wait     time.Duration // that a job would have now before it begins
+	rests    bool          // the lane is paused or held
+	err      error
+	done     bool // the wire saw the call
 }
 
 type enqueueKey struct{}
@@ -80,8 +82,16 @@ func (w *producerWire) EvalSha(ctx context.Context, sha string, keys []string, a
 		return w.UniversalClient.EvalSha(ctx, sha, keys, args...)
 	}
 	call.done = true
-	active := strings.TrimSuffix(keys[1], "pending") + "active"
-	got, err := w.pipeliner.run(ctx, call.script, append(keys, active), append(args, call.extra...)...).Int64Slice()
+	run := &pipelined{script: call.script}
+	if call.together {
+		task, pending, msg, id := keys[0], keys[1], args[0], args[1]
+		run.leading = leading{keys: 1, args: 2}
+		run.keys, run.args = []string{pending, task}, slices.Concat(call.extra[:2], []any{id, msg}, call.extra[2:])
+	} else {
+		active := strings.TrimSuffix(keys[1], "pending") + "active"
+		run.keys, run.args = append(keys, active), append(args, call.extra...)
+	}
+	got, err := w.pipeliner.do(ctx, run).Int64Slice()
 	if err != nil {
 		call.err = err
 		return redis.NewCmdResult(nil, err)

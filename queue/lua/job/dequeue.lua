@@ -11,14 +11,22 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
   redis.call('HDEL', p .. 'flow', 'at')
   return nil
 end
-local out, n = {}, 0
-local most = tonumber(ARGV[4])
-for _ = 1, 1000 do
-  if n == most then break end
-  local id = redis.call('RPOPLPUSH', KEYS[1], KEYS[3])
-  if not id then break end
+local out, n, later = {}, 0, {}
+local most, waiting = tonumber(ARGV[4]), redis.call('LLEN', KEYS[1])
+-- activate makes up to `many` of the first tasks active and returns their ids.
+local function activate(many)
+  many = math.min(many, waiting)
+  waiting = waiting - many
+  if many == 1 then return {redis.call('RPOPLPUSH', KEYS[1], KEYS[3])} end
+  local ids, last = {}, redis.call('LRANGE', KEYS[1], -many, -1)
+  for i = #last, 1, -1 do ids[#ids + 1] = last[i] end
+  redis.call('LTRIM', KEYS[1], 0, -many - 1)
+  redis.call('LPUSH', KEYS[3], unpack(ids))
+  return ids
+end
+local function take(id)
   local key = ARGV[2] .. id
-  local v = redis.call('HMGET', key, 'msg', 'deadline', 'until', 'reply')
+  local v = redis.call('HMGET', key, 'msg', 'deadline', 'until', 'reply', 'missed')
   local gone = not v[1]
   if not gone and v[3] and clock() > tonumber(v[3]) and redis.call('EXISTS', p .. 'job:' .. id) == 0 then
     gone = true
@@ -29,25 +37,35 @@ for _ = 1, 1000 do
     redis.call('DEL', key)
     -- A record whose task Redis has dropped is queued again (see orphans.lua).
     if redis.call('EXISTS', p .. 'job:' .. id) == 1 then redis.call('SADD', p .. 'evicted', id) end
-  else
-    redis.call('HSET', key, 'state', 'active', 'owner', ARGV[3])
-    redis.call('HDEL', key, 'pending_since', 'missed')
-    redis.call('ZADD', KEYS[4], ARGV[1], id)
-    n = n + 1
-    out[#out + 1] = id
-    out[#out + 1] = v[1]
-    out[#out + 1] = v[2] and whole(tonumber(v[2]) - clock()) or ''
-    local attempt = ''
-    if ARGV[6] == '1' and not v[4] then
-      local r = redis.call('HMGET', p .. 'job:' .. id, 'state', 'cancel', 'attempts', 'started', 'waiting', 'quiet')
-      if r[1] == 'queued' and r[2] ~= '1' then
-        attempt = tostring(tonumber(r[3]) + 1)
-        begin(p, id, attempt, {r[4], r[5], r[6]})
-      end
+    return
+  end
+  redis.call('HSET', key, 'state', 'active', 'owner', ARGV[3])
+  if v[5] then redis.call('HDEL', key, 'missed') end
+  add(later, 'lease', id)
+  n = n + 1
+  out[#out + 1] = id
+  out[#out + 1] = v[1]
+  out[#out + 1] = v[2] and whole(tonumber(v[2]) - clock()) or ''
+  local attempt = ''
+  if ARGV[6] == '1' and not v[4] then
+    local r = redis.call('HMGET', p .. 'job:' .. id, 'state', 'cancel', 'attempts', 'started', 'waiting', 'quiet')
+    if r[1] == 'queued' and r[2] ~= '1' then
+      attempt = tostring(tonumber(r[3]) + 1)
+      begin(p, id, attempt, {r[4], r[5], r[6]}, later)
     end
-    out[#out + 1] = attempt
+  end
+  out[#out + 1] = attempt
+end
+local looked = 0
+while n < most and waiting > 0 and looked < 1000 do
+  for _, id in ipairs(activate(most - n)) do
+    looked = looked + 1
+    take(id)
   end
 end
 if n == 0 then return nil end
-took(p, n, redis.call('LLEN', KEYS[1]))
+flush(later, 'lease', 'ZADD', KEYS[4], ARGV[1])
+flush(later, 'begun', 'ZREM', p .. 'jobs:queued')
+flush(later, 'running', 'ZADD', p .. 'jobs:running', 0)
+took(p, n, waiting)
 return out

@@ -7,12 +7,15 @@
 -- Returns for each job 'ok', or 'lost' when it is no longer this worker's to end.
 local owner, p = ARGV[1], ARGV[2]
 local done, failures = 0, 0
+local later, streams = {}, {}
+for i = 4, #ARGV, 6 do streams[#streams + 1] = p .. 'events:' .. ARGV[i] end
+later.silent = redis.call('EXISTS', unpack(streams)) == 0
 local function finish(task, record, id, to, ran, result, err, progress)
   if redis.call('HGET', task, 'owner') ~= owner or redis.call('LREM', KEYS[1], 0, id) == 0 then
     return 'lost'
   end
-  redis.call('ZREM', KEYS[2], id)
-  redis.call('DEL', task)
+  add(later, 'lease', id)
+  add(later, 'gone', task)
   local v = recall(p, id)
   -- The client that canceled the job was told that it ends canceled.
   if v.cancel then to, result, err = 'canceled', '', CANCELED end
@@ -25,7 +28,7 @@ local function finish(task, record, id, to, ran, result, err, progress)
     changed(p, id)
     v = recall(p, id)
   end
-  conclude(p, id, to, result, err, v, progress, whole(clock() - tonumber(ran)))
+  conclude(p, id, to, result, err, v, progress, whole(clock() - tonumber(ran)), later)
   return 'ok'
 end
 local out = {}
@@ -33,6 +36,11 @@ for i = 1, (#KEYS - 6) / 2 do
   local k, a = 6 + 2 * (i - 1), 3 + 6 * (i - 1)
   out[i] = finish(KEYS[k + 1], KEYS[k + 2], unpack(ARGV, a + 1, a + 6))
 end
+flush(later, 'lease', 'ZREM', KEYS[2])
+flush(later, 'gone', 'DEL', nil)
+for _, state in ipairs({'succeeded', 'failed', 'canceled'}) do flush(later, state, 'ZADD', p .. 'ended:' .. state, 0) end
+for _, state in ipairs({'queued', 'running'}) do flush(later, 'was ' .. state, 'ZREM', p .. 'jobs:' .. state) end
+if later.bytes then redis.call('INCRBY', p .. 'ended:bytes', later.bytes) end
 local function count(n, today, ever)
   if n == 0 then return end
   if redis.call('INCRBY', today, n) == n then redis.call('EXPIREAT', today, ARGV[3]) end

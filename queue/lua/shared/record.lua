@@ -93,10 +93,33 @@ local function changed(p, id, keep)
   event(p, id, 'state', stateEvent(v[1], v[2], v[3]), keep)
 end
 
+-- A script for several jobs gathers what it adds to and removes from sets and lists, and
+-- flush writes it with one command for each: most of the cost of a small command is that
+-- Lua calls it. later holds the arguments by name.
+local function add(later, name, value)
+  local list = later[name]
+  if not list then
+    list = {}
+    later[name] = list
+  end
+  list[#list + 1] = value
+end
+
+-- flush runs a command with what was gathered under a name; ZADD with the given score.
+local function flush(later, name, command, key, score)
+  if not later[name] then return end
+  local all = {key}
+  for _, value in ipairs(later[name]) do
+    if score then all[#all + 1] = score end
+    all[#all + 1] = value
+  end
+  redis.call(command, unpack(all))
+end
+
 -- create writes a new record in state queued and announces it; fields alternate
 -- name and value and begin with the kind. The events of hooks lie apart: a hook
--- outlives its job's record.
-local function create(p, id, fields)
+-- outlives its job's record. Scripts for several jobs pass `later` (see flush).
+local function create(p, id, fields, later)
   local record, hook = {}, {}
   for i = 1, #fields, 2 do
     local into = string.sub(fields[i], 1, 5) == 'hook_' and hook or record
@@ -117,12 +140,17 @@ end
 
 -- begin moves a job that waits to running, as one more attempt; v is what its record
 -- holds of started, waiting and quiet.
-local function begin(p, id, attempts, v)
+local function begin(p, id, attempts, v, later)
   local key, now = p .. 'job:' .. id, whole(clock())
   redis.call('HSET', key, 'state', 'running', 'attempts', attempts, 'started', v[1] or now)
   if v[2] then redis.call('HDEL', key, 'waiting') end
-  redis.call('ZREM', p .. 'jobs:queued', id)
-  redis.call('ZADD', p .. 'jobs:running', 0, id)
+  if later then
+    add(later, 'begun', id)
+    add(later, 'running', id)
+  else
+    redis.call('ZREM', p .. 'jobs:queued', id)
+    redis.call('ZADD', p .. 'jobs:running', 0, id)
+  end
   if not v[3] then event(p, id, 'state', stateEvent('running', attempts)) end
 end
 
@@ -150,7 +178,9 @@ end
 --   topic owner error progress result
 -- started and finished are ms after created, '-' for never. v is what recall gave, if
 -- it was called already; progress and began are for what the record lacks.
-local function conclude(p, id, to, result, err, v, progress, began)
+-- With `later` (see flush) the caller writes the sets; later.silent says that none of its
+-- jobs has a stream.
+local function conclude(p, id, to, result, err, v, progress, began, later)
   local key = p .. 'job:' .. id
   v = v or recall(p, id)
   local from = v.state
@@ -165,13 +195,20 @@ local function conclude(p, id, to, result, err, v, progress, began)
   local member = id .. table.concat({
     string.sub(v.kind, 1, 1), v.attempts, v.created, after(v.started or began), after(now), #topic, #owner, #err, #progress,
   }, ' ') .. '\n' .. topic .. owner .. err .. progress .. result
-  redis.call('ZADD', p .. 'ended:' .. to, 0, member)
-  redis.call('INCRBY', p .. 'ended:bytes', #member + MEMBER_COST)
-  redis.call('DEL', key)
-  redis.call('ZREM', p .. 'jobs:' .. from, id)
+  if later then
+    add(later, to, member)
+    later.bytes = (later.bytes or 0) + #member + MEMBER_COST
+    add(later, 'gone', key)
+    add(later, 'was ' .. from, id)
+  else
+    redis.call('ZADD', p .. 'ended:' .. to, 0, member)
+    redis.call('INCRBY', p .. 'ended:bytes', #member + MEMBER_COST)
+    redis.call('DEL', key)
+    redis.call('ZREM', p .. 'jobs:' .. from, id)
+  end
   if v.deadline then redis.call('ZREM', p .. 'deadlines', id) end
   -- A follower of an older version leaves a record quiet.
-  if v.quiet and redis.call('EXISTS', p .. 'events:' .. id) == 0 then return true end
+  if v.quiet and (later and later.silent or redis.call('EXISTS', p .. 'events:' .. id) == 0) then return true end
   event(p, id, 'state', stateEvent(to, v.attempts), false, now .. LAST_STATE)
   event(p, id, 'result', '', false, now .. LAST_RESULT)
   redis.call('EXPIRE', p .. 'events:' .. id, STREAM_LIFE)
