@@ -83,12 +83,11 @@ func (d *Default) typical() (p Profile) {
 
 // Where an answer has a single lesson nothing of the deployment itself shows how it
 // differs from those like it, so it is given a margin in standard deviations of
-// theirs: loneSpreads, and fewSpreads more with up to fewAnswers answers, none of
-// these from manyAnswers on, since deployments of few answers differ most. From
-// lonePhrasings lessons an answer on its own prompts say enough.
+// theirs: loneSpreads with up to fewAnswers answers, and none from manyAnswers on,
+// since deployments of few answers differ most. From lonePhrasings lessons an answer
+// on its own prompts say enough.
 const (
-	loneSpreads   = 0.35
-	fewSpreads    = 0.55
+	loneSpreads   = 0.9
 	lonePhrasings = 3
 	fewAnswers    = 30
 	manyAnswers   = 120
@@ -98,7 +97,7 @@ const (
 func (p Profile) margin() float64 {
 	lone := max(0, 1-p.Phrasings/math.Log(lonePhrasings))
 	few := min(max((math.Log(manyAnswers)-p.Answers)/math.Log(manyAnswers/fewAnswers), 0), 1)
-	return lone * (loneSpreads + fewSpreads*few)
+	return loneSpreads * lone * few
 }
 
 // Risk is the share of prompts that deployments like p answered wrongly at each
