@@ -89,7 +89,7 @@ func (w *producerWire) EvalSha(ctx context.Context, sha string, keys []string, a
 		run.keys, run.args = []string{pending, task}, slices.Concat(call.extra[:2], []any{id, msg}, call.extra[2:])
 	} else {
 		active := strings.TrimSuffix(keys[1], "pending") + "active"
-		run.keys, run.args = append(keys, active), append(args, call.extra...)
+		run.keys, run.args = slices.Concat(keys, []string{active}), slices.Concat(args, call.extra)
 	}
 	got, err := w.pipeliner.do(ctx, run).Int64Slice()
 	if err != nil {
