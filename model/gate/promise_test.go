@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -66,5 +67,26 @@ func TestNamedAnswersLoosenTheBoundOnForeignPrompts(t *testing.T) {
 	}
 	if complained := before.Judge(nil, []gate.Record{judgedAt(0.9, false, "wrong")}); complained.Threshold() < before.Threshold() {
 		t.Errorf("a complaint lowers the threshold from %.3f to %.3f", before.Threshold(), complained.Threshold())
+	}
+}
+
+// Deployments differ from those like them. A memory whose answers have one lesson
+// each cannot see how, so it expects more wrong answers than the mean of the others,
+// the more the fewer answers it has; one with three lessons an answer sees it itself.
+func TestSingleLessonsOfFewAnswersExpectTheWorse(t *testing.T) {
+	risk := func(answers, lessons float64) float64 {
+		p := gate.Profile{Answers: math.Log(answers), Phrasings: math.Log(lessons), Crowd: 0.5}
+		d := gate.Default{Seen: []gate.Deployment{{Profile: p}, {Profile: p}}}
+		for l := range d.Seen[0].Wrong {
+			d.Seen[0].Wrong[l], d.Seen[1].Wrong[l] = 0.02, 0.08
+		}
+		wrong, _ := d.Risk(p)
+		return wrong[0]
+	}
+	if few, more, many := risk(20, 1), risk(60, 1), risk(150, 1); few < 0.07 || more >= few || more <= many || math.Abs(many-0.05) > 1e-6 {
+		t.Errorf("one lesson an answer: %.4f with 20 answers, %.4f with 60, %.4f with 150", few, more, many)
+	}
+	if two, three := risk(20, 2), risk(20, 3); two <= 0.05 || two >= risk(20, 1) || math.Abs(three-0.05) > 1e-6 {
+		t.Errorf("20 answers: %.4f with two lessons each, %.4f with three", two, three)
 	}
 }
