@@ -40,12 +40,12 @@ const (
 	fewestAsked = 100
 
 	// warmUp is how long a process grows because of what it comes to hold: models,
-	// caches, connections. Until then growth counts only if memory would soon be too
-	// large.
+	// caches, connections.
 	warmUp = time.Hour
-	// soonFull is the time within which growing memory would reach its limit in that
-	// case.
-	soonFull = time.Hour
+	// Growing memory counts if it would reach its limit within soonFull, and within
+	// dayFull once the process is warm: a process of 150 MB that gets 28 MB an hour while
+	// it is taught is sound.
+	soonFull, dayFull = time.Hour, 24 * time.Hour
 )
 
 // judge finds what is wrong.
@@ -135,8 +135,14 @@ func grows(b *heartbeat.Beat, now time.Time) bool {
 	if m.GrowthRateMBPerHour <= maxGrowth || m.GrowthConfidence < sureGrowth {
 		return false
 	}
-	warm := b.StartedAt != nil && now.Sub(b.StartedAt.Time) >= warmUp
-	return warm || m.WarningMB > 0 && m.CurrentMB+m.GrowthRateMBPerHour*soonFull.Hours() >= m.WarningMB
+	warm, within := b.StartedAt != nil && now.Sub(b.StartedAt.Time) >= warmUp, soonFull
+	if warm {
+		within = dayFull
+	}
+	if m.WarningMB == 0 {
+		return warm
+	}
+	return m.CurrentMB+m.GrowthRateMBPerHour*within.Hours() >= m.WarningMB
 }
 
 // processIssues returns the issues of one process.
