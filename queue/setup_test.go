@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue/provider"
+	"github.com/nexus-continuum/nexus/queue/provider/providertest"
 	"github.com/nexus-continuum/nexus/telemetry/interaction"
 )
 
@@ -30,37 +30,12 @@ type bundle struct {
 // eachMode runs a test on every Redis that this machine has.
 func eachMode(t *testing.T, test func(t *bundle)) {
 	t.Helper()
-	t.Parallel()
-	names := []string{provider.Embedded}
-	for _, server := range []string{"redis-server", "valkey-server"} {
-		if _, err := exec.LookPath(server); err == nil {
-			names = append(names, provider.Child)
-			break
-		}
-	}
-	for _, name := range names {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(setup(t, name, Options{}))
-		})
-	}
+	providertest.EachMode(t, func(t *testing.T, mode string) { test(setup(t, mode, Options{})) })
 }
 
 func setup(t *testing.T, mode string, opt Options) *bundle {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
-	t.Cleanup(cancel)
-	r, err := provider.Start(ctx, provider.Options{
-		Mode: mode, Dir: t.TempDir(), Log: testLog(t), Timeout: 20 * time.Second, // as below
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	ctx, r := providertest.Start(t, provider.Options{Mode: mode, Log: testLog(t)})
 	return newBundle(ctx, t, r, opt)
 }
 

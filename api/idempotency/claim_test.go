@@ -2,7 +2,6 @@ package idempotency
 
 import (
 	"context"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/queue/provider"
+	"github.com/nexus-continuum/nexus/queue/provider/providertest"
 	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
 
@@ -30,38 +30,13 @@ type bundle struct {
 // eachMode runs a test on every Redis that this machine has.
 func eachMode(t *testing.T, test func(t *bundle)) {
 	t.Helper()
-	t.Parallel()
-	modes := map[string]provider.Options{provider.Embedded: {Mode: provider.Embedded}}
-	for _, server := range []string{"redis-server", "valkey-server"} {
-		if _, err := exec.LookPath(server); err == nil {
-			modes[provider.Child] = provider.Options{Mode: provider.Child}
-			break
-		}
-	}
-	for name, opt := range modes {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			opt.Dir = t.TempDir()
-			test(setup(t, opt))
-		})
-	}
+	providertest.EachMode(t, func(t *testing.T, mode string) { test(setup(t, provider.Options{Mode: mode})) })
 }
 
 func setup(t *testing.T, opt provider.Options) *bundle {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
-	t.Cleanup(cancel)
-	opt.Timeout = 20 * time.Second // the machine may be busy with other tests
-	r, err := provider.Start(ctx, opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	b := &bundle{T: t, ctx: ctx, provided: r}
+	b := &bundle{T: t}
+	b.ctx, b.provided = providertest.Start(t, opt)
 	b.keys, b.q = b.open()
 	return b
 }

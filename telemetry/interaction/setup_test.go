@@ -3,7 +3,6 @@ package interaction
 import (
 	"context"
 	"log/slog"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/queue/provider"
+	"github.com/nexus-continuum/nexus/queue/provider/providertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,36 +27,13 @@ type bundle struct {
 // eachMode runs a test on every Redis that this machine has.
 func eachMode(t *testing.T, test func(t *bundle)) {
 	t.Helper()
-	t.Parallel()
-	names := []string{provider.Embedded}
-	for _, server := range []string{"redis-server", "valkey-server"} {
-		if _, err := exec.LookPath(server); err == nil {
-			names = append(names, provider.Child)
-			break
-		}
-	}
-	for _, name := range names {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(setup(t, name))
-		})
-	}
+	providertest.EachMode(t, func(t *testing.T, mode string) { test(setup(t, mode)) })
 }
 
 func setup(t *testing.T, mode string) *bundle {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
-	t.Cleanup(cancel)
-	r, err := provider.Start(ctx, provider.Options{Mode: mode, Dir: t.TempDir(), Timeout: 20 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	b := &bundle{T: t, provided: r, ctx: ctx}
+	b := &bundle{T: t}
+	b.ctx, b.provided = providertest.Start(t, provider.Options{Mode: mode})
 	b.log = b.open(Options{})
 	return b
 }
@@ -66,7 +43,7 @@ func (b *bundle) open(opt Options) *Log {
 	b.Helper()
 	opt.Redis, opt.Log = b.provided.Client(), slog.New(slog.NewTextHandler(b.Output(), nil))
 	if opt.Timeout == 0 {
-		opt.Timeout = 20 * time.Second // the machine may be busy with other tests
+		opt.Timeout = providertest.Timeout
 	}
 	log := New(opt)
 	b.start(log)

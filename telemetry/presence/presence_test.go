@@ -3,7 +3,6 @@ package presence
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/queue/provider"
+	"github.com/nexus-continuum/nexus/queue/provider/providertest"
 	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
 
@@ -27,42 +27,13 @@ type bundle struct {
 // eachMode runs a test on every Redis that this machine has.
 func eachMode(t *testing.T, test func(t *bundle)) {
 	t.Helper()
-	t.Parallel()
-	names := []string{provider.Embedded}
-	for _, server := range []string{"redis-server", "valkey-server"} {
-		if _, err := exec.LookPath(server); err == nil {
-			names = append(names, provider.Child)
-			break
-		}
-	}
-	for _, name := range names {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(setup(t, name))
-		})
-	}
+	providertest.EachMode(t, func(t *testing.T, mode string) { test(setup(t, provider.Options{Mode: mode})) })
 }
 
-func setup(t *testing.T, mode string) *bundle {
+func setup(t *testing.T, opt provider.Options) *bundle {
 	t.Helper()
-	return on(t, provider.Options{Mode: mode, Dir: t.TempDir()})
-}
-
-func on(t *testing.T, opt provider.Options) *bundle {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
-	t.Cleanup(cancel)
-	opt.Timeout = 20 * time.Second // the machine may be busy with other tests
-	r, err := provider.Start(ctx, opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	b := &bundle{T: t, ctx: ctx, provided: r}
+	b := &bundle{T: t}
+	b.ctx, b.provided = providertest.Start(t, opt)
 	b.here, _ = b.open()
 	return b
 }
@@ -105,7 +76,7 @@ func (b *bundle) until(what string, ok func() bool) {
 // On a Cluster all scripts keep to one slot.
 func TestBeatsOnACluster(t *testing.T) {
 	t.Parallel()
-	b := on(t, provider.Options{URL: redistest.StartCluster(t, 3).URL})
+	b := setup(t, provider.Options{URL: redistest.StartCluster(t, 3).URL})
 	if err := b.here.Beat(b.ctx, "me", []byte("alive"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +154,7 @@ func TestTotalsOutliveProcesses(t *testing.T) {
 // slow stays, because it still listens.
 func TestKilledProcessesAreNoLongerListed(t *testing.T) {
 	t.Parallel()
-	b := setup(t, provider.Child)
+	b := setup(t, provider.Options{Mode: provider.Child})
 	killed, connection := b.open()
 	for id, p := range map[string]*Presence{"slow": b.here, "killed": killed} {
 		if err := p.Beat(b.ctx, id, []byte(`{"total":{"requests":7}}`), time.Hour); err != nil {
