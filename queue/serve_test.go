@@ -38,6 +38,32 @@ func TestHandBackSpendsNoAttempt(t *testing.T) {
 	})
 }
 
+// An entry of a job can be left in the queue beside a newer one: Redis drops a task
+// where memory is short, and it is made anew. Only one of them runs.
+func TestAnEntryThatWasLeftBehindDoesNotRun(t *testing.T) {
+	eachMode(t, func(t *bundle) {
+		id, k := t.submit(interact("x")).ID, t.q.keys(job.LaneBatch)
+		if err := t.q.redis.LPush(t.ctx, k.pending(), id).Err(); err != nil {
+			t.Fatal(err)
+		}
+		begun, end := make(chan struct{}, 2), make(chan struct{})
+		t.serve(t.q, job.LaneBatch, 2, func(ctx context.Context, task *Task) (any, error) {
+			begun <- struct{}{}
+			<-end
+			return echo(ctx, task)
+		})
+		<-begun
+		t.until("no entry waits", func() bool { return t.q.redis.LLen(t.ctx, k.pending()).Val() == 0 })
+		if n := t.q.redis.LLen(t.ctx, k.active()).Val(); n != 1 || len(begun) != 0 {
+			t.Errorf("%d entries are active, %d more runs have begun", n, len(begun))
+		}
+		close(end)
+		if j := t.untilState(id, job.StateSucceeded); j.Attempts != 1 {
+			t.Errorf("%d attempts", j.Attempts)
+		}
+	})
+}
+
 func TestPauseLane(t *testing.T) {
 	eachMode(t, func(t *bundle) {
 		t.serve(t.open(Options{}), job.LaneBatch, 1, echo)

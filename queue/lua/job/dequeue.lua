@@ -26,7 +26,12 @@ local function activate(many)
 end
 local function take(id)
   local key = ARGV[2] .. id
-  local v = redis.call('HMGET', key, 'msg', 'deadline', 'until', 'reply', 'missed')
+  local v = redis.call('HMGET', key, 'msg', 'deadline', 'until', 'reply', 'missed', 'state')
+  if v[6] and v[6] ~= 'pending' then
+    -- Redis once dropped the task, and it was made anew beside this entry of it.
+    redis.call('LREM', KEYS[3], 1, id)
+    return
+  end
   local gone = not v[1]
   if not gone and v[3] and clock() > tonumber(v[3]) and redis.call('EXISTS', p .. 'job:' .. id) == 0 then
     gone = true
