@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nexus-continuum/nexus/internal/redisreply"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -73,7 +74,7 @@ func (q *Queue) fetch(ctx context.Context, lane job.Lane, most int, lend time.Du
 		q.opt.Log.Warn("events for webhooks were dropped: their jobs are no longer kept", "lane", lane, "events", lost)
 	}
 	var out []Posting
-	for parts := texts(got[2:]); len(parts) >= 4; parts = parts[4:] {
+	for parts := redisreply.Texts(got[2:]); len(parts) >= 4; parts = parts[4:] {
 		p := Posting{JobID: parts[0], URL: parts[2], lane: lane, entry: parts[1]}
 		p.Failures, _ = strconv.Atoi(parts[3])
 		err := q.open(ctx, &p)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/nexus-continuum/nexus/internal/redisreply"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -178,7 +179,7 @@ func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspect
 	if err != nil || len(got) != 4 {
 		return false, 0
 	}
-	again, given, missing := texts(got[0]), texts(got[1]), texts(got[2])
+	again, given, missing := redisreply.Texts(got[0]), redisreply.Texts(got[1]), redisreply.Texts(got[2])
 	if len(again)+len(given)+len(missing) > 0 {
 		r.q.opt.Log.Warn("jobs of lost workers were recovered", "lane", r.lane, "queued_again", again, "given_up", given, "without_task", missing)
 	}
@@ -217,10 +218,10 @@ func (r *reconciler) followOperators(ctx context.Context) (lost bool) {
 	if err != nil || len(got) != 3 {
 		return false
 	}
-	if ids := texts(got[0]); len(ids) > 0 {
+	if ids := redisreply.Texts(got[0]); len(ids) > 0 {
 		r.q.opt.Log.Warn("jobs failed: an operator archived their tasks", "lane", r.lane, "jobs", ids)
 	}
-	if ids := texts(got[1]); len(ids) > 0 {
+	if ids := redisreply.Texts(got[1]); len(ids) > 0 {
 		r.q.opt.Log.Info("archived jobs are queued again: an operator ran their tasks", "lane", r.lane, "jobs", ids)
 	}
 	n, _ := got[2].(int64)
@@ -266,10 +267,10 @@ func (r *reconciler) requeueOrphans(ctx context.Context) {
 	if err != nil || len(reply) != 2 {
 		return
 	}
-	if deleted := texts(reply[1]); len(deleted) > 0 {
+	if deleted := redisreply.Texts(reply[1]); len(deleted) > 0 {
 		r.q.opt.Log.Warn("jobs are canceled: an operator deleted their tasks", "lane", r.lane, "jobs", deleted)
 	}
-	got := texts(reply[0])
+	got := redisreply.Texts(reply[0])
 	for i := 0; i+1 < len(got); i += 2 {
 		var spec job.Spec
 		if err := json.Unmarshal([]byte(got[i+1]), &spec); err != nil || spec.ID != got[i] {
@@ -298,7 +299,7 @@ func (r *reconciler) failOverdue(ctx context.Context) time.Duration {
 	if err != nil || len(got) == 0 {
 		return -1
 	}
-	if failed := texts(got[1:]); len(failed) > 0 {
+	if failed := redisreply.Texts(got[1:]); len(failed) > 0 {
 		r.q.opt.Log.Warn("jobs failed: their deadline passed while they waited", "lane", r.lane, "jobs", failed)
 	}
 	ms, _ := got[0].(int64)

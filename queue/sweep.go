@@ -111,14 +111,3 @@ func (s *Server) watchCancels(ctx context.Context) {
 		}
 	}
 }
-
-func texts(v any) []string {
-	list, _ := v.([]any)
-	out := make([]string, 0, len(list))
-	for _, x := range list {
-		if s, ok := x.(string); ok {
-			out = append(out, s)
-		}
-	}
-	return out
-}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/internal/redisfault"
+	"github.com/nexus-continuum/nexus/internal/redisreply"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -169,7 +170,7 @@ func (p *Presence) BeatsAndPast(ctx context.Context) (beats map[string][]byte, p
 	if err != nil || len(got) != 2 {
 		return nil, nil, redisfault.Unavailable("read beats", err)
 	}
-	living, sums := texts(got[0]), texts(got[1])
+	living, sums := redisreply.Texts(got[0]), redisreply.Texts(got[1])
 	beats, past = make(map[string][]byte, len(living)/2), make(map[string]int64, len(sums)/2)
 	for i := 0; i+1 < len(living); i += 2 {
 		beats[living[i]] = []byte(living[i+1])
@@ -178,15 +179,4 @@ func (p *Presence) BeatsAndPast(ctx context.Context) (beats map[string][]byte, p
 		past[sums[i]], _ = strconv.ParseInt(sums[i+1], 10, 64)
 	}
 	return beats, past, nil
-}
-
-func texts(v any) []string {
-	list, _ := v.([]any)
-	out := make([]string, 0, len(list))
-	for _, x := range list {
-		if s, ok := x.(string); ok {
-			out = append(out, s)
-		}
-	}
-	return out
 }
