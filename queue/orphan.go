@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/nexus-continuum/nexus/job"
@@ -10,6 +12,7 @@ import (
 // If the reply to a dequeue is lost, Redis holds tasks that are ours and that this
 // process does not know. Nobody runs them. Nobody recovers them either, because this
 // process is alive. Such orphans are freed when two checks in a row have found them.
+// No check is made while a dequeue is on its way: its tasks are not known yet either.
 
 // inflight is a task that this server knows it has.
 type inflight struct {
@@ -66,22 +69,15 @@ func (s *Server) freeOrphans(ctx context.Context, suspects map[string]bool) map[
 	if s.polling { // what asynq dequeues by itself is not noted
 		return nil
 	}
-	rctx, cancel := s.q.withTimeout(ctx)
-	defer cancel()
-	ids, err := s.q.scripts.owned.Run(rctx, s.q.redis, []string{s.keys.active()}, s.keys.tasks(), s.id).StringSlice()
+	found, err := s.findOrphans(ctx)
 	if err != nil {
 		return suspects
 	}
 	next := map[string]bool{}
-	for _, id := range ids {
-		s.mu.Lock()
-		held := s.inflight[id].times > 0
-		s.mu.Unlock()
-		switch {
-		case held:
-		case !suspects[id]:
+	for _, id := range found {
+		if !suspects[id] {
 			next[id] = true
-		default:
+		} else {
 			s.q.opt.Log.Warn("a task whose dequeue was never answered is free again", "job", id, "lane", s.lane)
 			s.q.countRepair(ctx, s.keys, RepairOrphan, 1)
 			s.complete(ctx, &Task{s: s, Spec: job.Spec{ID: id}}, time.Time{},
@@ -89,4 +85,21 @@ func (s *Server) freeOrphans(ctx context.Context, suspects map[string]bool) map[
 		}
 	}
 	return next
+}
+
+// errTaking says that a dequeue is on its way.
+var errTaking = errors.New("tasks are being taken")
+
+// findOrphans returns the tasks that are this server's and that it does not know.
+func (s *Server) findOrphans(ctx context.Context) ([]string, error) {
+	if !s.taking.TryLock() {
+		return nil, errTaking
+	}
+	defer s.taking.Unlock()
+	ctx, cancel := s.q.withTimeout(ctx)
+	defer cancel()
+	ids, err := s.q.scripts.owned.Run(ctx, s.q.redis, []string{s.keys.active()}, s.keys.tasks(), s.id).StringSlice()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(ids, func(id string) bool { return s.inflight[id].times > 0 }), err
 }

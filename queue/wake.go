@@ -131,8 +131,11 @@ func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
 	cmd := s.q.scripts.dequeue.Run(ctx, client, keys, append(args, s.id, min(free, takeAtMost), s.keys.own, s.beginsAtOnce())...)
-	s.taking.Unlock()
 	got, err := cmd.StringSlice()
+	if err == nil {
+		s.takeOver(got, asked)
+	}
+	s.taking.Unlock()
 	switch {
 	case errors.Is(err, redis.Nil):
 		s.trouble = 0
@@ -145,6 +148,11 @@ func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []
 		return redis.NewCmdResult(nil, err)
 	}
 	s.trouble = 0
+	return s.nextTaken()
+}
+
+// takeOver notes the tasks that the reply to a dequeue names. The caller holds taking.
+func (s *Server) takeOver(got []string, asked time.Time) {
 	for i := 0; i+3 < len(got); i += 4 {
 		t := taken{id: got[i], msg: got[i+1]}
 		// Redis reports the time left, because the clocks of hosts differ.
@@ -155,7 +163,6 @@ func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []
 		s.taken = append(s.taken, t)
 		s.addInflight(t.id, t.ends, t.attempt)
 	}
-	return s.nextTaken()
 }
 
 // beginsAtOnce says whether jobs begin when they are taken. Prompts do, because each

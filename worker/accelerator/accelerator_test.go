@@ -5,6 +5,7 @@ package accelerator_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -195,7 +196,8 @@ func TestCardsShareTheWork(t *testing.T) {
 
 func TestALostCardComesBack(t *testing.T) {
 	t.Parallel()
-	b := setup(t, free{}, nil)
+	tried := make(chan struct{}, 100)
+	b := setup(t, free{}, func(o *accelerator.Options) { o.Log = slog.New(onWarning(func() { tried <- struct{}{} })) })
 	b.driver.Lose(cudatest.Uncorrected)
 	if c := b.same("as the card is lost"); c.Prompts != 0 || c.Declined == 0 {
 		t.Errorf("a lost card counts %+v", c)
@@ -203,18 +205,20 @@ func TestALostCardComesBack(t *testing.T) {
 	if s := b.await(0, heartbeat.CardLost); !strings.Contains(s.Why, "CUDA_ERROR_ECC_UNCORRECTABLE; the cores compute") {
 		t.Errorf("the lost card says %q", s.Why)
 	}
-	// It is not tried before its time, and then fails again: the waits double.
-	for _, wait := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
-		calls := b.driver.Calls()
-		b.clock.Add(int64(wait - time.Millisecond))
-		b.same("while it waits")
-		if n := b.driver.Calls() - calls; n > 1 { // closing it is one
-			t.Errorf("%d calls before %v", n, wait)
+	// Each try fails and doubles the wait, so three take seven seconds at least.
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for n := 0; n < 3; {
+		select {
+		case <-tried:
+			n++
+			b.same("while it waits")
+		case <-tick.C:
+			b.clock.Add(int64(50 * time.Millisecond))
 		}
-		b.clock.Add(int64(time.Millisecond))
-		for calls = b.driver.Calls(); b.driver.Calls() == calls; {
-			b.same("while it is tried")
-		}
+	}
+	if d := time.Duration(b.clock.Load()); d < 7*time.Second {
+		t.Errorf("the third try came after %v", d)
 	}
 	b.driver.Lose(0)
 	b.clock.Add(int64(time.Minute))
@@ -223,6 +227,14 @@ func TestALostCardComesBack(t *testing.T) {
 		// Its numbers go up with the next look.
 	}
 }
+
+// onWarning is a log that calls itself at each warning.
+type onWarning func()
+
+func (f onWarning) Enabled(_ context.Context, l slog.Level) bool { return l == slog.LevelWarn }
+func (f onWarning) Handle(context.Context, slog.Record) error    { f(); return nil }
+func (f onWarning) WithAttrs([]slog.Attr) slog.Handler           { return f }
+func (f onWarning) WithGroup(string) slog.Handler                { return f }
 
 func TestMemoryThatOthersTake(t *testing.T) {
 	t.Parallel()
