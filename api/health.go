@@ -25,8 +25,6 @@ const (
 	maxRefusal     = 0.5
 	maxP95         = 2000.0 // ms
 	maxP99         = 5000.0 // ms
-	maxGrowth      = 10.0   // MB per hour
-	sureGrowth     = 0.95   // confidence from which growth counts
 	minConvergence = 0.8
 	maxAge         = 30 * time.Second // of the oldest waiting interact
 	maxBehind      = 30 * time.Second // between a new head and the workers serving it
@@ -38,14 +36,6 @@ const (
 	// a new service asks for what it cannot know.
 	fewest      = 20
 	fewestAsked = 100
-
-	// warmUp is how long a process grows because of what it comes to hold: models,
-	// caches, connections.
-	warmUp = time.Hour
-	// Growing memory counts if it would reach its limit within soonFull, and within
-	// dayFull once the process is warm: a process of 150 MB that gets 28 MB an hour while
-	// it is taught is sound.
-	soonFull, dayFull = time.Hour, 24 * time.Hour
 )
 
 // judge finds what is wrong.
@@ -114,10 +104,10 @@ func resourceIssues(v view) []string {
 	var out []string
 	k := v.cluster
 	for i := range k.Beats {
-		if grows(&k.Beats[i], v.at) {
+		if k.Beats[i].Outgrows(v.at) {
 			b := &k.Beats[i]
-			out = append(out, fmt.Sprintf("memory of process %d on %s grows by %.0f MB an hour, more than %.0f (confidence %.0f %%)",
-				b.PID, b.Host, b.Memory.GrowthRateMBPerHour, maxGrowth, 100*b.Memory.GrowthConfidence))
+			out = append(out, fmt.Sprintf("memory of process %d on %s grows by %.0f MB an hour (confidence %.0f %%); it is %.0f MB now, and %.0f is the warning bound",
+				b.PID, b.Host, b.Memory.GrowthRateMBPerHour, 100*b.Memory.GrowthConfidence, b.Memory.CurrentMB, b.Memory.WarningMB))
 		}
 		out = append(out, processIssues(&k.Beats[i])...)
 	}
@@ -127,22 +117,6 @@ func resourceIssues(v view) []string {
 		}
 	}
 	return out
-}
-
-// grows reports whether the memory of a process certainly grows too fast.
-func grows(b *heartbeat.Beat, now time.Time) bool {
-	m := b.Memory
-	if m.GrowthRateMBPerHour <= maxGrowth || m.GrowthConfidence < sureGrowth {
-		return false
-	}
-	warm, within := b.StartedAt != nil && now.Sub(b.StartedAt.Time) >= warmUp, soonFull
-	if warm {
-		within = dayFull
-	}
-	if m.WarningMB == 0 {
-		return warm
-	}
-	return m.CurrentMB+m.GrowthRateMBPerHour*within.Hours() >= m.WarningMB
 }
 
 // processIssues returns the issues of one process.

@@ -441,7 +441,7 @@ func roundMemory(m heartbeat.Memory) heartbeat.Memory {
 	} {
 		*v = round(*v)
 	}
-	if m.GrowthConfidence < sureGrowth {
+	if m.GrowthConfidence < heartbeat.SureGrowth {
 		m.GrowthRateMBPerHour = 0 // the interval shows what may be
 	}
 	if m.Level == "" {

@@ -116,9 +116,17 @@ func startBrokenWorker(f *fleet) *brokenWorker {
 	must(gov.Start(f.Context()))
 	ends(gov.Stop)
 	l := &leak{began: time.Now()}
-	b.memory, err = footprint.New(footprint.Options{Read: l.read, Now: l.now, Every: 5 * time.Millisecond})
+	// A process that is warm, less than a day away from its bound.
+	b.memory, err = footprint.New(footprint.Options{Read: l.read, Now: l.now, Every: 5 * time.Millisecond, WarningMB: 1500})
 	must(err)
-	recorder := heartbeat.New(heartbeat.Options{})
+	started := true
+	recorder := heartbeat.New(heartbeat.Options{Now: func() time.Time {
+		if started {
+			started = false
+			return time.Now().Add(-2 * time.Hour)
+		}
+		return time.Now()
+	}})
 	recorder.Fill(b.memory.Fill)
 	recorder.Fill(func(beat *heartbeat.Beat) {
 		s := store.State()

@@ -27,7 +27,10 @@ func (w *edit) done(encode Encode) *Store {
 	if tooManyGone(s.gone, int(s.next)) {
 		return s.rebuild(func(Lesson) bool { return true }, encode)
 	}
-	return s
+	// A copy: a pointer into the edit would keep it, with it the older store, and so all
+	// stores that ever were.
+	out := *s
+	return &out
 }
 
 // tooManyGone tells when removed lessons are worth clearing away.
