@@ -39,7 +39,7 @@ func callerAddress(trusted []netip.Prefix) echo.IPExtractor {
 		return at
 	}
 	return func(r *http.Request) string {
-		direct, ok := hop(r.RemoteAddr)
+		direct, ok := parseAddress(r.RemoteAddr)
 		if !ok {
 			host, _, _ := net.SplitHostPort(r.RemoteAddr)
 			return host // of a socket that has no address
@@ -71,7 +71,7 @@ func forwardedFor(values []string) []netip.Addr {
 	var out []netip.Addr
 	for _, v := range values {
 		for part := range strings.SplitSeq(v, ",") {
-			a, _ := hop(strings.TrimSpace(part))
+			a, _ := parseAddress(strings.TrimSpace(part))
 			out = append(out, a)
 		}
 	}
@@ -93,7 +93,7 @@ func forwardedBy(values []string) []netip.Addr {
 			for _, pair := range splitQuoted(element, ';') {
 				name, value, ok := strings.Cut(pair, "=")
 				if ok && strings.EqualFold(strings.TrimSpace(name), "for") {
-					a, _ = hop(strings.Trim(strings.TrimSpace(value), `"`))
+					a, _ = parseAddress(strings.Trim(strings.TrimSpace(value), `"`))
 				}
 			}
 			out = append(out, a)
@@ -118,9 +118,9 @@ func splitQuoted(s string, sep byte) []string {
 	return append(out, s[from:])
 }
 
-// hop parses an address with or without a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1,
+// parseAddress parses an address with or without a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1,
 // [2001:db8::1], [2001:db8::1]:80.
-func hop(s string) (netip.Addr, bool) {
+func parseAddress(s string) (netip.Addr, bool) {
 	if a, err := netip.ParseAddrPort(s); err == nil {
 		return plainAddr(a.Addr()), true
 	}
@@ -136,9 +136,9 @@ func hop(s string) (netip.Addr, bool) {
 
 func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
-// household returns the address by which callers are counted. For IPv6 it is the /64
+// rateLimitAddress returns the address by which callers are counted. For IPv6 it is the /64
 // network, because one host has all of it.
-func household(ip string) string {
+func rateLimitAddress(ip string) string {
 	a, err := netip.ParseAddr(ip)
 	if err != nil || !a.Is6() {
 		return ip

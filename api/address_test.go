@@ -41,10 +41,10 @@ func TestCallerAddress(t *testing.T) {
 			t.Errorf("from %s, X-Forwarded-For %q, Forwarded %q: %s, want %s", c.from, c.xff, c.forwarded, got, c.want)
 		}
 	}
-	if a, b := household("2001:db8::1"), household("2001:db8::ffff:2"); a != b || a == household("2001:db8:0:1::1") {
+	if a, b := rateLimitAddress("2001:db8::1"), rateLimitAddress("2001:db8::ffff:2"); a != b || a == rateLimitAddress("2001:db8:0:1::1") {
 		t.Errorf("a /64 is counted as %s and %s", a, b)
 	}
-	if household("192.0.2.1") == household("192.0.2.2") {
+	if rateLimitAddress("192.0.2.1") == rateLimitAddress("192.0.2.2") {
 		t.Error("two IPv4 addresses are one")
 	}
 }

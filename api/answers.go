@@ -114,7 +114,7 @@ func (s *Server) reviseAnswer(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if !hasResponse && !hasTopic && !w.says() {
+	if !hasResponse && !hasTopic && !w.isSet() {
 		return reply{}, job.Errorf(job.CodeInvalid, `say what is to change: {"response": "…"}, {"topic": "…"}, {"draft": true}, {"valid_from": "…"} or {"valid_until": "…"}`)
 	}
 	ctx := c.Request().Context()
@@ -151,7 +151,7 @@ func (s *Server) forgetAnswer(c echo.Context) (reply, error) {
 		return reply{}, err
 	}
 	deleted := storage.KeyOf(a.Topic, a.Response)
-	if err := s.noteGone(ctx, func(key storage.AnswerKey) bool { return key == deleted }); err != nil {
+	if err := s.withhold(ctx, func(key storage.AnswerKey) bool { return key == deleted }); err != nil {
 		return reply{}, err
 	}
 	// They are named by their prompts, because the header of a dataset has no room for

@@ -64,7 +64,7 @@ func (s *Server) admit(c echo.Context, given string) (*identity, *job.Error) {
 	if ok {
 		name = who.name
 	}
-	if fault := s.guesses.check(household(c.RealIP()), given, name, s.now()); fault != nil {
+	if fault := s.guesses.check(rateLimitAddress(c.RealIP()), given, name, s.now()); fault != nil {
 		return nil, fault
 	}
 	return who, nil
@@ -77,7 +77,7 @@ func (s *Server) require(need Scope) echo.MiddlewareFunc {
 			if fault, ok := c.Get(keyFault).(*job.Error); ok {
 				return fault
 			}
-			if who := whoAsks(c); who != nil && who.scopes&need == 0 {
+			if who := identityOf(c); who != nil && who.scopes&need == 0 {
 				return lacks(who, need)
 			}
 			return next(c)
@@ -109,15 +109,15 @@ func (k *keyring) given(r *http.Request, basic bool) (string, bool) {
 // challenge is the WWW-Authenticate value for a request without a key.
 const challenge = `Bearer realm="NEXUS"`
 
-// whoAsks returns the identity of a request; nil if no key is needed.
-func whoAsks(c echo.Context) *identity {
+// identityOf returns the identity of a request; nil if no key is needed.
+func identityOf(c echo.Context) *identity {
 	who, _ := c.Get(identityKey).(*identity)
 	return who
 }
 
 // ownerOf returns the owner name for what a request makes.
 func ownerOf(c echo.Context) string {
-	if who := whoAsks(c); who != nil {
+	if who := identityOf(c); who != nil {
 		return who.name
 	}
 	return ""
@@ -126,7 +126,7 @@ func ownerOf(c echo.Context) string {
 // may reports whether the caller has a scope. If no key is needed, every caller has
 // every scope.
 func may(c echo.Context, need Scope) bool {
-	who := whoAsks(c)
+	who := identityOf(c)
 	return who == nil || who.scopes&need != 0
 }
 
@@ -147,8 +147,8 @@ func onlyOwner(c echo.Context) *string {
 
 // client identifies the caller by the name of the key, or else by the address.
 func client(c echo.Context) string {
-	if who := whoAsks(c); who != nil {
+	if who := identityOf(c); who != nil {
 		return "key:" + who.name
 	}
-	return "ip:" + household(c.RealIP())
+	return "ip:" + rateLimitAddress(c.RealIP())
 }

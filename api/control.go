@@ -70,13 +70,13 @@ func (s *Server) control(c echo.Context) (reply, error) {
 func (s *Server) act(ctx context.Context, owner, action, about, checkpoint string) (controlled, error) {
 	switch action {
 	case "pause":
-		return controlled{Status: "paused"}, s.steer(ctx, func(k *storage.Control) { k.Paused, k.PausedBy = true, "" })
+		return controlled{Status: "paused"}, s.updateControl(ctx, func(k *storage.Control) { k.Paused, k.PausedBy = true, "" })
 	case "resume":
-		return controlled{Status: "resumed"}, s.steer(ctx, func(k *storage.Control) { k.Paused, k.PausedBy = false, "" })
+		return controlled{Status: "resumed"}, s.updateControl(ctx, func(k *storage.Control) { k.Paused, k.PausedBy = false, "" })
 	case "train_start":
 		return s.trainStart(ctx, about, owner)
 	case "train_stop":
-		return controlled{Status: "training_stopped"}, s.steer(ctx, func(k *storage.Control) { k.Training = false })
+		return controlled{Status: "training_stopped"}, s.updateControl(ctx, func(k *storage.Control) { k.Training = false })
 	case "checkpoint":
 		return s.saveNow(ctx)
 	case "rollback":
@@ -101,12 +101,12 @@ func (s *Server) setTarget(ctx context.Context, target *float64) (controlled, er
 		}
 		alpha = *target
 	}
-	return controlled{Status: "target_set", TargetError: target}, s.steer(ctx, func(k *storage.Control) { k.TargetError = alpha })
+	return controlled{Status: "target_set", TargetError: target}, s.updateControl(ctx, func(k *storage.Control) { k.TargetError = alpha })
 }
 
-// steer changes the control record and notifies the other processes, which would see it
+// updateControl changes the control record and notifies the other processes, which would see it
 // within two seconds anyway.
-func (s *Server) steer(ctx context.Context, change func(*storage.Control)) error {
+func (s *Server) updateControl(ctx context.Context, change func(*storage.Control)) error {
 	if _, err := s.controls.Update(ctx, change); err != nil {
 		return stored("update the control record", err)
 	}
@@ -125,7 +125,7 @@ func (s *Server) trainStart(ctx context.Context, about, owner string) (controlle
 	if err != nil {
 		return controlled{}, err
 	}
-	err = s.steer(ctx, func(k *storage.Control) { k.Training, k.Topic = true, about })
+	err = s.updateControl(ctx, func(k *storage.Control) { k.Training, k.Topic = true, about })
 	if err != nil {
 		s.dropDataset(ctx, dataset)
 		return controlled{}, err

@@ -28,7 +28,7 @@ func secureCaller(trusted []netip.Prefix) func(*http.Request) bool {
 		if r.TLS != nil {
 			return true
 		}
-		direct, ok := hop(r.RemoteAddr)
+		direct, ok := parseAddress(r.RemoteAddr)
 		if !ok {
 			return false
 		}
@@ -93,7 +93,7 @@ func (s *Server) checkSession(c echo.Context, token string) {
 	}
 	if !ok {
 		s.setCookies(c, "")
-		fault := s.guesses.check(household(c.RealIP()), token, "", s.now())
+		fault := s.guesses.check(rateLimitAddress(c.RealIP()), token, "", s.now())
 		if fault.Code == job.CodeUnauthorized {
 			fault = job.Errorf(job.CodeUnauthorized, "the session has ended; sign in again")
 		}
@@ -120,7 +120,7 @@ func harmless(method string) bool {
 
 // present reports whether the key or session that opened a stream is still valid.
 func (s *Server) present(c echo.Context) bool {
-	who := whoAsks(c)
+	who := identityOf(c)
 	switch {
 	case who == nil:
 		return s.keys.open()

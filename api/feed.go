@@ -77,7 +77,7 @@ func (f *feed) run(ctx context.Context, done chan struct{}) {
 	beat := time.NewTicker(feedBeat)
 	defer beat.Stop()
 	for {
-		f.turn(ctx)
+		f.refresh(ctx)
 		select {
 		case <-beat.C:
 		case <-ctx.Done():
@@ -86,8 +86,8 @@ func (f *feed) run(ctx context.Context, done chan struct{}) {
 	}
 }
 
-// turn reads the cluster once and keeps the changes.
-func (f *feed) turn(ctx context.Context) {
+// refresh reads the cluster once and keeps the changes.
+func (f *feed) refresh(ctx context.Context) {
 	s, l, err := f.look(ctx)
 	if err != nil || ctx.Err() != nil {
 		return
@@ -96,7 +96,7 @@ func (f *feed) turn(ctx context.Context) {
 	if err != nil {
 		return // a status is always JSON
 	}
-	still, err := json.Marshal(stilled(s))
+	still, err := json.Marshal(withoutVolatile(s))
 	if err != nil {
 		return
 	}
@@ -145,8 +145,8 @@ func (f *feed) since(seen *[2]uint64) (news [][]byte, more <-chan struct{}) {
 	return news, f.changed
 }
 
-// stilled is the status without figures that change although nothing happened.
-func stilled(s status) status {
+// withoutVolatile is the status without figures that change although nothing happened.
+func withoutVolatile(s status) status {
 	s.Daemon.UptimeSeconds, s.Daemon.Time = 0, nil
 	s.Resources.CPUPercent, s.Resources.ProcessCPUPercent = 0, 0
 	s.Memory = memoryPart{}

@@ -159,7 +159,7 @@ func TestWhatAlwaysMovesIsHeldBack(t *testing.T) {
 		cpu++
 		return status{Resources: resources{CPUPercent: cpu}}, learning{}, nil
 	}, changed: make(chan struct{})}
-	number := func() uint64 { f.turn(t.Context()); return f.frames[0].number }
+	number := func() uint64 { f.refresh(t.Context()); return f.frames[0].number }
 	if a, b := number(), number(); a != 1 || b != 1 {
 		t.Errorf("a new CPU figure alone makes an event: %d, %d", a, b)
 	}

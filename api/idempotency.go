@@ -50,9 +50,9 @@ type largeBody struct {
 	digest func() string // of what do or skim has read
 }
 
-// onceUnread is once for a large body. The key is claimed before the body is read. A
+// onceStreaming is once for a large body. The key is claimed before the body is read. A
 // repeat waits for the first request to end and is then only compared with it.
-func (s *Server) onceUnread(c echo.Context, body largeBody) error {
+func (s *Server) onceStreaming(c echo.Context, body largeBody) error {
 	key := c.Request().Header.Get(headerKey)
 	if key == "" {
 		return s.send(c, body.do)

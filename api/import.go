@@ -58,7 +58,7 @@ func (s *Server) importFile(c echo.Context) error {
 			return s.send(c, func(echo.Context) (reply, error) { return reply{status: http.StatusOK, body: p}, nil })
 		})
 	}
-	return s.onceUnread(c, largeBody{
+	return s.onceStreaming(c, largeBody{
 		do: func(c echo.Context) (r reply, err error) {
 			err = s.withFile(c, up, !header, func(*lessonfile.File) (err error) {
 				r, err = s.taught(c, up, skip, h)

@@ -39,7 +39,7 @@ func (s *Server) submit(c echo.Context) (reply, error) {
 		return reply{}, err
 	}
 	if spec.Kind == job.KindTrain && !may(c, ScopeTeach) {
-		return reply{}, lacks(whoAsks(c), ScopeTeach)
+		return reply{}, lacks(identityOf(c), ScopeTeach)
 	}
 	if err := s.checkHook(r.hook); err != nil {
 		return reply{}, err

@@ -227,7 +227,7 @@ func (k *keyring) follow(ctx context.Context) {
 	defer note.Stop()
 	failing := false
 	for {
-		k.tell(ctx)
+		k.announce(ctx)
 		select {
 		case <-look.C:
 			k.turn.Lock()
@@ -248,8 +248,8 @@ func (k *keyring) follow(ctx context.Context) {
 	}
 }
 
-// tell passes on the changes of keys if there are new ones.
-func (k *keyring) tell(ctx context.Context) {
+// announce passes on the changes of keys if there are new ones.
+func (k *keyring) announce(ctx context.Context) {
 	k.turn.Lock()
 	defer k.turn.Unlock()
 	list := k.kept.Load().list

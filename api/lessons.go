@@ -128,7 +128,7 @@ func (s *Server) forgetLesson(c echo.Context) (reply, error) {
 	}
 	if a.Phrasings == 1 {
 		last := storage.KeyOf(l.Topic, l.Response)
-		if err := s.noteGone(ctx, func(key storage.AnswerKey) bool { return key == last }); err != nil {
+		if err := s.withhold(ctx, func(key storage.AnswerKey) bool { return key == last }); err != nil {
 			return reply{}, err
 		}
 	}
@@ -153,7 +153,7 @@ func (s *Server) forgetTopic(c echo.Context) (reply, error) {
 	if len(known) == 0 {
 		return reply{}, job.Errorf(job.CodeNotFound, "no lesson of the topic %q is known", topic).On("topic")
 	}
-	if err := s.noteGone(ctx, func(key storage.AnswerKey) bool { return key.Topic == topic }); err != nil {
+	if err := s.withhold(ctx, func(key storage.AnswerKey) bool { return key.Topic == topic }); err != nil {
 		return reply{}, err
 	}
 	return s.forget(ctx, c, storage.DatasetMeta{Topic: topic})

@@ -46,7 +46,7 @@ func (s *Server) watch(ctx context.Context, events <-chan queue.Event) {
 	for {
 		select {
 		case e, ok := <-events:
-			if !ok || settled(e) {
+			if !ok || waitIsOver(e) {
 				return
 			}
 		case <-s.draining:
@@ -57,9 +57,9 @@ func (s *Server) watch(ctx context.Context, events <-chan queue.Event) {
 	}
 }
 
-// settled reports whether further waiting makes no sense: the lessons are in memory, or
+// waitIsOver reports whether further waiting makes no sense: the lessons are in memory, or
 // the job itself waits for something, such as a resume.
-func settled(e queue.Event) bool {
+func waitIsOver(e queue.Event) bool {
 	switch e.Type {
 	case queue.EventProgress:
 		var p job.Progress

@@ -44,7 +44,7 @@ func (s *Server) logged(next echo.HandlerFunc) echo.HandlerFunc {
 		r, status := c.Request(), c.Response().Status
 		s.metrics.answered(c.Path(), r.Method, status, took)
 		level := slog.LevelInfo
-		if quiet(c.Path()) && status < http.StatusBadRequest || c.Get(crowdedKey) != nil {
+		if isMachineRoute(c.Path()) && status < http.StatusBadRequest || c.Get(crowdedKey) != nil {
 			level = slog.LevelDebug
 		}
 		ctx := r.Context()
@@ -130,8 +130,8 @@ func (l *lines) of(key seriesKey) slog.Handler {
 	return h
 }
 
-// quiet reports whether a route is polled by machines.
-func quiet(route string) bool {
+// isMachineRoute reports whether a route is polled by machines.
+func isMachineRoute(route string) bool {
 	switch route {
 	case "/healthz", "/readyz", "/api/metrics", "/api/status":
 		return true

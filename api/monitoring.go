@@ -34,7 +34,7 @@ func (s *Server) monitoring(c echo.Context) error {
 	r := c.Request()
 	full := may(c, ScopeControl)
 	if !full && r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return lacks(whoAsks(c), ScopeControl)
+		return lacks(identityOf(c), ScopeControl)
 	}
 	h := s.monitor.open(!full)
 	if h == nil {

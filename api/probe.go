@@ -23,9 +23,9 @@ type ready struct {
 // healthz is GET /healthz: the process is alive.
 func (s *Server) healthz(echo.Context) (alive, error) { return alive{Status: "alive"}, nil }
 
-// parting closes each connection with the answer to its request when the server is
+// closeWhileDraining closes each connection with the answer to its request when the server is
 // about to stop. No connection is then idle and reused at the moment it is closed.
-func (s *Server) parting(next echo.HandlerFunc) echo.HandlerFunc {
+func (s *Server) closeWhileDraining(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		select {
 		case <-s.leaving:

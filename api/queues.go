@@ -28,7 +28,7 @@ func (s *Server) holdQueue(c echo.Context, paused bool) (reply, error) {
 	why := whyByHand
 	if lane == job.LaneTrain {
 		// The scheduler makes this queue follow the control record.
-		if err := s.steer(ctx, func(k *storage.Control) { k.Paused = paused }); err != nil {
+		if err := s.updateControl(ctx, func(k *storage.Control) { k.Paused = paused }); err != nil {
 			return reply{}, err
 		}
 		why = job.WhyPaused

@@ -24,7 +24,7 @@ func (s *Server) retryJob(c echo.Context) (reply, error) {
 	case old.Kind == job.KindInteract:
 		return reply{}, job.Errorf(job.CodeConflict, "the prompt of an ended job is not kept; ask it again with POST /api/interact or POST /api/jobs")
 	case !may(c, ScopeTeach):
-		return reply{}, lacks(whoAsks(c), ScopeTeach)
+		return reply{}, lacks(identityOf(c), ScopeTeach)
 	}
 	ctx := c.Request().Context()
 	// Lessons are taught again, as of now, under a new id.

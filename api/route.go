@@ -45,7 +45,7 @@ func (s *Server) routes() *echo.Echo {
 	if !s.opt.Unobserved {
 		e.Use(s.logged)
 	}
-	e.Use(s.parting, secured, s.shared, s.recovered, s.steady, s.refuseExtra, s.ofOurs, s.audited, zipped())
+	e.Use(s.closeWhileDraining, secured, s.shared, s.recovered, s.steady, s.refuseExtra, s.ofOurs, s.audited, zipped())
 
 	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/dashboard") })
 	e.GET("/healthz", get(s.healthz))
@@ -138,7 +138,7 @@ func (s *Server) routes() *echo.Echo {
 func (s *Server) routesOfAccess(g *echo.Group) {
 	own := s.guarded(scopeOwn, requestTimeout)
 	g.POST("/session", get(s.signIn), s.limiter.read(costList), s.sameOrigin(), s.queries.known, within(requestTimeout))
-	g.GET("/session", get(s.whoIsIt), own...)
+	g.GET("/session", get(s.getSession), own...)
 	g.DELETE("/session", get(s.signOut), own...)
 	g.GET("/sessions", get(s.listSessions), s.guarded(scopeOwn, requestTimeout, costList)...)
 	g.DELETE("/sessions/:id", get(s.endSession), own...)

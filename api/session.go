@@ -125,7 +125,7 @@ func (s *sessions) begin(ctx context.Context, who *identity, from, browser strin
 	if err != nil {
 		return "", session{}, err
 	}
-	if err := s.drop(ctx, surplus(old, who.name, now)); err != nil {
+	if err := s.drop(ctx, expiredSessions(old, who.name, now)); err != nil {
 		return "", session{}, err
 	}
 	value, err := json.Marshal(made)
@@ -143,9 +143,9 @@ func (s *sessions) begin(ctx context.Context, who *identity, from, browser strin
 	return token, made, nil
 }
 
-// surplus returns the sessions that have ended, and the oldest session of a key that
+// expiredSessions returns the sessions that have ended, and the oldest session of a key that
 // has reached its limit.
-func surplus(all []session, key string, now time.Time) []string {
+func expiredSessions(all []session, key string, now time.Time) []string {
 	var out []string
 	own := 0
 	for i := range all { // the newest first

@@ -113,7 +113,7 @@ func (l *shedder) send(c echo.Context, e *job.Error) error {
 		return err
 	}
 	c.Set(crowdedKey, true)
-	l.tell(e)
+	l.noteRefusal(e)
 	id, err := json.Marshal(requestID(c))
 	if err != nil {
 		return err //nolint:wrapcheck // a string
@@ -141,8 +141,8 @@ func (l *shedder) written(e *job.Error) (*refusal, error) {
 	return out, nil
 }
 
-// tell logs the first refusal, and then the number of refusals each second.
-func (l *shedder) tell(e *job.Error) {
+// noteRefusal logs the first refusal, and then the number of refusals each second.
+func (l *shedder) noteRefusal(e *job.Error) {
 	l.mu.Lock()
 	l.untold++
 	n, now := l.untold, time.Now()

@@ -59,8 +59,10 @@ func tellIdentity(who *identity) signedIn {
 	return out
 }
 
-// whoIsIt is GET /api/session.
-func (s *Server) whoIsIt(c echo.Context) (signedIn, error) { return tellIdentity(whoAsks(c)), nil }
+// getSession is GET /api/session.
+func (s *Server) getSession(c echo.Context) (signedIn, error) {
+	return tellIdentity(identityOf(c)), nil
+}
 
 // signIn is POST /api/session: it exchanges a key for a session.
 func (s *Server) signIn(c echo.Context) (signedIn, error) {
@@ -106,7 +108,7 @@ func (s *Server) signIn(c echo.Context) (signedIn, error) {
 
 // signOut is DELETE /api/session. The browser drops the session in any case.
 func (s *Server) signOut(c echo.Context) (ended, error) {
-	who := whoAsks(c)
+	who := identityOf(c)
 	if who == nil || who.session == nil {
 		return ended{}, job.Errorf(job.CodeConflict, "there is no session to end; this request carried none")
 	}
@@ -134,7 +136,7 @@ func (s *Server) listSessions(c echo.Context) (sessionList, error) {
 	out := sessionList{Sessions: []shownSession{}}
 	for i := range all {
 		if owns(c, all[i].Key) && s.alive(&all[i]) {
-			out.Sessions = append(out.Sessions, showSession(&all[i], whoAsks(c)))
+			out.Sessions = append(out.Sessions, showSession(&all[i], identityOf(c)))
 		}
 	}
 	return out, nil
@@ -158,7 +160,7 @@ func (s *Server) endSession(c echo.Context) (ended, error) {
 		return ended{}, job.Errorf(job.CodeNotFound, "no session has the id %q; GET /api/sessions lists them", job.Clip(id, 80))
 	}
 	c.Set(auditKey, "end_session")
-	if who := whoAsks(c); who != nil && who.session != nil && who.session.ID == id {
+	if who := identityOf(c); who != nil && who.session != nil && who.session.ID == id {
 		s.setCookies(c, "")
 	}
 	return ended{Status: "ended", ID: id}, s.sessions.drop(ctx, []string{id})

@@ -18,7 +18,7 @@ import (
 func (s *Server) traced(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
-		if quiet(c.Path()) {
+		if isMachineRoute(c.Path()) {
 			return next(c)
 		}
 		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))

@@ -72,7 +72,7 @@ func TestStatusCountsAtOnce(t *testing.T) {
 	payload, err := json.Marshal(gone.Snapshot())
 	b.must(err)
 	b.must(b.presence.Beat(t.Context(), "gone", payload, time.Minute))
-	b.must(b.presence.Unbeat(t.Context(), "gone"))
+	b.must(b.presence.Remove(t.Context(), "gone"))
 	for n := range 5 {
 		b.post("/api/interact", `{"prompt":"x"}`)
 		var s status

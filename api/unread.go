@@ -14,9 +14,9 @@ const (
 	sendTimeout = 30 * time.Second
 
 	// After an answer that did not read the body, the rest is received and dropped for
-	// partingMost, as long as each partingPiece arrives within partingTimeout. A client
+	// partingMost, as long as each partingPiece arrives within discardTimeout. A client
 	// that sends all before it reads would otherwise get a reset instead of the answer.
-	partingTimeout = 2 * time.Second
+	discardTimeout = 2 * time.Second
 	partingPiece   = 32 << 10
 	partingMost    = 15 * time.Second
 	// partingCrowded is the whole of that time on a connection beyond the limit, whose
@@ -82,14 +82,14 @@ func (s *Server) bodyTimeout(next echo.HandlerFunc) echo.HandlerFunc {
 			c.Error(err) // the answer must be sent before the rest is dropped
 		}
 		if unread(c) {
-			s.dropUnread(c, body.ReadCloser, r.ContentLength)
+			s.discardUnread(c, body.ReadCloser, r.ContentLength)
 		}
 		return err
 	}
 }
 
-// dropUnread receives what a client still sends after it was answered.
-func (s *Server) dropUnread(c echo.Context, body io.Reader, length int64) {
+// discardUnread receives what a client still sends after it was answered.
+func (s *Server) discardUnread(c echo.Context, body io.Reader, length int64) {
 	status := c.Response().Status
 	refused := c.Response().Header().Get(echo.HeaderConnection) == "close"
 	if !refused && length >= 0 && length <= unreadByServer {
@@ -99,7 +99,7 @@ func (s *Server) dropUnread(c echo.Context, body io.Reader, length int64) {
 		s.allowToSend(c, partingCrowded)
 		return
 	}
-	s.allowToSend(c, s.partingTimeout())
+	s.allowToSend(c, s.discardTimeout())
 	if http.NewResponseController(c.Response()).Flush() != nil {
 		return
 	}
@@ -113,14 +113,14 @@ func (s *Server) dropUnread(c echo.Context, body io.Reader, length int64) {
 			return
 		default:
 		}
-		s.allowToSend(c, s.partingTimeout())
+		s.allowToSend(c, s.discardTimeout())
 		if _, err := io.CopyN(io.Discard, body, partingPiece); err != nil {
 			return
 		}
 	}
 }
 
-func (s *Server) partingTimeout() time.Duration { return min(s.sendTimeout, partingTimeout) }
+func (s *Server) discardTimeout() time.Duration { return min(s.sendTimeout, discardTimeout) }
 
 // allowToSend limits the time that the client may take from now on to send the rest of
 // its body; 0 means no limit.

@@ -44,7 +44,7 @@ func (s *Server) teach(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.onceUnread(c, largeBody{
+	return s.onceStreaming(c, largeBody{
 		do: func(c echo.Context) (reply, error) {
 			if err := s.openUpload(c, up); err != nil {
 				return reply{}, err
@@ -104,14 +104,14 @@ type upload struct {
 
 // note stores what a lesson says about its answer; the last lesson counts.
 func (u *upload) note(l taughtLesson) {
-	if !l.when.says() && len(u.bounded) == 0 {
+	if !l.when.isSet() && len(u.bounded) == 0 {
 		return
 	}
 	key := storage.KeyOf(cmp.Or(l.Topic, u.topic), l.Response)
-	if before, said := u.whens[key]; said && !l.when.says() {
+	if before, said := u.whens[key]; said && !l.when.isSet() {
 		l.when = before
 	}
-	if !l.when.says() && u.bounded[key].Gone == nil {
+	if !l.when.isSet() && u.bounded[key].Gone == nil {
 		return
 	}
 	if u.whens == nil {

@@ -31,7 +31,7 @@ type when struct {
 // bound is a time, or none.
 type bound struct{ at *time.Time }
 
-func (w when) says() bool { return w.draft != nil || w.from != nil || w.until != nil }
+func (w when) isSet() bool { return w.draft != nil || w.from != nil || w.until != nil }
 
 // on applies w to v.
 func (w when) on(v storage.Validity) storage.Validity {
@@ -133,8 +133,8 @@ func (s *Server) noteTaught(ctx context.Context, taught map[storage.AnswerKey]wh
 			if known && v.Gone != nil {
 				v, changed = storage.Validity{}, true
 			}
-			if next := w.on(v); w.says() && next.Bounded() || known {
-				changed = changed || w.says()
+			if next := w.on(v); w.isSet() && next.Bounded() || known {
+				changed = changed || w.isSet()
 				all.Set(key, next)
 			}
 		}
@@ -151,8 +151,8 @@ func (s *Server) validities(ctx context.Context) (storage.Validities, error) {
 	return all, nil
 }
 
-// noteGone withholds answers from the moment they are deleted.
-func (s *Server) noteGone(ctx context.Context, gone func(storage.AnswerKey) bool) error {
+// withhold withholds answers from the moment they are deleted.
+func (s *Server) withhold(ctx context.Context, gone func(storage.AnswerKey) bool) error {
 	return s.setValidity(ctx, func(all storage.Validities) (changed bool) {
 		now := s.now().UTC()
 		for key, v := range all {
@@ -182,7 +182,7 @@ func (s *Server) carryValidity(ctx context.Context, old book.Answer, to revision
 	if err != nil {
 		return err
 	}
-	if _, bounded := all[from]; !bounded && !w.says() {
+	if _, bounded := all[from]; !bounded && !w.isSet() {
 		return s.noteTaught(ctx, map[storage.AnswerKey]when{into: {}})
 	}
 	joins := false

@@ -141,7 +141,7 @@ func (m *Model) askWhole(out []Verdict, queries []Query) []Verdict {
 	defer m.put(s)
 	for from := 0; from < len(queries); from += MaxBatch {
 		to := min(from+MaxBatch, len(queries))
-		m.look(queries[from:to], s)
+		m.encodeAndSearch(queries[from:to], s)
 		for i := range to - from {
 			out = append(out, m.judge(queries[from+i], i, s))
 		}
@@ -149,9 +149,9 @@ func (m *Model) askWhole(out []Verdict, queries []Query) []Verdict {
 	return out
 }
 
-// look encodes up to MaxBatch prompts and searches memory for them. Of those that
+// encodeAndSearch encodes up to MaxBatch prompts and searches memory for them. Of those that
 // repeat a lesson only what stands near is looked for.
-func (m *Model) look(queries []Query, s *scratch) {
+func (m *Model) encodeAndSearch(queries []Query, s *scratch) {
 	s.queries = s.queries[:0]
 	m.encodeAll(queries, s)
 	for i, q := range queries {
@@ -258,7 +258,7 @@ func (m *Model) give(v Verdict, n uint32, i int, s *scratch) Verdict {
 	if refusal {
 		return v.refuse(job.ReasonTaughtRefusal)
 	}
-	if m.disputes.hold(&s.forms[i], response, s) {
+	if m.disputes.disputed(&s.forms[i], response, s) {
 		v.Confidence = min(v.Confidence, disputedConfidence)
 		return v.refuse(job.ReasonLowConfidence)
 	}
@@ -339,7 +339,7 @@ func finite(x float64) float64 {
 func (m *Model) Candidate(prompt string) (l Lesson, ok bool) {
 	s := m.get()
 	defer m.put(s)
-	m.look([]Query{{Prompt: prompt}}, s)
+	m.encodeAndSearch([]Query{{Prompt: prompt}}, s)
 	if r := s.repeats[0]; r.how != memory.NoRepeat {
 		return m.store.Lesson(r.lesson), true
 	}

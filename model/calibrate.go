@@ -135,7 +135,7 @@ func (j *judging) lesson(i int, n uint32, s *scratch) {
 		}
 	}
 	if m.store.Answers() > 1 {
-		j.stranger(gate.LeftOut, m.store.Prompt(n), memory.Query{WithoutLesson: n + 1, WithoutAnswer: answer + 1}, s)
+		j.addForeign(gate.LeftOut, m.store.Prompt(n), memory.Query{WithoutLesson: n + 1, WithoutAnswer: answer + 1}, s)
 		if near := s.found[0].Near; len(near) > 0 {
 			j.crowd += float64(near[0].Similarity)
 			j.crowded++
@@ -143,19 +143,19 @@ func (j *judging) lesson(i int, n uint32, s *scratch) {
 	}
 	if i%everySwapped == 1 {
 		if swapped := m.store.Swapped(n, &s.memory); swapped != "" {
-			j.stranger(gate.MadeUp, swapped, memory.Query{}, s)
+			j.addForeign(gate.MadeUp, swapped, memory.Query{}, s)
 		}
 	}
 	for _, p := range m.store.Contrasts(n, &s.memory) {
 		if j.turned < j.scope.turned {
 			j.turned++
-			j.stranger(gate.Turned, p, memory.Query{}, s)
+			j.addForeign(gate.Turned, p, memory.Query{}, s)
 		}
 	}
 }
 
-// stranger asks a prompt that no answer is right for.
-func (j *judging) stranger(sort gate.Sort, prompt string, q memory.Query, s *scratch) {
+// addForeign asks a prompt that no answer is right for.
+func (j *judging) addForeign(sort gate.Sort, prompt string, q memory.Query, s *scratch) {
 	if r, ok := j.model.seen(prompt, q, s); ok {
 		r.Foreign, r.Sort = true, sort
 		j.records = append(j.records, r)

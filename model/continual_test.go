@@ -200,7 +200,7 @@ func (m *Model) bestOf(prompt string) (string, Verdict) {
 	s := m.get()
 	defer m.put(s)
 	q := Query{Prompt: prompt}
-	m.look([]Query{q}, s)
+	m.encodeAndSearch([]Query{q}, s)
 	v := m.judge(q, 0, s)
 	if v.Responded {
 		return v.Response, v

@@ -55,8 +55,8 @@ func (d disputes) without(forms map[string]bool, response string) disputes {
 // disputed one did.
 const nearRepeat = 0.85
 
-// hold reports whether people called this response to such a prompt wrong.
-func (d disputes) hold(f *text.Form, response string, s *scratch) bool {
+// disputed reports whether people called this response to such a prompt wrong.
+func (d disputes) disputed(f *text.Form, response string, s *scratch) bool {
 	for _, p := range d[response] {
 		s.disputed.Read(p)
 		if s.disputed.SameWords(f) {
@@ -69,8 +69,8 @@ func (d disputes) hold(f *text.Form, response string, s *scratch) bool {
 	return false
 }
 
-// relearned is d without what lessons say anew.
-func (d disputes) relearned(lessons []memory.Lesson) disputes {
+// withoutRetaught is d without what lessons say anew.
+func (d disputes) withoutRetaught(lessons []memory.Lesson) disputes {
 	if len(d) == 0 {
 		return d
 	}

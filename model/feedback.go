@@ -60,7 +60,7 @@ func (m *Model) Feedback(judgements []Judgement) (*Model, Judged) {
 			out.disputes = out.disputes.without(map[string]bool{text.Normalise(j.Prompt): true}, *j.Response)
 		}
 	}
-	out.gate, out.view = m.gate.Judge(over, records), m.view.hear(judgements)
+	out.gate, out.view = m.gate.Judge(over, records), m.view.withJudgements(judgements)
 	return &out, Judged{Counted: len(records), LeftOut: len(judgements) - len(records)}
 }
 

@@ -41,7 +41,7 @@ func (m *Model) Memorise(lessons []Lesson) (*Model, Memorised) {
 		})
 	}
 	next := m.with(store)
-	next.disputes = m.disputes.relearned(lessons)
+	next.disputes = m.disputes.withoutRetaught(lessons)
 	return next, out
 }
 

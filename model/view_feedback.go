@@ -12,9 +12,9 @@ import (
 // maxHeard bounds the judgements that a view keeps; older ones give way.
 const maxHeard = 512
 
-// hear is v with what people judged. It counts in the calibration of both encoders as
+// withJudgements is v with what people judged. It counts in the calibration of both encoders as
 // soon as the prompts are embedded.
-func (v *view) hear(judgements []Judgement) *view {
+func (v *view) withJudgements(judgements []Judgement) *view {
 	if v == nil {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (m *Model) judged(heard []Judgement) (out []gate.Record) {
 	return out
 }
 
-func (v *view) readHeard(data []byte) error {
+func (v *view) readJudgements(data []byte) error {
 	if err := json.Unmarshal(data, &v.judgements); err != nil {
 		return fmt.Errorf("read judgements: %w", err)
 	}

@@ -99,7 +99,7 @@ func openView(alpha float64, s *memory.Store, parts []Part) (*view, error) {
 		}
 	}
 	if p := at(partViewHeard); p != nil {
-		if err := v.readHeard(p.Data); err != nil {
+		if err := v.readJudgements(p.Data); err != nil {
 			return nil, fmt.Errorf("read part %s: %w", p.Name, err)
 		}
 	}

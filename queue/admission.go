@@ -21,13 +21,13 @@ const (
 	// for overload. During that time it passes only about as many prompts to Redis as
 	// the workers take. Under overload, refusals are most of the work.
 	shedFor = 100 * time.Millisecond
-	// shedAhead is the factor above the workers' pace at which prompts may still ask
+	// shedFactor is the factor above the workers' pace at which prompts may still ask
 	// Redis, so that faster workers are noticed. shedBurst is how many prompts may ask
 	// at once.
-	shedAhead = 1.5
-	shedBurst = 8
-	// retryAtMost limits the wait that callers are told. By then more is known.
-	retryAtMost = time.Minute
+	shedFactor = 1.5
+	shedBurst  = 8
+	// maxRetryAfter limits the wait that callers are told. By then more is known.
+	maxRetryAfter = time.Minute
 )
 
 // shed records that the interactive lane is overloaded.
@@ -54,7 +54,7 @@ func (s *shed) refuses(take bool) error {
 		s.ends.Store(0)
 		return nil
 	}
-	s.passes = min(s.passes+now.Sub(s.at).Seconds()*s.pace*shedAhead, shedBurst)
+	s.passes = min(s.passes+now.Sub(s.at).Seconds()*s.pace*shedFactor, shedBurst)
 	s.at = now
 	if s.passes < 1 {
 		return s.refusal
@@ -85,9 +85,9 @@ func (s *shed) note(pending int64, wait time.Duration, refusal error) {
 // still refuse the prompt.
 func (q *Queue) Overloaded() error { return q.shed.refuses(false) }
 
-// within returns the milliseconds left until a deadline, or 0 if there is none. A past
+// millisLeft returns the milliseconds left until a deadline, or 0 if there is none. A past
 // deadline gives a negative number.
-func (q *Queue) within(deadline time.Time) int64 {
+func (q *Queue) millisLeft(deadline time.Time) int64 {
 	if deadline.IsZero() {
 		return 0
 	}
@@ -99,7 +99,7 @@ func (q *Queue) within(deadline time.Time) int64 {
 
 // refuse returns the error for a job that was not taken. It says why, and when to try
 // again.
-func (q *Queue) refuse(ctx context.Context, call *enqueueCall, place job.Lane, how placing, wait time.Duration, deadline time.Time) error {
+func (q *Queue) refuse(ctx context.Context, call *enqueueCall, shard job.Lane, how recordMode, wait time.Duration, deadline time.Time) error {
 	n, ahead := call.pending, call.wait
 	switch call.verdict {
 	case refusedDelay:
@@ -108,22 +108,22 @@ func (q *Queue) refuse(ctx context.Context, call *enqueueCall, place job.Lane, h
 		return err
 	case refusedLate:
 		within := wait
-		if left := time.Duration(q.within(deadline)) * time.Millisecond; left > 0 && (how != forCaller || left < within) {
+		if left := time.Duration(q.millisLeft(deadline)) * time.Millisecond; left > 0 && (how != noRecord || left < within) {
 			within = left
 		}
 		return job.Errorf(job.CodeQueueFull, "%d jobs wait already and it would take about %s until this one begins, longer than the %s it may wait; try again later",
-			n, round(ahead), round(within)).After(between(ahead - within))
+			n, roundForDisplay(ahead), roundForDisplay(within)).After(clampRetryAfter(ahead - within))
 	}
-	if why := q.standsStill(ctx, place); why != "" {
-		return job.Errorf(job.CodeQueueFull, "%d jobs wait already, as many as are allowed, and none begins: %s", n, why).After(retryAtMost)
+	if why := q.pausedReason(ctx, shard); why != "" {
+		return job.Errorf(job.CodeQueueFull, "%d jobs wait already, as many as are allowed, and none begins: %s", n, why).After(maxRetryAfter)
 	}
-	return job.Errorf(job.CodeQueueFull, "%d jobs wait already, as many as are allowed; try again later", n).After(between(ahead / 2))
+	return job.Errorf(job.CodeQueueFull, "%d jobs wait already, as many as are allowed; try again later", n).After(clampRetryAfter(ahead / 2))
 }
 
-// standsStill returns why no jobs of a full lane are taken. It returns "" if jobs are
+// pausedReason returns why no jobs of a full lane are taken. It returns "" if jobs are
 // taken, or if the state cannot be read now.
-func (q *Queue) standsStill(ctx context.Context, place job.Lane) string {
-	s, err := q.place(ctx, place)
+func (q *Queue) pausedReason(ctx context.Context, shard job.Lane) string {
+	s, err := q.shardState(ctx, shard)
 	if err != nil {
 		return ""
 	}
@@ -132,14 +132,14 @@ func (q *Queue) standsStill(ctx context.Context, place job.Lane) string {
 
 func overloaded(pending int64, ahead time.Duration) error {
 	return job.Errorf(job.CodeQueueFull, "more is asked than can be answered: %d jobs wait already, about %s of work; try again later",
-		pending, round(ahead)).After(between(ahead))
+		pending, roundForDisplay(ahead)).After(clampRetryAfter(ahead))
 }
 
-// between limits a wait to what a caller may be told: one second to retryAtMost.
-func between(d time.Duration) time.Duration { return min(max(d, time.Second), retryAtMost) }
+// clampRetryAfter limits a wait to what a caller may be told: one second to maxRetryAfter.
+func clampRetryAfter(d time.Duration) time.Duration { return min(max(d, time.Second), maxRetryAfter) }
 
-// round rounds a duration for display.
-func round(d time.Duration) time.Duration {
+// roundForDisplay rounds a duration for display.
+func roundForDisplay(d time.Duration) time.Duration {
 	if d > 10*time.Second {
 		return d.Round(time.Second)
 	}

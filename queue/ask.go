@@ -31,21 +31,21 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 	}
 	// Reply lists live in the hash slots of this lane.
 	spec.Lane = job.LaneInteractive
-	if err := q.complete(&spec); err != nil {
+	if err := q.fillSpec(&spec); err != nil {
 		return nil, nil, err
 	}
 	spec.ReplyTo = q.id
-	shard := q.shards.number(spec.ID)
-	place := q.shards.of(spec.Lane)[shard]
-	replied, err := q.replies[shard].expect(spec.ID)
+	i := q.shards.index(spec.ID)
+	shard := q.shards.of(spec.Lane)[i]
+	replied, err := q.replies[i].expect(spec.ID)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer q.replies[shard].forget(spec.ID)
+	defer q.replies[i].forget(spec.ID)
 
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	if _, err := q.put(ctx, payload{Spec: spec, Outlives: q.now().Add(wait).UnixMilli(), place: place}, forCaller, wait); err != nil {
+	if _, err := q.put(ctx, payload{Spec: spec, WaitEnds: q.now().Add(wait).UnixMilli(), shard: shard}, noRecord, wait); err != nil {
 		return nil, nil, err
 	}
 	select {
@@ -53,21 +53,21 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 		a, err := r.decode()
 		return a, nil, err
 	case <-ctx.Done():
-		q.cancelWait(ctx, place, spec.ID)
+		q.cancelWait(ctx, shard, spec.ID)
 		return nil, nil, job.Errorf(job.CodeCanceled, "the caller went away").Because(context.Cause(ctx))
 	case <-q.life.Done():
 		return nil, nil, unavailable("wait for job "+spec.ID, errors.New("this process is stopping"))
 	case <-timer.C:
-		return q.detach(ctx, place, spec, replied)
+		return q.detach(ctx, shard, spec, replied)
 	}
 }
 
 // detach gives a job a record after its caller's wait has ended. If the job ended at
 // the last moment, its reply is on the way and is returned instead.
-func (q *Queue) detach(ctx context.Context, place job.Lane, spec job.Spec, replied <-chan reply) (*job.Answer, *job.Job, error) {
+func (q *Queue) detach(ctx context.Context, shard job.Lane, spec job.Spec, replied <-chan reply) (*job.Answer, *job.Job, error) {
 	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
-	k := q.keys(place)
+	k := q.keys(shard)
 	args := append([]any{k.own, spec.ID}, recordFields(spec)...)
 	state, err := q.scripts.detach.Run(ctx, q.redis, []string{k.task(spec.ID)}, args...).Text()
 	if err != nil {
@@ -91,10 +91,10 @@ func (q *Queue) detach(ctx context.Context, place job.Lane, spec job.Spec, repli
 
 // cancelWait drops a job whose caller has left. If a worker already has the job, the
 // worker is notified and skips it unless computing has begun.
-func (q *Queue) cancelWait(ctx context.Context, place job.Lane, id string) {
+func (q *Queue) cancelWait(ctx context.Context, shard job.Lane, id string) {
 	ctx, cancel := q.withTimeout(context.WithoutCancel(ctx))
 	defer cancel()
-	k := q.keys(place)
+	k := q.keys(shard)
 	if err := q.scripts.cancelWait.Run(ctx, q.redis, []string{k.task(id), k.pending(), k.record(id)}, k.own, id).Err(); err != nil {
 		q.opt.Log.Warn("a job whose caller went away could not be dropped", "job", id, "error", err)
 	}

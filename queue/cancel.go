@@ -44,4 +44,4 @@ func (q *Queue) Cancel(ctx context.Context, id string) (job.Job, error) {
 	return j, err
 }
 
-func errCanceledJob() *job.Error { return job.Errorf(job.CodeCanceled, "the job was canceled") }
+func canceledError() *job.Error { return job.Errorf(job.CodeCanceled, "the job was canceled") }

@@ -34,7 +34,7 @@ func (s *Server) begin(ctx context.Context, t *Task) (o *outcome, stop bool) {
 		case verdict == "final":
 			return &outcome{state: job.StateSucceeded}, true // acknowledge; the record stays as it is
 		case verdict == "canceled":
-			return &outcome{state: job.StateCanceled, err: errCanceledJob()}, true
+			return &outcome{state: job.StateCanceled, err: canceledError()}, true
 		case verdict == "none":
 			t.recorded.Store(t.Spec.ReplyTo == "")
 		}
@@ -85,9 +85,9 @@ const completeFor = 3 * time.Second
 // has ended.
 func (s *Server) complete(ctx context.Context, t *Task, began time.Time, o outcome) {
 	ctx = context.WithoutCancel(ctx)
-	t.became(o)
+	t.recordOutcome(o)
 	progress := t.end()
-	lines := t.writeAhead(o)
+	lines := t.writesBefore(o)
 	var tooLate <-chan time.Time
 	quit := s.quit.Done()
 	for rest := 20 * time.Millisecond; ; rest = min(2*rest, time.Second) {
@@ -95,7 +95,7 @@ func (s *Server) complete(ctx context.Context, t *Task, began time.Time, o outco
 		if err == nil {
 			switch verdict {
 			case "canceled":
-				o = outcome{state: job.StateCanceled, err: errCanceledJob()}
+				o = outcome{state: job.StateCanceled, err: canceledError()}
 				continue
 			case "lost":
 				s.q.opt.Log.Debug("a job's end was not written: it is no longer this worker's", "job", t.Spec.ID)
@@ -116,7 +116,7 @@ func (s *Server) complete(ctx context.Context, t *Task, began time.Time, o outco
 	}
 }
 
-func (s *Server) write(ctx context.Context, t *Task, began time.Time, progress []byte, lines *ahead, o outcome) (string, error) {
+func (s *Server) write(ctx context.Context, t *Task, began time.Time, progress []byte, lines *streamWrites, o outcome) (string, error) {
 	ctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
 	if o.state == job.StateQueued {
@@ -135,7 +135,7 @@ type ending struct {
 
 // finish returns the reply of the scripts: "ok", or "lost" if another process owns the
 // job. lines, if not nil, are written first.
-func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, progress []byte, lines *ahead, o outcome) (string, error) {
+func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, progress []byte, lines *streamWrites, o outcome) (string, error) {
 	var result, fault []byte
 	if o.state == job.StateSucceeded && o.result != nil {
 		b, err := json.Marshal(o.result)
@@ -161,7 +161,7 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 			reply = encodeReply(spec.ID, replyError, fault)
 		}
 		verdict, err := e.q.pipeliner.do(ctx, &pipelined{
-			ahead: lines, script: e.q.scripts.answer,
+			writesFirst: lines, script: e.q.scripts.answer,
 			keys: slices.Concat([]string{k.active(), k.lease(), k.task(spec.ID)}, stats, []string{k.record(spec.ID)}),
 			args: []any{spec.ID, e.owner, string(o.state), k.reply(spec.ReplyTo), reply, statsEnd},
 		}).Text()
@@ -174,7 +174,7 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 		ran = max(0, time.Since(began))
 	}
 	return e.q.pipeliner.do(ctx, &pipelined{
-		ahead: lines, script: e.q.scripts.finish, leading: leading{keys: 6, args: 3},
+		writesFirst: lines, script: e.q.scripts.finish, shared: sharedArgs{keys: 6, args: 3},
 		keys: slices.Concat([]string{k.active(), k.lease()}, stats, []string{k.task(spec.ID), k.record(spec.ID)}),
 		args: []any{e.owner, k.own, statsEnd, spec.ID, string(o.state), ran.Milliseconds(), pack(spec.ID, result), fault, progress},
 	}).Text()

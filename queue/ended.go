@@ -80,18 +80,18 @@ func decodeEnded(member string, state job.State) (job.Job, error) {
 	return j, nil
 }
 
-// retained returns how long a job in a final state is kept.
-func (q *Queue) retained(s job.State) time.Duration {
+// retention returns how long a job in a final state is kept.
+func (q *Queue) retention(s job.State) time.Duration {
 	if s == job.StateFailed {
 		return q.opt.FailedRetention
 	}
 	return q.opt.ResultRetention
 }
 
-// faded reports whether an ended job is past its retention. It may stay in Redis until
+// expired reports whether an ended job is past its retention. It may stay in Redis until
 // the next pass of the reconciler.
-func (q *Queue) faded(j job.Job) bool {
-	return j.FinishedAt != nil && q.now().Sub(j.FinishedAt.Time) > q.retained(j.State)
+func (q *Queue) expired(j job.Job) bool {
+	return j.FinishedAt != nil && q.now().Sub(j.FinishedAt.Time) > q.retention(j.State)
 }
 
 // finalStates are the states whose jobs are stored in sorted sets.

@@ -48,7 +48,7 @@ func (q *Queue) Follow(ctx context.Context, id, lastEventID string) (<-chan Even
 		return nil, err
 	}
 	out := make(chan Event)
-	f := &follower{q: q, id: id, keys: q.keys(lane), last: lastEventID, out: out}
+	f := &follower{q: q, id: id, keys: q.keys(lane), lastID: lastEventID, out: out}
 	if lane != "" && !j.State.Final() {
 		rctx, cancel := q.withTimeout(ctx)
 		defer cancel()
@@ -57,7 +57,7 @@ func (q *Queue) Follow(ctx context.Context, id, lastEventID string) (<-chan Even
 		}
 	}
 	if lane == "" { // delivered while its caller waited: there is no stream
-		f.last = "0-0"
+		f.lastID = "0-0"
 		if !q.spawn(func(life context.Context) { defer close(out); f.sendResult(ctx, life, j, "1-0") }) {
 			close(out)
 		}
@@ -70,11 +70,11 @@ func (q *Queue) Follow(ctx context.Context, id, lastEventID string) (<-chan Even
 }
 
 type follower struct {
-	q    *Queue
-	id   string
-	keys laneKeys
-	last string
-	out  chan<- Event
+	q      *Queue
+	id     string
+	keys   laneKeys
+	lastID string
+	out    chan<- Event
 }
 
 func (f *follower) run(ctx, life context.Context) {
@@ -102,8 +102,8 @@ func (f *follower) run(ctx, life context.Context) {
 // catchUp sends new events. It returns done after the result.
 func (f *follower) catchUp(ctx, life context.Context) (done bool) {
 	from := "-"
-	if f.last != "" {
-		from = "(" + f.last
+	if f.lastID != "" {
+		from = "(" + f.lastID
 	}
 	rctx, cancel := f.q.withTimeout(ctx)
 	entries, err := f.q.redis.XRangeN(rctx, f.keys.events(f.id), from, "+", 500).Result()
@@ -156,7 +156,7 @@ func (f *follower) endedWithoutEvent(ctx, life context.Context) bool {
 		f.sendEnd(ctx, life, j)
 		return true
 	}
-	return last[0].ID == f.last || !newer(last[0].ID, f.last)
+	return last[0].ID == f.lastID || !newer(last[0].ID, f.lastID)
 }
 
 // Sequence numbers in the ids of a job's last two events, as in record.lua.
@@ -168,13 +168,13 @@ const (
 // sendEnd sends the last state and the result if the follower does not have them yet.
 func (f *follower) sendEnd(ctx, life context.Context, j job.Job) {
 	at := millis(j.FinishedAt.Time)
-	if newer(at+lastState, f.last) {
+	if newer(at+lastState, f.lastID) {
 		state, err := json.Marshal(map[string]any{"state": j.State, "attempts": j.Attempts, "waiting_for": nil})
 		if err != nil || !f.send(ctx, life, Event{ID: at + lastState, Type: EventState, Data: state}) {
 			return
 		}
 	}
-	if newer(at+lastResult, f.last) {
+	if newer(at+lastResult, f.lastID) {
 		f.sendResult(ctx, life, j, at+lastResult)
 	}
 }
@@ -191,7 +191,7 @@ func (f *follower) sendResult(ctx, life context.Context, j job.Job, id string) {
 func (f *follower) send(ctx, life context.Context, e Event) bool {
 	select {
 	case f.out <- e:
-		f.last = e.ID
+		f.lastID = e.ID
 		return true
 	case <-ctx.Done():
 	case <-life.Done():

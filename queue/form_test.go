@@ -70,7 +70,7 @@ func everything(t *bundle) {
 	}
 	spec := interact("later")
 	spec.Webhook = "https://example.com/hook"
-	news := t.q.PostingNews(t.ctx)
+	news := t.q.DeliveriesAdded(t.ctx)
 	later := t.submit(spec)
 	events, err := t.q.Follow(t.ctx, later.ID, "")
 	if err != nil {
@@ -89,7 +89,7 @@ func everything(t *bundle) {
 	receive(t.T, news)
 	delivered := 0
 	t.until("all events are posted", func() bool {
-		due, _, err := t.q.Postings(t.ctx, 10, time.Minute)
+		due, _, err := t.q.LendDeliveries(t.ctx, 10, time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}

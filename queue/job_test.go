@@ -276,7 +276,7 @@ func TestLessonsThatAreToCome(t *testing.T) {
 		}
 		waits := train()
 		asking, younger := train(), train()
-		got, err := t.q.Coming(t.ctx, asking)
+		got, err := t.q.UnfinishedDatasets(t.ctx, asking)
 		slices.Sort(got)
 		if want := []string{running, waits}; err != nil || !slices.Equal(got, want) {
 			t.Errorf("to come are %v, %v; want %v and not %s", got, err, want, younger)

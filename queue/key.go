@@ -34,7 +34,7 @@ func (k laneKeys) endedBytes() string          { return k.own + "ended:bytes" }
 func (k laneKeys) reply(process string) string { return k.own + "reply:" + process }
 func (k laneKeys) owner(server string) string  { return k.own + "owner:" + server }
 func (k laneKeys) outbox() string              { return k.own + "outbox" } // due boxes; also the channel
-func (k laneKeys) posted() string              { return k.own + "posted" }
+func (k laneKeys) deliveryCounts() string      { return k.own + "posted" }
 func (k laneKeys) pauseReason() string         { return k.own + "paused" }
 func (k laneKeys) deadlines() string           { return k.own + "deadlines" }
 func (k laneKeys) repairs() string             { return k.own + "repairs" }

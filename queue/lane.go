@@ -38,8 +38,8 @@ func (q *Queue) Lanes(ctx context.Context) ([]LaneState, error) {
 	out := make([]LaneState, len(lanes))
 	for i, l := range lanes {
 		out[i] = LaneState{Name: l, Max: q.opt.MaxQueue}
-		for _, place := range q.shards.of(l) {
-			s, err := q.place(ctx, place)
+		for _, shard := range q.shards.of(l) {
+			s, err := q.shardState(ctx, shard)
 			if err != nil {
 				return nil, err
 			}
@@ -67,16 +67,16 @@ func (s *LaneState) add(o LaneState) {
 	}
 }
 
-func (q *Queue) place(ctx context.Context, place job.Lane) (LaneState, error) {
-	k := q.keys(place)
+func (q *Queue) shardState(ctx context.Context, shard job.Lane) (LaneState, error) {
+	k := q.keys(shard)
 	got, err := q.scripts.laneState.Run(ctx, q.redis, []string{
 		k.pending(), k.active(), k.scheduled(), k.retry(),
 		k.paused(), k.pauseReason(), k.processed(), k.failed(), k.serverPauseReason(),
 	}, k.tasks()).Slice()
 	if err != nil {
-		return LaneState{}, unavailable("read lane "+string(place), err)
+		return LaneState{}, unavailable("read lane "+string(shard), err)
 	}
-	return decodeLane(place, got)
+	return decodeLane(shard, got)
 }
 
 func decodeLane(l job.Lane, got []any) (LaneState, error) {
@@ -138,13 +138,13 @@ func (q *Queue) PauseLane(ctx context.Context, lane job.Lane, paused bool, reaso
 	if paused {
 		flag = "1"
 	}
-	for _, place := range q.shards.of(lane) {
-		k := q.keys(place)
+	for _, shard := range q.shards.of(lane) {
+		k := q.keys(shard)
 		err := q.scripts.pause.Run(ctx, q.redis, []string{k.paused(), k.pauseReason()}, k.own, flag, reason, q.now().Unix()).Err()
 		if err != nil && !errors.Is(err, redis.Nil) {
-			return unavailable("pause lane "+string(place), err)
+			return unavailable("pause lane "+string(shard), err)
 		}
-		q.wakes.notify(place)
+		q.wakes.notify(shard)
 	}
 	return nil
 }
@@ -157,14 +157,14 @@ const endRestMost = 1000
 func (q *Queue) EndRest(ctx context.Context, lane job.Lane, why string) error {
 	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
-	for _, place := range q.shards.of(lane) {
-		k := q.keys(place)
+	for _, shard := range q.shards.of(lane) {
+		k := q.keys(shard)
 		n, err := q.scripts.endRest.Run(ctx, q.redis, []string{k.retry(), k.pending()}, k.tasks(), k.own, why, endRestMost).Int()
 		if err != nil {
-			return unavailable("end the rest of jobs in lane "+string(place), err)
+			return unavailable("end the rest of jobs in lane "+string(shard), err)
 		}
 		if n > 0 {
-			q.wakes.notify(place)
+			q.wakes.notify(shard)
 		}
 	}
 	return nil

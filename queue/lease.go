@@ -62,7 +62,7 @@ func (l *Lease) Acquire(ctx context.Context) (token int64, ok bool, err error) {
 		l.off = l.q.subscriber.on(ctx, l.channel(l.me), func(string, bool) {})
 	}
 	token, deserted, err := l.acquire(ctx, "")
-	if deserted != "" && pause(ctx, secondLook) {
+	if deserted != "" && pause(ctx, recheckDelay) {
 		token, _, err = l.acquire(ctx, deserted)
 	}
 	if err != nil {
@@ -82,7 +82,7 @@ func (l *Lease) acquire(ctx context.Context, deserted string) (token int64, foun
 	rctx, cancel := l.q.withTimeout(ctx)
 	defer cancel()
 	got, err := l.q.scripts.acquire.Run(rctx, l.q.redis, []string{l.key(), l.q.shared("lease:"+l.name, "fence")},
-		l.me, l.ttl.Milliseconds(), (l.ttl - l.ttl/overdue).Milliseconds(), l.channel(""), l.q.listened(l.channel(l.me)), deserted).Slice()
+		l.me, l.ttl.Milliseconds(), (l.ttl - l.ttl/overdue).Milliseconds(), l.channel(""), l.q.aliveChannel(l.channel(l.me)), deserted).Slice()
 	if err != nil {
 		return 0, "", err
 	}

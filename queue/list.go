@@ -69,7 +69,7 @@ func (q *Queue) listPage(ctx context.Context, f Filter, cursor string) ([]listed
 	}
 	found, err := q.readMany(ctx, page)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		if err = q.loadRead(ctx); err == nil {
+		if err = q.loadReadScript(ctx); err == nil {
 			found, err = q.readMany(ctx, page)
 		}
 	}
@@ -83,7 +83,7 @@ func (q *Queue) readMany(ctx context.Context, page []listed) ([]*job.Job, error)
 	cmds := make([]*redis.Cmd, len(page))
 	for i, e := range page {
 		if !e.state.Final() {
-			cmds[i] = q.askRecord(ctx, pipe, e.lane, e.id)
+			cmds[i] = q.pipeRead(ctx, pipe, e.lane, e.id)
 		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
@@ -95,13 +95,13 @@ func (q *Queue) readMany(ctx context.Context, page []listed) ([]*job.Job, error)
 		var err error
 		if cmds[i] == nil {
 			j, err = decodeEnded(e.member, e.state)
-			if err == nil && q.faded(j) {
+			if err == nil && q.expired(j) {
 				continue
 			}
 		} else {
 			var reply []any
 			if reply, err = cmds[i].Slice(); err == nil {
-				j, err = q.decodePlaced(e.id, e.lane, reply)
+				j, err = q.decodeReply(e.id, e.lane, reply)
 			}
 		}
 		switch {

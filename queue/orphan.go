@@ -27,27 +27,27 @@ func (s *Server) addInflight(id string, ends time.Time, attempt int) {
 	s.inflight[id] = inflight{s.inflight[id].times + 1, ends, attempt}
 }
 
-// begunWith returns the attempt that began when a task was taken; 0 if none did.
-func (s *Server) begunWith(id string) int {
+// begunAttempt returns the attempt that began when a task was taken; 0 if none did.
+func (s *Server) begunAttempt(id string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.inflight[id].attempt
 }
 
-// clocksAgree is the largest difference at which the deadline by the submitter's clock
+// maxClockSkew is the largest difference at which the deadline by the submitter's clock
 // counts as exact, compared with the time that Redis says is left. The time from Redis
 // is late by two network trips.
-const clocksAgree = 100 * time.Millisecond
+const maxClockSkew = 100 * time.Millisecond
 
-// endOf returns the deadline of a task by our own clock; zero if it has none.
-func (s *Server) endOf(id string, reported time.Time) time.Time {
+// deadlineOf returns the deadline of a task by our own clock; zero if it has none.
+func (s *Server) deadlineOf(id string, reported time.Time) time.Time {
 	s.mu.Lock()
 	ends := s.inflight[id].ends
 	s.mu.Unlock()
 	if ends.IsZero() && !s.polling {
 		return ends
 	}
-	if ends.IsZero() || ends.Sub(reported).Abs() <= clocksAgree {
+	if ends.IsZero() || ends.Sub(reported).Abs() <= maxClockSkew {
 		return reported
 	}
 	return ends
@@ -87,15 +87,15 @@ func (s *Server) freeOrphans(ctx context.Context, suspects map[string]bool) map[
 	return next
 }
 
-// errTaking says that a dequeue is on its way.
-var errTaking = errors.New("tasks are being taken")
+// errDequeueing says that a dequeue is on its way.
+var errDequeueing = errors.New("tasks are being taken")
 
 // findOrphans returns the tasks that are this server's and that it does not know.
 func (s *Server) findOrphans(ctx context.Context) ([]string, error) {
-	if !s.taking.TryLock() {
-		return nil, errTaking
+	if !s.dequeueing.TryLock() {
+		return nil, errDequeueing
 	}
-	defer s.taking.Unlock()
+	defer s.dequeueing.Unlock()
 	ctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
 	ids, err := s.q.scripts.owned.Run(ctx, s.q.redis, []string{s.keys.active()}, s.keys.tasks(), s.id).StringSlice()

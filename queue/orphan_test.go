@@ -33,7 +33,7 @@ func (c *whileReplying) Eval(ctx context.Context, script string, keys []string, 
 // asynqDequeue calls the dequeue of s as asynq would, over a client.
 func (b *bundle) asynqDequeue(s *Server, c redis.UniversalClient) *redis.Cmd {
 	k := s.keys
-	return s.take(b.ctx, c, []string{k.pending(), k.paused(), k.active(), k.lease()}, []any{time.Now().Add(time.Hour).Unix(), k.tasks()})
+	return s.prefetch(b.ctx, c, []string{k.pending(), k.paused(), k.active(), k.lease()}, []any{time.Now().Add(time.Hour).Unix(), k.tasks()})
 }
 
 // A check that falls between a dequeue and its reply finds a task that this process does

@@ -18,10 +18,10 @@ import (
 // of one job go out one after the other; a receiver that is slow or gone holds
 // up its own job's events and nothing else.
 
-// Posting is an event on its way to the webhook of a job. The process that fetched it
+// Delivery is an event on its way to the webhook of a job. The process that fetched it
 // must report the result with Delivered, Postpone or Drop. Otherwise the event is lent
 // again, so it may arrive twice.
-type Posting struct {
+type Delivery struct {
 	JobID    string
 	URL      string
 	Failures int // so far, of this event
@@ -34,10 +34,10 @@ type Posting struct {
 	entry string
 }
 
-// Postings lends up to most due events, each for the duration lend. next is how long
+// LendDeliveries lends up to most due events, each for the duration lend. next is how long
 // until another event is due, as far as is known now. Events whose job record has faded
 // are dropped. Errors: CodeUnavailable.
-func (q *Queue) Postings(ctx context.Context, most int, lend time.Duration) (due []Posting, next time.Duration, err error) {
+func (q *Queue) LendDeliveries(ctx context.Context, most int, lend time.Duration) (due []Delivery, next time.Duration, err error) {
 	next = -1
 	for _, lane := range q.shards.of(job.Lanes()...) {
 		if len(due) == most {
@@ -58,7 +58,7 @@ func (q *Queue) Postings(ctx context.Context, most int, lend time.Duration) (due
 	return due, next, nil
 }
 
-func (q *Queue) fetch(ctx context.Context, lane job.Lane, most int, lend time.Duration) ([]Posting, time.Duration, error) {
+func (q *Queue) fetch(ctx context.Context, lane job.Lane, most int, lend time.Duration) ([]Delivery, time.Duration, error) {
 	rctx, cancel := q.withTimeout(ctx)
 	k := q.keys(lane)
 	got, err := q.scripts.fetch.Run(rctx, q.redis, []string{k.outbox()}, k.own, most, lend.Milliseconds()).Slice()
@@ -73,11 +73,11 @@ func (q *Queue) fetch(ctx context.Context, lane job.Lane, most int, lend time.Du
 	if lost, _ := got[1].(int64); lost > 0 {
 		q.opt.Log.Warn("events for webhooks were dropped: their jobs are no longer kept", "lane", lane, "events", lost)
 	}
-	var out []Posting
+	var out []Delivery
 	for parts := redisreply.Texts(got[2:]); len(parts) >= 4; parts = parts[4:] {
-		p := Posting{JobID: parts[0], URL: parts[2], lane: lane, entry: parts[1]}
+		p := Delivery{JobID: parts[0], URL: parts[2], lane: lane, entry: parts[1]}
 		p.Failures, _ = strconv.Atoi(parts[3])
-		err := q.open(ctx, &p)
+		err := q.readDelivery(ctx, &p)
 		if errors.Is(err, errNoRecord) { // its job's time is over
 			if n, err := q.Drop(ctx, p); err == nil {
 				q.opt.Log.Warn("events for a webhook were dropped: their job is no longer kept", "job", p.JobID, "events", n)
@@ -95,8 +95,8 @@ func (q *Queue) fetch(ctx context.Context, lane job.Lane, most int, lend time.Du
 	return out, time.Duration(rest) * time.Millisecond, nil
 }
 
-// open reads the entry of an outbox: event id, type and data.
-func (q *Queue) open(ctx context.Context, p *Posting) error {
+// readDelivery reads the entry of an outbox: event id, type and data.
+func (q *Queue) readDelivery(ctx context.Context, p *Delivery) error {
 	parts := strings.SplitN(p.entry, " ", 3)
 	if len(parts) != 3 {
 		return fmt.Errorf("an entry of %d parts", len(parts))
@@ -126,29 +126,29 @@ func (q *Queue) open(ctx context.Context, p *Posting) error {
 }
 
 // Delivered ends a posting that its receiver has accepted.
-func (q *Queue) Delivered(ctx context.Context, p Posting) error {
-	_, err := q.posted(ctx, p, PostDelivered, 0, 0)
+func (q *Queue) Delivered(ctx context.Context, p Delivery) error {
+	_, err := q.recordDelivery(ctx, p, DeliveryAccepted, 0, 0)
 	return err
 }
 
 // Postpone schedules the posting again after a delay. failures is the next value of
 // Failures.
-func (q *Queue) Postpone(ctx context.Context, p Posting, failures int, after time.Duration) error {
-	_, err := q.posted(ctx, p, PostRetried, failures, after)
+func (q *Queue) Postpone(ctx context.Context, p Delivery, failures int, after time.Duration) error {
+	_, err := q.recordDelivery(ctx, p, DeliveryRetried, failures, after)
 	return err
 }
 
 // Drop discards the events that wait for the job's receiver and returns how many there
 // were.
-func (q *Queue) Drop(ctx context.Context, p Posting) (int, error) {
-	return q.posted(ctx, p, PostDropped, 0, 0)
+func (q *Queue) Drop(ctx context.Context, p Delivery) (int, error) {
+	return q.recordDelivery(ctx, p, DeliveryDropped, 0, 0)
 }
 
-func (q *Queue) posted(ctx context.Context, p Posting, what string, failures int, after time.Duration) (int, error) {
+func (q *Queue) recordDelivery(ctx context.Context, p Delivery, what string, failures int, after time.Duration) (int, error) {
 	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	k := q.keys(p.lane)
-	n, err := q.scripts.posted.Run(ctx, q.redis, []string{k.outbox()},
+	n, err := q.scripts.recordDelivery.Run(ctx, q.redis, []string{k.outbox()},
 		k.own, p.JobID, p.entry, what, failures, after.Milliseconds()).Int()
 	if err != nil {
 		return 0, unavailable("write what became of an event", err)
@@ -156,20 +156,20 @@ func (q *Queue) posted(ctx context.Context, p Posting, what string, failures int
 	return n, nil
 }
 
-// Outcomes of webhook events, as counted by Posted.
+// Outcomes of webhook events, as counted by DeliveryCounts.
 const (
-	PostDelivered = "delivered"
-	PostRetried   = "retried"
-	PostDropped   = "dropped" // the receiver did not take it, or the outboxes were full
+	DeliveryAccepted = "delivered"
+	DeliveryRetried  = "retried"
+	DeliveryDropped  = "dropped" // the receiver did not take it, or the outboxes were full
 )
 
-// Posted returns the number of webhook events by outcome, for the whole cluster and for
+// DeliveryCounts returns the number of webhook events by outcome, for the whole cluster and for
 // as long as Redis keeps its data. Errors: CodeUnavailable.
-func (q *Queue) Posted(ctx context.Context) (map[string]int64, error) {
-	sums := map[string]int64{PostDelivered: 0, PostRetried: 0, PostDropped: 0}
+func (q *Queue) DeliveryCounts(ctx context.Context) (map[string]int64, error) {
+	sums := map[string]int64{DeliveryAccepted: 0, DeliveryRetried: 0, DeliveryDropped: 0}
 	for _, lane := range q.shards.of(job.Lanes()...) {
 		rctx, cancel := q.withTimeout(ctx)
-		got, err := q.redis.HGetAll(rctx, q.keys(lane).posted()).Result()
+		got, err := q.redis.HGetAll(rctx, q.keys(lane).deliveryCounts()).Result()
 		cancel()
 		if err != nil {
 			return nil, unavailable("count events for webhooks", err)
@@ -182,16 +182,16 @@ func (q *Queue) Posted(ctx context.Context) (map[string]int64, error) {
 	return sums, nil
 }
 
-// PostingNews signals each time a webhook event is written, until ctx ends. Signals may
+// DeliveriesAdded signals each time a webhook event is written, until ctx ends. Signals may
 // be missed, so the receiver must also poll.
-func (q *Queue) PostingNews(ctx context.Context) <-chan struct{} {
+func (q *Queue) DeliveriesAdded(ctx context.Context) <-chan struct{} {
 	news := newNotifier()
 	offs := map[job.Lane]func(){}
 	listen := func() (more <-chan struct{}) {
-		more = q.shards.more()
-		for _, place := range q.shards.of(job.Lanes()...) {
-			if offs[place] == nil {
-				offs[place] = q.subscriber.on(ctx, q.keys(place).outbox(), func(string, bool) { news.notify() })
+		more = q.shards.whenAdded()
+		for _, shard := range q.shards.of(job.Lanes()...) {
+			if offs[shard] == nil {
+				offs[shard] = q.subscriber.on(ctx, q.keys(shard).outbox(), func(string, bool) { news.notify() })
 			}
 		}
 		return more

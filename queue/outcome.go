@@ -67,7 +67,7 @@ func judge(result any, err, cause error, attempt, most int) outcome {
 	case err == nil:
 		return outcome{state: job.StateSucceeded, result: result}
 	case errors.Is(cause, ErrCanceled):
-		return outcome{state: job.StateCanceled, err: errCanceledJob()}
+		return outcome{state: job.StateCanceled, err: canceledError()}
 	case errors.As(err, &back):
 		after := max(back.after, time.Second)
 		if draining {
@@ -77,7 +77,7 @@ func judge(result any, err, cause error, attempt, most int) outcome {
 	case draining:
 		return outcome{state: job.StateQueued, why: stoppedWhy, refund: true}
 	case errors.Is(cause, ErrDeadline):
-		return outcome{state: job.StateFailed, err: errTimeout().Because(err)}
+		return outcome{state: job.StateFailed, err: timeoutError().Because(err)}
 	case errors.As(err, &again) && attempt < most:
 		rest := time.Second << (2 * (attempt - 1)) // 1 s, 4 s, 16 s, …
 		return outcome{
@@ -91,7 +91,7 @@ func judge(result any, err, cause error, attempt, most int) outcome {
 // stoppedWhy is shown as waiting_for of a job whose worker drained.
 const stoppedWhy = "its worker stopped; it runs again"
 
-func errTimeout() *job.Error {
+func timeoutError() *job.Error {
 	return job.Errorf(job.CodeTimeout, "the job did not end before its deadline")
 }
 

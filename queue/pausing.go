@@ -14,9 +14,9 @@ const pausedFor = 10 * time.Second
 // at least every few seconds. It returns an error if why could not be written to Redis;
 // the server pauses even then.
 func (s *Server) Pause(ctx context.Context, why string) error {
-	s.taking.Lock() // what is being taken just now is taken before Pause returns
+	s.dequeueing.Lock() // what is being taken just now is taken before Pause returns
 	was := s.pausedWhy.Swap(&why)
-	s.taking.Unlock()
+	s.dequeueing.Unlock()
 	held := was != nil && *was != ""
 	if why == "" && !held {
 		return nil
@@ -35,9 +35,9 @@ func (s *Server) isPaused() bool {
 	return why != nil && *why != ""
 }
 
-// waitForNotice waits for a notification, for at most sleepAtMost.
+// waitForNotice waits for a notification, for at most maxRest.
 func (s *Server) waitForNotice() {
-	t := time.NewTimer(sleepAtMost)
+	t := time.NewTimer(maxRest)
 	defer t.Stop()
 	select {
 	case <-s.wake:

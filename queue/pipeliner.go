@@ -27,32 +27,32 @@ type pipeliner struct {
 // pipelines is how many may be in flight. With one, the connection would idle while the
 // replies of a batch are handed out.
 const (
-	pipelines   = 2
-	longestPipe = 32
+	maxInFlight  = 2
+	maxPipelined = 32
 )
 
-// ahead holds stream entries that are written before a script runs. On a single server
+// streamWrites holds stream entries that are written before a script runs. On a single server
 // they go in the same pipeline, so that they cost no extra exchange and are present
 // when the script has run.
-type ahead struct {
-	lines   []*redis.XAddArgs
-	written func(error) // is told what became of them; not called when nobody knows
+type streamWrites struct {
+	entries []*redis.XAddArgs
+	written func(error) // called with the result; not called if the result is not known
 	done    atomic.Bool // they are written: a script that is tried again goes alone
 }
 
-// put adds the lines to a pipeline.
-func (a *ahead) put(ctx context.Context, pipe redis.Pipeliner) (cmds []*redis.StringCmd) {
+// addTo adds the entries to a pipeline.
+func (a *streamWrites) addTo(ctx context.Context, pipe redis.Pipeliner) (cmds []*redis.StringCmd) {
 	if a == nil || a.done.Load() {
 		return nil
 	}
-	for _, l := range a.lines {
+	for _, l := range a.entries {
 		cmds = append(cmds, pipe.XAdd(ctx, l))
 	}
 	return cmds
 }
 
-// note reads the results of the lines that put added.
-func (a *ahead) note(cmds []*redis.StringCmd) {
+// readResults reads the results of the entries that addTo added.
+func (a *streamWrites) readResults(cmds []*redis.StringCmd) {
 	for _, cmd := range cmds {
 		err := cmd.Err()
 		if _, refused := errors.AsType[redis.Error](err); err != nil && !refused {
@@ -71,54 +71,54 @@ func (a *ahead) note(cmds []*redis.StringCmd) {
 
 // pipelined is a call that waits for its pipeline.
 type pipelined struct {
-	ahead    *ahead // nil if nothing goes ahead
-	script   *redis.Script
-	keys     []string
-	args     []any
-	leading  leading
-	deadline time.Time // zero without one
+	writesFirst *streamWrites // nil if nothing goes ahead
+	script      *redis.Script
+	keys        []string
+	args        []any
+	shared      sharedArgs
+	deadline    time.Time // zero without one
 
 	cmd  *redis.Cmd
 	done chan struct{}
 }
 
-// leading says that a script does the work of several calls at once, and how many keys
+// sharedArgs says that a script does the work of several calls at once, and how many keys
 // and arguments at the beginning are the same for all of them. Such a script takes these
 // once, then the other keys and arguments of each call in turn, and returns one result
 // for each.
-type leading struct{ keys, args int }
+type sharedArgs struct{ keys, args int }
 
-// joinedMost limits the calls of one script, because Redis does nothing else meanwhile.
-const joinedMost = 16
+// maxCallsPerScript limits the calls of one script, because Redis does nothing else meanwhile.
+const maxCallsPerScript = 16
 
-// joined are calls that one script serves.
-type joined struct {
+// scriptBatch are calls that one script serves.
+type scriptBatch struct {
 	calls []*pipelined
 	cmd   *redis.Cmd
 }
 
-// fits reports whether the script can serve c too.
-func (j *joined) fits(c *pipelined) bool {
+// accepts reports whether the script can serve c too.
+func (j *scriptBatch) accepts(c *pipelined) bool {
 	first := j.calls[0]
-	n := first.leading
-	return n != (leading{}) && n == c.leading && first.script == c.script && len(j.calls) < joinedMost &&
+	n := first.shared
+	return n != (sharedArgs{}) && n == c.shared && first.script == c.script && len(j.calls) < maxCallsPerScript &&
 		slices.Equal(first.keys[:n.keys], c.keys[:n.keys]) && slices.Equal(first.args[:n.args], c.args[:n.args])
 }
 
-// whole returns the keys and arguments of the script.
-func (j *joined) whole() (keys []string, args []any) {
+// merged returns the keys and arguments of the script.
+func (j *scriptBatch) merged() (keys []string, args []any) {
 	first := j.calls[0]
 	keys, args = first.keys, first.args
 	for _, c := range j.calls[1:] {
-		keys = append(slices.Clip(keys), c.keys[c.leading.keys:]...)
-		args = append(slices.Clip(args), c.args[c.leading.args:]...)
+		keys = append(slices.Clip(keys), c.keys[c.shared.keys:]...)
+		args = append(slices.Clip(args), c.args[c.shared.args:]...)
 	}
 	return keys, args
 }
 
-// share gives each call its result.
-func (j *joined) share() {
-	if j.calls[0].leading == (leading{}) {
+// distribute gives each call its result.
+func (j *scriptBatch) distribute() {
+	if j.calls[0].shared == (sharedArgs{}) {
 		j.calls[0].cmd = j.cmd
 		return
 	}
@@ -146,10 +146,10 @@ func (p *pipeliner) run(ctx context.Context, script *redis.Script, keys []string
 func (p *pipeliner) do(ctx context.Context, c *pipelined) *redis.Cmd {
 	c.done = make(chan struct{})
 	p.mu.Lock()
-	if p.busy < pipelines {
+	if p.busy < maxInFlight {
 		p.busy++
 		p.mu.Unlock()
-		if c.ahead == nil && c.leading == (leading{}) {
+		if c.writesFirst == nil && c.shared == (sharedArgs{}) {
 			c.cmd = c.script.Run(ctx, p.client, c.keys, c.args...)
 		} else {
 			p.exchange(ctx, []*pipelined{c})
@@ -172,7 +172,7 @@ func (p *pipeliner) do(ctx context.Context, c *pipelined) *redis.Cmd {
 func (p *pipeliner) next(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := min(len(p.waiting), longestPipe)
+	n := min(len(p.waiting), maxPipelined)
 	if n == 0 {
 		p.busy--
 		return
@@ -211,32 +211,32 @@ func (p *pipeliner) exchange(ctx context.Context, batch []*pipelined) {
 	pipe := p.client.Pipeline()
 	lines := make([][]*redis.StringCmd, len(batch))
 	for i, c := range batch {
-		lines[i] = c.ahead.put(ctx, pipe)
+		lines[i] = c.writesFirst.addTo(ctx, pipe)
 	}
 	if _, cluster := p.client.(*redis.ClusterClient); cluster && pipe.Len() > 0 {
 		_, _ = pipe.Exec(ctx) // each command has its own error
 	}
-	var scripts []*joined
+	var scripts []*scriptBatch
 	for _, c := range batch {
-		if i := slices.IndexFunc(scripts, func(j *joined) bool { return j.fits(c) }); i >= 0 {
+		if i := slices.IndexFunc(scripts, func(j *scriptBatch) bool { return j.accepts(c) }); i >= 0 {
 			scripts[i].calls = append(scripts[i].calls, c)
 			continue
 		}
-		scripts = append(scripts, &joined{calls: []*pipelined{c}})
+		scripts = append(scripts, &scriptBatch{calls: []*pipelined{c}})
 	}
 	for _, j := range scripts {
-		keys, args := j.whole()
+		keys, args := j.merged()
 		j.cmd = j.calls[0].script.EvalSha(ctx, pipe, keys, args...)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, c := range batch {
-		c.ahead.note(lines[i])
+		c.writesFirst.readResults(lines[i])
 	}
 	for _, j := range scripts {
 		if redis.HasErrorPrefix(j.cmd.Err(), "NOSCRIPT") {
-			keys, args := j.whole()
+			keys, args := j.merged()
 			j.cmd = j.calls[0].script.Run(ctx, p.client, keys, args...)
 		}
-		j.share()
+		j.distribute()
 	}
 }

@@ -54,7 +54,7 @@ func TestTakenAheadIsGivenBack(t *testing.T) {
 		if n := t.lane(job.LaneBatch); n.Pending != 0 || n.Active != 3 {
 			t.Errorf("lane is %+v", n)
 		}
-		s.giveBack(t.ctx)
+		s.requeuePrefetched(t.ctx)
 		if n := t.lane(job.LaneBatch); n.Pending != 2 || n.Active != 1 {
 			t.Errorf("lane is %+v", n)
 		}
@@ -66,7 +66,7 @@ func TestTakenAheadIsGivenBack(t *testing.T) {
 func TestCompanyKeepsItsOwnDeadlines(t *testing.T) {
 	t.Parallel()
 	b := setup(t, provider.Child, Options{})
-	p := &pipeliner{client: b.q.redis, busy: pipelines} // as many are under way as may be
+	p := &pipeliner{client: b.q.redis, busy: maxInFlight} // as many are under way as may be
 	slow := redis.NewScript("local t = 0 while t < 3000000 do t = t + 1 end return 1")
 	if err := slow.Load(b.ctx, b.q.redis).Err(); err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func TestJobsAreSubmittedTogether(t *testing.T) {
 	known := b.submit(interact("known"))
 	p := b.q.pipeliner
 	p.mu.Lock()
-	p.busy += pipelines // as many are under way as may be
+	p.busy += maxInFlight // as many are under way as may be
 	p.mu.Unlock()
 	b.q.redis.ConfigResetStat(b.ctx)
 	var wg sync.WaitGroup

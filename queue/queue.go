@@ -25,7 +25,7 @@ import (
 // Options configure a Queue. Zero values take the default named beside each field.
 type Options struct {
 	// Redis is shared by everything in the queue; the caller closes it. It should
-	// honour the deadlines of contexts, as the clients of package ladder do.
+	// honour the deadlines of contexts, as the clients of package provider do.
 	Redis redis.UniversalClient
 	// Asynq makes further clients to the same Redis, for asynq's own tools.
 	Asynq asynq.RedisConnOpt
@@ -118,7 +118,7 @@ type Queue struct {
 	pipeliner  *pipeliner
 	wakes      *wakes
 	shed       shed
-	watch      redisWatch
+	watch      redisStateCache
 
 	mu      sync.Mutex
 	state   lifecycle
@@ -171,7 +171,7 @@ func (q *Queue) Start(ctx context.Context) error { //nolint:contextcheck // what
 	case stopped:
 		return fmt.Errorf("start queue: it was stopped before")
 	case fresh:
-		_ = q.agree(ctx) // followed up until it works
+		_ = q.syncShardCount(ctx) // followed up until it works
 		q.spawn(q.followShards)
 	case started:
 	}

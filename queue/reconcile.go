@@ -17,18 +17,18 @@ import (
 var ErrFormer = errors.New("another leader has a later token")
 
 const (
-	// orphansEvery is how many passes lie between two searches for records without a
+	// orphanScanPasses is how many passes lie between two searches for records without a
 	// task. Such records are rare, and the search costs more.
-	orphansEvery = 15
-	// lookAtLeast is how often each lane is checked. Changes that operators make with
+	orphanScanPasses = 15
+	// maxScanInterval is how often each lane is checked. Changes that operators make with
 	// asynq's tools are noticed within two passes.
-	lookAtLeast = time.Second
-	// secondLook is the delay before a second check after a pass that found a process
+	maxScanInterval = time.Second
+	// recheckDelay is the delay before a second check after a pass that found a process
 	// gone.
-	secondLook  = 300 * time.Millisecond
-	orphansMost = 10_000
-	waitersMost = 1_000
-	overdueMost = 500
+	recheckDelay = 300 * time.Millisecond
+	maxOrphans   = 10_000
+	maxAbandoned = 1_000
+	maxOverdue   = 500
 )
 
 // Reconcile checks every lane and repairs what processes have left behind, until ctx
@@ -41,14 +41,14 @@ func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	news := newNotifier()
-	more := q.shards.more()
+	more := q.shards.whenAdded()
 	var lanes []reconciler
 	for _, l := range q.shards.of(job.Lanes()...) {
 		r := reconciler{q: q, lane: l, keys: q.keys(l), me: q.id, listens: q.keys(l).deadline()}
 		lanes = append(lanes, r)
 		defer q.subscriber.on(ctx, r.keys.deadline(), func(string, bool) { news.notify() })()
 	}
-	every := q.lookEach()
+	every := q.scanInterval()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var looked time.Time
@@ -67,7 +67,7 @@ func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 		full := looked.IsZero() || time.Since(looked) >= every
 		for _, r := range lanes {
 			if full {
-				switch r.acquireTurn(ctx, token, every) {
+				switch r.claimScan(ctx, token, every) {
 				case -1:
 					return ErrFormer
 				case 1:
@@ -86,8 +86,8 @@ func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 	}
 }
 
-// lookEach is how often each lane is checked and signs of life are renewed.
-func (q *Queue) lookEach() time.Duration { return min(q.opt.Liveness/3, lookAtLeast) }
+// scanInterval is how often each lane is checked and signs of life are renewed.
+func (q *Queue) scanInterval() time.Duration { return min(q.opt.Liveness/3, maxScanInterval) }
 
 // reconciler checks one lane.
 type reconciler struct {
@@ -99,11 +99,11 @@ type reconciler struct {
 	listens string
 }
 
-// acquireTurn asks whether it is this process's turn: 1 means yes, 0 no, -1 never again.
-func (r *reconciler) acquireTurn(ctx context.Context, token int64, every time.Duration) int {
+// claimScan asks whether it is this process's turn: 1 means yes, 0 no, -1 never again.
+func (r *reconciler) claimScan(ctx context.Context, token int64, every time.Duration) int {
 	ctx, cancel := r.q.withTimeout(ctx)
 	defer cancel()
-	n, err := r.q.scripts.turn.Run(ctx, r.q.redis, []string{r.keys.own + "turn", r.keys.own + "leader"}, token, every.Milliseconds()).Int()
+	n, err := r.q.scripts.claimScan.Run(ctx, r.q.redis, []string{r.keys.own + "turn", r.keys.own + "leader"}, token, every.Milliseconds()).Int()
 	if err != nil {
 		return 0 // Redis is away; the next look asks again
 	}
@@ -115,11 +115,11 @@ func (r *reconciler) acquireTurn(ctx context.Context, token int64, every time.Du
 // more to find are not searched for in every pass.
 func (r *reconciler) scan(ctx context.Context, round int) (queued bool) {
 	queued, suspects := r.sweep(ctx, false)
-	if suspects > 0 && pause(ctx, secondLook) {
+	if suspects > 0 && pause(ctx, recheckDelay) {
 		again, _ := r.sweep(ctx, true)
 		queued = queued || again
 	}
-	if lost := r.followOperators(ctx); lost || round%orphansEvery == 0 {
+	if lost := r.followOperators(ctx); lost || round%orphanScanPasses == 0 {
 		r.requeueOrphans(ctx)
 	}
 	if round%3 != 0 {
@@ -128,17 +128,17 @@ func (r *reconciler) scan(ctx context.Context, round int) (queued bool) {
 	rctx, cancel := r.q.withTimeout(ctx)
 	defer cancel()
 	k := r.keys
-	if n, err := r.q.scripts.waiters.Run(rctx, r.q.redis, []string{k.pending()}, k.own, k.tasks(), waitersMost).Int(); err == nil && n > 0 {
+	if n, err := r.q.scripts.abandoned.Run(rctx, r.q.redis, []string{k.pending()}, k.own, k.tasks(), maxAbandoned).Int(); err == nil && n > 0 {
 		r.q.opt.Log.Warn("prompts were dropped whose callers' process is gone", "lane", r.lane, "prompts", n)
 	}
 	r.expireEnded(ctx)
 	return queued
 }
 
-// expireMost is how many ended jobs one script drops, so that it stays short. expireRounds
+// expireBatch is how many ended jobs one script drops, so that it stays short. expireRounds
 // is how many scripts one pass runs for a state; the next pass drops more.
 const (
-	expireMost   = 1000
+	expireBatch  = 1000
 	expireRounds = 50
 )
 
@@ -154,12 +154,12 @@ func (r *reconciler) expireEnded(ctx context.Context) {
 		for range expireRounds {
 			ctx, cancel := r.q.withTimeout(ctx)
 			got, err := r.q.scripts.expire.Run(ctx, r.q.redis, []string{r.keys.ended(state), r.keys.endedBytes()}, r.keys.own,
-				millis(r.q.now().Add(-r.q.retained(state))), max(excess, 0), expireMost).Int64Slice()
+				millis(r.q.now().Add(-r.q.retention(state))), max(excess, 0), expireBatch).Int64Slice()
 			cancel()
 			if err != nil || len(got) != 2 {
 				return
 			}
-			if excess -= got[1]; got[0] < expireMost {
+			if excess -= got[1]; got[0] < expireBatch {
 				break
 			}
 		}
@@ -175,7 +175,7 @@ func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspect
 	// A sign of life is old after one and a half seconds; each is renewed every second.
 	fresh := r.q.opt.Liveness - min(r.q.opt.Liveness/2, 1500*time.Millisecond)
 	got, err := r.q.scripts.sweep.Run(rctx, r.q.redis, []string{k.active(), k.lease(), k.pending()},
-		k.own, k.tasks(), r.me, r.q.opt.MaxLost, fresh.Milliseconds(), r.q.listened(r.listens), gone).Slice()
+		k.own, k.tasks(), r.me, r.q.opt.MaxLost, fresh.Milliseconds(), r.q.aliveChannel(r.listens), gone).Slice()
 	if err != nil || len(got) != 4 {
 		return false, 0
 	}
@@ -190,10 +190,10 @@ func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspect
 	return len(again) > 0, suspects
 }
 
-// listened returns a channel that this process listens to. It is empty where the
+// aliveChannel returns a channel that this process listens to. It is empty where the
 // channel says nothing about other listeners: on a Cluster each node knows only its own
 // listeners, and shortly after a Redis outage all of them reconnect.
-func (q *Queue) listened(channel string) string {
+func (q *Queue) aliveChannel(channel string) string {
 	if _, cluster := q.redis.(*redis.ClusterClient); cluster || q.subscriber.renewedWithin(3*time.Second) {
 		return ""
 	}
@@ -263,7 +263,7 @@ func (r *reconciler) requeueOrphans(ctx context.Context) {
 	defer cancel()
 	reply, err := r.q.scripts.orphans.Run(rctx, r.q.redis, []string{
 		k.stateIndex(job.StateQueued), k.stateIndex(job.StateRunning), k.pending(), k.scheduled(), k.retry(), k.active(),
-	}, k.own, k.tasks(), orphansMost, r.q.lately().Evicts(), why).Slice()
+	}, k.own, k.tasks(), maxOrphans, r.q.cachedRedisState().Evicts(), why).Slice()
 	if err != nil || len(reply) != 2 {
 		return
 	}
@@ -278,7 +278,7 @@ func (r *reconciler) requeueOrphans(ctx context.Context) {
 			continue
 		}
 		r.q.opt.Log.Warn("a job had lost its task; it is queued again", "job", spec.ID, "lane", r.lane)
-		if _, err := r.q.put(ctx, payload{Spec: spec, place: r.lane}, forRecord, 0); err != nil {
+		if _, err := r.q.put(ctx, payload{Spec: spec, shard: r.lane}, existingRecord, 0); err != nil {
 			r.q.opt.Log.Error("a job that lost its task could not be queued again", "job", spec.ID, "error", err)
 		}
 	}
@@ -287,7 +287,7 @@ func (r *reconciler) requeueOrphans(ctx context.Context) {
 // failOverdue fails waiting jobs whose deadline has passed. It returns the time until the
 // next deadline; negative if there is none.
 func (r *reconciler) failOverdue(ctx context.Context) time.Duration {
-	why, err := json.Marshal(errTimeout())
+	why, err := json.Marshal(timeoutError())
 	if err != nil {
 		return -1
 	}
@@ -295,7 +295,7 @@ func (r *reconciler) failOverdue(ctx context.Context) time.Duration {
 	defer cancel()
 	k := r.keys
 	got, err := r.q.scripts.overdue.Run(ctx, r.q.redis, []string{k.deadlines(), k.pending(), k.scheduled(), k.retry()},
-		k.own, k.tasks(), why, overdueMost).Slice()
+		k.own, k.tasks(), why, maxOverdue).Slice()
 	if err != nil || len(got) == 0 {
 		return -1
 	}
@@ -315,7 +315,7 @@ const (
 	RepairGivenUp      = "given_up"            // a job had taken too many workers down with it
 	RepairWithoutTask  = "without_task"        // an id that was active without a task
 	RepairRecord       = "record_without_task" // a record whose task was gone
-	RepairWaiter       = "expired_waiter"      // a waiting prompt whose caller's process is gone
+	RepairAbandoned    = "expired_waiter"      // a waiting prompt whose caller's process is gone
 	RepairOverdue      = "overdue"             // a job whose deadline passed while it waited
 	RepairOrphan       = "stray"               // a task whose dequeue was never answered
 	RepairDataset      = "forgotten_dataset"   // a dataset in no checkpoint that no job was going to learn
@@ -325,7 +325,7 @@ const (
 // AllRepairs returns every kind of repair.
 func AllRepairs() []string {
 	return []string{
-		RepairLostWorker, RepairGivenUp, RepairWithoutTask, RepairRecord, RepairWaiter, RepairOverdue, RepairOrphan, RepairDataset,
+		RepairLostWorker, RepairGivenUp, RepairWithoutTask, RepairRecord, RepairAbandoned, RepairOverdue, RepairOrphan, RepairDataset,
 	}
 }
 

@@ -90,10 +90,10 @@ func TestPromptsOfADeadProcessAreDropped(t *testing.T) {
 	forget := func(t *bundle) (id string) {
 		spec := interact("x")
 		spec.Lane, spec.ReplyTo = job.LaneInteractive, "dead"
-		if err := t.q.complete(&spec); err != nil {
+		if err := t.q.fillSpec(&spec); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := t.q.put(t.ctx, payload{Spec: spec}, forCaller, time.Millisecond); err != nil {
+		if _, err := t.q.put(t.ctx, payload{Spec: spec}, noRecord, time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 		// Its wait ended long ago.
@@ -106,7 +106,7 @@ func TestPromptsOfADeadProcessAreDropped(t *testing.T) {
 		t.until("the task is gone", func() bool {
 			return t.q.redis.Exists(t.ctx, t.q.keys(job.LaneInteractive).task(id)).Val() == 0
 		})
-		if n := t.repairs(RepairWaiter); n != 1 {
+		if n := t.repairs(RepairAbandoned); n != 1 {
 			t.Errorf("%d repairs are counted", n)
 		}
 	}

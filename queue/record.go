@@ -79,18 +79,18 @@ func (q *Queue) readRecord(ctx context.Context, id string) (job.Job, job.Lane, e
 	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	everywhere := q.shards.of(job.Lanes()...)
-	places := make([]job.Lane, 0, len(job.Lanes()))
+	shards := make([]job.Lane, 0, len(job.Lanes()))
 	for _, l := range job.Lanes() {
-		places = append(places, q.shards.place(l, id))
+		shards = append(shards, q.shards.forJob(l, id))
 	}
 	for attempt := 0; ; attempt++ {
-		j, lane, err := q.readLanes(ctx, id, places)
-		if errors.Is(err, errNoRecord) && len(places) < len(everywhere) {
-			places = everywhere
+		j, lane, err := q.readLanes(ctx, id, shards)
+		if errors.Is(err, errNoRecord) && len(shards) < len(everywhere) {
+			shards = everywhere
 			continue
 		}
 		if redis.HasErrorPrefix(err, "NOSCRIPT") && attempt == 0 {
-			if err = q.loadRead(ctx); err == nil {
+			if err = q.loadReadScript(ctx); err == nil {
 				continue
 			}
 		}
@@ -101,8 +101,8 @@ func (q *Queue) readRecord(ctx context.Context, id string) (job.Job, job.Lane, e
 	}
 }
 
-// loadRead stores the script that pipelines call by its digest only.
-func (q *Queue) loadRead(ctx context.Context) error {
+// loadReadScript stores the script that pipelines call by its digest only.
+func (q *Queue) loadReadScript(ctx context.Context) error {
 	return q.scripts.read.Load(ctx, q.redis).Err()
 }
 
@@ -110,7 +110,7 @@ func (q *Queue) readLanes(ctx context.Context, id string, lanes []job.Lane) (job
 	pipe := q.redis.Pipeline()
 	cmds := make([]*redis.Cmd, len(lanes))
 	for i, l := range lanes {
-		cmds[i] = q.askRecord(ctx, pipe, l, id)
+		cmds[i] = q.pipeRead(ctx, pipe, l, id)
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return job.Job{}, "", err
@@ -123,7 +123,7 @@ func (q *Queue) readLanes(ctx context.Context, id string, lanes []job.Lane) (job
 		if err != nil {
 			return job.Job{}, "", err
 		}
-		j, err := q.decodePlaced(id, lanes[i], reply)
+		j, err := q.decodeReply(id, lanes[i], reply)
 		if errors.Is(err, errNoRecord) {
 			continue
 		}
@@ -132,17 +132,17 @@ func (q *Queue) readLanes(ctx context.Context, id string, lanes []job.Lane) (job
 	return job.Job{}, "", errNoRecord
 }
 
-// askRecord reads one record in a pipeline.
-func (q *Queue) askRecord(ctx context.Context, pipe redis.Pipeliner, lane job.Lane, id string) *redis.Cmd {
+// pipeRead reads one record in a pipeline.
+func (q *Queue) pipeRead(ctx context.Context, pipe redis.Pipeliner, lane job.Lane, id string) *redis.Cmd {
 	k := q.keys(lane)
 	return q.scripts.read.EvalSha(ctx, pipe, []string{k.record(id), k.pending(), k.pauseReason(), k.serverPauseReason(), k.paused()}, id, k.own)
 }
 
-func (q *Queue) decodePlaced(id string, lane job.Lane, reply []any) (job.Job, error) {
+func (q *Queue) decodeReply(id string, lane job.Lane, reply []any) (job.Job, error) {
 	if member, ok := reply[0].(string); ok && len(reply) == 2 {
 		state, _ := reply[1].(string)
 		j, err := decodeEnded(member, job.State(state))
-		if err == nil && q.faded(j) {
+		if err == nil && q.expired(j) {
 			return job.Job{}, errNoRecord
 		}
 		return j, err

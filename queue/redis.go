@@ -18,9 +18,9 @@ import (
 const (
 	// stateAge is how long a reading of the state of Redis may be reused.
 	stateAge = time.Second
-	// roomLeft is the used share of Redis's memory from which on jobs without a waiting
+	// fullShare is the used share of Redis's memory from which on jobs without a waiting
 	// caller are refused. The rest is for callers that wait.
-	roomLeft = 0.9
+	fullShare = 0.9
 )
 
 // RedisState is what Redis reports about itself. Values that it does not report are
@@ -35,14 +35,14 @@ type RedisState struct {
 // Full reports whether so much memory is used that only prompts with a waiting caller
 // are accepted.
 func (s RedisState) Full() bool {
-	return s.MaxBytes > 0 && float64(s.UsedBytes) >= roomLeft*float64(s.MaxBytes)
+	return s.MaxBytes > 0 && float64(s.UsedBytes) >= fullShare*float64(s.MaxBytes)
 }
 
 // Evicts reports whether Redis drops keys of nexus when its memory is full.
 func (s RedisState) Evicts() bool { return strings.HasPrefix(s.Policy, "allkeys-") }
 
-// redisWatch caches the last reading, so that many callers cost one request.
-type redisWatch struct {
+// redisStateCache caches the last reading, so that many callers cost one request.
+type redisStateCache struct {
 	mu      sync.Mutex
 	at      time.Time
 	state   RedisState
@@ -68,8 +68,8 @@ func (q *Queue) RedisState(ctx context.Context) (RedisState, error) {
 	return w.state, w.err
 }
 
-// lately returns the last reading at no cost. It starts a new one if that is old.
-func (q *Queue) lately() RedisState {
+// cachedRedisState returns the last reading at no cost. It starts a new one if that is old.
+func (q *Queue) cachedRedisState() RedisState {
 	w := &q.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -152,8 +152,8 @@ func (q *Queue) Check(ctx context.Context) error {
 }
 
 func (q *Queue) probe(ctx context.Context) error {
-	for _, place := range q.shards.of(job.LaneInteractive)[:1] {
-		k := q.keys(place)
+	for _, shard := range q.shards.of(job.LaneInteractive)[:1] {
+		k := q.keys(shard)
 		rctx, cancel := q.withTimeout(ctx)
 		err := q.scripts.probe.Run(rctx, q.redis, []string{k.own + "probe", k.asynq + "probe"}, k.own+"probe", millis(q.now())).Err()
 		cancel()

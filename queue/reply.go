@@ -75,15 +75,15 @@ type replies struct {
 	key   string
 	begin sync.Once
 
-	call notifier // rings when somebody begins to wait
+	notifier notifier // rings when somebody begins to wait
 
 	mu      sync.Mutex
 	reading bool
 	waiting map[string]chan reply
 }
 
-func newReplies(q *Queue, place job.Lane) *replies {
-	return &replies{q: q, key: q.keys(place).reply(q.id), call: newNotifier(), waiting: map[string]chan reply{}}
+func newReplies(q *Queue, shard job.Lane) *replies {
+	return &replies{q: q, key: q.keys(shard).reply(q.id), notifier: newNotifier(), waiting: map[string]chan reply{}}
 }
 
 // expect registers a caller. The returned channel can take one reply without blocking.
@@ -97,7 +97,7 @@ func (r *replies) expect(id string) (<-chan reply, error) {
 	}
 	r.waiting[id] = c
 	if len(r.waiting) == 1 {
-		r.call.notify()
+		r.notifier.notify()
 	}
 	return c, nil
 }
@@ -174,7 +174,7 @@ func (r *replies) park(ctx context.Context) {
 			return
 		}
 		select {
-		case <-r.call:
+		case <-r.notifier:
 		case <-ctx.Done():
 			return
 		}

@@ -44,17 +44,17 @@ func (q *Queue) EndedBytes(ctx context.Context) (int64, error) {
 func (q *Queue) endedBytes(ctx context.Context) (map[job.Lane]int64, error) {
 	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
-	places := q.shards.of(job.Lanes()...)
+	shards := q.shards.of(job.Lanes()...)
 	pipe := q.redis.Pipeline()
-	cmds := make([]*redis.StringCmd, len(places))
-	for i, l := range places {
+	cmds := make([]*redis.StringCmd, len(shards))
+	for i, l := range shards {
 		cmds[i] = pipe.Get(ctx, q.keys(l).endedBytes())
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, unavailable("read what ended jobs take", err)
 	}
-	all := make(map[job.Lane]int64, len(places))
-	for i, l := range places {
+	all := make(map[job.Lane]int64, len(shards))
+	for i, l := range shards {
 		all[l], _ = cmds[i].Int64() // redis.Nil: nothing has ended there
 	}
 	return all, nil
@@ -62,7 +62,7 @@ func (q *Queue) endedBytes(ctx context.Context) (map[job.Lane]int64, error) {
 
 // excess returns how many bytes of ended jobs a shard must drop: its share of the
 // amount by which all shards together exceed the limit.
-func (q *Queue) excess(ctx context.Context, place job.Lane) (int64, error) {
+func (q *Queue) excess(ctx context.Context, shard job.Lane) (int64, error) {
 	if q.opt.ResultBytes <= 0 {
 		return 0, nil
 	}
@@ -74,10 +74,10 @@ func (q *Queue) excess(ctx context.Context, place job.Lane) (int64, error) {
 	for _, n := range all {
 		sum += n
 	}
-	if sum <= q.opt.ResultBytes || all[place] <= 0 {
+	if sum <= q.opt.ResultBytes || all[shard] <= 0 {
 		return 0, nil
 	}
-	return int64(math.Ceil(float64(sum-q.opt.ResultBytes) * float64(all[place]) / float64(sum))), nil
+	return int64(math.Ceil(float64(sum-q.opt.ResultBytes) * float64(all[shard]) / float64(sum))), nil
 }
 
 // Limits of the outboxes, as in record.lua.
@@ -89,7 +89,7 @@ const (
 // What the limits dropped, as counted by Dropped.
 const (
 	DroppedJobs          = "jobs"           // records of ended jobs whose time was over, or that were too many
-	DroppedWebhookEvents = "webhook_events" // see Posted
+	DroppedWebhookEvents = "webhook_events" // see DeliveryCounts
 )
 
 // Dropped returns what the limits have dropped, for the whole cluster and for as long
@@ -99,10 +99,10 @@ func (q *Queue) Dropped(ctx context.Context) (map[string]int64, error) {
 	if err := q.sum(ctx, laneKeys.dropped, sums); err != nil {
 		return nil, err
 	}
-	posted, err := q.Posted(ctx)
+	posted, err := q.DeliveryCounts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	sums[DroppedWebhookEvents] = posted[PostDropped]
+	sums[DroppedWebhookEvents] = posted[DeliveryDropped]
 	return sums, nil
 }

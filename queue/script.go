@@ -25,10 +25,10 @@ type scripts struct {
 	// lane
 	laneState, pause, endRest, forward, shards *redis.Script
 	// reconcile
-	turn, sweep, orphans, owned, operator, overdue, waiters *redis.Script
+	claimScan, sweep, orphans, owned, operator, overdue, abandoned *redis.Script
 
 	acquire, renew, release *redis.Script // lease
-	fetch, posted           *redis.Script // webhook
+	fetch, recordDelivery   *redis.Script // webhook
 	probe                   *redis.Script
 }
 
@@ -43,10 +43,10 @@ func loadScripts(eventHistory int, clock string) *scripts {
 		detach: script("job/detach"), cancelWait: script("job/cancel_wait"), cancel: script("job/cancel"), read: script("job/read"),
 		follow: script("job/follow"), expire: script("job/expire"),
 		laneState: script("lane/state"), pause: script("lane/pause"), endRest: script("lane/end_rest"), forward: script("lane/forward"), shards: script("lane/shards"),
-		turn: script("reconcile/turn"), sweep: script("reconcile/sweep"), orphans: script("reconcile/orphans"), owned: script("reconcile/owned"),
-		operator: script("reconcile/operator"), overdue: script("reconcile/overdue"), waiters: script("reconcile/waiters"),
+		claimScan: script("reconcile/claim_scan"), sweep: script("reconcile/sweep"), orphans: script("reconcile/orphans"), owned: script("reconcile/owned"),
+		operator: script("reconcile/operator"), overdue: script("reconcile/overdue"), abandoned: script("reconcile/abandoned"),
 		acquire: script("lease/acquire"), renew: script("lease/renew"), release: script("lease/release"),
-		fetch: script("webhook/fetch"), posted: script("webhook/posted"), probe: script("probe"),
+		fetch: script("webhook/fetch"), recordDelivery: script("webhook/record_delivery"), probe: script("probe"),
 	}
 }
 
@@ -91,7 +91,7 @@ func code(lua string) string { return comment.ReplaceAllString(lua, "") }
 
 // bounds writes the limits of records, and the error of a canceled job.
 func bounds(eventHistory int) string {
-	canceled, err := json.Marshal(errCanceledJob())
+	canceled, err := json.Marshal(canceledError())
 	if err != nil {
 		panic(err) // two strings
 	}

@@ -23,28 +23,28 @@ type Handler func(ctx context.Context, t *Task) (result any, err error)
 // Server takes the jobs of one lane. It starts further servers for the other shards of
 // the lane (see shard.go).
 type Server struct {
-	q           *Queue
-	lane        job.Lane
-	keys        laneKeys
-	concurrency int
-	whole       int // handlers of all shards together; 0 for a sibling
-	handler     Handler
-	id          string // owner of the tasks that it takes
+	q                *Queue
+	lane             job.Lane
+	keys             laneKeys
+	concurrency      int
+	totalConcurrency int // handlers of all shards together; 0 for a sibling
+	handler          Handler
+	id               string // owner of the tasks that it takes
 
-	asynq     *asynq.Server
-	wake      notifier
-	shape     func(keys []string, args []any) shape
-	seen      chan struct{} // closed when a dequeue was recognised
-	matched   sync.Once
-	polling   bool                   // dequeues are not recognised: plain polling
-	given     atomic.Int64           // tasks with asynq
-	pausedWhy atomic.Pointer[string] // why no more are taken; empty or nil: they are
-	taking    sync.Mutex             // held while jobs are taken, and while holding changes
+	asynq      *asynq.Server
+	wake       notifier
+	shape      func(keys []string, args []any) shape
+	seen       chan struct{} // closed when a dequeue was recognised
+	matched    sync.Once
+	polling    bool                   // dequeues are not recognised: plain polling
+	withAsynq  atomic.Int64           // tasks with asynq
+	pausedWhy  atomic.Pointer[string] // why no more are taken; empty or nil: they are
+	dequeueing sync.Mutex             // held while jobs are taken, and while holding changes
 
 	// Used only by asynq's single processor goroutine.
-	trouble time.Duration // rest after a failed dequeue
-	taken   []taken       // dequeued ahead
-	drained bool          // the last dequeue found nothing
+	backoff    time.Duration // rest after a failed dequeue
+	prefetched []prefetched  // dequeued ahead
+	wasEmpty   bool          // the last dequeue found nothing
 
 	quit  context.Context // ends: take no more
 	close context.CancelFunc
@@ -60,17 +60,17 @@ type Server struct {
 	lastOK   time.Time           // owner key written
 	offs     []func()
 
-	siblings []*Server
-	life     sync.Mutex // held while it starts or begins to stop; before mu
-	jobs     sync.WaitGroup
-	chores   sync.WaitGroup
+	shards []*Server
+	life   sync.Mutex // held while it starts or begins to stop; before mu
+	jobs   sync.WaitGroup
+	chores sync.WaitGroup
 }
 
 // Serve makes a server for a lane that runs at most concurrency handlers at once. A
 // process may have several servers, even for one lane.
 func (q *Queue) Serve(lane job.Lane, concurrency int, h Handler) *Server {
-	s := q.serve(lane, share(concurrency, len(q.shards.of(lane))), h)
-	s.whole = max(concurrency, 1)
+	s := q.serve(lane, divideUp(concurrency, len(q.shards.of(lane))), h)
+	s.totalConcurrency = max(concurrency, 1)
 	return s
 }
 
@@ -92,7 +92,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	if laneOf(s.lane) != job.LaneTrain {
-		s.chores.Go(func() { s.spread(context.WithoutCancel(ctx)) })
+		s.chores.Go(func() { s.serveShards(context.WithoutCancel(ctx)) })
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func (s *Server) start(ctx context.Context) error {
 	s.state = started
 	s.jobs.Add(1) // asynq: while it runs it may hand over a task at any time
 	s.mu.Unlock()
-	s.sign(ctx)
+	s.renewLiveness(ctx)
 	s.q.wakes.add(s.lane, s.wake)
 	s.offs = append(s.offs,
 		s.q.subscriber.on(ctx, s.keys.wake(), func(string, bool) { s.wake.notify() }),
@@ -135,7 +135,7 @@ func (s *Server) start(ctx context.Context) error {
 			return err
 		}
 	}
-	s.chores.Go(s.housekeep)
+	s.chores.Go(s.maintain)
 	return nil
 }
 
@@ -149,7 +149,7 @@ func (s *Server) listen(interval time.Duration) error {
 			Concurrency:              s.concurrency,
 			Queues:                   map[string]int{string(s.lane): 1},
 			TaskCheckInterval:        interval,
-			DelayedTaskCheckInterval: lookEvery,
+			DelayedTaskCheckInterval: idlePollInterval,
 			// Ended tasks are removed from Redis when they end, so there is nothing to
 			// clean up.
 			JanitorInterval: never,
@@ -171,7 +171,7 @@ func (s *Server) listen(interval time.Duration) error {
 // waits for them. Jobs that they hand back are free for other workers at once.
 func (s *Server) Stop(ctx context.Context) error {
 	s.close()
-	others := s.others()
+	others := s.shardServers()
 	errs := make(chan error, len(others))
 	for _, o := range others {
 		go func() { errs <- o.stop(ctx) }()
@@ -202,7 +202,7 @@ func (s *Server) stop(ctx context.Context) error {
 			s.asynq.Shutdown()
 			s.jobs.Done()
 			close(ended)
-			s.giveBack(ctx)
+			s.requeuePrefetched(ctx)
 		})
 		s.finish(ctx, ended)
 		// Cancellations were received until now.
@@ -217,7 +217,7 @@ func (s *Server) stop(ctx context.Context) error {
 	if err := wait(ctx, &s.chores, "server of lane "+string(s.lane)); err != nil {
 		return err
 	}
-	s.unsign(ctx)
+	s.endLiveness(ctx)
 	return nil
 }
 
@@ -239,7 +239,7 @@ func (s *Server) finish(ctx context.Context, ended <-chan struct{}) {
 // process is asynq's handler. It always returns nil: the end of a job is written here
 // in one step, and the wire discards asynq's acknowledgement.
 func (s *Server) process(actx context.Context, at *asynq.Task) error {
-	defer s.given.Add(-1)
+	defer s.withAsynq.Add(-1)
 	id, _ := asynq.GetTaskID(actx)
 	defer s.removeInflight(id)
 	var p payload
@@ -257,10 +257,10 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 	defer cancel(nil)
 	defer context.AfterFunc(s.work, func() { cancel(ErrDraining) })() //nolint:contextcheck // the server's own life
 	t.cancel = cancel
-	if !s.enter(t) {
+	if !s.track(t) {
 		return nil // it runs here already; that run ends it
 	}
-	defer s.leave(t)
+	defer s.untrack(t)
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -275,21 +275,21 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 		}
 	}
 	began := time.Now()
-	ends := s.endOf(id, p.Deadline)
+	ends := s.deadlineOf(id, p.Deadline)
 	if !ends.IsZero() {
 		var stop context.CancelFunc
 		ctx, stop = context.WithDeadlineCause(ctx, ends, ErrDeadline)
 		defer stop()
 		if ctx.Err() != nil {
-			s.complete(ctx, t, began, outcome{state: job.StateFailed, err: errTimeout()})
+			s.complete(ctx, t, began, outcome{state: job.StateFailed, err: timeoutError()})
 			return nil
 		}
 	}
 	// A job whose caller still waits has no record, so it costs no command here.
-	if attempt := s.begunWith(id); attempt > 0 {
+	if attempt := s.begunAttempt(id); attempt > 0 {
 		t.recorded.Store(true)
 		t.Attempt = attempt
-	} else if p.ReplyTo == "" || s.q.now().UnixMilli() >= p.Outlives {
+	} else if p.ReplyTo == "" || s.q.now().UnixMilli() >= p.WaitEnds {
 		if o, stop := s.begin(ctx, t); stop {
 			if o != nil {
 				s.complete(ctx, t, began, *o)
@@ -319,13 +319,13 @@ func (s *Server) own(ctx context.Context, id string) error {
 // expires during a Redis outage. That is no reason to stop, because the owner key still
 // says that the task is ours.
 func (s *Server) watchLease(cancel context.CancelCauseFunc) {
-	if s.recentlySigned() {
+	if s.recentlyAlive() {
 		cancel(ErrCanceled)
 	}
 }
 
-// enter counts a task as running here, unless it is already counted.
-func (s *Server) enter(t *Task) bool {
+// track counts a task as running here, unless it is already counted.
+func (s *Server) track(t *Task) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, twice := s.running[t.Spec.ID]; twice {
@@ -336,7 +336,7 @@ func (s *Server) enter(t *Task) bool {
 	return true
 }
 
-func (s *Server) leave(t *Task) {
+func (s *Server) untrack(t *Task) {
 	s.mu.Lock()
 	delete(s.running, t.Spec.ID)
 	s.mu.Unlock()

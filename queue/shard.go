@@ -26,24 +26,24 @@ import (
 // second.
 const MaxShards = 64
 
-// agreeEvery is how often a process reads the number of shards without being notified.
+// shardSyncInterval is how often a process reads the number of shards without being notified.
 // It must, because an emptied Redis forgets the number.
-const agreeEvery = 30 * time.Second
+const shardSyncInterval = 30 * time.Second
 
-// shards is what a process knows about the shards. A place is the name of a shard, as a
-// job.Lane: "interactive", "interactive-1ke".
+// shards is what a process knows about the shards. A shard is named by a job.Lane:
+// "interactive", "interactive-1ke".
 type shards struct {
-	mine int
+	own int
 
 	mu     sync.RWMutex
-	agreed bool // the number in Redis is at least mine
-	places map[job.Lane][]job.Lane
-	grown  chan struct{} // closed when there are more
+	synced bool // the number in Redis is at least mine
+	names  map[job.Lane][]job.Lane
+	added  chan struct{} // closed when there are more
 }
 
 func newShards(mine int) *shards {
-	s := &shards{mine: min(max(mine, 1), MaxShards), places: map[job.Lane][]job.Lane{}, grown: make(chan struct{})}
-	s.grow(s.mine)
+	s := &shards{own: min(max(mine, 1), MaxShards), names: map[job.Lane][]job.Lane{}, added: make(chan struct{})}
+	s.grow(s.own)
 	return s
 }
 
@@ -51,23 +51,23 @@ func newShards(mine int) *shards {
 func (s *shards) grow(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n <= len(s.places[job.LaneInteractive]) {
+	if n <= len(s.names[job.LaneInteractive]) {
 		return
 	}
 	for _, l := range job.Lanes() {
-		for i := len(s.places[l]); i < n && (i == 0 || l != job.LaneTrain); i++ {
-			s.places[l] = append(s.places[l][:i:i], placeName(l, i))
+		for i := len(s.names[l]); i < n && (i == 0 || l != job.LaneTrain); i++ {
+			s.names[l] = append(s.names[l][:i:i], shardName(l, i))
 		}
 	}
-	close(s.grown)
-	s.grown = make(chan struct{})
+	close(s.added)
+	s.added = make(chan struct{})
 }
 
-// more returns a channel that is closed when there are more shards than now.
-func (s *shards) more() <-chan struct{} {
+// whenAdded returns a channel that is closed when there are more shards than now.
+func (s *shards) whenAdded() <-chan struct{} {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.grown
+	return s.added
 }
 
 // of lists the shards of lanes that any process uses. The caller must not change the
@@ -76,38 +76,38 @@ func (s *shards) of(lanes ...job.Lane) []job.Lane {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if len(lanes) == 1 {
-		return s.places[lanes[0]]
+		return s.names[lanes[0]]
 	}
 	var all []job.Lane
 	for _, l := range lanes {
-		all = append(all, s.places[l]...)
+		all = append(all, s.names[l]...)
 	}
 	return all
 }
 
-// number is the shard into which this process puts a job. Until the workers can know
-// about more shards, it is the first.
-func (s *shards) number(id string) int {
-	if s.mine == 1 {
+// index is the number of the shard into which this process puts a job. Until the
+// workers can know about more shards, it is the first.
+func (s *shards) index(id string) int {
+	if s.own == 1 {
 		return 0
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if !s.agreed {
+	if !s.synced {
 		return 0
 	}
-	return int(hash(id) % uint32(s.mine)) //nolint:gosec // NEXUS_QUEUE_SHARDS is from 1 to 64
+	return int(hash(id) % uint32(s.own)) //nolint:gosec // NEXUS_QUEUE_SHARDS is from 1 to 64
 }
 
-// place is the shard, by name, into which this process puts a job.
-func (s *shards) place(l job.Lane, id string) job.Lane {
-	places := s.of(l)
-	return places[min(s.number(id), len(places)-1)]
+// forJob is the shard into which this process puts a job.
+func (s *shards) forJob(l job.Lane, id string) job.Lane {
+	shards := s.of(l)
+	return shards[min(s.index(id), len(shards)-1)]
 }
 
-// laneOf returns the lane of a place.
-func laneOf(place job.Lane) job.Lane {
-	lane, _, _ := strings.Cut(string(place), "-")
+// laneOf returns the lane of a shard.
+func laneOf(shard job.Lane) job.Lane {
+	lane, _, _ := strings.Cut(string(shard), "-")
 	return job.Lane(lane)
 }
 
@@ -123,10 +123,10 @@ func hash(s string) uint32 {
 // clusterSlots is how many slots a Redis Cluster has; each node has a stretch of them.
 const clusterSlots = 16384
 
-// placeName names a shard. The first has the name of the lane. The slots of the others
+// shardName names a shard. The first has the name of the lane. The slots of the others
 // follow each other by the golden ratio, so that any number of shards is spread evenly
 // over nodes that share the slots evenly. Two letters at the end select the slot.
-func placeName(l job.Lane, n int) job.Lane {
+func shardName(l job.Lane, n int) job.Lane {
 	if n == 0 {
 		return l
 	}
@@ -158,17 +158,17 @@ func slotOf(tag string) uint16 {
 	return crc % clusterSlots
 }
 
-// agree sends our number of shards to Redis and learns the greatest.
-func (q *Queue) agree(ctx context.Context) error {
+// syncShardCount sends our number of shards to Redis and learns the greatest.
+func (q *Queue) syncShardCount(ctx context.Context) error {
 	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
-	n, err := q.scripts.shards.Run(ctx, q.redis, []string{q.shared("shards", "count")}, q.shards.mine, q.shared("shards", "grown")).Int()
+	n, err := q.scripts.shards.Run(ctx, q.redis, []string{q.shared("shards", "count")}, q.shards.own, q.shared("shards", "grown")).Int()
 	if err != nil {
 		return unavailable("agree on the shards", err)
 	}
 	q.shards.grow(min(n, MaxShards))
 	q.shards.mu.Lock()
-	q.shards.agreed = true
+	q.shards.synced = true
 	q.shards.mu.Unlock()
 	return nil
 }
@@ -179,8 +179,8 @@ func (q *Queue) followShards(ctx context.Context) {
 	off := q.subscriber.on(ctx, q.shared("shards", "grown"), func(string, bool) { news.notify() })
 	defer off()
 	for {
-		rest := agreeEvery
-		if q.agree(ctx) != nil {
+		rest := shardSyncInterval
+		if q.syncShardCount(ctx) != nil {
 			rest = time.Second
 		}
 		t := time.NewTimer(rest)
@@ -195,35 +195,35 @@ func (q *Queue) followShards(ctx context.Context) {
 	}
 }
 
-// boundOf returns how many jobs may wait in a place.
-func (q *Queue) boundOf(place job.Lane) int {
-	if laneOf(place) == job.LaneTrain {
+// boundOf returns how many jobs may wait in a shard.
+func (q *Queue) boundOf(shard job.Lane) int {
+	if laneOf(shard) == job.LaneTrain {
 		return q.opt.MaxQueue
 	}
-	return (q.opt.MaxQueue + q.shards.mine - 1) / q.shards.mine
+	return (q.opt.MaxQueue + q.shards.own - 1) / q.shards.own
 }
 
 // queuePosition estimates the position of a job in its lane from its position (from 1)
 // in its shard. It assumes that the other shards are about as long.
-func (q *Queue) queuePosition(place job.Lane, position int) int {
-	return (position-1)*len(q.shards.of(laneOf(place))) + 1
+func (q *Queue) queuePosition(shard job.Lane, position int) int {
+	return (position-1)*len(q.shards.of(laneOf(shard))) + 1
 }
 
-// spread makes sure that every shard of the lane has a server, until the server quits.
-func (s *Server) spread(ctx context.Context) {
+// serveShards makes sure that every shard of the lane has a server, until the server quits.
+func (s *Server) serveShards(ctx context.Context) {
 	for {
-		more := s.q.shards.more()
-		places := s.q.shards.of(laneOf(s.lane))
-		for i := len(s.others()) + 1; i < len(places); i++ {
-			o := s.q.serve(places[i], share(s.whole, len(places)), s.handler)
+		more := s.q.shards.whenAdded()
+		shards := s.q.shards.of(laneOf(s.lane))
+		for i := len(s.shardServers()) + 1; i < len(shards); i++ {
+			o := s.q.serve(shards[i], divideUp(s.totalConcurrency, len(shards)), s.handler)
 			s.mu.Lock()
-			s.siblings = append(s.siblings, o)
+			s.shards = append(s.shards, o)
 			s.mu.Unlock()
 			if s.quit.Err() != nil {
 				return // Stop may have missed it; it never starts
 			}
 			if err := o.start(ctx); err != nil {
-				s.q.opt.Log.Error("a shard cannot be served", "lane", places[i], "error", err)
+				s.q.opt.Log.Error("a shard cannot be served", "lane", shards[i], "error", err)
 			}
 		}
 		select {
@@ -234,12 +234,12 @@ func (s *Server) spread(ctx context.Context) {
 	}
 }
 
-// others returns the servers of the further shards.
-func (s *Server) others() []*Server {
+// shardServers returns the servers of the further shards.
+func (s *Server) shardServers() []*Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.siblings
+	return s.shards
 }
 
-// share returns the part of whole for each of n, rounded up; at least 1.
-func share(whole, n int) int { return max((whole+n-1)/n, 1) }
+// divideUp returns the part of whole for each of n, rounded up; at least 1.
+func divideUp(whole, n int) int { return max((whole+n-1)/n, 1) }

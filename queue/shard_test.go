@@ -36,13 +36,13 @@ func TestShards(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	for _, place := range wide.shards.of(job.LaneInteractive) {
-		if n, err := wide.redis.Get(b.ctx, wide.keys(place).processed()).Int(); err != nil || n < 10 {
-			t.Errorf("shard %s has answered %d of 200, %v", place, n, err)
+	for _, shard := range wide.shards.of(job.LaneInteractive) {
+		if n, err := wide.redis.Get(b.ctx, wide.keys(shard).processed()).Int(); err != nil || n < 10 {
+			t.Errorf("shard %s has answered %d of 200, %v", shard, n, err)
 		}
 	}
 	if len(wide.shards.of(job.LaneInteractive)) != 6 || len(wide.shards.of(job.LaneTrain)) != 1 {
-		t.Errorf("shards: %v", wide.shards.places)
+		t.Errorf("shards: %v", wide.shards.names)
 	}
 	for _, node := range cluster.Nodes {
 		c := node.Client()
@@ -82,7 +82,7 @@ func TestShards(t *testing.T) {
 		}
 		for i, j := range page {
 			if seen++; !ids[j.ID] || i > 0 && j.ID > page[i-1].ID {
-				t.Errorf("job %s is listed in a wrong place", j.ID)
+				t.Errorf("job %s is listed in a wrong shard", j.ID)
 			}
 		}
 		if cursor = next; next == "" {
@@ -147,7 +147,7 @@ func TestShardsLieEvenly(t *testing.T) {
 		for n := nodes; n <= MaxShards; n *= 2 {
 			on := make([]int, nodes)
 			for i := range n {
-				on[int(slotOf(string(placeName(job.LaneInteractive, i))))*nodes/clusterSlots]++
+				on[int(slotOf(string(shardName(job.LaneInteractive, i))))*nodes/clusterSlots]++
 			}
 			for node, shards := range on {
 				if shards > n/nodes+2 || shards < n/nodes-1 {

@@ -228,7 +228,7 @@ func (s *simulation) tick(d float64) error {
 
 func (s *simulation) hire() {
 	w := &simWorker{server: s.q.Serve(job.LaneInteractive, 2, nil)}
-	w.server.sign(s.ctx)
+	w.server.renewLiveness(s.ctx)
 	s.workers = append(s.workers, w)
 }
 
@@ -264,11 +264,11 @@ func (s *simulation) refused(err error) error {
 
 func (s *simulation) ask() error {
 	spec := job.Spec{Kind: job.KindInteract, Lane: job.LaneInteractive, Prompt: "x", ReplyTo: s.q.id}
-	if err := s.q.complete(&spec); err != nil {
+	if err := s.q.fillSpec(&spec); err != nil {
 		return err
 	}
 	wait := time.Duration(1+s.rand.IntN(30)) * time.Second
-	if _, err := s.q.put(s.ctx, payload{Spec: spec, Outlives: s.q.now().Add(wait).UnixMilli()}, forCaller, wait); err != nil {
+	if _, err := s.q.put(s.ctx, payload{Spec: spec, WaitEnds: s.q.now().Add(wait).UnixMilli()}, noRecord, wait); err != nil {
 		return s.refused(err)
 	}
 	s.jobs = append(s.jobs, &simJob{spec: spec, asked: true})
@@ -407,7 +407,7 @@ func (s *simulation) beginTask(w *simWorker, t *simTask) error {
 	s.note("%d", slices.Index(s.jobs, t.job))
 	t.begun = true
 	if t.over {
-		return s.end(w, t, outcome{state: job.StateFailed, err: errTimeout()})
+		return s.end(w, t, outcome{state: job.StateFailed, err: timeoutError()})
 	}
 	if t.job.asked && !t.job.recorded || t.task.recorded.Load() {
 		return nil
@@ -483,7 +483,7 @@ func (s *simulation) end(w *simWorker, t *simTask, o outcome) error {
 		s.note("%s", verdict)
 		switch {
 		case verdict == "canceled":
-			o = outcome{state: job.StateCanceled, err: errCanceledJob()}
+			o = outcome{state: job.StateCanceled, err: canceledError()}
 			continue
 		case verdict == "ok" && t.job.taker != t.server:
 			return fmt.Errorf("the job was taken by another since, and this end was accepted")
@@ -556,13 +556,13 @@ func (s *simulation) pass() error {
 func (s *simulation) look() error {
 	s.token++
 	r := reconciler{q: s.q, lane: job.LaneInteractive, keys: s.keys, me: s.q.id}
-	if n := r.acquireTurn(s.ctx, s.token, 2*time.Second); n != 1 {
+	if n := r.claimScan(s.ctx, s.token, 2*time.Second); n != 1 {
 		return fmt.Errorf("turn is %d", n)
 	}
 	r.scan(s.ctx, 0)
 	r.failOverdue(s.ctx)
 	for _, w := range s.workers {
-		w.server.sign(s.ctx)
+		w.server.renewLiveness(s.ctx)
 		suspects := map[string]bool{}
 		for _, t := range w.tasks {
 			w.server.inflight[t.task.Spec.ID] = inflight{times: 1}

@@ -22,9 +22,9 @@ import (
 // tracestate.
 var spanCarrier propagation.TraceContext
 
-func spanAttributes(place job.Lane, id string, operation attribute.KeyValue, name string) trace.SpanStartEventOption {
+func spanAttributes(shard job.Lane, id string, operation attribute.KeyValue, name string) trace.SpanStartEventOption {
 	return trace.WithAttributes(
-		semconv.MessagingSystemKey.String("asynq"), semconv.MessagingDestinationName(string(place)),
+		semconv.MessagingSystemKey.String("asynq"), semconv.MessagingDestinationName(string(shard)),
 		semconv.MessagingMessageID(id), semconv.MessagingOperationName(name), operation,
 	)
 }
@@ -35,8 +35,8 @@ func (q *Queue) sending(ctx context.Context, p payload) (_ context.Context, head
 	if q.opt.Tracer == nil {
 		return ctx, nil, func(error) {}
 	}
-	ctx, span := q.opt.Tracer.Start(ctx, "send "+string(laneOf(p.place)), trace.WithSpanKind(trace.SpanKindProducer),
-		spanAttributes(p.place, p.ID, semconv.MessagingOperationTypeSend, "send"))
+	ctx, span := q.opt.Tracer.Start(ctx, "send "+string(laneOf(p.shard)), trace.WithSpanKind(trace.SpanKindProducer),
+		spanAttributes(p.shard, p.ID, semconv.MessagingOperationTypeSend, "send"))
 	headers = map[string]string{}
 	spanCarrier.Inject(ctx, propagation.MapCarrier(headers))
 	return ctx, headers, func(err error) {
@@ -64,8 +64,8 @@ func (s *Server) processing(ctx context.Context, headers map[string]string, p pa
 		spanAttributes(s.lane, p.ID, semconv.MessagingOperationTypeProcess, "process"))
 }
 
-// became records the outcome of the job in its span.
-func (t *Task) became(o outcome) {
+// recordOutcome records the outcome of the job in its span.
+func (t *Task) recordOutcome(o outcome) {
 	if t.span == nil {
 		return
 	}

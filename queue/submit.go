@@ -15,16 +15,16 @@ import (
 // payload is the content of a task: the job, and data that only this package needs.
 type payload struct {
 	job.Spec
-	// Outlives is when the caller's wait ends (unix ms). From then on the job may have
+	// WaitEnds is when the caller's wait ends (unix ms). From then on the job may have
 	// a record although it also has a reply list.
-	Outlives int64 `json:"outlives,omitempty"`
+	WaitEnds int64 `json:"outlives,omitempty"`
 
-	place job.Lane // its shard, if that is known already
+	shard job.Lane // empty if it is not known yet
 }
 
-// faraway disables asynq's own timeout, which is rounded to seconds. The server's
+// noTimeout disables asynq's own timeout, which is rounded to seconds. The server's
 // context enforces deadlines instead.
-const faraway = 10 * 365 * 24 * time.Hour
+const noTimeout = 10 * 365 * 24 * time.Hour
 
 // Submit makes a record and queues the job. It returns a job.Error with CodeQueueFull
 // if the lane is full, and with CodeUnavailable, within a second, if Redis is
@@ -32,35 +32,35 @@ const faraway = 10 * 365 * 24 * time.Hour
 // After an error the caller has nothing to clean up. Submitting the same id again is
 // not an error.
 func (q *Queue) Submit(ctx context.Context, spec job.Spec) (job.Job, error) {
-	if err := q.complete(&spec); err != nil {
+	if err := q.fillSpec(&spec); err != nil {
 		return job.Job{}, err
 	}
 	spec.ReplyTo = ""
-	if s := q.lately(); s.Full() && spec.Kind == job.KindInteract {
+	if s := q.cachedRedisState(); s.Full() && spec.Kind == job.KindInteract {
 		return job.Job{}, job.Errorf(job.CodeUnavailable,
 			"Redis has used %d of its %d MB (maxmemory): a job that nobody waits for is refused, so that callers who wait are still served; raise maxmemory or lower NEXUS_RESULT_MAX_MB",
 			s.UsedBytes>>20, s.MaxBytes>>20).After(5 * time.Second)
 	}
-	place := q.shards.place(spec.Lane, spec.ID)
-	call, err := q.put(ctx, payload{Spec: spec, place: place}, withRecord, 0)
+	shard := q.shards.forJob(spec.Lane, spec.ID)
+	call, err := q.put(ctx, payload{Spec: spec, shard: shard}, newRecord, 0)
 	if err != nil {
 		return job.Job{}, err
 	}
 	j := newJob(spec)
 	if call.pending > 0 {
-		position := q.queuePosition(place, int(call.pending))
+		position := q.queuePosition(shard, int(call.pending))
 		j.QueuePosition = &position
 	}
 	if call.rests {
-		if why := q.standsStill(ctx, place); why != "" {
+		if why := q.pausedReason(ctx, shard); why != "" {
 			j.WaitingFor = &why
 		}
 	}
 	return j, nil
 }
 
-// complete fills in what the caller may omit and rejects a spec that cannot run.
-func (q *Queue) complete(spec *job.Spec) error {
+// fillSpec fills in what the caller may omit and rejects a spec that cannot run.
+func (q *Queue) fillSpec(spec *job.Spec) error {
 	if !spec.Kind.Valid() {
 		return job.Errorf(job.CodeInvalid, "kind %q is unknown; it is one of %q and %q", spec.Kind, job.KindInteract, job.KindTrain).On("kind")
 	}
@@ -81,25 +81,25 @@ func (q *Queue) complete(spec *job.Spec) error {
 	return nil
 }
 
-// placing says how put handles the record of a job.
-type placing int
+// recordMode says how put handles the record of a job.
+type recordMode int
 
 const (
-	forCaller  placing = iota // a caller waits; there is no record yet
-	withRecord                // make the record, unless it is there
-	forRecord                 // it is there, and lost its task
+	noRecord       recordMode = iota // a caller waits; there is no record yet
+	newRecord                        // make the record, unless it is there
+	existingRecord                   // it is there, and lost its task
 )
 
 // put queues a task with its data in one step and wakes a worker. wait is how long the
 // caller waits, if there is one. call holds the reply of Redis about the lane.
-func (q *Queue) put(ctx context.Context, p payload, how placing, wait time.Duration) (call *enqueueCall, err error) {
-	if how == forCaller {
+func (q *Queue) put(ctx context.Context, p payload, how recordMode, wait time.Duration) (call *enqueueCall, err error) {
+	if how == noRecord {
 		if err := q.shed.refuses(true); err != nil {
 			return nil, err
 		}
 	}
-	if p.place == "" {
-		p.place = q.shards.place(p.Lane, p.ID)
+	if p.shard == "" {
+		p.shard = q.shards.forJob(p.Lane, p.ID)
 	}
 	ctx, headers, sent := q.sending(ctx, p)
 	defer func() { sent(err) }()
@@ -107,26 +107,26 @@ func (q *Queue) put(ctx context.Context, p payload, how placing, wait time.Durat
 	if err != nil {
 		return nil, fmt.Errorf("encode job %s: %w", p.ID, err)
 	}
-	k := q.keys(p.place)
-	call = &enqueueCall{script: q.scripts.submit, together: true}
+	k := q.keys(p.shard)
+	call = &enqueueCall{script: q.scripts.submit, batched: true}
 	switch how {
-	case forCaller:
-		call.script, call.together = q.scripts.enqueue, false
+	case noRecord:
+		call.script, call.batched = q.scripts.enqueue, false
 		call.extra = []any{
-			k.own, q.boundOf(p.place), q.within(p.Deadline), k.reply(p.ReplyTo),
+			k.own, q.boundOf(p.shard), q.millisLeft(p.Deadline), k.reply(p.ReplyTo),
 			max(wait.Milliseconds(), 1), q.opt.MaxQueueDelay.Milliseconds(),
 		}
-	case withRecord:
+	case newRecord:
 		fields := recordFields(p.Spec)
-		call.extra = append([]any{k.own, q.boundOf(p.place), q.within(p.Deadline), len(fields)}, fields...)
-	case forRecord:
+		call.extra = append([]any{k.own, q.boundOf(p.shard), q.millisLeft(p.Deadline), len(fields)}, fields...)
+	case existingRecord:
 		call.extra = []any{k.own, 0, 0, 0}
 	}
 	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	task := asynq.NewTaskWithHeaders(string(p.Kind), body, headers)
 	_, err = q.producer.EnqueueContext(context.WithValue(ctx, enqueueKey{}, call), task,
-		asynq.TaskID(p.ID), asynq.Queue(string(p.place)), asynq.Timeout(faraway), asynq.MaxRetry(1<<20))
+		asynq.TaskID(p.ID), asynq.Queue(string(p.shard)), asynq.Timeout(noTimeout), asynq.MaxRetry(1<<20))
 	switch {
 	case call.err != nil:
 		return nil, unavailable("enqueue job "+p.ID, call.err)
@@ -135,8 +135,8 @@ func (q *Queue) put(ctx context.Context, p payload, how placing, wait time.Durat
 	case !call.done:
 		return nil, fmt.Errorf("enqueue job %s: asynq no longer enqueues as this package knows it", p.ID)
 	case call.verdict < 0:
-		return nil, q.refuse(ctx, call, p.place, how, wait, p.Deadline)
+		return nil, q.refuse(ctx, call, p.shard, how, wait, p.Deadline)
 	}
-	q.wakes.notify(p.place)
+	q.wakes.notify(p.shard)
 	return call, nil
 }

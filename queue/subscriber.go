@@ -8,9 +8,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// silence is the time without a message after which the connection is tested. Messages
+// healthCheckInterval is the time without a message after which the connection is tested. Messages
 // lost until then are found by polling.
-const silence = 10 * time.Second
+const healthCheckInterval = 10 * time.Second
 
 // subscriber is the single subscription connection of a process. go-redis reconnects
 // it. Messages in between are lost, so every listener is notified when its channel has
@@ -97,7 +97,7 @@ func (h *subscriber) off(ctx context.Context, name string, l *listener) {
 }
 
 func (h *subscriber) dispatch(ps *redis.PubSub) {
-	for msg := range ps.ChannelWithSubscriptions(redis.WithChannelSize(1000), redis.WithChannelHealthCheckInterval(silence)) {
+	for msg := range ps.ChannelWithSubscriptions(redis.WithChannelSize(1000), redis.WithChannelHealthCheckInterval(healthCheckInterval)) {
 		switch m := msg.(type) {
 		case *redis.Message:
 			h.deliver(m.Channel, m.Payload, false)

@@ -7,29 +7,29 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// housekeep renews the signs of life of a server's tasks, follows cancellations whose
+// maintain renews the signs of life of a server's tasks, follows cancellations whose
 // message was lost, and checks the lane if no reconciler does.
-func (s *Server) housekeep() {
-	every := s.q.lookEach()
+func (s *Server) maintain() {
+	every := s.q.scanInterval()
 	t := time.NewTicker(every)
 	defer t.Stop()
 	var orphans map[string]bool
 	for round := 0; ; round++ {
-		s.sign(s.quit)
-		s.scanUnled(s.quit, every, round)
+		s.renewLiveness(s.quit)
+		s.scanWithoutLeader(s.quit, every, round)
 		s.watchCancels(s.quit)
 		orphans = s.freeOrphans(s.quit, orphans)
 		select {
 		case <-t.C:
 		case <-s.quit.Done():
 			// Handlers that still run must remain ours until they have ended.
-			s.stayAlive(context.WithoutCancel(s.quit), every)
+			s.renewUntilDone(context.WithoutCancel(s.quit), every)
 			return
 		}
 	}
 }
 
-func (s *Server) stayAlive(ctx context.Context, every time.Duration) {
+func (s *Server) renewUntilDone(ctx context.Context, every time.Duration) {
 	ended := make(chan struct{})
 	go func() { s.jobs.Wait(); close(ended) }()
 	t := time.NewTicker(every)
@@ -39,13 +39,13 @@ func (s *Server) stayAlive(ctx context.Context, every time.Duration) {
 		case <-ended:
 			return
 		case <-t.C:
-			s.sign(ctx)
+			s.renewLiveness(ctx)
 		}
 	}
 }
 
-// sign records that the owner of this server's tasks is alive.
-func (s *Server) sign(ctx context.Context) {
+// renewLiveness records that the owner of this server's tasks is alive.
+func (s *Server) renewLiveness(ctx context.Context) {
 	ctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
 	pipe := s.q.redis.Pipeline()
@@ -60,22 +60,22 @@ func (s *Server) sign(ctx context.Context) {
 	s.mu.Unlock()
 }
 
-func (s *Server) unsign(ctx context.Context) {
+func (s *Server) endLiveness(ctx context.Context) {
 	ctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
 	s.q.redis.Del(ctx, s.keys.owner(s.id))
 }
 
-func (s *Server) recentlySigned() bool {
+func (s *Server) recentlyAlive() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return time.Since(s.lastOK) < 2*s.q.opt.Liveness
 }
 
-// scanUnled checks the lane if no elected reconciler does.
-func (s *Server) scanUnled(ctx context.Context, every time.Duration, round int) {
+// scanWithoutLeader checks the lane if no elected reconciler does.
+func (s *Server) scanWithoutLeader(ctx context.Context, every time.Duration, round int) {
 	r := reconciler{q: s.q, lane: s.lane, keys: s.keys, me: s.id, listens: s.keys.owner(s.id)}
-	if r.acquireTurn(ctx, 0, every) != 1 {
+	if r.claimScan(ctx, 0, every) != 1 {
 		return
 	}
 	if r.scan(ctx, round) {

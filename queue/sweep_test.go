@@ -22,7 +22,7 @@ func TestOneMissedSignIsNoDeath(t *testing.T) {
 	eachMode(t, func(t *bundle) {
 		id := t.submit(interact("x")).ID
 		worker := t.crash(job.LaneBatch)
-		worker.sign(t.ctx)
+		worker.renewLiveness(t.ctx)
 		if _, _, err := worker.tryBegin(t.ctx, id); err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +34,7 @@ func TestOneMissedSignIsNoDeath(t *testing.T) {
 			if t.sweeps(r, 1) {
 				t.Fatal("a worker was taken for dead at the first look without a sign")
 			}
-			worker.sign(t.ctx)
+			worker.renewLiveness(t.ctx)
 			if t.sweeps(r, 1) {
 				t.Fatal("a worker that has signed was taken for dead")
 			}

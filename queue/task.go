@@ -27,13 +27,13 @@ type Task struct {
 	cancel   context.CancelCauseFunc
 	span     trace.Span // nil without tracing
 
-	mu      sync.Mutex
-	latest  []byte // progress as JSON, nil if none
-	phase   string // of latest
-	written time.Time
-	flush   *time.Timer // writes what was held back
-	over    bool
-	ahead   *ahead // is written before the end; nil for nothing
+	mu          sync.Mutex
+	latest      []byte // progress as JSON, nil if none
+	phase       string // of latest
+	written     time.Time
+	flush       *time.Timer // writes what was held back
+	ended       bool
+	writesFirst *streamWrites // is written before the end; nil for nothing
 }
 
 // Progress reports how far the job is. Writes are throttled, but the last one is never
@@ -47,7 +47,7 @@ func (t *Task) Progress(ctx context.Context, p job.Progress) error {
 	t.mu.Lock()
 	t.latest = b
 	rest := progressEvery - time.Since(t.written)
-	now := t.recorded.Load() && !t.over && (rest <= 0 || p.Phase != t.phase)
+	now := t.recorded.Load() && !t.ended && (rest <= 0 || p.Phase != t.phase)
 	t.phase = p.Phase
 	switch {
 	case now:
@@ -56,8 +56,8 @@ func (t *Task) Progress(ctx context.Context, p job.Progress) error {
 			t.flush.Stop()
 			t.flush = nil
 		}
-	case t.recorded.Load() && !t.over && t.flush == nil:
-		t.flush = time.AfterFunc(rest, t.writeHeldBack)
+	case t.recorded.Load() && !t.ended && t.flush == nil:
+		t.flush = time.AfterFunc(rest, t.writeThrottled)
 	}
 	t.mu.Unlock()
 	if now {
@@ -73,23 +73,23 @@ func (t *Task) Progress(ctx context.Context, p job.Progress) error {
 func (t *Task) WriteAhead(entries []*redis.XAddArgs, written func(error)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ahead = &ahead{lines: entries, written: written}
+	t.writesFirst = &streamWrites{entries: entries, written: written}
 }
 
-// writeAhead returns what is written before an end; nil for nothing.
-func (t *Task) writeAhead(o outcome) *ahead {
+// writesBefore returns what is written before an end; nil for nothing.
+func (t *Task) writesBefore(o outcome) *streamWrites {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if o.state != job.StateSucceeded {
 		return nil
 	}
-	return t.ahead
+	return t.writesFirst
 }
 
-func (t *Task) writeHeldBack() {
+func (t *Task) writeThrottled() {
 	t.mu.Lock()
 	t.flush = nil
-	b, over := t.latest, t.over
+	b, over := t.latest, t.ended
 	t.written = time.Now()
 	t.mu.Unlock()
 	if !over {
@@ -115,7 +115,7 @@ func (t *Task) write(ctx context.Context, b []byte) {
 func (t *Task) end() []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.over = true
+	t.ended = true
 	if t.flush != nil {
 		t.flush.Stop()
 	}

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// lookEvery is how long an idle lane waits between polls. Jobs send a notification,
+	// idlePollInterval is how long an idle lane waits between polls. Jobs send a notification,
 	// so only a notification that was lost with a connection waits this long. asynq
 	// computes the end of a lease before it dequeues, so this must stay far below 30 s.
-	lookEvery = 2 * time.Second
-	// sleepAtMost is how long a lane rests if it is held or in trouble.
-	sleepAtMost = time.Second
-	// takeAtMost limits the tasks of one dequeue, so that its script stays short.
-	takeAtMost = 32
+	idlePollInterval = 2 * time.Second
+	// maxRest is how long a lane rests if it is held or in trouble.
+	maxRest = time.Second
+	// maxDequeue limits the tasks of one dequeue, so that its script stays short.
+	maxDequeue = 32
 	// hookedInterval is how long asynq sleeps after an empty dequeue. The real wait
 	// happens inside the dequeue.
 	hookedInterval = time.Microsecond
@@ -72,12 +72,14 @@ func (w *wakes) notify(l job.Lane) {
 	}
 }
 
-// toTick is the time until the next common poll of this process's servers. A common
+// untilNextPoll is the time until the next common poll of this process's servers. A common
 // poll wakes the process and its Redis once instead of once for each server.
-func (q *Queue) toTick() time.Duration { return lookEvery - time.Since(q.born)%lookEvery }
+func (q *Queue) untilNextPoll() time.Duration {
+	return idlePollInterval - time.Since(q.born)%idlePollInterval
+}
 
-// taken is a task that was dequeued and not yet passed to asynq.
-type taken struct {
+// prefetched is a task that was dequeued and not yet passed to asynq.
+type prefetched struct {
 	id, msg string
 	ends    time.Time // its deadline by this process's own clock; zero is never
 	attempt int       // that has begun with the dequeue; 0 if none has
@@ -91,21 +93,21 @@ func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys
 	if s.quit.Err() != nil {
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
-	if len(s.taken) > 0 {
-		return s.nextTaken()
+	if len(s.prefetched) > 0 {
+		return s.nextPrefetched()
 	}
 	if s.isPaused() {
 		s.waitForNotice()
-		s.drained = false // what came meanwhile has rung
+		s.wasEmpty = false // what came meanwhile has rung
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
-	if !s.drained {
-		if cmd := s.take(ctx, client, keys, args); !errors.Is(cmd.Err(), redis.Nil) {
+	if !s.wasEmpty {
+		if cmd := s.prefetch(ctx, client, keys, args); !errors.Is(cmd.Err(), redis.Nil) {
 			return cmd
 		}
 	}
-	s.drained = false
-	t := time.NewTimer(s.q.toTick())
+	s.wasEmpty = false
+	t := time.NewTimer(s.q.untilNextPoll())
 	defer t.Stop()
 	select {
 	case <-s.wake:
@@ -116,51 +118,51 @@ func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys
 	if s.isPaused() {
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
-	cmd := s.take(ctx, client, keys, args)
+	cmd := s.prefetch(ctx, client, keys, args)
 	// From here on new tasks send a notification, so the next call need not poll first.
-	s.drained = errors.Is(cmd.Err(), redis.Nil)
+	s.wasEmpty = errors.Is(cmd.Err(), redis.Nil)
 	return cmd
 }
 
-func (s *Server) take(ctx context.Context, client redis.UniversalClient, keys []string, args []any) *redis.Cmd {
+func (s *Server) prefetch(ctx context.Context, client redis.UniversalClient, keys []string, args []any) *redis.Cmd {
 	asked := time.Now()
-	free := max(s.concurrency-int(s.given.Load()), 1)
-	s.taking.Lock()
+	free := max(s.concurrency-int(s.withAsynq.Load()), 1)
+	s.dequeueing.Lock()
 	if s.isPaused() { // since it was looked at last
-		s.taking.Unlock()
+		s.dequeueing.Unlock()
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
-	cmd := s.q.scripts.dequeue.Run(ctx, client, keys, append(args, s.id, min(free, takeAtMost), s.keys.own, s.beginsAtOnce())...)
+	cmd := s.q.scripts.dequeue.Run(ctx, client, keys, append(args, s.id, min(free, maxDequeue), s.keys.own, s.beginsAtOnce())...)
 	got, err := cmd.StringSlice()
 	if err == nil {
-		s.takeOver(got, asked)
+		s.notePrefetched(got, asked)
 	}
-	s.taking.Unlock()
+	s.dequeueing.Unlock()
 	switch {
 	case errors.Is(err, redis.Nil):
-		s.trouble = 0
+		s.backoff = 0
 		return redis.NewCmdResult(nil, redis.Nil)
 	case err != nil:
 		// asynq calls again at once; while Redis is unreachable that would be a busy
 		// loop.
-		s.trouble = min(max(2*s.trouble, 20*time.Millisecond), sleepAtMost)
-		pause(s.quit, s.trouble) //nolint:contextcheck // until the server quits
+		s.backoff = min(max(2*s.backoff, 20*time.Millisecond), maxRest)
+		pause(s.quit, s.backoff) //nolint:contextcheck // until the server quits
 		return redis.NewCmdResult(nil, err)
 	}
-	s.trouble = 0
-	return s.nextTaken()
+	s.backoff = 0
+	return s.nextPrefetched()
 }
 
-// takeOver notes the tasks that the reply to a dequeue names. The caller holds taking.
-func (s *Server) takeOver(got []string, asked time.Time) {
+// notePrefetched notes the tasks that the reply to a dequeue names. The caller holds taking.
+func (s *Server) notePrefetched(got []string, asked time.Time) {
 	for i := 0; i+3 < len(got); i += 4 {
-		t := taken{id: got[i], msg: got[i+1]}
+		t := prefetched{id: got[i], msg: got[i+1]}
 		// Redis reports the time left, because the clocks of hosts differ.
 		if left, err := strconv.ParseInt(got[i+2], 10, 64); err == nil {
 			t.ends = asked.Add(time.Duration(left) * time.Millisecond)
 		}
 		t.attempt, _ = strconv.Atoi(got[i+3])
-		s.taken = append(s.taken, t)
+		s.prefetched = append(s.prefetched, t)
 		s.addInflight(t.id, t.ends, t.attempt)
 	}
 }
@@ -174,19 +176,19 @@ func (s *Server) beginsAtOnce() string {
 	return "1"
 }
 
-func (s *Server) nextTaken() *redis.Cmd {
-	first := s.taken[0]
-	s.taken = s.taken[1:]
-	s.given.Add(1)
+func (s *Server) nextPrefetched() *redis.Cmd {
+	first := s.prefetched[0]
+	s.prefetched = s.prefetched[1:]
+	s.withAsynq.Add(1)
 	return redis.NewCmdResult(first.msg, nil)
 }
 
-// giveBack frees the tasks that asynq did not fetch before it stopped.
-func (s *Server) giveBack(ctx context.Context) {
-	for _, t := range s.taken {
+// requeuePrefetched frees the tasks that asynq did not fetch before it stopped.
+func (s *Server) requeuePrefetched(ctx context.Context) {
+	for _, t := range s.prefetched {
 		s.complete(ctx, &Task{s: s, Spec: job.Spec{ID: t.id}}, time.Time{},
 			outcome{state: job.StateQueued, refund: true, why: stoppedWhy})
 		s.removeInflight(t.id)
 	}
-	s.taken = nil
+	s.prefetched = nil
 }

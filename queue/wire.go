@@ -62,15 +62,15 @@ type producerWire struct {
 // enqueueCall travels in the context from put to the wire and back, because asynq
 // reduces the reply of Redis to a string.
 type enqueueCall struct {
-	script   *redis.Script
-	together bool  // the script takes several jobs: those of one prefix and bound, extra[:2]
-	extra    []any // ARGV beside asynq's own
-	verdict  int64 // 1 stored, 0 known, or one of the refusals
-	pending  int64
-	wait     time.Duration // that a job would have now before it begins
-	rests    bool          // the lane is paused or held
-	err      error
-	done     bool // the wire saw the call
+	script  *redis.Script
+	batched bool  // the script takes several jobs: those of one prefix and bound, extra[:2]
+	extra   []any // ARGV beside asynq's own
+	verdict int64 // 1 stored, 0 known, or one of the refusals
+	pending int64
+	wait    time.Duration // that a job would have now before it begins
+	rests   bool          // the lane is paused or held
+	err     error
+	done    bool // the wire saw the call
 }
 
 type enqueueKey struct{}
@@ -83,9 +83,9 @@ func (w *producerWire) EvalSha(ctx context.Context, sha string, keys []string, a
 	}
 	call.done = true
 	run := &pipelined{script: call.script}
-	if call.together {
+	if call.batched {
 		task, pending, msg, id := keys[0], keys[1], args[0], args[1]
-		run.leading = leading{keys: 1, args: 2}
+		run.shared = sharedArgs{keys: 1, args: 2}
 		run.keys, run.args = []string{pending, task}, slices.Concat(call.extra[:2], []any{id, msg}, call.extra[2:])
 	} else {
 		active := strings.TrimSuffix(keys[1], "pending") + "active"

@@ -265,19 +265,19 @@ func (s *Scheduler) cleanUp(ctx context.Context) (string, error) {
 // connection is not closed.
 type upkeepLog struct{ log *slog.Logger }
 
-func (l upkeepLog) say(a ...any) { l.log.Debug("asynq", "said", fmt.Sprint(a...)) }
+func (l upkeepLog) debug(a ...any) { l.log.Debug("asynq", "said", fmt.Sprint(a...)) }
 
 // Debug implements asynq.Logger.
-func (l upkeepLog) Debug(a ...any) { l.say(a...) }
+func (l upkeepLog) Debug(a ...any) { l.debug(a...) }
 
 // Info implements asynq.Logger.
-func (l upkeepLog) Info(a ...any) { l.say(a...) }
+func (l upkeepLog) Info(a ...any) { l.debug(a...) }
 
 // Warn implements asynq.Logger.
-func (l upkeepLog) Warn(a ...any) { l.say(a...) }
+func (l upkeepLog) Warn(a ...any) { l.debug(a...) }
 
 // Error implements asynq.Logger.
-func (l upkeepLog) Error(a ...any) { l.say(a...) }
+func (l upkeepLog) Error(a ...any) { l.debug(a...) }
 
 // Fatal implements asynq.Logger; it must not end the process.
 func (l upkeepLog) Fatal(a ...any) { l.log.Error("asynq", "said", fmt.Sprint(a...)) }

@@ -121,7 +121,7 @@ func (c *Checkpoints) Manifest(ctx context.Context, id string) (Manifest, error)
 	if errors.Is(err, ErrCorrupt) {
 		// It is read once more: a transmission error must not set good bytes aside, and
 		// a store with a second place may have good bytes there.
-		if err = mend(ctx, c.store, key); err == nil {
+		if err = repairObject(ctx, c.store, key); err == nil {
 			m, err = c.tryManifest(ctx, key, id)
 		}
 		if errors.Is(err, ErrCorrupt) {

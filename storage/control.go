@@ -95,7 +95,7 @@ func (r *ControlRecord) Update(ctx context.Context, change func(*Control)) (Cont
 	for range maxSwaps {
 		now, version, err := r.read(ctx)
 		if errors.Is(err, ErrCorrupt) {
-			if now, version, err = r.mend(ctx); errors.Is(err, ErrNotFound) {
+			if now, version, err = r.quarantine(ctx); errors.Is(err, ErrNotFound) {
 				continue
 			}
 		}
@@ -128,9 +128,9 @@ func (r *ControlRecord) Update(ctx context.Context, change func(*Control)) (Cont
 	return Control{}, fmt.Errorf("update the control record: %d times %w", maxSwaps, ErrConflict)
 }
 
-// mend sets a record aside if a second read also finds it damaged. A paused cluster
+// quarantine sets a record aside if a second read also finds it damaged. A paused cluster
 // then runs again, so this is logged prominently.
-func (r *ControlRecord) mend(ctx context.Context) (Control, Version, error) {
+func (r *ControlRecord) quarantine(ctx context.Context) (Control, Version, error) {
 	c, version, err := r.read(ctx)
 	if !errors.Is(err, ErrCorrupt) {
 		return c, version, err

@@ -117,7 +117,7 @@ func copyPart(ctx context.Context, from, to Store, ref StoredRef) error {
 	err := tryCopy(ctx, from, to, ref)
 	if errors.Is(err, ErrCorrupt) {
 		// It is copied once more: a transmission error must not set good bytes aside.
-		if err = mend(ctx, from, ref.Key()); err == nil {
+		if err = repairObject(ctx, from, ref.Key()); err == nil {
 			err = tryCopy(ctx, from, to, ref)
 		}
 	}

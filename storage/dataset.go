@@ -201,7 +201,7 @@ func (d *Datasets) Stat(ctx context.Context, id string) (Dataset, error) {
 	if errors.Is(err, ErrCorrupt) {
 		// It is read once more: a transmission error must not set good bytes aside, and
 		// a store with a second place may have good bytes there.
-		if err = mend(ctx, d.store, key); err == nil {
+		if err = repairObject(ctx, d.store, key); err == nil {
 			ds, err = d.stat(ctx, id)
 		}
 		if errors.Is(err, ErrCorrupt) {

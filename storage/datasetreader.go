@@ -38,7 +38,7 @@ func (d *Datasets) Open(ctx context.Context, id string) (*DatasetReader, error) 
 	if errors.Is(err, ErrCorrupt) {
 		// It is read once more: a transmission error must not set good bytes aside, and
 		// a store with a second place may have good bytes there.
-		if err = mend(ctx, d.store, key); err == nil {
+		if err = repairObject(ctx, d.store, key); err == nil {
 			err = d.verify(ctx, id)
 		}
 	}

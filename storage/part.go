@@ -100,7 +100,7 @@ func readPart(ctx context.Context, store Store, ref PartRef, keep bool) ([]byte,
 	if errors.Is(err, ErrCorrupt) {
 		// It is read once more: a transmission error must not set good bytes aside, and
 		// a store with a second place may have good bytes there.
-		if err = mend(ctx, store, ref.Stored.Key()); err == nil {
+		if err = repairObject(ctx, store, ref.Stored.Key()); err == nil {
 			data, err = tryPart(ctx, store, ref, keep)
 		}
 	}

@@ -57,7 +57,7 @@ func Restore(ctx context.Context, from, to Store, opt RestoreOptions) (Restored,
 		return done, fmt.Errorf("restore: %w", err)
 	}
 	objects = slices.DeleteFunc(objects, func(i Info) bool { return apart(i.Key) || slices.Contains(opt.Leave, i.Key) })
-	if done.Aside, err = clearAway(ctx, to, opt); err != nil {
+	if done.Aside, err = moveAside(ctx, to, opt); err != nil {
 		return done, fmt.Errorf("restore into %s: %w", to, err)
 	}
 	// This comes first, so that an interrupted restore does not bring unlearned lessons
@@ -128,9 +128,9 @@ func Occupied(ctx context.Context, store Store) (bool, error) {
 	return false, nil
 }
 
-// clearAway moves everything in the store aside. The head is moved first, so that a
+// moveAside moves everything in the store aside. The head is moved first, so that a
 // half-moved store is not served.
-func clearAway(ctx context.Context, store Store, opt RestoreOptions) (string, error) {
+func moveAside(ctx context.Context, store Store, opt RestoreOptions) (string, error) {
 	occupied, err := Occupied(ctx, store)
 	if err != nil {
 		return "", err

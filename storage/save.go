@@ -70,7 +70,7 @@ func (c *Checkpoints) save(ctx context.Context, parent string, parts []Part, met
 	}
 	if _, err := c.moveHead(ctx, head, version, m.ID, HeadSaved, meta.Fence); err != nil {
 		if errors.Is(err, ErrConflict) || errors.Is(err, ErrFenced) {
-			c.withdraw(ctx, m.ID)
+			c.removeManifest(ctx, m.ID)
 		}
 		return Manifest{}, err
 	}
@@ -124,8 +124,8 @@ func (c *Checkpoints) write(ctx context.Context, from Manifest, parent string, p
 	return m, nil
 }
 
-// withdraw removes the manifest of a save that lost the race for the head.
-func (c *Checkpoints) withdraw(ctx context.Context, id string) {
+// removeManifest removes the manifest of a save that lost the race for the head.
+func (c *Checkpoints) removeManifest(ctx context.Context, id string) {
 	key, err := manifestKey(id)
 	if err == nil {
 		err = c.store.Delete(ctx, key)

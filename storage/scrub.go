@@ -16,9 +16,9 @@ type Repairer interface {
 	Repair(ctx context.Context, key string) (fixed bool, err error)
 }
 
-// mend repairs an object if the store can. In other stores the object is just read
+// repairObject repairs an object if the store can. In other stores the object is just read
 // again.
-func mend(ctx context.Context, s Store, key string) error {
+func repairObject(ctx context.Context, s Store, key string) error {
 	r, ok := s.(Repairer)
 	if !ok {
 		return nil

@@ -214,7 +214,7 @@ func (d *Datasets) segment(ctx context.Context, key string) (*segmentTable, []by
 func (d *Datasets) reading(ctx context.Context, key string, do func(io.Reader) error) error {
 	err := readObject(ctx, d.store, key, do)
 	if errors.Is(err, ErrCorrupt) {
-		if err = mend(ctx, d.store, key); err == nil {
+		if err = repairObject(ctx, d.store, key); err == nil {
 			err = readObject(ctx, d.store, key, do)
 		}
 		if errors.Is(err, ErrCorrupt) {

@@ -78,11 +78,11 @@ func (b *batcher) close() {
 // do computes one prompt. It returns early if ctx ends; a slot that has already begun
 // still finishes.
 func (b *batcher) do(ctx context.Context, q model.Query, urgent bool) answered {
-	return b.look(ctx, q, nil, urgent)
+	return b.submit(ctx, q, nil, urgent)
 }
 
-// look is do with an optional sight of both encoders.
-func (b *batcher) look(ctx context.Context, q model.Query, s *sight, urgent bool) answered {
+// submit is do with an optional view through both encoders.
+func (b *batcher) submit(ctx context.Context, q model.Query, s *sight, urgent bool) answered {
 	a := &ask{ctx: ctx, query: q, sight: s, reply: make(chan answered, 1)}
 	to := b.later
 	if urgent {
@@ -179,7 +179,7 @@ func (b *batcher) compute(batch []*ask, began time.Time) {
 		switch {
 		case a.ctx.Err() != nil:
 		case a.sight != nil:
-			a.reply <- a.sighted()
+			a.reply <- a.answerBoth()
 		default:
 			queries, wanted = append(queries, a.query), append(wanted, a)
 		}
@@ -198,8 +198,8 @@ func (b *batcher) compute(batch []*ask, began time.Time) {
 	}
 }
 
-// sighted asks the model that sees through both encoders.
-func (a *ask) sighted() answered {
+// answerBoth asks the model that sees through both encoders.
+func (a *ask) answerBoth() answered {
 	verdicts, err := guarded(func() []model.Verdict { return a.sight.by.Ask([]model.Query{a.query}, a.sight.see) })
 	if err != nil {
 		return answered{err: err}

@@ -55,8 +55,8 @@ func (w *Worker) train(ctx context.Context, token int64, lost <-chan struct{}) e
 	t := trainer.New(trainer.Options{
 		Checkpoints: w.opt.Checkpoints, Datasets: w.opt.Datasets, Governor: w.opt.Governor,
 		Storage: w.breakers.storage, Learning: w.breakers.learning,
-		Control: w.control.now, Coming: w.opt.Queue.Coming, Dropped: w.dropped, Late: w.opt.Late,
-		Model: w.opt.Model, Learn: w.metrics.watch(w.opt.Learn), Replace: w.metrics.watchReplacements(replacementOf), Adopt: w.adoptLogged, Announce: w.announce, Failed: w.metrics.failedSteps, Embed: embed,
+		Control: w.control.now, Coming: w.opt.Queue.UnfinishedDatasets, Dropped: w.dropped, Late: w.opt.Late,
+		Model: w.opt.Model, Learn: w.metrics.watch(w.opt.Learn), Replace: w.metrics.watchReplacements(replacementOf), Adopt: w.swapModelLogged, Announce: w.announce, Failed: w.metrics.failedSteps, Embed: embed,
 		Fence: token, CPU: w.trainingCPU, Now: w.opt.Now, Log: w.opt.Log,
 	})
 	if err := t.Start(ctx); err != nil {
@@ -125,12 +125,12 @@ func (w *Worker) dropped(ctx context.Context, dataset string) bool {
 	return err == nil && j.State == job.StateCanceled
 }
 
-func (w *Worker) adoptLogged(m *model.Model, saved storage.Manifest) {
+func (w *Worker) swapModelLogged(m *model.Model, saved storage.Manifest) {
 	// The new lessons may be drafts whose record this process has not seen yet.
 	ctx, cancel := context.WithTimeout(context.Background(), validityTimeout)
 	defer cancel()
 	w.readValidity(ctx)
-	w.adopt(m, saved)
+	w.swapModel(m, saved)
 	w.opt.Log.Info("model swapped", "checkpoint", saved.ID, "lessons", saved.Meta.Lessons, "why", saved.Meta.Why)
 }
 

@@ -49,8 +49,8 @@ func (w *Worker) ask(queries []model.Query) (verdicts []model.Verdict, by *serve
 	return verdicts, by, err
 }
 
-// adopt replaces the model that serves, whichever it is.
-func (w *Worker) adopt(m *model.Model, saved storage.Manifest) {
+// swapModel replaces the model that serves, whichever it is.
+func (w *Worker) swapModel(m *model.Model, saved storage.Manifest) {
 	for {
 		if w.replace(w.served.Load(), m, saved) {
 			return

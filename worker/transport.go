@@ -19,7 +19,7 @@ type Queue interface {
 	Job(ctx context.Context, id string) (job.Job, error)
 	Publish(ctx context.Context, channel, msg string) error
 	Subscribe(ctx context.Context, channel string) <-chan string
-	Coming(ctx context.Context, before string) ([]string, error)
+	UnfinishedDatasets(ctx context.Context, before string) ([]string, error)
 	EndRest(ctx context.Context, lane job.Lane, why string) error
 }
 

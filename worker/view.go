@@ -159,7 +159,7 @@ func (w *Worker) second(ctx context.Context, q model.Query, first answered, urge
 		return first
 	}
 	both := first.by.both.Load()
-	if both == nil || !v.wants(&first.verdict, both) {
+	if both == nil || !v.needsEmbedding(&first.verdict, both) {
 		return first
 	}
 	if ends, ok := ctx.Deadline(); ok && time.Until(ends) < v.opt.Timeout {
@@ -174,7 +174,7 @@ func (w *Worker) second(ctx context.Context, q model.Query, first answered, urge
 		v.metrics.count(viewFailed)
 		return first
 	}
-	again := w.batcher.look(ctx, q, &sight{both, func(text string) []float32 { return vectors[text] }}, urgent)
+	again := w.batcher.submit(ctx, q, &sight{both, func(text string) []float32 { return vectors[text] }}, urgent)
 	if again.err != nil {
 		w.opt.Log.Warn("a prompt could not be seen by both encoders", "error", again.err)
 		v.metrics.count(viewFailed)
@@ -185,8 +185,8 @@ func (w *Worker) second(ctx context.Context, q model.Query, first answered, urge
 	return again
 }
 
-// wants reports whether a prompt should go to the embedding server.
-func (v *views) wants(first *model.Verdict, both *model.Both) bool {
+// needsEmbedding reports whether a prompt should go to the embedding server.
+func (v *views) needsEmbedding(first *model.Verdict, both *model.Both) bool {
 	if first.Repeat {
 		return false
 	}

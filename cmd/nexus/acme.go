@@ -90,7 +90,7 @@ func (c *certificates) get(ctx context.Context, name string) {
 	for pause := acmeAgain; ; pause = min(2*pause, acmeSeldom) {
 		answer := make(chan error, 1)
 		go func() { // ends by itself: autocert gives up after five minutes
-			cert, err := c.manager.GetCertificate(helloOf(name))
+			cert, err := c.manager.GetCertificate(clientHello(name))
 			if err == nil {
 				c.log.Info("there is a certificate", "name", name, "until", cert.Leaf.NotAfter)
 			}
@@ -119,8 +119,8 @@ func (c *certificates) get(ctx context.Context, name string) {
 	}
 }
 
-// helloOf asks for the one kind of certificate that is kept of each name: ECDSA.
-func helloOf(name string) *tls.ClientHelloInfo {
+// clientHello asks for the one kind of certificate that is kept of each name: ECDSA.
+func clientHello(name string) *tls.ClientHelloInfo {
 	return &tls.ClientHelloInfo{
 		ServerName: name, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256},
 		SupportedCurves: []tls.CurveID{tls.CurveP256}, CipherSuites: []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
@@ -151,7 +151,7 @@ func (c *certificates) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate
 	if !there {
 		return nil, fmt.Errorf("%w: %q", errNoCertificate, name)
 	}
-	return c.manager.GetCertificate(helloOf(name)) //nolint:wrapcheck // for the log of net/http
+	return c.manager.GetCertificate(clientHello(name)) //nolint:wrapcheck // for the log of net/http
 }
 
 // config lets the authority in, which has no certificate of a client.

@@ -38,7 +38,7 @@ func (a answerCmd) Run(ctx context.Context, rt *runtime) error {
 	case a.Text != "", a.Topic != "", a.Restore != "", a.Forget:
 		j, err := a.revise(ctx, c)
 		if err != nil {
-			return told(err)
+			return explain(err)
 		}
 		return rt.learned(ctx, c, a.remote, j.ID)
 	}
@@ -47,7 +47,7 @@ func (a answerCmd) Run(ctx context.Context, rt *runtime) error {
 		now, err = a.date(ctx, c, now)
 	}
 	if err != nil {
-		return told(err)
+		return explain(err)
 	}
 	return a.show(rt, now)
 }
@@ -112,7 +112,7 @@ func (a answerCmd) show(rt *runtime, now client.Answer) error {
 func (a answerCmd) history(ctx context.Context, rt *runtime, c *client.Client) error {
 	changes, complete, err := c.History(ctx, a.ID)
 	if err != nil {
-		return told(err)
+		return explain(err)
 	}
 	if a.JSON {
 		return rt.print(changes)
@@ -141,7 +141,7 @@ func (a answerCmd) history(ctx context.Context, rt *runtime, c *client.Client) e
 func (a answerCmd) suggest(ctx context.Context, rt *runtime, c *client.Client) error {
 	phrasings, err := c.Suggest(ctx, a.ID)
 	if err != nil {
-		return told(err)
+		return explain(err)
 	}
 	if a.JSON {
 		return rt.print(phrasings)

@@ -35,7 +35,7 @@ func (a askCmd) Run(ctx context.Context, rt *runtime) error {
 	}
 	answer, err := c.Ask(ctx, prompt, a.Topic)
 	if err != nil {
-		return told(err)
+		return explain(err)
 	}
 	if a.JSON {
 		if err := rt.print(answer); err != nil {

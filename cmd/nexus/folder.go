@@ -26,8 +26,8 @@ type folderWatch struct {
 // Start looks a first time and goes on looking.
 func (w *folderWatch) Start(ctx context.Context) error {
 	return w.life.Start(ctx, func(context.Context) error {
-		w.look(ctx)
-		w.life.Every(probeEvery, w.look)
+		w.check(ctx)
+		w.life.Every(probeEvery, w.check)
 		return nil
 	})
 }
@@ -35,7 +35,7 @@ func (w *folderWatch) Start(ctx context.Context) error {
 // Stop ends the looking.
 func (w *folderWatch) Stop(ctx context.Context) error { return w.life.Stop(ctx) }
 
-func (w *folderWatch) look(ctx context.Context) {
+func (w *folderWatch) check(ctx context.Context) {
 	err := w.probe(ctx)
 	if ctx.Err() != nil {
 		return

@@ -72,7 +72,7 @@ func (h healthCmd) there(ctx context.Context, rt *runtime) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if err := c.Ready(ctx); err != nil {
-		return told(err)
+		return explain(err)
 	}
 	fmt.Fprintln(rt.main.Stdout, "ready")
 	return nil

@@ -32,14 +32,14 @@ func (l lessonsCmd) Run(ctx context.Context, rt *runtime) error {
 	if l.Forget != "" {
 		j, err := c.ForgetLesson(ctx, l.Forget)
 		if err != nil {
-			return told(err)
+			return explain(err)
 		}
 		return rt.learned(ctx, c, l.remote, j.ID)
 	}
 	if id := cmp.Or(l.Publish, l.Hold); id != "" {
 		a, err := c.Publish(ctx, id, l.Publish == "")
 		if err != nil {
-			return told(err)
+			return explain(err)
 		}
 		if l.JSON {
 			return rt.print(a)
@@ -55,7 +55,7 @@ func (l lessonsCmd) Run(ctx context.Context, rt *runtime) error {
 		at.Limit = min(l.Limit-len(all), 500)
 		page, next, err := c.Lessons(ctx, at)
 		if err != nil {
-			return told(err)
+			return explain(err)
 		}
 		all = append(all, page...)
 		if at.Cursor = next; next == "" {
@@ -78,7 +78,7 @@ func (l lessonsCmd) answers(ctx context.Context, rt *runtime, c *client.Client) 
 		at.Limit = min(l.Limit-len(all), 500)
 		page, next, err := c.Answers(ctx, at)
 		if err != nil {
-			return told(err)
+			return explain(err)
 		}
 		all = append(all, page...)
 		if at.Cursor = next; next == "" {
@@ -118,14 +118,14 @@ func (r refusalsCmd) Run(ctx context.Context, rt *runtime) error {
 	}
 	if r.Dismiss != "" {
 		if err := c.DismissRefusal(ctx, r.Dismiss); err != nil {
-			return told(err)
+			return explain(err)
 		}
 		fmt.Fprintln(rt.main.Stdout, "dismissed")
 		return nil
 	}
 	list, next, err := c.Refusals(ctx, "")
 	if err != nil {
-		return told(err)
+		return explain(err)
 	}
 	if r.JSON {
 		return rt.print(list)

@@ -38,7 +38,7 @@ func (s *shared) openMetrics(h *app, roles roleSet, w *worker.Worker) (*promethe
 	if s.settings.MetricsListen != "" {
 		l := &listener{setting: "NEXUS_METRICS_LISTEN", listen: s.settings.MetricsListen, handler: metric.Handler(r), log: s.log}
 		h.add("metrics", l)
-		h.sayOf("metrics", func() string { return l.url() + "/metrics" })
+		h.addLineLater("metrics", func() string { return l.url() + "/metrics" })
 	}
 	return r, nil
 }

@@ -102,7 +102,7 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 		}
 	}
 	if !s.unobserved {
-		h.add("heartbeat", heartbeat.NewPulse(s.recorder, heartbeat.NewResources(time.Now), s.presence.Beat, s.presence.Unbeat, log).OnCalls(s.presence.OnRollCall))
+		h.add("heartbeat", heartbeat.NewPulse(s.recorder, heartbeat.NewResources(time.Now), s.presence.Beat, s.presence.Remove, log).OnCalls(s.presence.OnRollCall))
 	}
 	if roles.scheduler {
 		sched, err := s.openScheduler()
@@ -121,9 +121,9 @@ func open(ctx context.Context, rt *runtime, name string, roles roleSet, log *slo
 		}
 	}
 	addPprof(h, s.settings, rt.hide, log)
-	h.say("role", name)
-	h.say("redis", s.redis.Name+": "+s.redis.Describe())
-	h.say("storage", s.where)
+	h.addLine("role", name)
+	h.addLine("redis", s.redis.Name+": "+s.redis.Describe())
+	h.addLine("storage", s.where)
 	return h, nil
 }
 
@@ -271,7 +271,7 @@ func (s *shared) openWorker(ctx context.Context, h *app) (*worker.Worker, error)
 	}
 	h.add("worker", w)
 	s.memory.OnPressure(w.Relieve)
-	h.say("device", hardware.Device+": "+hardware.Why)
+	h.addLine("device", hardware.Device+": "+hardware.Why)
 	return w, nil
 }
 

@@ -45,5 +45,5 @@ func addPprof(h *app, s *Settings, hide *redaction, log *slog.Logger) {
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	l := &listener{setting: "NEXUS_PPROF_LISTEN", listen: s.PprofListen, handler: api.OnLoopback(mux), within: profileTimeout, log: log}
 	h.add("pprof", l)
-	h.sayOf("pprof", func() string { return l.url() + "/debug/pprof/" })
+	h.addLineLater("pprof", func() string { return l.url() + "/debug/pprof/" })
 }

@@ -81,8 +81,8 @@ func (r remote) connect(rt *runtime) (*client.Client, error) {
 	return c, nil
 }
 
-// told explains an error of the server to a person at a terminal.
-func told(err error) error {
+// explain turns an error of the server into one for a person at a terminal.
+func explain(err error) error {
 	e, ok := errors.AsType[*client.Error](err)
 	if !ok {
 		return err
@@ -170,7 +170,7 @@ func (rt *runtime) learned(ctx context.Context, c *client.Client, r remote, id s
 	}
 	done()
 	if err != nil {
-		return told(err)
+		return explain(err)
 	}
 	if r.JSON {
 		return rt.print(j)

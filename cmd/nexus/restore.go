@@ -72,7 +72,7 @@ func (c restoreCmd) Run(ctx context.Context, rt *runtime) error {
 		if n := unlearned.Len(); n > 0 {
 			fmt.Fprintf(rt.main.Stderr, "%d unlearn operations from after the backup stay in force; to undo them too, restore with --bring-back\n", n)
 		}
-		return c.tell(ctx, rt, target.Store, restored)
+		return c.print(ctx, rt, target.Store, restored)
 	})
 }
 
@@ -105,14 +105,14 @@ func (c restoreCmd) openTarget(ctx context.Context, s *Settings) (t target, err 
 			return t, fmt.Errorf("open the storage in NEXUS_DATA_DIR: %w", err)
 		}
 		t.Store = d
-		t.done, err = seize(d)
+		t.done, err = lockFolder(d)
 		return t, err
 	}
 	if t.folder, err = openFolder(s); err != nil {
 		return t, err
 	}
 	if t.folder != nil {
-		if t.done, err = seize(t.folder); err != nil {
+		if t.done, err = lockFolder(t.folder); err != nil {
 			return t, err
 		}
 	}
@@ -123,7 +123,7 @@ func (c restoreCmd) openTarget(ctx context.Context, s *Settings) (t target, err 
 	return t, err
 }
 
-func seize(d *dir.Store) (func(), error) {
+func lockFolder(d *dir.Store) (func(), error) {
 	done, err := d.Seize()
 	if errors.Is(err, dir.ErrInUse) {
 		return nil, fmt.Errorf("a server holds %s; stop it, then restore: %w", d, err)
@@ -236,7 +236,7 @@ func (c restoreCmd) judge(rt *runtime, held storage.Unpacked, audit storage.Audi
 	return leave, nil
 }
 
-func (c restoreCmd) tell(ctx context.Context, rt *runtime, target storage.Store, restored storage.Restored) error {
+func (c restoreCmd) print(ctx context.Context, rt *runtime, target storage.Store, restored storage.Restored) error {
 	out := rt.main.Stderr
 	if restored.Aside != "" {
 		fmt.Fprintf(out, "what was there is in %s now; remove it when you no longer need it\n", restored.Aside)

@@ -89,9 +89,9 @@ func run(ctx context.Context, rt *runtime, name string, roles roleSet) (err erro
 		return err
 	}
 	h.announce(rt.main.Stdout, time.Since(began))
-	tell(log, daemon.SdNotifyReady)
+	notifySystemd(log, daemon.SdNotifyReady)
 	err = h.live(ctx, log)
-	tell(log, daemon.SdNotifyStopping)
+	notifySystemd(log, daemon.SdNotifyStopping)
 	return err
 }
 
@@ -123,8 +123,8 @@ func checkFleet(s *Settings, name string, roles roleSet) error {
 	return nil
 }
 
-// tell speaks to systemd, if it started us.
-func tell(log *slog.Logger, state string) {
+// notifySystemd speaks to systemd, if it started us.
+func notifySystemd(log *slog.Logger, state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		log.Warn("systemd could not be told", "state", state, "error", err)
 	}
@@ -200,10 +200,12 @@ type line struct {
 	text  func() string
 }
 
-func (h *app) say(label, text string) { h.sayOf(label, func() string { return text }) }
+func (h *app) addLine(label, text string) { h.addLineLater(label, func() string { return text }) }
 
-// sayOf announces what is known only after the start, such as a port.
-func (h *app) sayOf(label string, text func() string) { h.lines = append(h.lines, line{label, text}) }
+// addLineLater adds a line that is known only after the start, such as a port.
+func (h *app) addLineLater(label string, text func() string) {
+	h.lines = append(h.lines, line{label, text})
+}
 
 // announce prints where everything is.
 func (h *app) announce(w io.Writer, took time.Duration) {

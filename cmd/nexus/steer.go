@@ -24,7 +24,7 @@ func (s statusCmd) Run(ctx context.Context, rt *runtime) error {
 	}
 	raw, err := c.Status(ctx)
 	if err != nil {
-		return told(err)
+		return explain(err)
 	}
 	if s.JSON {
 		return rt.print(raw)
@@ -98,7 +98,7 @@ func (j jobsCmd) Run(ctx context.Context, rt *runtime) error {
 		}
 		one, err := show(ctx, j.ID)
 		if err != nil {
-			return told(err)
+			return explain(err)
 		}
 		return rt.print(one)
 	}
@@ -107,7 +107,7 @@ func (j jobsCmd) Run(ctx context.Context, rt *runtime) error {
 	}
 	list, _, err := c.Jobs(ctx, j.Kind, j.State, "")
 	if err != nil {
-		return told(err)
+		return explain(err)
 	}
 	if j.JSON {
 		return rt.print(list)
@@ -149,7 +149,7 @@ func (t trainCmd) Run(ctx context.Context, rt *runtime) error {
 		done()
 	}
 	if err != nil {
-		return told(err)
+		return explain(err)
 	}
 	if t.JSON || t.NoWait {
 		return rt.print(j)
@@ -182,7 +182,7 @@ func (r remote) control(ctx context.Context, rt *runtime, action, done string) e
 		return err
 	}
 	if err := c.Control(ctx, action); err != nil {
-		return told(err)
+		return explain(err)
 	}
 	if r.JSON {
 		return rt.print(map[string]string{"done": action})
@@ -203,7 +203,7 @@ func (r rollbackCmd) Run(ctx context.Context, rt *runtime) error {
 		return err
 	}
 	if err := c.Promote(ctx, r.Checkpoint); err != nil {
-		return told(err)
+		return explain(err)
 	}
 	fmt.Fprintf(rt.main.Stdout, "serving %s within two seconds\n", r.Checkpoint)
 	return nil
@@ -213,7 +213,7 @@ func (r rollbackCmd) Run(ctx context.Context, rt *runtime) error {
 func remoteCheckpoints(ctx context.Context, rt *runtime, c *client.Client, asJSON bool) error {
 	list, head, err := c.Checkpoints(ctx)
 	if err != nil {
-		return told(err)
+		return explain(err)
 	}
 	if asJSON {
 		return rt.print(map[string]any{"checkpoints": list, "head": head})

@@ -37,7 +37,7 @@ func (t teachCmd) Run(ctx context.Context, rt *runtime) error {
 		}
 		j, err := c.Teach(ctx, t.Topic, l)
 		if err != nil {
-			return told(err)
+			return explain(err)
 		}
 		return rt.learned(ctx, c, t.remote, j.ID)
 	}
@@ -52,7 +52,7 @@ func (t teachCmd) Run(ctx context.Context, rt *runtime) error {
 		opt.Topic, opt.SkipFaulty = t.Topic, t.Skip
 		j, err := c.Import(ctx, body, opt)
 		if err = errors.Join(err, body.Close()); err != nil {
-			return fmt.Errorf("%s: %w", name, told(err))
+			return fmt.Errorf("%s: %w", name, explain(err))
 		}
 		if err := rt.learned(ctx, c, t.remote, j.ID); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -102,7 +102,7 @@ func (i importCmd) Run(ctx context.Context, rt *runtime) error {
 	}
 	p, err := c.Preview(ctx, bytes.NewReader(body), opt)
 	if err != nil {
-		return told(err)
+		return explain(err)
 	}
 	if i.DryRun && i.JSON {
 		return rt.print(p)
@@ -115,7 +115,7 @@ func (i importCmd) Run(ctx context.Context, rt *runtime) error {
 	}
 	j, err := c.Import(ctx, bytes.NewReader(body), opt)
 	if err != nil {
-		return told(err)
+		return explain(err)
 	}
 	return rt.learned(ctx, c, i.remote, j.ID)
 }
@@ -158,11 +158,11 @@ func (e exportCmd) Run(ctx context.Context, rt *runtime) error {
 		return err
 	}
 	if e.Output == "" {
-		return told(c.Export(ctx, rt.main.Stdout, e.Format, e.Topic))
+		return explain(c.Export(ctx, rt.main.Stdout, e.Format, e.Topic))
 	}
 	f, err := os.Create(e.Output)
 	if err != nil {
 		return err
 	}
-	return told(errors.Join(c.Export(ctx, f, e.Format, e.Topic), f.Close()))
+	return explain(errors.Join(c.Export(ctx, f, e.Format, e.Topic), f.Close()))
 }

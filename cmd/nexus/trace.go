@@ -24,7 +24,7 @@ func (s *shared) openTracing(ctx context.Context, rt *runtime, h *app) error {
 	}
 	h.add("tracing", s.tracing)
 	h.started++
-	h.say("tracing", "spans go to an OpenTelemetry collector")
+	h.addLine("tracing", "spans go to an OpenTelemetry collector")
 	return nil
 }
 

@@ -33,7 +33,7 @@ func (c verifyCmd) Run(ctx context.Context, rt *runtime) error {
 		}
 		defer in.Close()
 		return inspected(ctx, in, "", c.MaxGB, func(_ storage.Store, _ storage.Unpacked, audit storage.Audit) error {
-			return c.tell(rt, c.File, audit)
+			return c.print(rt, c.File, audit)
 		})
 	}
 	store, err := openStoreView(ctx, rt.settings)
@@ -57,7 +57,7 @@ func (c verifyCmd) Run(ctx context.Context, rt *runtime) error {
 		}
 		audit.Bytes += behind.Bytes
 	}
-	if err := c.tell(rt, store.String(), audit); err != nil || store.away == nil {
+	if err := c.print(rt, store.String(), audit); err != nil || store.away == nil {
 		return err
 	}
 	return errors.New("the bucket could not be verified")
@@ -65,7 +65,7 @@ func (c verifyCmd) Run(ctx context.Context, rt *runtime) error {
 
 var errFaults = errors.New("faults were found")
 
-func (c verifyCmd) tell(rt *runtime, where string, audit storage.Audit) error {
+func (c verifyCmd) print(rt *runtime, where string, audit storage.Audit) error {
 	out := rt.main.Stdout
 	if c.JSON {
 		if audit.Faults == nil {

@@ -25,7 +25,7 @@ func (h *app) live(ctx context.Context, log *slog.Logger) error {
 	for {
 		select {
 		case <-alive:
-			tell(log, daemon.SdNotifyWatchdog)
+			notifySystemd(log, daemon.SdNotifyWatchdog)
 		case <-ctx.Done():
 			log.Info("stopping: no new work is taken, what runs is finished or handed back")
 			return nil

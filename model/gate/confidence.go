@@ -78,8 +78,8 @@ var kept = [...]struct {
 	share   float64
 }{{Negated, 0.1}, {Opposite, 0.05}, {Other, 0.1}, {Swapped, 0.05}, {Plain, 0.2}}
 
-// unturned is the share of confidence that is left.
-func (e *Evidence) unturned() float64 {
+// residualConfidence is the share of confidence that is left.
+func (e *Evidence) residualConfidence() float64 {
 	left := 1.0
 	for _, k := range kept {
 		left *= 1 - (1-k.share)*min(max(e[k.feature], 0), 1)
@@ -130,7 +130,7 @@ func source(i int) int {
 func (c *Confidence) Of(e *Evidence, trees float64) (p float64, by [causes]float64) {
 	var x [inputs]float64
 	e.widen(&x, trees)
-	p = e.unturned()
+	p = e.residualConfidence()
 	for k := range c {
 		by[k] = sigmoid(c[k].logit(&x))
 		p *= by[k]

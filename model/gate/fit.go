@@ -51,7 +51,7 @@ func newFitting(records []seen, prior Confidence, share float64) *fitting {
 	foreign := foreignWeights(records, share)
 	for i := range records {
 		r := &records[i]
-		e := example{right: r.right, weight: 1, left: r.evidence.unturned(), of: r}
+		e := example{right: r.right, weight: 1, left: r.evidence.residualConfidence(), of: r}
 		if r.foreign {
 			e.weight = foreign[r.sort]
 		}

@@ -208,7 +208,7 @@ func (w *growing) tree() (t Tree) {
 			if c.at >= 0 {
 				t.Feature[place], t.Above[place] = uint8(grown[c.at]), w.edges[grown[c.at]][c.bin] //nolint:gosec // fewer than Features
 			}
-			left, right := limits[node].parted(c)
+			left, right := limits[node].split(c)
 			inside = append(inside, left, right)
 		}
 		limits = inside
@@ -241,8 +241,8 @@ type cut struct {
 // whole goes the way that its features may speak.
 type limit struct{ least, most float64 }
 
-// parted are the limits of both sides of a cut.
-func (l limit) parted(c cut) (left, right limit) {
+// split returns the limits of both sides of a cut.
+func (l limit) split(c cut) (left, right limit) {
 	left, right = l, l
 	if c.at < 0 {
 		return l, l

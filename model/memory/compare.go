@@ -62,7 +62,7 @@ func (s *Store) read(n uint32, q *Query, sc *Scratch) {
 		if place < 0 {
 			place = len(c.keys)
 			own := text.Weight(c.lesson.Word(t))
-			w := compared{own: own, weight: weightOf(s.Given(), s.knows(key), own), held: 1}
+			w := compared{own: own, weight: weightOf(s.Given(), s.answersWithWord(key), own), held: 1}
 			if !slices.ContainsFunc(sc.words, func(x wordWeight) bool { return x.key == key }) {
 				w.held = alike(c.lesson.Spelling(t), false, q.Form)
 			}
@@ -76,8 +76,8 @@ func (s *Store) read(n uint32, q *Query, sc *Scratch) {
 // extended is s with n more numbers of any value.
 func extended(s []float32, n int) []float32 { return slices.Grow(s, n)[:len(s)+n] }
 
-// hear reads the vectors of the words of the prompt.
-func (s *Store) hear(q *Query, sc *Scratch) {
+// loadWordVectors reads the vectors of the words of the prompt.
+func (s *Store) loadWordVectors(q *Query, sc *Scratch) {
 	c, d := &sc.compared, q.Words.Dim()
 	c.ours, c.theirs = extended(c.ours[:0], c.height*d), extended(c.theirs[:0], d)
 	for i := range sc.words[:c.height] {

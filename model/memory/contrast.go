@@ -37,15 +37,15 @@ func (s *Store) contrast(q *Query, c *Candidate, sc *Scratch) {
 		}
 		c.Negated = share
 	}
-	if k.At >= 0 && s.heldBy(q, c.Answer, q.Form.Key(k.At)) == 0 {
-		share := s.heldBy(q, c.Answer, lesson.Key(k.With))
+	if k.At >= 0 && s.shareWithWord(q, c.Answer, q.Form.Key(k.At)) == 0 {
+		share := s.shareWithWord(q, c.Answer, lesson.Key(k.With))
 		c.Opposite, c.Other = k.Opposite*share, k.Other*share
 	}
 }
 
-// heldBy is the share of the lessons of an answer, less the one left out, that
+// shareWithWord is the share of the lessons of an answer, less the one left out, that
 // hold a word.
-func (s *Store) heldBy(q *Query, number uint32, key uint64) float32 {
+func (s *Store) shareWithWord(q *Query, number uint32, key uint64) float32 {
 	a := s.answers[number]
 	n, all := a.count(key), len(a.lessons)
 	if l := q.WithoutLesson; l > 0 && s.answerOf(l-1) == number {
@@ -64,7 +64,7 @@ func (s *Store) heldBy(q *Query, number uint32, key uint64) float32 {
 // is most frequent among them.
 func (s *Store) negated(q *Query, number uint32) (share float32) {
 	for _, key := range text.NegationKeys() {
-		share = max(share, s.heldBy(q, number, key))
+		share = max(share, s.shareWithWord(q, number, key))
 	}
 	return share
 }

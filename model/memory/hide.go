@@ -72,9 +72,9 @@ func (s *Store) Hiding(hide func(topic, response string, refusal bool) bool) *St
 	return &out
 }
 
-// knows is how many answers that may be given know a word: one that only hidden
+// answersWithWord is how many answers that may be given know a word: one that only hidden
 // answers know is as strange as if nobody had taught it.
-func (s *Store) knows(word uint64) int {
+func (s *Store) answersWithWord(word uint64) int {
 	n := s.vocabulary.count(word)
 	if s.veil != nil {
 		n -= s.veil.words[word]

@@ -63,7 +63,7 @@ func (s *Store) visible(q *Query, n uint32) bool {
 func (s *Store) mistyped(q *Query, sc *Scratch) (lesson uint32, how Repeat) {
 	f, at := q.Form, -1
 	for t := range f.Words() {
-		if s.knows(f.Key(t)) > 0 {
+		if s.answersWithWord(f.Key(t)) > 0 {
 			continue
 		}
 		if at >= 0 {

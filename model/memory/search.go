@@ -233,18 +233,18 @@ func (s *Store) byWord(q *Query, f *Found, sc *Scratch) {
 			break
 		}
 		if w.df > 0 {
-			added += s.knowing(q, f, w.key, maxByWord-added, sc)
+			added += s.addByWord(q, f, w.key, maxByWord-added, sc)
 		}
 		for _, near := range w.near[:w.nears] {
-			if s.knows(near.key) <= maxWordAnswers {
-				added += s.knowing(q, f, near.key, maxByWord-added, sc)
+			if s.answersWithWord(near.key) <= maxWordAnswers {
+				added += s.addByWord(q, f, near.key, maxByWord-added, sc)
 			}
 		}
 	}
 }
 
-// knowing adds up to limit answers that know a word and are no candidates yet.
-func (s *Store) knowing(q *Query, f *Found, key uint64, limit int, sc *Scratch) (added int) {
+// addByWord adds up to limit answers that know a word and are no candidates yet.
+func (s *Store) addByWord(q *Query, f *Found, key uint64, limit int, sc *Scratch) (added int) {
 	if limit <= 0 {
 		return 0
 	}
@@ -253,7 +253,7 @@ func (s *Store) knowing(q *Query, f *Found, key uint64, limit int, sc *Scratch) 
 		if s.answers[a] == nil || a+1 == q.WithoutAnswer || slices.ContainsFunc(f.Candidates, func(c Candidate) bool { return c.Answer == a }) || !s.found(q, a) {
 			continue
 		}
-		f.Candidates = append(f.Candidates, Candidate{Answer: a, Best: f.guess(), guessed: true})
+		f.Candidates = append(f.Candidates, Candidate{Answer: a, Best: f.upperBound(), guessed: true})
 		if added++; added == limit {
 			break
 		}
@@ -312,11 +312,11 @@ func (s *Store) detail(q *Query, f *Found, sc *Scratch) {
 		c.Cover, c.Missing = s.cover(q, c.Answer, &sc.compared.lesson, total, sc)
 		c.Back = sc.compared.back()
 		c.Core = s.core(q, c.Answer, sc)
-		c.Lone = s.lone(c.Answer)
+		c.Lone = s.sparsity(c.Answer)
 		s.sense(q, c, total, sc)
 		s.contrast(q, c, sc)
 	}
-	s.twins(f)
+	s.findTwins(f)
 }
 
 // leastSaying is the weight by itself from which on a word says what is meant.
@@ -336,10 +336,10 @@ func plain(q *Query, sc *Scratch) float32 {
 // which rows are looked at closer.
 const scanError = 0.02
 
-// guess is the most that the best of a candidate that words brought in may be:
+// upperBound is the most that the best of a candidate that words brought in may be:
 // the scan found none of its lessons, so that none is nearer than the last that it
 // did find.
-func (f *Found) guess() float32 {
+func (f *Found) upperBound() float32 {
 	if len(f.Near) < Neighbours {
 		return 1
 	}
@@ -468,7 +468,7 @@ func (s *Store) core(q *Query, number uint32, sc *Scratch) float32 {
 			continue
 		}
 		share := float32(n) / float32(lessons)
-		weight := weightOf(s.Given(), s.knows(key), share*share)
+		weight := weightOf(s.Given(), s.answersWithWord(key), share*share)
 		got += weight * match
 		total += weight
 	}

@@ -29,7 +29,7 @@ func (s *Store) sense(q *Query, c *Candidate, total float32, sc *Scratch) {
 	}
 	lesson := &sc.compared
 	if len(lesson.ours) == 0 { // the first candidate that needs them
-		s.hear(q, sc)
+		s.loadWordVectors(q, sc)
 	}
 	n := min(len(lesson.places), maxSensed)
 	for t := range n {
@@ -89,10 +89,9 @@ func (c *comparison) echoed(n int) (echo, odd float32) {
 // manyLessons is how many lessons of an answer say all about how it is asked.
 const manyLessons = 16
 
-// lone is how lonely the lessons of an answer are: 1 where there is but one,
-// less the more there are, as the error of a mean falls, and 0 from manyLessons
-// on.
-func (s *Store) lone(number uint32) float32 {
+// sparsity is 1 for an answer with a single lesson. It falls with the number of
+// lessons as the error of a mean does, and is 0 from manyLessons on.
+func (s *Store) sparsity(number uint32) float32 {
 	n := max(s.lessonsOf(number), 1)
 	least := 1 / math.Sqrt(manyLessons)
 	return float32(max(0, (1/math.Sqrt(float64(n))-least)/(1-least)))
@@ -107,8 +106,8 @@ func (s *Store) lessonsOf(number uint32) int { return len(s.answers[number].less
 // tells better (on CLINC150 with ten phrasings Twin costs 0.003 of AUROC).
 const fewLessons = 3
 
-// twins fills in Twin of the candidates whose answer has few lessons.
-func (s *Store) twins(f *Found) {
+// findTwins fills in Twin of the candidates whose answer has few lessons.
+func (s *Store) findTwins(f *Found) {
 	for i := range f.Candidates {
 		c := &f.Candidates[i]
 		if s.lessonsOf(c.Answer) > fewLessons {

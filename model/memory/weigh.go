@@ -43,7 +43,7 @@ func (s *Store) weigh(q *Query, sc *Scratch) {
 		if slices.ContainsFunc(sc.words, func(w wordWeight) bool { return w.key == key }) {
 			continue
 		}
-		df := s.knows(key)
+		df := s.answersWithWord(key)
 		if a := q.WithoutAnswer; a > 0 && s.answers[a-1].count(key) > 0 {
 			df--
 		}

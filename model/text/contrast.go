@@ -217,7 +217,7 @@ func (a *Aligner) Align(f, g *Form) (c Contrast) {
 			c.Theirs = max(c.Theirs, Weight(g.Word(j)))
 		}
 	}
-	a.oddities(f, g, m, n, &c)
+	a.findContradictions(f, g, m, n, &c)
 	if a.swapped(f, g, m) {
 		c.Swapped = 1
 	}
@@ -243,7 +243,7 @@ func (a *Aligner) pair(f, g *Form, m, n int) (pairs int) {
 	}
 	for i := range m {
 		for j := 0; j < n && a.partner[i] < 0; j++ {
-			if !a.taken[j] && stands(f, i, g, j) {
+			if !a.taken[j] && sameMeaning(f, i, g, j) {
 				a.partner[i], a.taken[j] = int8(j), true
 				pairs++
 			}
@@ -252,8 +252,8 @@ func (a *Aligner) pair(f, g *Form, m, n int) (pairs int) {
 	return pairs
 }
 
-// stands reports whether word i of f says what word j of g does.
-func stands(f *Form, i int, g *Form, j int) bool {
+// sameMeaning reports whether word i of f says what word j of g does.
+func sameMeaning(f *Form, i int, g *Form, j int) bool {
 	p, q := traitsOf(f.keys[i]), traitsOf(g.keys[j])
 	if v := spelledOut(p, f.Word(i)); v >= 0 && v == spelledOut(q, g.Word(j)) {
 		return true
@@ -279,9 +279,9 @@ func spelledOut(t *traits, w []byte) int {
 	return v
 }
 
-// oddities looks among words without a partner for those that contradict each
+// findContradictions looks among words without a partner for those that contradict each
 // other.
-func (a *Aligner) oddities(f, g *Form, m, n int, c *Contrast) {
+func (a *Aligner) findContradictions(f, g *Form, m, n int, c *Contrast) {
 	for i := range m {
 		if a.partner[i] >= 0 || slices.Contains(g.keys, f.keys[i]) {
 			continue
@@ -290,12 +290,12 @@ func (a *Aligner) oddities(f, g *Form, m, n int, c *Contrast) {
 			switch {
 			case a.taken[j]:
 				// A second name beside the one that both hold: France's neighbour Spain.
-				if c.Opposite+c.Other == 0 && oneOfAKind(f, i, g, j) && !figures(f.Word(i)) {
+				if c.Opposite+c.Other == 0 && sameKind(f, i, g, j) && !figures(f.Word(i)) {
 					c.Other, c.At, c.With = 1, i, j
 				}
 			case opposite(f, i, g, j):
 				c.Opposite, c.Other, c.At, c.With = 1, 0, i, j
-			case oneOfAKind(f, i, g, j) && c.Opposite == 0:
+			case sameKind(f, i, g, j) && c.Opposite == 0:
 				c.Other, c.At, c.With = 1, i, j
 			}
 		}
@@ -325,8 +325,8 @@ func prefixed(a, b []byte) bool {
 	return false
 }
 
-// oneOfAKind reports whether two different words name members of one kind.
-func oneOfAKind(f *Form, i int, g *Form, j int) bool {
+// sameKind reports whether two different words name members of one kind.
+func sameKind(f *Form, i int, g *Form, j int) bool {
 	p, q := traitsOf(f.keys[i]), traitsOf(g.keys[j])
 	a, b := p.number > 0 || figures(f.Word(i)), q.number > 0 || figures(g.Word(j))
 	if a || b {

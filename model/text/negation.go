@@ -41,7 +41,7 @@ func negates(f *Form, t int) bool {
 	if !traitsOf(key).not && (key != tee || t == 0 || !shortened[f.keys[t-1]]) {
 		return false
 	}
-	return (t == 0 || f.keys[t-1] != or) && !wonders(f, t)
+	return (t == 0 || f.keys[t-1] != or) && !isQuestionNegation(f, t)
 }
 
 // Words by which a question begins, beside those that ask, and "or": "open or not".
@@ -51,9 +51,9 @@ var (
 	whether  = hashWord([]byte("whether"))
 )
 
-// wonders reports whether the negation at t only asks: "I don't know how to", "not
+// isQuestionNegation reports whether the negation at t only asks: "I don't know how to", "not
 // sure if".
-func wonders(f *Form, t int) bool {
+func isQuestionNegation(f *Form, t int) bool {
 	for i := t + 1; i < min(t+3, len(f.keys)); i++ {
 		if !traitsOf(f.keys[i]).unsure {
 			continue

@@ -41,7 +41,7 @@ func classOf(r rune) class {
 	switch {
 	case unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana):
 		return alone
-	case unspoken(r):
+	case isOptionalSign(r):
 		return skip
 	case unicode.IsLetter(r), unicode.IsNumber(r):
 		return letter
@@ -55,9 +55,9 @@ func classOf(r rune) class {
 	return symbol
 }
 
-// unspoken are signs that some write and most leave out, so that a word is the
-// same with and without them.
-func unspoken(r rune) bool {
+// isOptionalSign reports whether r is a sign that some write and most leave out, so
+// that a word is the same with and without it.
+func isOptionalSign(r rune) bool {
 	switch {
 	case r == 0x0307: // what lower case of the Turkish capital İ leaves on an i; other letters have it built in
 	case r == 0x0640: // Arabic, draws a word out

@@ -22,18 +22,18 @@ import (
 const (
 	// childTimeout covers reading a large append-only file.
 	childTimeout = time.Minute
-	// guestLook is how often a guest of another process's child looks whether
-	// it has become free to run its own.
-	guestLook = 250 * time.Millisecond
-	lastWords = 8 // lines
+	// lockPoll is how often a process that uses another process's server checks
+	// whether it must now run its own.
+	lockPoll  = 250 * time.Millisecond
+	keptLines = 8 // lines
 	// Rest between the end of a server and the start of the next.
-	shortest = 50 * time.Millisecond
-	longest  = 5 * time.Second
+	minBackoff = 50 * time.Millisecond
+	maxBackoff = 5 * time.Second
 )
 
 // child keeps one redis-server running on a data folder. Of several processes
-// on the same folder one owns it, by a file lock; the others are its guests and
-// one of them takes over when it ends. The server itself holds the lock too, so
+// on the same folder one runs it and holds a file lock; the others connect to it,
+// and one of them takes over when it ends. The server itself holds the lock too, so
 // that no second one opens the same append-only file while it still writes.
 type child struct {
 	binary string
@@ -94,7 +94,7 @@ func (c *child) ready(ctx context.Context, client redis.UniversalClient, first <
 	defer cancel()
 	answered := make(chan error, 1)
 	go func() {
-		err := c.appear(ctx)
+		err := c.waitForSocket(ctx)
 		if err == nil {
 			err = answer(ctx, client, childTimeout)
 		}
@@ -110,8 +110,8 @@ func (c *child) ready(ctx context.Context, client redis.UniversalClient, first <
 	}
 }
 
-// appear waits for the socket: go-redis would log each try without one.
-func (c *child) appear(ctx context.Context) error {
+// waitForSocket waits for the socket: go-redis would log each try without one.
+func (c *child) waitForSocket(ctx context.Context) error {
 	t := time.NewTicker(time.Millisecond)
 	defer t.Stop()
 	for {
@@ -129,21 +129,21 @@ func (c *child) appear(ctx context.Context) error {
 // supervise runs servers one after the other until quit. What ended the first
 // of them goes to first, which has room for one error.
 func (c *child) supervise(first chan<- error) {
-	guest := false
-	for backoff := shortest; ; backoff = min(2*backoff, longest) {
+	attached := false // to the server of another process
+	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		began := time.Now()
 		lock, err := lockDir(c.dir)
 		if errors.Is(err, errLocked) {
-			if !guest {
+			if !attached {
 				c.log.Info("the data folder has a redis-server of another process; using it", "dir", c.dir)
 			}
-			guest, backoff = true, shortest
-			if !c.rest(guestLook) {
+			attached, backoff = true, minBackoff
+			if !c.pause(lockPoll) {
 				return
 			}
 			continue
 		}
-		guest = false
+		attached = false
 		if err == nil {
 			err = c.run(lock)
 			_ = lock.Close() // nothing was written
@@ -157,17 +157,17 @@ func (c *child) supervise(first chan<- error) {
 		case first <- err: // once; later there is no room
 		default:
 		}
-		if time.Since(began) > longest {
-			backoff = shortest
+		if time.Since(began) > maxBackoff {
+			backoff = minBackoff
 		}
 		c.log.Error("redis-server ended; starting it again", "error", err, "in", backoff)
-		if !c.rest(backoff) {
+		if !c.pause(backoff) {
 			return
 		}
 	}
 }
 
-func (c *child) rest(d time.Duration) bool {
+func (c *child) pause(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -203,12 +203,12 @@ func (c *child) run(lock *os.File) (err error) {
 	var last []string
 	full := make(chan struct{}, 1)
 	life, end := context.WithCancel(context.Background()) // of this server
-	logs.Go(func() { last = c.relay(out, full) })
+	logs.Go(func() { last = c.logOutput(out, full) })
 	logs.Go(func() {
 		for {
 			select {
 			case <-full:
-				c.withoutDisk(life)
+				c.runWithoutDisk(life)
 			case <-life.Done():
 				return
 			}
@@ -240,10 +240,10 @@ func (c *child) run(lock *os.File) (err error) {
 	return err
 }
 
-// relay passes on what the server says and returns its last words. Most of it
+// logOutput passes on what the server says and returns its last words. Most of it
 // is routine, its warnings too, so it counts only when the server ends, or when
 // it says that the disk is full.
-func (c *child) relay(r io.Reader, full chan<- struct{}) (last []string) {
+func (c *child) logOutput(r io.Reader, full chan<- struct{}) (last []string) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		if cannotWrite(lines.Text()) {
@@ -253,7 +253,7 @@ func (c *child) relay(r io.Reader, full chan<- struct{}) (last []string) {
 			}
 		}
 		c.log.Debug("redis-server", "said", lines.Text())
-		if last = append(last, lines.Text()); len(last) > lastWords {
+		if last = append(last, lines.Text()); len(last) > keptLines {
 			last = last[1:]
 		}
 	}

@@ -32,15 +32,15 @@ func lockDir(dir string) (*os.File, error) {
 	return nil, fmt.Errorf("lock %s: %w", path, err)
 }
 
-// longestSocket is below the 108 bytes, with the final zero, that Linux keeps
+// maxSocketPath is below the 108 bytes, with the final zero, that Linux keeps
 // for the path of a socket (104 elsewhere).
-const longestSocket = 100
+const maxSocketPath = 100
 
 // socketPath is the same for every process on a data folder: in it, or, where
 // that path is too long, in a private folder for temporary files.
 func socketPath(dir string) (string, error) {
 	path := filepath.Join(dir, "redis.sock")
-	if len(path) <= longestSocket {
+	if len(path) <= maxSocketPath {
 		return path, nil
 	}
 	sum := sha256.Sum256([]byte(dir))
@@ -48,10 +48,10 @@ func socketPath(dir string) (string, error) {
 	for _, base := range []string{os.TempDir(), "/tmp"} {
 		folder := filepath.Join(base, name)
 		path := filepath.Join(folder, "redis.sock")
-		if len(path) > longestSocket {
+		if len(path) > maxSocketPath {
 			continue
 		}
-		if err := private(folder); err != nil {
+		if err := makePrivate(folder); err != nil {
 			return "", err
 		}
 		return path, nil
@@ -59,9 +59,9 @@ func socketPath(dir string) (string, error) {
 	return "", fmt.Errorf("no folder with a path short enough for a socket was found beside %s; set TMPDIR to a short path", dir)
 }
 
-// private makes a folder that nobody else can enter, and refuses one that
+// makePrivate makes a folder that nobody else can enter, and refuses one that
 // somebody else made.
-func private(folder string) error {
+func makePrivate(folder string) error {
 	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("make a folder for the socket: %w", err)
 	}

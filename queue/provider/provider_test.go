@@ -337,17 +337,17 @@ func TestGuestTakesOver(t *testing.T) {
 	}
 	dir := t.TempDir()
 	owner := start(t, Options{Mode: Child, Dir: dir})
-	guest := start(t, Options{Mode: Child, Dir: dir})
+	second := start(t, Options{Mode: Child, Dir: dir})
 	if err := owner.Client().Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if v, err := guest.Client().Get(t.Context(), "k").Result(); v != "v" {
-		t.Fatalf("the guest reads %q, %v", v, err)
+	if v, err := second.Client().Get(t.Context(), "k").Result(); v != "v" {
+		t.Fatalf("the second reads %q, %v", v, err)
 	}
 	if err := owner.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the guest has a server", func() bool { return guest.Client().Get(t.Context(), "k").Val() == "v" })
+	until(t, "the second has a server", func() bool { return second.Client().Get(t.Context(), "k").Val() == "v" })
 }
 
 // The process is killed: its server ends too, and the next one finds the data.
@@ -421,7 +421,7 @@ func TestLongFoldersGetAShortSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(path)) })
-	if len(path) > longestSocket {
+	if len(path) > maxSocketPath {
 		t.Errorf("socket path %s has %d bytes", path, len(path))
 	}
 	info, err := os.Stat(filepath.Dir(path))

@@ -6,23 +6,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Posted tells how many events of the whole cluster had which outcome;
+// Outcomes counts the events of the whole cluster by outcome;
 // *queue.Queue does.
-type Posted interface {
-	Posted(ctx context.Context) (map[string]int64, error)
+type Outcomes interface {
+	DeliveryCounts(ctx context.Context) (map[string]int64, error)
 }
 
 // Counter shows them as a metric.
 type Counter struct {
-	posted Posted
-	total  *prometheus.Desc
+	outcomes Outcomes
+	total    *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*Counter)(nil)
 
 // NewCounter makes a collector for a process's registry.
-func NewCounter(posted Posted) *Counter {
-	return &Counter{posted: posted, total: prometheus.NewDesc("nexus_webhook_events_total",
+func NewCounter(outcomes Outcomes) *Counter {
+	return &Counter{outcomes: outcomes, total: prometheus.NewDesc("nexus_webhook_events_total",
 		"Events for webhooks by outcome, of the whole cluster: the same in every process.", []string{"outcome"}, nil)}
 }
 
@@ -32,7 +32,7 @@ func (c *Counter) Describe(out chan<- *prometheus.Desc) { out <- c.total }
 // Collect is part of prometheus.Collector. While Redis is away it shows nothing,
 // rather than fail the other metrics.
 func (c *Counter) Collect(out chan<- prometheus.Metric) {
-	sums, err := c.posted.Posted(context.Background())
+	sums, err := c.outcomes.DeliveryCounts(context.Background())
 	if err != nil {
 		return
 	}

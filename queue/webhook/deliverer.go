@@ -21,11 +21,11 @@ import (
 
 // Queue is what a Deliverer needs of the jobs' transport; *queue.Queue is one.
 type Queue interface {
-	Postings(ctx context.Context, most int, lend time.Duration) (due []queue.Posting, next time.Duration, err error)
-	PostingNews(ctx context.Context) <-chan struct{}
-	Delivered(ctx context.Context, p queue.Posting) error
-	Postpone(ctx context.Context, p queue.Posting, failures int, after time.Duration) error
-	Drop(ctx context.Context, p queue.Posting) (int, error)
+	LendDeliveries(ctx context.Context, most int, lend time.Duration) (due []queue.Delivery, next time.Duration, err error)
+	DeliveriesAdded(ctx context.Context) <-chan struct{}
+	Delivered(ctx context.Context, p queue.Delivery) error
+	Postpone(ctx context.Context, p queue.Delivery, failures int, after time.Duration) error
+	Drop(ctx context.Context, p queue.Delivery) (int, error)
 }
 
 // Options of a Deliverer. Queue and Secret are required.
@@ -128,7 +128,7 @@ func (d *Deliverer) Stop(ctx context.Context) error {
 func (d *Deliverer) run(ctx context.Context) {
 	var hands sync.WaitGroup
 	defer hands.Wait()
-	news := d.opt.Queue.PostingNews(ctx)
+	news := d.opt.Queue.DeliveriesAdded(ctx)
 	done := make(chan struct{}, d.opt.AtOnce)
 	timer := time.NewTimer(look)
 	defer timer.Stop()
@@ -158,9 +158,9 @@ func (d *Deliverer) run(ctx context.Context) {
 }
 
 // fetch lends for longer than a request and its report can take.
-func (d *Deliverer) fetch(ctx context.Context, free int) ([]queue.Posting, time.Duration, error) {
+func (d *Deliverer) fetch(ctx context.Context, free int) ([]queue.Delivery, time.Duration, error) {
 	if free == 0 {
 		return nil, look, nil
 	}
-	return d.opt.Queue.Postings(ctx, free, 3*d.opt.Timeout)
+	return d.opt.Queue.LendDeliveries(ctx, free, 3*d.opt.Timeout)
 }

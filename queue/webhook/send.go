@@ -29,7 +29,7 @@ type Body struct {
 var errGone = errors.New("the receiver answered 410")
 
 // handle sends one event and tells the queue what became of it.
-func (d *Deliverer) handle(ctx context.Context, p queue.Posting) {
+func (d *Deliverer) handle(ctx context.Context, p queue.Delivery) {
 	err := d.send(ctx, p)
 	stopping := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx) // what became of it is told also while stopping
@@ -58,7 +58,7 @@ func (d *Deliverer) handle(ctx context.Context, p queue.Posting) {
 }
 
 // send makes one request. The id is that of the event, the same at every try.
-func (d *Deliverer) send(ctx context.Context, p queue.Posting) error {
+func (d *Deliverer) send(ctx context.Context, p queue.Delivery) error {
 	if err := d.opt.Guard.Check(p.URL); err != nil {
 		return fmt.Errorf("%w: %w", ErrForbidden, err)
 	}

@@ -140,13 +140,13 @@ func (b *bundle) next(calls <-chan call) call {
 	}
 }
 
-// untilPosted waits for a count of outcomes.
-func (b *bundle) untilPosted(outcome string, n int64) {
+// untilDeliveries waits for a count of outcomes.
+func (b *bundle) untilDeliveries(outcome string, n int64) {
 	b.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		got, err := b.q.Posted(b.ctx)
+		got, err := b.q.DeliveryCounts(b.ctx)
 		b.must(err)
 		if got[outcome] == n {
 			return

@@ -8,11 +8,11 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// overtaken is storage.ErrFenced if the head that a save is about to write is of
+// checkFence is storage.ErrFenced if the head that a save is about to write is of
 // a trainer that was replaced by one on another host: that one's saves are in
 // the bucket, and may not have reached this folder yet. While the bucket cannot
 // be asked the lease alone decides.
-func (s *Store) overtaken(ctx context.Context, body []byte) error {
+func (s *Store) checkFence(ctx context.Context, body []byte) error {
 	var next struct{ Body storage.Head }
 	if err := json.Unmarshal(body, &next); err != nil || next.Body.Why != storage.HeadSaved {
 		return nil //nolint:nilerr // what no save wrote has no trainer

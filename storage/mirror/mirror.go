@@ -390,7 +390,7 @@ func (s *Store) Swap(ctx context.Context, key string, old storage.Version, body 
 		return s.swapRecord(ctx, key, old, body)
 	}
 	if key == headKey {
-		if err := s.overtaken(ctx, body); err != nil {
+		if err := s.checkFence(ctx, body); err != nil {
 			return storage.Absent, err
 		}
 	}

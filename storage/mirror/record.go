@@ -41,7 +41,7 @@ func read(ctx context.Context, s storage.Store, key string) (content, error) {
 // prefer decides. Both are written by compare-and-swap, so that whatever is
 // written meanwhile, on any host, is compared again and never lost unseen.
 func (s *Store) syncRecord(ctx context.Context, key string) error {
-	done, err := s.turn(ctx, key)
+	done, err := s.lockKey(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -49,9 +49,9 @@ func (s *Store) syncRecord(ctx context.Context, key string) error {
 	return s.syncTurn(ctx, key)
 }
 
-// turn waits until no other comparison of the record runs in this process: two
+// lockKey waits until no other comparison of the record runs in this process: two
 // at once could note what was agreed on in the wrong order.
-func (s *Store) turn(ctx context.Context, key string) (done func(), err error) {
+func (s *Store) lockKey(ctx context.Context, key string) (done func(), err error) {
 	t, _ := s.turns.LoadOrStore(key, make(chan struct{}, 1))
 	c, ok := t.(chan struct{})
 	if !ok {
@@ -196,7 +196,7 @@ const superseded storage.Version = "superseded"
 
 // trySwap changes a record in the bucket and then here.
 func (s *Store) trySwap(ctx context.Context, key string, old storage.Version, body []byte) (storage.Version, error) {
-	done, err := s.turn(ctx, key)
+	done, err := s.lockKey(ctx, key)
 	if err != nil {
 		return storage.Absent, err
 	}

@@ -54,7 +54,7 @@ func (s *Store) advice(ctx context.Context, err error) string {
 // code is the server's word for what is wrong, from its last answer if the
 // client's error does not have it.
 func code(ctx context.Context, err error) string {
-	if last := lastAnswer(ctx).said().Code; last != "" {
+	if last := lastAnswer(ctx).errorResponse().Code; last != "" {
 		return last
 	}
 	return minio.ToErrorResponse(err).Code

@@ -30,8 +30,8 @@ type refusal struct {
 	body   bytes.Buffer // as far as the client has read it
 }
 
-// said is the body of the answer; zero if it has none.
-func (r *refusal) said() minio.ErrorResponse {
+// errorResponse is the body of the answer; zero if it has none.
+func (r *refusal) errorResponse() minio.ErrorResponse {
 	said := minio.ErrorResponse{}
 	_ = xml.Unmarshal(r.body.Bytes(), &said) // the status is all that some servers say
 	return said
@@ -64,7 +64,7 @@ func lastError(ctx context.Context) error {
 	case last.status == 0:
 		return nil
 	}
-	code := last.said().Code
+	code := last.errorResponse().Code
 	if code == "" {
 		code = http.StatusText(last.status)
 	}

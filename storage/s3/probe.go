@@ -90,15 +90,15 @@ func (s *Store) probed(ctx context.Context, condition string, err error) error {
 	case err == nil, isUnsuited(err):
 		return err
 	case answer.StatusCode == http.StatusNotImplemented, answer.Code == "NotImplemented":
-		return s.unsuited(fmt.Sprintf("refuses %s: %s", condition, answer.Code))
+		return s.unsafeError(fmt.Sprintf("refuses %s: %s", condition, answer.Code))
 	}
 	return s.fail(ctx, "try conditional writes in", "", err)
 }
 
-func (s *Store) ignores(condition string) error { return s.unsuited("ignores " + condition) }
+func (s *Store) ignores(condition string) error { return s.unsafeError("ignores " + condition) }
 
-// unsuited says that the server cannot keep checkpoints safe.
-func (s *Store) unsuited(why string) error {
+// unsafeError says that the server cannot keep checkpoints safe.
+func (s *Store) unsafeError(why string) error {
 	return &unsuitedError{fmt.Sprintf("the S3 server of %s %s on a PUT, so two processes could overwrite each other's checkpoints; "+
 		"set %s to a store with conditional writes", s, why, s.opt.Setting("Endpoint"))}
 }

@@ -165,7 +165,7 @@ func (m *Manager) observe(ctx context.Context) {
 	s.Level = m.level(mb, before)
 	state := *s
 	m.mu.Unlock()
-	m.tell(before, state)
+	m.logChange(before, state)
 	if state.Level != heartbeat.MemoryOK {
 		m.cleanup(ctx, state.Level == heartbeat.MemoryCritical)
 	}
@@ -201,7 +201,7 @@ func (m *Manager) level(mb float64, before string) string {
 	return heartbeat.MemoryOK
 }
 
-func (m *Manager) tell(before string, s heartbeat.Memory) {
+func (m *Manager) logChange(before string, s heartbeat.Memory) {
 	if s.Level == before {
 		return
 	}

@@ -62,7 +62,7 @@ func (p *Pulse) Start(ctx context.Context) error {
 		p.beat(ctx)
 		p.life.Every(p.interval, p.beat)
 		if p.calls != nil {
-			p.calls(life, p.say)
+			p.calls(life, p.sendBeat)
 		}
 		return nil
 	})
@@ -92,11 +92,11 @@ func (p *Pulse) Stop(ctx context.Context) error {
 
 func (p *Pulse) beat(ctx context.Context) {
 	p.resources.Read(ctx)
-	p.say(ctx)
+	p.sendBeat(ctx)
 }
 
-// say sends a beat with the resources as they were last read.
-func (p *Pulse) say(ctx context.Context) {
+// sendBeat sends a beat with the resources as they were last read.
+func (p *Pulse) sendBeat(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, p.interval)
 	defer cancel()
 	p.sending.Lock()

@@ -57,8 +57,8 @@ type ledgerEvent struct {
 // eventKey is the stream of ledger events.
 func (log *Log) eventKey() string { return log.key("groups") }
 
-// tell adds an event to a pipeline.
-func (log *Log) tell(ctx context.Context, pipe redis.Pipeliner, e ledgerEvent) error {
+// addEvent adds an event to a pipeline.
+func (log *Log) addEvent(ctx context.Context, pipe redis.Pipeliner, e ledgerEvent) error {
 	b, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("encode a change of groups: %w", err)
@@ -87,7 +87,7 @@ func (log *Log) follow(ctx context.Context, list List, b *book) error {
 	if len(events) > 0 {
 		l.event = events[0].ID
 	}
-	if err := log.readSettled(ctx, l); err != nil {
+	if err := log.readResolved(ctx, l); err != nil {
 		return err
 	}
 	b.ledger = l // what was read when ctx ends is not read again
@@ -95,10 +95,10 @@ func (log *Log) follow(ctx context.Context, list List, b *book) error {
 	return err
 }
 
-func (log *Log) readSettled(ctx context.Context, l *ledger) error {
+func (log *Log) readResolved(ctx context.Context, l *ledger) error {
 	rctx, cancel := log.withTimeout(ctx)
 	defer cancel()
-	ids, err := log.redis.ZRange(rctx, log.settledKey(), 0, -1).Result()
+	ids, err := log.redis.ZRange(rctx, log.resolvedKey(), 0, -1).Result()
 	if err != nil {
 		return redisfault.Unavailable("read settled groups", err)
 	}
@@ -120,7 +120,7 @@ func (log *Log) catchUp(ctx context.Context, list List, l *ledger) (agrees bool,
 		pipe := log.redis.TxPipeline() // one moment for all of them
 		entries := pipe.XRangeN(rctx, key, "("+l.last, "+", ledgerStep)
 		events := pipe.XRangeN(rctx, log.eventKey(), "("+l.event, "+", ledgerStep)
-		first, length, settled := pipe.XRangeN(rctx, key, "-", "+", 1), pipe.XLen(rctx, key), pipe.ZCard(rctx, log.settledKey())
+		first, length, settled := pipe.XRangeN(rctx, key, "-", "+", 1), pipe.XLen(rctx, key), pipe.ZCard(rctx, log.resolvedKey())
 		_, err := pipe.Exec(rctx)
 		cancel()
 		if err != nil {
@@ -155,7 +155,7 @@ func (log *Log) catchUp(ctx context.Context, list List, l *ledger) (agrees bool,
 			l.trim(^uint64(0), ^uint64(0))
 		}
 		if settled.Val() != int64(len(l.settled)) {
-			if err := log.readSettled(ctx, l); err != nil {
+			if err := log.readResolved(ctx, l); err != nil {
 				return false, err
 			}
 		}

@@ -56,8 +56,8 @@ func (log *Log) MarkWrong(ctx context.Context, it job.Interaction) error {
 	pipe := log.redis.TxPipeline()
 	pipe.XAdd(rctx, lineOf(log.listKey(ListWrong), it.ID, b))
 	pipe.XTrimMaxLenApprox(rctx, log.listKey(ListWrong), max(log.opt.Length/5, 1), 0)
-	pipe.ZRem(rctx, log.settledKey(), refusalID(it)) // who called it right before was mistaken
-	if err := log.tell(rctx, pipe, ledgerEvent{Op: "unsettle", IDs: []string{refusalID(it)}}); err != nil {
+	pipe.ZRem(rctx, log.resolvedKey(), refusalID(it)) // who called it right before was mistaken
+	if err := log.addEvent(rctx, pipe, ledgerEvent{Op: "unsettle", IDs: []string{refusalID(it)}}); err != nil {
 		return err
 	}
 	if _, err := pipe.Exec(rctx); err != nil {

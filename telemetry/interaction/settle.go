@@ -20,8 +20,8 @@ import (
 // settledMost limits how many wordings are remembered as settled.
 const settledMost = 10_000
 
-// settledKey holds the wordings that a person has settled.
-func (log *Log) settledKey() string { return log.key("settled") }
+// resolvedKey holds the wordings that a person has settled.
+func (log *Log) resolvedKey() string { return log.key("settled") }
 
 // refusalGroup is the key that refusals of one wording share.
 func refusalGroup(it job.Interaction) string { return it.Topic + "\x00" + plainWords(it.Prompt) }
@@ -98,14 +98,14 @@ func (log *Log) Settle(ctx context.Context, owner *string, it job.Interaction) e
 		lists = []List{ListWrong, ListUnsure}
 	}
 	for _, list := range lists {
-		if err := log.settleIn(ctx, list, owner, refusalID(it)); err != nil {
+		if err := log.resolveIn(ctx, list, owner, refusalID(it)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (log *Log) settleIn(ctx context.Context, list List, owner *string, id string) error {
+func (log *Log) resolveIn(ctx context.Context, list List, owner *string, id string) error {
 	book := log.book(list)
 	book.mu.Lock()
 	defer book.mu.Unlock()
@@ -119,11 +119,11 @@ func (log *Log) settleIn(ctx context.Context, list List, owner *string, id strin
 	pipe := log.redis.TxPipeline()
 	now := float64(log.now().UnixMilli())
 	for _, id := range settled {
-		pipe.ZAdd(rctx, log.settledKey(), redis.Z{Score: now, Member: id})
+		pipe.ZAdd(rctx, log.resolvedKey(), redis.Z{Score: now, Member: id})
 	}
-	pipe.ZRemRangeByRank(rctx, log.settledKey(), 0, -settledMost-1)
-	pipe.Expire(rctx, log.settledKey(), 2*max(log.opt.Retention, time.Hour))
-	if err := log.tell(rctx, pipe, ledgerEvent{Op: "settle", IDs: settled}); err != nil {
+	pipe.ZRemRangeByRank(rctx, log.resolvedKey(), 0, -settledMost-1)
+	pipe.Expire(rctx, log.resolvedKey(), 2*max(log.opt.Retention, time.Hour))
+	if err := log.addEvent(rctx, pipe, ledgerEvent{Op: "settle", IDs: settled}); err != nil {
 		return err
 	}
 	if _, err := pipe.Exec(rctx); err != nil {
@@ -177,7 +177,7 @@ func (log *Log) deleteFrom(ctx context.Context, list List, l *ledger, owner *str
 	for chunk := range slices.Chunk(entries, 1000) {
 		pipe.XDel(rctx, log.listKey(list), chunk...)
 	}
-	if err := log.tell(rctx, pipe, ledgerEvent{Op: "drop", List: list, Owner: owner, IDs: wordings, Upto: l.last}); err != nil {
+	if err := log.addEvent(rctx, pipe, ledgerEvent{Op: "drop", List: list, Owner: owner, IDs: wordings, Upto: l.last}); err != nil {
 		return err
 	}
 	if _, err := pipe.Exec(rctx); err != nil {

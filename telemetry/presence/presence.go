@@ -124,8 +124,8 @@ func (p *Presence) Beat(ctx context.Context, id string, payload []byte, ttl time
 	return nil
 }
 
-// Unbeat removes the beat of a process that ends. Its counts stay in the totals.
-func (p *Presence) Unbeat(ctx context.Context, id string) error {
+// Remove removes the beat of a process that ends. Its counts stay in the totals.
+func (p *Presence) Remove(ctx context.Context, id string) error {
 	p.mu.Lock()
 	if off := p.ends[id]; off != nil {
 		off()

@@ -83,7 +83,7 @@ func TestBeatsOnACluster(t *testing.T) {
 	if beats, err := b.here.Beats(b.ctx); err != nil || string(beats["me"]) != "alive" {
 		t.Errorf("beats %v, %v", beats, err)
 	}
-	if err := b.here.Unbeat(b.ctx, "me"); err != nil {
+	if err := b.here.Remove(b.ctx, "me"); err != nil {
 		t.Error(err)
 	}
 }
@@ -137,7 +137,7 @@ func TestTotalsOutliveProcesses(t *testing.T) {
 		if _, requests, untaught := total(); requests != 5 || untaught != 1 {
 			t.Errorf("of the silent one %d requests and %d refusals are known", requests, untaught)
 		}
-		if err := t.here.Unbeat(t.ctx, "stops"); err != nil {
+		if err := t.here.Remove(t.ctx, "stops"); err != nil {
 			t.Fatal(err)
 		}
 		if living, requests, untaught := total(); living != 0 || requests != 25 || untaught != 4 {
@@ -189,7 +189,7 @@ func TestBeats(t *testing.T) {
 			beats, err = p.Beats(t.ctx)
 			return err == nil && len(beats) == 1 && beats["a"] != nil
 		})
-		if err := p.Unbeat(t.ctx, "a"); err != nil {
+		if err := p.Remove(t.ctx, "a"); err != nil {
 			t.Fatal(err)
 		}
 		if beats, err = p.Beats(t.ctx); err != nil || len(beats) != 0 {

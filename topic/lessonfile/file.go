@@ -135,7 +135,7 @@ func Open(r io.ReaderAt, size int64, opt Options) (*File, error) {
 	if bytes.HasPrefix(head, []byte("PK\x03\x04")) {
 		return openZip(r, size, opt)
 	}
-	if what := foreign(head); what != "" {
+	if what := unsupportedFormat(head); what != "" {
 		return nil, unsupported("this is %s", what)
 	}
 	body := io.NewSectionReader(r, 0, size)
@@ -203,8 +203,8 @@ func openText(r io.Reader, start string, size int64, opt Options) (*File, error)
 	return newTable(r, start, opt)
 }
 
-// foreign names a format that is not read, by its first bytes.
-func foreign(head []byte) string {
+// unsupportedFormat names a format that is not read, by its first bytes.
+func unsupportedFormat(head []byte) string {
 	for _, f := range []struct{ magic, name string }{
 		{"%PDF", "a PDF: save its text as a table or a page"},
 		{"\xd0\xcf\x11\xe0", "an old Office file: save it as .xlsx or .csv"},

@@ -77,7 +77,7 @@ func newTable(r io.Reader, start string, opt Options) (*File, error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil, unreadable("the file is empty; its first line must be a header such as prompt,response or prompt,response,topic")
-	case err != nil && t.hopeless(err):
+	case err != nil && t.unreadable(err):
 		return nil, err
 	case err != nil:
 		return nil, unreadable("the header cannot be read: %s", csvDetail(err))
@@ -173,7 +173,7 @@ func (t *table) next() (Lesson, *job.Fault, error) {
 				if errors.Is(err, io.EOF) {
 					return Lesson{}, nil, io.EOF
 				}
-				if t.hopeless(err) {
+				if t.unreadable(err) {
 					return Lesson{}, nil, err
 				}
 				return Lesson{}, t.fault(err), nil
@@ -237,8 +237,8 @@ func row(record, header []string, c choice, opt Options) (*Lesson, *job.Fault) {
 	return l, nil
 }
 
-// hopeless reports whether nothing more can be read.
-func (t *table) hopeless(err error) bool {
+// unreadable reports whether nothing more can be read.
+func (t *table) unreadable(err error) bool {
 	_, parse := errors.AsType[*csv.ParseError](err)
 	return !parse && !errors.Is(err, errRecordTooLong)
 }

@@ -87,8 +87,8 @@ func New(opt Options) *Accelerator {
 // Start opens the cards. One that does not open is tried again later.
 func (a *Accelerator) Start(ctx context.Context) error {
 	return a.life.Start(ctx, func(context.Context) error {
-		a.tend(ctx)
-		a.life.Every(a.opt.Every, a.tend)
+		a.maintain(ctx)
+		a.life.Every(a.opt.Every, a.maintain)
 		return nil
 	})
 }
@@ -103,13 +103,13 @@ func (a *Accelerator) Stop(ctx context.Context) error {
 	})
 }
 
-// tend opens the cards that are due, and has them hold what they should.
-func (a *Accelerator) tend(context.Context) {
+// maintain opens the cards that are due, and has them hold what they should.
+func (a *Accelerator) maintain(context.Context) {
 	a.mu.Lock()
 	wanted := a.wanted
 	a.mu.Unlock()
 	for _, u := range a.units {
-		u.tend(wanted)
+		u.maintain(wanted)
 	}
 }
 
@@ -119,7 +119,7 @@ func (a *Accelerator) Place(p model.Placement) {
 	a.wanted = &p
 	a.mu.Unlock()
 	for _, u := range a.units {
-		u.hold(&p)
+		u.upload(&p)
 	}
 }
 

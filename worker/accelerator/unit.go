@@ -68,17 +68,17 @@ func (u *unit) compute(f func(*cuda.Card) error) bool {
 	case err == nil:
 		return true
 	case broken(err):
-		u.lose(c, err)
+		u.markFailed(c, err)
 	case !errors.Is(err, cuda.ErrNotHere): // memory
-		u.tell(&u.full, err.Error())
+		u.setStatus(&u.full, err.Error())
 	}
 	return false
 }
 
-// lose notes that a card failed. It is closed by the next look, off the path of prompts.
-func (u *unit) lose(c *cuda.Card, err error) {
+// markFailed notes that a card failed. maintain closes it later, off the path of prompts.
+func (u *unit) markFailed(c *cuda.Card, err error) {
 	if u.card.CompareAndSwap(c, nil) {
-		u.tell(&u.lost, err.Error())
+		u.setStatus(&u.lost, err.Error())
 		u.opt.Log.Error("a GPU failed; its work goes on on the cores", "gpu", u.info.Name, "uuid", u.info.UUID, "error", err)
 		u.closing.Go(c.Close)
 		u.mu.Lock()
@@ -94,13 +94,13 @@ func (u *unit) later() {
 	u.tryAt = u.opt.Now().Add(u.wait)
 }
 
-// tend opens the card if it is not open and its time has come, and has it hold what it should.
-func (u *unit) tend(wanted *model.Placement) {
+// maintain opens the card when it is due, and uploads what it should hold.
+func (u *unit) maintain(wanted *model.Placement) {
 	if u.card.Load() == nil && !u.open() {
 		return
 	}
 	if wanted != nil {
-		u.hold(wanted)
+		u.upload(wanted)
 	}
 }
 
@@ -111,28 +111,28 @@ func (u *unit) open() bool {
 		return false
 	}
 	if g := u.opt.Governor.Card(u.info.UUID); g.Stop {
-		u.tell(&u.lost, g.Reason)
+		u.setStatus(&u.lost, g.Reason)
 		return false
 	}
 	c, err := cuda.Open(cuda.Options{Library: u.opt.Library, Ordinal: u.info.Ordinal, MemoryLimit: u.opt.MemoryLimit})
 	if err != nil {
-		u.tell(&u.lost, err.Error())
+		u.setStatus(&u.lost, err.Error())
 		u.later()
 		u.opt.Log.Warn("a GPU cannot be used; trying again", "gpu", u.info.Name, "error", err, "in", u.wait)
 		return false
 	}
 	u.card.Store(c)
-	u.tell(&u.lost, "")
+	u.setStatus(&u.lost, "")
 	u.opt.Log.Info("a GPU computes", "gpu", u.info.Name, "uuid", u.info.UUID)
 	return true
 }
 
-// hold puts a model's numbers on the card, as far as they are not there. Exemplars go there
+// upload puts a model's numbers on the card, as far as they are not there. Exemplars go there
 // only where it is to search them.
-func (u *unit) hold(p *model.Placement) {
+func (u *unit) upload(p *model.Placement) {
 	if c := u.card.Load(); c != nil {
 		if err := u.fill(c, p); err != nil {
-			u.lose(c, err)
+			u.markFailed(c, err)
 		}
 	}
 }
@@ -169,16 +169,16 @@ func (u *unit) fill(c *cuda.Card, p *model.Placement) error {
 		full = errors.Join(full, err)
 	}
 	if full != nil {
-		u.tell(&u.full, full.Error())
+		u.setStatus(&u.full, full.Error())
 		return nil
 	}
 	u.wait = 0 // it works: the next failure is the first
-	u.tell(&u.full, "")
+	u.setStatus(&u.full, "")
 	return nil
 }
 
-// tell sets what is said of the card, and logs what is new.
-func (u *unit) tell(what *string, why string) {
+// setStatus sets what is said of the card, and logs what is new.
+func (u *unit) setStatus(what *string, why string) {
 	u.told.Lock()
 	defer u.told.Unlock()
 	if why != "" && *what == "" && what == &u.full {
@@ -197,7 +197,7 @@ func (u *unit) close() {
 		c.Close()
 	}
 	u.closing.Wait()
-	u.tell(&u.lost, "the worker stopped")
+	u.setStatus(&u.lost, "the worker stopped")
 }
 
 // state describes the card for people.

@@ -61,26 +61,26 @@ func newActor(t *Trainer) *actor {
 // run is the actor's life: first what came in, then one slice, and again.
 func (a *actor) run(ctx context.Context) {
 	defer a.close()
-	for a.goesOn(ctx) {
-		if err := guard(func() error { a.turn(ctx); return nil }); err != nil {
+	for a.mayContinue(ctx) {
+		if err := guard(func() error { a.step(ctx); return nil }); err != nil {
 			a.crashed(err)
 			return
 		}
 	}
 }
 
-// turn does everything once. It ends as soon as the trainer is to end: after a
+// step does everything once. It ends as soon as the trainer is to end: after a
 // lost lease nothing more may be begun.
-func (a *actor) turn(ctx context.Context) {
-	for _, part := range []func(context.Context){a.watchHead, a.keepClean, a.admit, a.dropEnded, a.saveIfAsked, a.recalibrateIfAsked, a.seeIfReady, a.next} {
-		if part(ctx); !a.goesOn(ctx) {
+func (a *actor) step(ctx context.Context) {
+	for _, part := range []func(context.Context){a.watchHead, a.keepClean, a.admit, a.dropEnded, a.saveIfAsked, a.recalibrateIfAsked, a.takeVectors, a.next} {
+		if part(ctx); !a.mayContinue(ctx) {
 			return
 		}
 	}
 }
 
-// goesOn reports whether the trainer is to go on.
-func (a *actor) goesOn(ctx context.Context) bool { return ctx.Err() == nil && !a.overtaken() }
+// mayContinue reports whether the trainer is to go on.
+func (a *actor) mayContinue(ctx context.Context) bool { return ctx.Err() == nil && !a.superseded() }
 
 // crashed ends a trainer that panicked where no dataset is to blame. What it
 // holds in memory cannot be relied on; whoever starts the next one begins from
@@ -98,7 +98,7 @@ func (a *actor) crashed(err error) {
 		}
 		*list = nil
 	}
-	if !a.overtaken() {
+	if !a.superseded() {
 		close(a.t.lost)
 	}
 }
@@ -116,11 +116,11 @@ func (a *actor) next(ctx context.Context) {
 	switch s := a.session; {
 	case s != nil && s.judging != nil:
 		a.wait(ctx, lookEvery)
-	case s != nil && s.replaces && a.pressing():
+	case s != nil && s.replaces && a.stepsWanted():
 		a.park()
 	case s != nil:
 		a.slice(ctx)
-	case a.pressing():
+	case a.stepsWanted():
 		a.begin(ctx)
 	case a.replacementDue():
 		a.replace(ctx)
@@ -129,7 +129,7 @@ func (a *actor) next(ctx context.Context) {
 	case a.recalibrationDue():
 		a.recalibrateAll(ctx)
 	default:
-		a.wait(ctx, a.nextLook())
+		a.wait(ctx, a.nextWake())
 	}
 }
 
@@ -158,7 +158,7 @@ func (a *actor) close() {
 	a.t.replacement.Store(nil)
 }
 
-func (a *actor) overtaken() bool {
+func (a *actor) superseded() bool {
 	select {
 	case <-a.t.lost:
 		return true
@@ -185,7 +185,7 @@ func (a *actor) wait(ctx context.Context, d time.Duration) {
 	case v := <-judged:
 		a.judged(ctx, v)
 	case m := <-a.replacing.making:
-		a.ready(m)
+		a.replacementReady(m)
 	case v := <-a.views.ready:
 		a.see(ctx, v)
 	}
@@ -226,7 +226,7 @@ func (a *actor) admit(ctx context.Context) {
 	if len(a.backlog) == 0 {
 		return
 	}
-	if why, after := a.hindrance(); why != "" {
+	if why, after := a.pauseReason(); why != "" {
 		a.handBack(&a.backlog, why, after)
 		return
 	}
@@ -251,8 +251,8 @@ func (a *actor) admit(ctx context.Context) {
 	}
 }
 
-// hindrance says why nothing may be learned now, not even into memory.
-func (a *actor) hindrance() (why string, after time.Duration) {
+// pauseReason says why nothing may be learned now, not even into memory.
+func (a *actor) pauseReason() (why string, after time.Duration) {
 	if a.opt.Control().Paused {
 		return job.WhyPaused, pausedFor
 	}
@@ -307,7 +307,7 @@ func (a *actor) queue(r *request) {
 func (a *actor) inMemory(e entry, r *request, why string) job.Trained {
 	t := e.result(r.spec)
 	t.Checkpoint = a.head
-	outlook(&t, a.model)
+	forecast(&t, a.model)
 	t.DurationMS = a.opt.Now().Sub(r.began).Milliseconds()
 	t.Before, t.After = a.state.Figures, a.state.Figures
 	t.Why = map[string]string{
@@ -376,8 +376,8 @@ func (a *actor) release(dataset string) {
 	}
 }
 
-// pressing reports whether jobs wait for gradient steps that may be taken now.
-func (a *actor) pressing() bool { return len(a.waiting) > 0 && a.due() }
+// stepsWanted reports whether jobs wait for gradient steps that may be taken now.
+func (a *actor) stepsWanted() bool { return len(a.waiting) > 0 && a.due() }
 
 // due reports whether gradient steps should begin.
 func (a *actor) due() bool {
@@ -401,8 +401,8 @@ func (a *actor) due() bool {
 	return n >= enough || now.Sub(a.state.Fresh[0].At) >= a.opt.MaxDelay
 }
 
-func (a *actor) nextLook() time.Duration {
-	if a.state.lessons() > 0 || a.outgrown() || a.model.Sampled() {
+func (a *actor) nextWake() time.Duration {
+	if a.state.lessons() > 0 || a.needsReplacement() || a.model.Sampled() {
 		return min(lookEvery, a.opt.Quiet)
 	}
 	return lookEvery
@@ -429,9 +429,9 @@ func bounded(used, wall time.Duration) time.Duration {
 	return max(0, min(used, wall*time.Duration(runtime.GOMAXPROCS(0))))
 }
 
-// tell reports progress to a job. Progress is a courtesy: that it could not be
+// report reports progress to a job. Progress is a courtesy: that it could not be
 // told must not end the work.
-func (a *actor) tell(r *request, p job.Progress) {
+func (a *actor) report(r *request, p job.Progress) {
 	r.told, r.phase = a.opt.Now(), p.Phase
 	if r.progress == nil {
 		return
@@ -441,8 +441,8 @@ func (a *actor) tell(r *request, p job.Progress) {
 	}
 }
 
-// outlook tells what to expect of m.
-func outlook(t *job.Trained, m *model.Model) {
+// forecast tells what to expect of m.
+func forecast(t *job.Trained, m *model.Model) {
 	o := m.Outlook("")
 	t.Outlook, t.Summary = &o, o.String()
 }

@@ -57,7 +57,7 @@ func (a *actor) load(ctx context.Context) error {
 		return fmt.Errorf("load the model to train: %w", err)
 	}
 	if manifest.ID == "" {
-		return a.fresh()
+		return a.startUntaught()
 	}
 	m, err := Open(a.opt.Model, manifest, parts)
 	if err != nil {
@@ -91,8 +91,8 @@ func (a *actor) load(ctx context.Context) error {
 	return nil
 }
 
-// fresh begins with a model that was taught nothing.
-func (a *actor) fresh() error {
+// startUntaught begins with a model that was taught nothing.
+func (a *actor) startUntaught() error {
 	if a.model != nil && a.head == "" {
 		return nil
 	}
@@ -181,7 +181,7 @@ func (a *actor) reload(ctx context.Context) {
 		a.endSession()
 	}
 	a.dropReplacement()
-	if a.outgrown() && a.promoted(ctx) {
+	if a.needsReplacement() && a.promoted(ctx) {
 		// Who rolled back wants that model, at least until more is taught.
 		a.keepOut("an operator went back to this model")
 	}
@@ -228,7 +228,7 @@ var errOvertaken = fmt.Errorf("another trainer has taken over: %w", storage.ErrF
 // It refuses once the lease is lost: nothing of this trainer is saved, served or
 // announced after that.
 func (a *actor) save(ctx context.Context, next *model.Model, st state, learned []string, why string) error {
-	if a.overtaken() {
+	if a.superseded() {
 		return errOvertaken
 	}
 	part, err := st.part()

@@ -74,7 +74,7 @@ func (a *actor) memorise(ctx context.Context, todo []*request) {
 	}()
 	for i, id := range order {
 		if len(entries) >= batchJobs || lessons >= batchLessons {
-			a.putOff(order[i:], byDataset)
+			a.postpone(order[i:], byDataset)
 			break
 		}
 		var m *model.Model
@@ -140,8 +140,8 @@ func (a *actor) withOlder(ctx context.Context, order []string) []string {
 	return order
 }
 
-// putOff puts the requests of datasets back, to be looked at after the save.
-func (a *actor) putOff(ids []string, byDataset map[string][]*request) {
+// postpone puts the requests of datasets back, to be looked at after the save.
+func (a *actor) postpone(ids []string, byDataset map[string][]*request) {
 	for _, id := range ids {
 		a.backlog = append(a.backlog, byDataset[id]...)
 	}
@@ -201,9 +201,9 @@ func (a *actor) apply(ctx context.Context, m *model.Model, id string, jobs []*re
 	}
 	for from := 0; from < len(c.teach); from += bunch {
 		if from > 0 {
-			a.tellAll(jobs, job.Progress{Phase: job.PhaseMemorising, Done: from, Total: len(c.teach)})
+			a.reportAll(jobs, job.Progress{Phase: job.PhaseMemorising, Done: from, Total: len(c.teach)})
 		}
-		if err := a.goOn(ctx, jobs); err != nil {
+		if err := a.abortCause(ctx, jobs); err != nil {
 			return nil, entry{}, change{}, err
 		}
 		a.charge(func() {
@@ -261,8 +261,8 @@ func newest(ids []string) string {
 // errUnwanted says that every job that wanted a dataset is gone.
 var errUnwanted = errors.New("canceled while it was memorised")
 
-// goOn is nil while the actor lives and somebody wants the dataset.
-func (a *actor) goOn(ctx context.Context, jobs []*request) error {
+// abortCause is nil while the actor lives and somebody wants the dataset.
+func (a *actor) abortCause(ctx context.Context, jobs []*request) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -337,7 +337,7 @@ func (a *actor) memorised(e entry, r *request) {
 		return
 	}
 	if e.judged {
-		a.tell(r, job.Progress{Phase: job.PhaseMemorised, Message: "the refusal threshold is recalibrated"})
+		a.report(r, job.Progress{Phase: job.PhaseMemorised, Message: "the refusal threshold is recalibrated"})
 		r.end(a.inMemory(e, r, e.why), nil)
 		return
 	}
@@ -346,7 +346,7 @@ func (a *actor) memorised(e entry, r *request) {
 	if e.forgets() {
 		message = "the lessons are forgotten"
 	}
-	a.tell(r, job.Progress{Phase: job.PhaseMemorised, Done: total, Total: total, Message: message})
+	a.report(r, job.Progress{Phase: job.PhaseMemorised, Done: total, Total: total, Message: message})
 	switch {
 	case e.forgets():
 		r.end(a.inMemory(e, r, "forget"), nil)
@@ -389,11 +389,11 @@ func (a *actor) unsaved(jobs []*request, err error) {
 	a.handBack(&jobs, "storage cannot be written", storageFor)
 }
 
-func (a *actor) tellAll(jobs []*request, p job.Progress) {
+func (a *actor) reportAll(jobs []*request, p job.Progress) {
 	now := a.opt.Now()
 	for _, r := range jobs {
 		if r.ctx.Err() == nil && (p.Phase != r.phase || now.Sub(r.told) >= tellEvery) {
-			a.tell(r, p)
+			a.report(r, p)
 		}
 	}
 }

@@ -49,9 +49,9 @@ type made struct {
 	err     error
 }
 
-// outgrown reports whether the settings ask for another model than the one that
+// needsReplacement reports whether the settings ask for another model than the one that
 // learns.
-func (a *actor) outgrown() bool {
+func (a *actor) needsReplacement() bool {
 	info := a.model.Info()
 	return info.Architecture != a.opt.Model.Architecture || info.Size != a.opt.Model.Size
 }
@@ -67,7 +67,7 @@ const (
 // replacementDue reports whether a replacement's steps may be taken now.
 func (a *actor) replacementDue() bool {
 	c := a.opt.Control()
-	if c.Paused || !c.Training || a.stale || a.opt.Learning.Open() || a.replacing.making != nil || !a.outgrown() {
+	if c.Paused || !c.Training || a.stale || a.opt.Learning.Open() || a.replacing.making != nil || !a.needsReplacement() {
 		return false
 	}
 	if a.replacing.parked != nil {
@@ -132,8 +132,8 @@ func (a *actor) rebuiltWhy() string {
 	return fmt.Sprintf("rebuilt as %s %s", a.opt.Model.Architecture, a.opt.Model.Size)
 }
 
-// ready takes the replacement's learner when it is made.
-func (a *actor) ready(m made) {
+// replacementReady takes the replacement's learner when it is made.
+func (a *actor) replacementReady(m made) {
 	a.replacing.making = nil
 	switch {
 	case errors.Is(m.err, model.ErrNothing):
@@ -169,7 +169,7 @@ func (a *actor) dropReplacement() {
 
 // noteReplacement tells other goroutines how far the replacement is.
 func (a *actor) noteReplacement() {
-	if a.model == nil || !a.outgrown() {
+	if a.model == nil || !a.needsReplacement() {
 		a.t.replacement.Store(nil)
 		return
 	}

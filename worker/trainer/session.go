@@ -125,7 +125,7 @@ func (a *actor) begin(ctx context.Context) {
 // that was taught before the jobs end, as it is after steps.
 func (a *actor) nothingToLearn(ctx context.Context, s *session) {
 	if a.model.Sampled() {
-		a.tellAll(s.jobs, job.Progress{Phase: job.PhaseJudging, Message: "setting the refusal threshold"})
+		a.reportAll(s.jobs, job.Progress{Phase: job.PhaseJudging, Message: "setting the refusal threshold"})
 		a.recalibrateAll(ctx)
 	}
 	for _, r := range s.jobs {
@@ -206,7 +206,7 @@ func (a *actor) slice(ctx context.Context) {
 	}
 	s.curve.add(s.loss)
 	done, total := s.learner.Done(), s.learner.Total()
-	a.tellAll(s.jobs, job.Progress{Phase: job.PhaseConsolidating, Done: done, Total: total, Message: fmt.Sprintf("loss %.3f", s.loss)})
+	a.reportAll(s.jobs, job.Progress{Phase: job.PhaseConsolidating, Done: done, Total: total, Message: fmt.Sprintf("loss %.3f", s.loss)})
 	if done >= total {
 		a.judge()
 	}
@@ -281,7 +281,7 @@ func (a *actor) noteRunning() {
 func (a *actor) judge() {
 	s := a.session
 	for _, r := range s.jobs {
-		a.tell(r, job.Progress{Phase: job.PhaseJudging, Done: s.learner.Done(), Total: s.learner.Total(), Message: "comparing the new weights with the old ones"})
+		a.report(r, job.Progress{Phase: job.PhaseJudging, Done: s.learner.Done(), Total: s.learner.Total(), Message: "comparing the new weights with the old ones"})
 	}
 	onto, learner, out := a.model, s.learner, make(chan verdict, 1)
 	s.since, s.judging = nil, out
@@ -335,7 +335,7 @@ func (a *actor) judged(ctx context.Context, v verdict) {
 		t.Steps, t.Before, t.After = v.report.Steps, &v.report.Before, &v.report.After
 		t.Losses = s.curve.losses()
 		t.Promoted, t.Why = v.report.Promoted, v.report.Why
-		outlook(&t, next)
+		forecast(&t, next)
 		t.DurationMS = a.opt.Now().Sub(s.began).Milliseconds()
 		results = append(results, t)
 	}
@@ -351,7 +351,7 @@ func (a *actor) judged(ctx context.Context, v verdict) {
 	for i, r := range s.jobs {
 		t := results[i]
 		t.Checkpoint = a.head
-		a.tell(r, job.Progress{Phase: job.PhaseDone, Done: v.report.Steps, Total: v.report.Steps})
+		a.report(r, job.Progress{Phase: job.PhaseDone, Done: v.report.Steps, Total: v.report.Steps})
 		r.end(t, nil)
 	}
 	a.endSession()

@@ -72,7 +72,7 @@ func (v *viewing) follow(m *model.Model) {
 // run embeds until ctx ends.
 func (v *viewing) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		wait, err := v.look(ctx)
+		wait, err := v.update(ctx)
 		if err != nil && ctx.Err() == nil {
 			v.opt.Log.Debug("lessons cannot be embedded now; trying again", "error", err)
 			wait = embedAgain
@@ -90,8 +90,8 @@ func (v *viewing) run(ctx context.Context) {
 // never is how long nothing is looked at by itself: a change is told.
 const never = time.Hour
 
-// look embeds what the model lacks and fits it, and says when to look again.
-func (v *viewing) look(ctx context.Context) (time.Duration, error) {
+// update embeds what the model lacks and fits it, and says when to look again.
+func (v *viewing) update(ctx context.Context) (time.Duration, error) {
 	m := v.model.Load()
 	if m == nil || m.Info().Lessons == 0 {
 		return never, nil
@@ -115,7 +115,7 @@ func (v *viewing) look(ctx context.Context) (time.Duration, error) {
 	if more, err := v.embed(ctx, missing); more || err != nil {
 		return 0, err
 	}
-	if v.opt.Now().Sub(v.dirty) < settleMost && !v.settled(ctx) {
+	if v.opt.Now().Sub(v.dirty) < settleMost && !v.waitForQuiet(ctx) {
 		return 0, nil
 	}
 	seen := m.WithVectors(space, v.vectors)
@@ -157,8 +157,8 @@ func (v *viewing) embed(ctx context.Context, texts []string) (more bool, err err
 	return false, nil
 }
 
-// settled waits until no lesson has come for a while; false where one came.
-func (v *viewing) settled(ctx context.Context) bool {
+// waitForQuiet waits until no lesson has come for a while; false where one came.
+func (v *viewing) waitForQuiet(ctx context.Context) bool {
 	timer := time.NewTimer(settleFor)
 	defer timer.Stop()
 	select {
@@ -170,8 +170,8 @@ func (v *viewing) settled(ctx context.Context) bool {
 	return false
 }
 
-// seeIfReady takes vectors that wait, between two slices.
-func (a *actor) seeIfReady(ctx context.Context) {
+// takeVectors takes vectors that wait, between two slices.
+func (a *actor) takeVectors(ctx context.Context) {
 	select {
 	case v := <-a.views.ready:
 		a.see(ctx, v)

@@ -11,7 +11,7 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
   redis.call('HDEL', p .. 'flow', 'at')
   return nil
 end
-local out, n, later = {}, 0, {}
+local out, n, deferred = {}, 0, {}
 local most, waiting = tonumber(ARGV[4]), redis.call('LLEN', KEYS[1])
 -- activate makes up to `many` of the first tasks active and returns their ids.
 local function activate(many)
@@ -46,7 +46,7 @@ local function take(id)
   end
   redis.call('HSET', key, 'state', 'active', 'owner', ARGV[3])
   if v[5] then redis.call('HDEL', key, 'missed') end
-  add(later, 'lease', id)
+  add(deferred, 'lease', id)
   n = n + 1
   out[#out + 1] = id
   out[#out + 1] = v[1]
@@ -56,7 +56,7 @@ local function take(id)
     local r = redis.call('HMGET', p .. 'job:' .. id, 'state', 'cancel', 'attempts', 'started', 'waiting', 'quiet')
     if r[1] == 'queued' and r[2] ~= '1' then
       attempt = tostring(tonumber(r[3]) + 1)
-      begin(p, id, attempt, {r[4], r[5], r[6]}, later)
+      begin(p, id, attempt, {r[4], r[5], r[6]}, deferred)
     end
   end
   out[#out + 1] = attempt
@@ -69,8 +69,8 @@ while n < most and waiting > 0 and looked < 1000 do
   end
 end
 if n == 0 then return nil end
-flush(later, 'lease', 'ZADD', KEYS[4], ARGV[1])
-flush(later, 'begun', 'ZREM', p .. 'jobs:queued')
-flush(later, 'running', 'ZADD', p .. 'jobs:running', 0)
-took(p, n, waiting)
+flush(deferred, 'lease', 'ZADD', KEYS[4], ARGV[1])
+flush(deferred, 'begun', 'ZREM', p .. 'jobs:queued')
+flush(deferred, 'running', 'ZADD', p .. 'jobs:running', 0)
+recordPace(p, n, waiting)
 return out

@@ -14,7 +14,7 @@ if n == 0 then
   redis.call('HSET', p .. 'flow', 'empty', string.format('%.3f', clock()))
 else
   local f = redis.call('HMGET', p .. 'flow', 'span', 'tasks', 'empty', 'refused')
-  local apart = each(f[1], f[2])
+  local apart = msPerTask(f[1], f[2])
   wait = n * apart
   if n >= tonumber(ARGV[5]) then return {-1, n, wait} end
   local left, most = tonumber(ARGV[8]), tonumber(ARGV[9])

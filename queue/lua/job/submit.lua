@@ -1,5 +1,5 @@
 -- asynq's enqueue, with the job's record in the same step. Several jobs of one lane are
--- submitted together (see leading in pipeliner.go).
+-- submitted together (see sharedArgs in pipeliner.go).
 -- KEYS: pending; of each job: task
 -- ARGV: prefix, bound (0: none); of each job: id, msg, ms to its deadline (0: none), how
 --   many arguments its record's fields are (0: the record is there and lost its task),
@@ -8,7 +8,7 @@
 --   time, jobs pending, ms that it would wait, of one stored: whether the lane rests}
 local p, bound = ARGV[1], tonumber(ARGV[2])
 local n = redis.call('LLEN', KEYS[1])
-local empty, later, apart, rests, newest = n == 0, {}, nil, nil, nil
+local empty, deferred, apart, rests, newest = n == 0, {}, nil, nil, nil
 
 -- known says whether a job was submitted before. Ids lie in order of time, so that one
 -- which is later than all that have ended is none of them.
@@ -34,7 +34,7 @@ local function submit(task, id, msg, within, fields)
   if fresh and n > 0 then
     if not apart then
       local f = redis.call('HMGET', p .. 'flow', 'span', 'tasks')
-      apart = each(f[1], f[2])
+      apart = msPerTask(f[1], f[2])
     end
     wait = n * apart
     if bound > 0 and n >= bound then return {-1, n, wait} end
@@ -42,15 +42,15 @@ local function submit(task, id, msg, within, fields)
   end
   if bound > 0 and n >= bound then return {-1, n, wait} end
   redis.call('HSET', task, 'msg', msg, 'state', 'pending', 'pending_since', nanos())
-  add(later, 'pending', id)
+  add(deferred, 'pending', id)
   n = n + 1
   if fresh then
-    create(p, id, fields, later)
-    if within ~= 0 then due(p, id, task, clock() + within) end
+    create(p, id, fields, deferred)
+    if within ~= 0 then setDeadline(p, id, task, clock() + within) end
   else
     redis.call('SREM', p .. 'evicted', id)
     local at = redis.call('HGET', key, 'deadline')
-    if at then due(p, id, task, tonumber(at)) end
+    if at then setDeadline(p, id, task, tonumber(at)) end
   end
   rests = rests or redis.call('EXISTS', p .. 'paused', p .. 'held', string.sub(KEYS[1], 1, -8) .. 'paused')
   return {1, n, wait, rests}
@@ -61,7 +61,7 @@ for i = 2, #KEYS do
   out[i - 1] = submit(KEYS[i], ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 2]), {unpack(ARGV, a + 4, last)})
   a = last + 1
 end
-flush(later, 'pending', 'LPUSH', KEYS[1])
-flush(later, 'queued', 'ZADD', p .. 'jobs:queued', 0)
-if empty and later.pending then redis.call('PUBLISH', p .. 'wake', '') end
+flush(deferred, 'pending', 'LPUSH', KEYS[1])
+flush(deferred, 'queued', 'ZADD', p .. 'jobs:queued', 0)
+if empty and deferred.pending then redis.call('PUBLISH', p .. 'wake', '') end
 return out

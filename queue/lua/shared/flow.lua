@@ -17,16 +17,16 @@ local LEAST = 64
 -- may be late to say that it goes on by itself.
 local GRACE = 5000
 
--- each is the ms from one taking to the next, 0 while unknown: a few tasks say
+-- msPerTask is the ms from one taking to the next, 0 while unknown: a few tasks say
 -- nothing.
-local function each(span, tasks)
+local function msPerTask(span, tasks)
   tasks = tonumber(tasks or '0')
   if tasks < 32 then return 0 end
   return tonumber(span) / tasks
 end
 
--- took notes that n tasks were taken and `left` still wait.
-local function took(p, n, left)
+-- recordPace notes that n tasks were taken and `left` still wait.
+local function recordPace(p, n, left)
   local key = p .. 'flow'
   local f = redis.call('HMGET', key, 'at', 'span', 'tasks')
   if f[1] then

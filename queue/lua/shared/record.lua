@@ -17,9 +17,9 @@ local LAST_STATE, LAST_RESULT = '-99998', '-99999'
 -- What a member of a sorted set costs beside its own bytes.
 local MEMBER_COST = 150
 
--- post puts an event into the job's outbox if its webhook wants it (see
+-- addToOutbox puts an event into the job's outbox if its webhook wants it (see
 -- outbox.go). Progress that still waits there is replaced by newer progress.
-local function post(p, id, at, kind, data)
+local function addToOutbox(p, id, at, kind, data)
   local v = redis.call('HMGET', p .. 'hook:' .. id, 'events', 'progress')
   if not v[1] or not string.find(v[1], kind, 1, true) then return end
   local box, due = p .. 'outbox:' .. id, p .. 'outbox'
@@ -56,7 +56,7 @@ local function event(p, id, kind, data, keep, at)
     end
   end
   redis.call('PUBLISH', p .. 'event:' .. id, kind)
-  if hook then post(p, id, entry, kind, data) end
+  if hook then addToOutbox(p, id, entry, kind, data) end
 end
 
 -- ended finds the member of an ended job, and its state; nil if there is none.
@@ -95,21 +95,21 @@ end
 
 -- A script for several jobs gathers what it adds to and removes from sets and lists, and
 -- flush writes it with one command for each: most of the cost of a small command is that
--- Lua calls it. later holds the arguments by name.
-local function add(later, name, value)
-  local list = later[name]
+-- Lua calls it. `deferred` holds the arguments by name.
+local function add(deferred, name, value)
+  local list = deferred[name]
   if not list then
     list = {}
-    later[name] = list
+    deferred[name] = list
   end
   list[#list + 1] = value
 end
 
 -- flush runs a command with what was gathered under a name; ZADD with the given score.
-local function flush(later, name, command, key, score)
-  if not later[name] then return end
+local function flush(deferred, name, command, key, score)
+  if not deferred[name] then return end
   local all = {key}
-  for _, value in ipairs(later[name]) do
+  for _, value in ipairs(deferred[name]) do
     if score then all[#all + 1] = score end
     all[#all + 1] = value
   end
@@ -118,8 +118,8 @@ end
 
 -- create writes a new record in state queued and announces it; fields alternate
 -- name and value and begin with the kind. The events of hooks lie apart: a hook
--- outlives its job's record. Scripts for several jobs pass `later` (see flush).
-local function create(p, id, fields, later)
+-- outlives its job's record. Scripts for several jobs pass `deferred` (see flush).
+local function create(p, id, fields, deferred)
   local record, hook = {}, {}
   for i = 1, #fields, 2 do
     local into = string.sub(fields[i], 1, 5) == 'hook_' and hook or record
@@ -140,13 +140,13 @@ end
 
 -- begin moves a job that waits to running, as one more attempt; v is what its record
 -- holds of started, waiting and quiet.
-local function begin(p, id, attempts, v, later)
+local function begin(p, id, attempts, v, deferred)
   local key, now = p .. 'job:' .. id, whole(clock())
   redis.call('HSET', key, 'state', 'running', 'attempts', attempts, 'started', v[1] or now)
   if v[2] then redis.call('HDEL', key, 'waiting') end
-  if later then
-    add(later, 'begun', id)
-    add(later, 'running', id)
+  if deferred then
+    add(deferred, 'begun', id)
+    add(deferred, 'running', id)
   else
     redis.call('ZREM', p .. 'jobs:queued', id)
     redis.call('ZADD', p .. 'jobs:running', 0, id)
@@ -154,9 +154,9 @@ local function begin(p, id, attempts, v, later)
   if not v[3] then event(p, id, 'state', stateEvent('running', attempts)) end
 end
 
--- due notes when a job's time is up, and wakes who looks for such jobs if it is
+-- setDeadline notes when a job's time is up, and wakes who looks for such jobs if it is
 -- the first.
-local function due(p, id, task, at)
+local function setDeadline(p, id, task, at)
   at = whole(at)
   redis.call('HSET', p .. 'job:' .. id, 'deadline', at)
   redis.call('HSET', task, 'deadline', at)
@@ -164,8 +164,8 @@ local function due(p, id, task, at)
   if redis.call('ZRANGE', p .. 'deadlines', 0, 0)[1] == id then redis.call('PUBLISH', p .. 'deadline', '') end
 end
 
--- recall reads what conclude, and those who decide on it, need of a record.
-local function recall(p, id)
+-- readRecord reads what conclude, and those who decide on it, need of a record.
+local function readRecord(p, id)
   local v = redis.call('HMGET', p .. 'job:' .. id, 'state', 'attempts', 'kind', 'created', 'started', 'topic', 'progress',
     'owner', 'quiet', 'deadline', 'cancel')
   return {state = v[1], attempts = v[2], kind = v[3], created = v[4], started = v[5], topic = v[6], progress = v[7],
@@ -176,13 +176,13 @@ end
 -- sorted set of that state, the id first, so that members lie in order of time:
 --   id kind attempts created started finished #topic #owner #error #progress LF
 --   topic owner error progress result
--- started and finished are ms after created, '-' for never. v is what recall gave, if
+-- started and finished are ms after created, '-' for never. v is what readRecord returned, if
 -- it was called already; progress and began are for what the record lacks.
--- With `later` (see flush) the caller writes the sets; later.silent says that none of its
+-- With `deferred` (see flush) the caller writes the sets; deferred.silent says that none of its
 -- jobs has a stream.
-local function conclude(p, id, to, result, err, v, progress, began, later)
+local function conclude(p, id, to, result, err, v, progress, began, deferred)
   local key = p .. 'job:' .. id
-  v = v or recall(p, id)
+  v = v or readRecord(p, id)
   local from = v.state
   if not from or not (allows[from] and allows[from][to]) then return false end
   local function after(ms)
@@ -195,11 +195,11 @@ local function conclude(p, id, to, result, err, v, progress, began, later)
   local member = id .. table.concat({
     string.sub(v.kind, 1, 1), v.attempts, v.created, after(v.started or began), after(now), #topic, #owner, #err, #progress,
   }, ' ') .. '\n' .. topic .. owner .. err .. progress .. result
-  if later then
-    add(later, to, member)
-    later.bytes = (later.bytes or 0) + #member + MEMBER_COST
-    add(later, 'gone', key)
-    add(later, 'was ' .. from, id)
+  if deferred then
+    add(deferred, to, member)
+    deferred.bytes = (deferred.bytes or 0) + #member + MEMBER_COST
+    add(deferred, 'gone', key)
+    add(deferred, 'was ' .. from, id)
   else
     redis.call('ZADD', p .. 'ended:' .. to, 0, member)
     redis.call('INCRBY', p .. 'ended:bytes', #member + MEMBER_COST)
@@ -208,7 +208,7 @@ local function conclude(p, id, to, result, err, v, progress, began, later)
   end
   if v.deadline then redis.call('ZREM', p .. 'deadlines', id) end
   -- A follower of an older version leaves a record quiet.
-  if v.quiet and (later and later.silent or redis.call('EXISTS', p .. 'events:' .. id) == 0) then return true end
+  if v.quiet and (deferred and deferred.silent or redis.call('EXISTS', p .. 'events:' .. id) == 0) then return true end
   event(p, id, 'state', stateEvent(to, v.attempts), false, now .. LAST_STATE)
   event(p, id, 'result', '', false, now .. LAST_RESULT)
   redis.call('EXPIRE', p .. 'events:' .. id, STREAM_LIFE)

@@ -10,23 +10,23 @@ import (
 )
 
 const (
-	// roomLook is how often a full disk is looked at again.
-	roomLook = time.Second
-	// roomLeast is how much must be free before jobs are written to disk again.
-	roomLeast = 16 << 20
-	// roomTimeout bounds one word with the server.
-	roomTimeout = 2 * time.Second
+	// diskPoll is how often a full disk is checked again.
+	diskPoll = time.Second
+	// minFreeDisk is how much must be free before jobs are written to disk again.
+	minFreeDisk = 16 << 20
+	// configTimeout bounds one command to the server.
+	configTimeout = 2 * time.Second
 )
 
 // cannotWrite recognises the line in which a redis-server says that its
 // append-only file takes no more, which is when it begins to refuse every write.
 func cannotWrite(line string) bool { return strings.Contains(line, "writing to the AOF file") }
 
-// withoutDisk lets the server go on in memory while the disk takes nothing: it
+// runWithoutDisk lets the server go on in memory while the disk takes nothing: it
 // would refuse every write, and so every prompt. Jobs of that time do not
 // outlive a crash; what was taught never depends on Redis. Once there is room,
 // everything is written anew. It returns then, or when ctx ends.
-func (c *child) withoutDisk(ctx context.Context) {
+func (c *child) runWithoutDisk(ctx context.Context) {
 	client := redis.NewClient(&redis.Options{Network: "unix", Addr: c.socket})
 	defer func() { _ = client.Close() }()
 	if err := c.appendOnly(ctx, client, "no"); err != nil {
@@ -34,7 +34,7 @@ func (c *child) withoutDisk(ctx context.Context) {
 		return
 	}
 	c.log.Error("the disk takes no writes: jobs are kept in memory only and would not outlive a crash; make room", "dir", c.dir)
-	tick := time.NewTicker(roomLook)
+	tick := time.NewTicker(diskPoll)
 	defer tick.Stop()
 	for {
 		select {
@@ -42,7 +42,7 @@ func (c *child) withoutDisk(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if free, err := c.free(c.dir); err != nil || free < roomLeast {
+		if free, err := c.free(c.dir); err != nil || free < minFreeDisk {
 			continue
 		}
 		if err := c.appendOnly(ctx, client, "yes"); err != nil {
@@ -55,7 +55,7 @@ func (c *child) withoutDisk(ctx context.Context) {
 }
 
 func (c *child) appendOnly(ctx context.Context, client *redis.Client, on string) error {
-	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
+	ctx, cancel := context.WithTimeout(ctx, configTimeout)
 	defer cancel()
 	return client.ConfigSet(ctx, "appendonly", on).Err()
 }

@@ -10,22 +10,22 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// comingMost limits how many jobs of each state Coming reads.
-const comingMost = 1000
+// maxUnfinished limits how many jobs of each state UnfinishedDatasets reads.
+const maxUnfinished = 1000
 
-// Coming lists the datasets made before dataset before whose train jobs have not ended.
+// UnfinishedDatasets lists the datasets made before dataset before whose train jobs have not ended.
 // Those datasets must be learned first. The cost does not depend on how many were
 // already learned. Errors: CodeUnavailable.
-func (q *Queue) Coming(ctx context.Context, before string) ([]string, error) {
+func (q *Queue) UnfinishedDatasets(ctx context.Context, before string) ([]string, error) {
 	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	var ids []string
-	for _, place := range q.shards.of(job.LaneTrain) {
-		k := q.keys(place)
+	for _, shard := range q.shards.of(job.LaneTrain) {
+		k := q.keys(shard)
 		pipe := q.redis.Pipeline()
 		var lists []*redis.StringSliceCmd
 		for _, state := range []job.State{job.StateQueued, job.StateRunning} {
-			lists = append(lists, pipe.ZRangeByLex(ctx, k.stateIndex(state), &redis.ZRangeBy{Min: "-", Max: "(" + before, Count: comingMost}))
+			lists = append(lists, pipe.ZRangeByLex(ctx, k.stateIndex(state), &redis.ZRangeBy{Min: "-", Max: "(" + before, Count: maxUnfinished}))
 		}
 		if _, err := pipe.Exec(ctx); err != nil {
 			return nil, unavailable("list the lessons that are to come", err)
