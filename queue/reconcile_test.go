@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -212,6 +213,44 @@ func TestWorkerHearsThatTheCallerHasGone(t *testing.T) {
 		wantCode(t.T, <-gone, job.CodeCanceled)
 		if cause := <-ended; !errors.Is(cause, ErrCanceled) {
 			t.Errorf("the handler ended by %v", cause)
+		}
+	})
+}
+
+// A job whose task Redis dropped keeps its place in line, with one entry, wherever its
+// entry was left.
+func TestAJobThatLostItsTaskHasOneEntry(t *testing.T) {
+	eachMode(t, func(t *bundle) {
+		var ids []string
+		for range 3 {
+			ids = append(ids, t.submit(interact("x")).ID)
+		}
+		k := t.q.keys(job.LaneBatch)
+		drop := func(id string) {
+			if err := t.q.redis.Del(t.ctx, k.task(id)).Err(); err != nil {
+				t.Fatal(err)
+			}
+			(&reconciler{q: t.q, lane: job.LaneBatch, keys: k, me: t.q.id}).requeueOrphans(t.ctx)
+		}
+		drop(ids[1])
+		want := []string{ids[2], ids[1], ids[0]} // the first stands last
+		if got := t.q.redis.LRange(t.ctx, k.pending(), 0, -1).Val(); !slices.Equal(got, want) {
+			t.Errorf("in line are %v, want %v", got, want)
+		}
+		s := t.crash(job.LaneBatch) // has taken the first
+		drop(ids[0])
+		if n := t.q.redis.LLen(t.ctx, k.active()).Val(); n != 0 {
+			t.Errorf("%d entries of %s are active", n, s.id)
+		}
+		t.serve(t.q, job.LaneBatch, 1, echo)
+		for _, id := range ids {
+			t.untilState(id, job.StateSucceeded)
+		}
+		if n := t.q.redis.LLen(t.ctx, k.pending()).Val() + t.q.redis.LLen(t.ctx, k.active()).Val(); n != 0 {
+			t.Errorf("%d entries are left", n)
+		}
+		if n := t.repairs(RepairRecord); n != 2 {
+			t.Errorf("%d repairs are counted", n)
 		}
 	})
 }

@@ -662,10 +662,16 @@ func (s *simulation) consistent() error {
 		record *redis.SliceCmd
 	}
 	pairs := make([]pair, len(s.jobs))
+	line := pipe.LRange(s.ctx, s.keys.pending(), 0, -1)
 	for i, j := range s.jobs {
 		pairs[i] = pair{pipe.HGet(s.ctx, s.keys.task(j.spec.ID), "state"), pipe.HMGet(s.ctx, s.keys.record(j.spec.ID), "state", "cancel")}
 	}
 	_, _ = pipe.Exec(s.ctx) // redis.Nil where there is none
+	for at, id := range line.Val() {
+		if slices.Contains(line.Val()[:at], id) {
+			return fmt.Errorf("job %d stands in line twice", slices.IndexFunc(s.jobs, func(j *simJob) bool { return j.spec.ID == id }))
+		}
+	}
 	for i, p := range pairs {
 		task, state := p.task.Val(), ""
 		if v := p.record.Val(); len(v) == 2 && v[0] != nil {

@@ -8,7 +8,7 @@
 --   time, jobs pending, ms that it would wait, of one stored: whether the lane rests}
 local p, bound = ARGV[1], tonumber(ARGV[2])
 local n = redis.call('LLEN', KEYS[1])
-local empty, deferred, apart, rests, newest = n == 0, {}, nil, nil, nil
+local empty, inline, deferred, apart, rests, newest = n == 0, false, {}, nil, nil, nil
 
 -- known says whether a job was submitted before. Ids lie in order of time, so that one
 -- which is later than all that have ended is none of them.
@@ -42,8 +42,12 @@ local function submit(task, id, msg, within, fields)
   end
   if bound > 0 and n >= bound then return {-1, n, wait} end
   redis.call('HSET', task, 'msg', msg, 'state', 'pending', 'pending_since', nanos())
-  add(deferred, 'pending', id)
-  n = n + 1
+  if fresh or not redis.call('LPOS', KEYS[1], id) then
+    add(deferred, 'pending', id)
+    n = n + 1
+  else
+    inline = true -- the job that lost its task stands there still
+  end
   if fresh then
     create(p, id, fields, deferred)
     if within ~= 0 then setDeadline(p, id, task, clock() + within) end
@@ -63,5 +67,5 @@ for i = 2, #KEYS do
 end
 flush(deferred, 'pending', 'LPUSH', KEYS[1])
 flush(deferred, 'queued', 'ZADD', p .. 'jobs:queued', 0)
-if empty and deferred.pending then redis.call('PUBLISH', p .. 'wake', '') end
+if inline or empty and deferred.pending then redis.call('PUBLISH', p .. 'wake', '') end
 return out

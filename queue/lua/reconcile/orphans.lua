@@ -22,6 +22,11 @@ for i = 1, 2 do
         or redis.call('LPOS', KEYS[3], id) or redis.call('LPOS', KEYS[6], id)
         or redis.call('ZSCORE', KEYS[4], id) or redis.call('ZSCORE', KEYS[5], id) then
         redis.call('SADD', p .. 'evicted', id) -- until it is queued
+        -- Its id would be taken for that of the new task. Where it waits in line, the new
+        -- task takes its place (see submit.lua).
+        redis.call('LREM', KEYS[6], 0, id)
+        redis.call('ZREM', KEYS[4], id)
+        redis.call('ZREM', KEYS[5], id)
         if move(p, id, 'queued') then changed(p, id) end
         out[#out + 1] = id
         out[#out + 1] = spec
