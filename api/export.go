@@ -14,6 +14,7 @@ import (
 	"github.com/nexus-continuum/nexus/api/book"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/storage"
+	"github.com/nexus-continuum/nexus/topic/lessonfile"
 )
 
 // exportTimeout limits how long a client may take to receive an export.
@@ -167,9 +168,9 @@ func (e *csvExport) put(l book.Lesson) error {
 	if e.failed != nil {
 		return e.failed
 	}
-	row := []string{l.Prompt, "", l.Topic}
+	row := []string{lessonfile.Guarded(l.Prompt), "", lessonfile.Guarded(l.Topic)}
 	if l.Response != nil {
-		row[1] = *l.Response
+		row[1] = lessonfile.Guarded(*l.Response)
 	}
 	if e.refusals {
 		refusal := ""

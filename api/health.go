@@ -255,6 +255,9 @@ func (v view) behind(m *heartbeat.Model) bool {
 	if m == nil || v.head.Checkpoint == "" || m.Checkpoint == v.head.Checkpoint {
 		return false
 	}
+	if m.LoadedAt != nil && v.at.Sub(m.LoadedAt.Time) < maxBehind {
+		return false // perhaps ahead: the head that it serves is newer than the last look at the storage
+	}
 	if v.at.Sub(v.head.MovedAt) >= maxBehind {
 		return true
 	}

@@ -18,24 +18,24 @@ func TestAnImportIsShownAndThenTaught(t *testing.T) {
 	b.teach("", "Do I need an account?", "No.")
 	b.teach("", "How do I pay?", "In cash.")
 	file := []byte("\ufeffQuestion;Answer;Notes\r\nDo I need an account?;No.;x\r\nHow do I pay?;\"By card; or cash.\";y\r\nHow do I pay?;\"By card; or cash.\";z\r\n" +
-		"Where are you?;In Paris.;\r\nWhere are you?;In Rome.;\r\nNothing;;\r\n")
+		"Where are you?;In Rome.;\r\nWhere are you?;In Paris.;\r\nWhere are you?;In Rome.;\r\nNothing;;\r\n")
 	p := got[preview](b, b.do("POST", "/api/import?dry_run=true&filename=faq.csv", file, "Content-Type", "text/csv"))
 	if p.Format != "csv" || *p.Encoding != "utf-8" || *p.Delimiter != ";" || p.Columns.Prompt != "Question" || p.Columns.Response != "Answer" || p.Columns.Topic != nil {
 		t.Errorf("understood: %+v %+v", p, p.Columns)
 	}
-	if p.Lessons != 5 || p.New != 2 || p.Known != 1 || p.Duplicates != 1 || len(p.Sample) != 5 || p.FaultsTotal != 1 || p.Faults[0].Line != 7 {
+	if p.Lessons != 6 || p.New != 2 || p.Known != 1 || p.Duplicates != 1 || len(p.Sample) != 6 || p.FaultsTotal != 1 || p.Faults[0].Line != 8 {
 		t.Errorf("counted: %+v", p)
 	}
-	if p.ContradictionsTotal != 2 || len(p.Contradictions) != 2 || *p.Contradictions[0].Responses[0] != "In cash." || *p.Contradictions[1].Responses[1] != "In Rome." {
+	if p.ContradictionsTotal != 2 || len(p.Contradictions) != 2 || *p.Contradictions[0].Responses[0] != "In cash." || len(p.Contradictions[1].Responses) != 2 || *p.Contradictions[1].Responses[1] != "In Rome." {
 		t.Errorf("contradictions: %+v", p.Contradictions)
 	}
 	b.wantStored(2)
-	b.wantError(b.do("POST", "/api/import", file, "Content-Type", "text/csv"), 422, job.CodeBadLesson, "", "line 7", "on_error=skip")
+	b.wantError(b.do("POST", "/api/import", file, "Content-Type", "text/csv"), 422, job.CodeBadLesson, "", "line 8", "on_error=skip")
 	a := b.do("POST", "/api/import?on_error=skip&topic=faq", file)
 	if a.status != http.StatusAccepted {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	if r := b.ended(a.text(t, "id"))["result"].(map[string]any); r["lessons_taken"] != 5.0 {
+	if r := b.ended(a.text(t, "id"))["result"].(map[string]any); r["lessons_taken"] != 6.0 {
 		t.Errorf("taken: %v", r)
 	}
 	if a := b.post("/api/interact", `{"prompt":"How do I pay?","topic":"faq"}`); a.text(t, "response") != "By card; or cash." {
@@ -121,6 +121,8 @@ func TestAnExportIsTakenAgain(t *testing.T) {
 	lessons := `{"prompt":"a \"quote\", and; more","response":"line one\nline two","topic":"x"}
 {"prompt":"emoji 🙂 é","response":"<b>&</b> =1+1"}
 {"prompt":"may I smoke","response":null,"topic":"x"}
+{"prompt":"=HYPERLINK(\"http://evil.example\",\"x\")","response":"@SUM(1)|cmd","topic":"-y"}
+{"prompt":"how cold was it","response":"-5"}
 `
 	from.ended(from.do("POST", "/api/lessons", []byte(lessons), "Content-Type", "application/x-ndjson").text(t, "id"))
 	want := got[lessonPage](from, from.get("/api/lessons")).Lessons
@@ -130,6 +132,9 @@ func TestAnExportIsTakenAgain(t *testing.T) {
 			file := from.get("/api/export?format=" + format)
 			if file.status != http.StatusOK || !strings.Contains(file.header.Get("Content-Disposition"), "."+format) {
 				t.Fatalf("%d %v", file.status, file.header)
+			}
+			if format == "csv" && (!bytes.Contains(file.body, []byte("\"'=HYPERLINK")) || !bytes.Contains(file.body, []byte("'@SUM(1)|cmd,'-y")) || !bytes.Contains(file.body, []byte("it,-5,"))) {
+				t.Errorf("a spreadsheet program would run a formula: %s", file.body)
 			}
 			for _, path := range []string{"/api/lessons", "/api/import"} {
 				to := setup(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"slices"
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/model"
@@ -157,7 +158,10 @@ func (c *comparison) dispute(p *preview, id, prompt string, older, newer *string
 		p.ContradictionsTotal++
 	}
 	if i, there := c.listed[id]; there {
-		if d := &p.Contradictions[i]; len(d.Responses) < 10 {
+		// Each is listed once. The last counts.
+		d := &p.Contradictions[i]
+		d.Responses = slices.DeleteFunc(d.Responses, func(r *string) bool { return c.hash(r) == c.hash(newer) })
+		if len(d.Responses) < 10 {
 			d.Responses = append(d.Responses, newer)
 		}
 		return

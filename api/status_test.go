@@ -164,6 +164,10 @@ func TestHealthIssues(t *testing.T) {
 		"training may wait": {func(v *view) { v.lanes = []queue.LaneState{{Name: job.LaneTrain, OldestMS: 40_000}} }, "healthy", ""},
 		"stale checkpoint":  {func(v *view) { v.head.Checkpoint = "b" }, "degraded", "not the head b"},
 		"a new checkpoint":  {func(v *view) { v.head.Checkpoint, v.head.MovedAt = "b", now }, "healthy", ""},
+		"ahead of the last look": {func(v *view) {
+			v.head.Checkpoint, v.head.MovedAt = "b", now.Add(-time.Hour)
+			v.cluster.Beats = []heartbeat.Beat{{ID: "w", Roles: worker.Roles, Model: &heartbeat.Model{Checkpoint: "c", Lessons: 9, LoadedAt: job.At(now.Add(-time.Second))}}}
+		}, "healthy", ""},
 		"passed over": {func(v *view) {
 			v.head.Checkpoint, v.head.MovedAt = "c", now
 			v.checkpoints = []checkpoint{{ID: "c", CreatedAt: job.At(now)}, {ID: "b", CreatedAt: job.At(now.Add(-time.Minute))}}

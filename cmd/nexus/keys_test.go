@@ -152,6 +152,7 @@ func TestKeysOfTheSettingsAreChecked(t *testing.T) {
 		"repeated":           {"NEXUS_API_KEY=abcabcabcabcabcabcabc"},
 		"no name":            {"NEXUS_API_KEYS=" + good},
 		"twice":              {"NEXUS_API_KEYS=a=" + good + ",a=" + good + "x"},
+		"two names":          {"NEXUS_API_KEYS=a=" + good + ",b=" + good},
 		"unknown scope":      {"NEXUS_API_KEYS=a[all]=" + good},
 		"file and key":       {"NEXUS_API_KEY=" + good, "NEXUS_API_KEY_FILE=" + file},
 		"file that is short": {"NEXUS_API_KEY_FILE=" + file},

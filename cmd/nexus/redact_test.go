@@ -29,6 +29,7 @@ func TestNoSettingPrintsASecret(t *testing.T) {
 	forms := []string{
 		"redis://user:" + planted + "@host:6379/0", "redis://:" + planted + "@host:no-port/0", "http://u:" + planted + "@host/%zz",
 		"user:" + planted + "@host", "//user:" + planted + "@host", "nonsense://u:" + planted + "@[::1", "redis-sentinel://h/m?sentinel_password=" + planted,
+		"redis://:p/" + planted + "@host:6379/0", "redis://:p?" + planted + "@host:6379/0", "redis-cluster://:p/" + planted + "@h1,h2",
 	}
 	settings, tried := 0, 0
 	for _, f := range p.kong.Model.Flags {

@@ -285,6 +285,9 @@ func (s *Settings) namedKeys() ([]api.Key, error) {
 		if slices.ContainsFunc(keys, func(o api.Key) bool { return o.Name == k.Name }) {
 			return nil, &settingError{"NEXUS_API_KEYS", k.Name + "=…", "the name is used twice"}
 		}
+		if i := slices.IndexFunc(keys, func(o api.Key) bool { return o.Key == k.Key }); i >= 0 {
+			return nil, &settingError{"NEXUS_API_KEYS", k.Name + "=…", "the same key is already that of " + keys[i].Name + "; give each name a key of its own, so that the audit log can tell them apart"}
+		}
 		keys = append(keys, k)
 	}
 	return keys, nil

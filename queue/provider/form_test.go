@@ -107,6 +107,8 @@ func TestParseSaysWhatWouldBeRight(t *testing.T) {
 		"rediss://a,b":                          "rediss-sentinel://host1",
 		"redis://localhost:port":                `is "port"; it must be a number from 1 to 65535`,
 		"redis://localhost:70000":               "from 1 to 65535",
+		"redis://:p/w@localhost:1":              "%2F for /",
+		"redis://:p?w@localhost:1":              "%2F for /",
 		"redis://localhost/one":                 `database "one" is not a number`,
 		"redis://:pa/ss@localhost":              "percent-encoded",
 		"redis://":                              "a host is missing",

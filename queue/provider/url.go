@@ -59,7 +59,10 @@ func parse(raw string) (Target, error) {
 	if !ok {
 		return Target{}, errors.New(schemeless(raw))
 	}
-	rest, query, _ := strings.Cut(rest, "?")
+	rest, query, _ := cutOptions(rest)
+	if _, after, _ := strings.Cut(rest, "/"); scheme != "unix" && strings.Contains(after, "@") || strings.Contains(rest, "?") {
+		return Target{}, errors.New("a slash or a question mark in the user or the password must be percent-encoded: %2F for /, %3F for ?")
+	}
 	var t Target
 	var err error
 	switch scheme {
@@ -319,7 +322,7 @@ func redact(raw string) string {
 	} else {
 		scheme += "://"
 	}
-	rest, query, options := strings.Cut(rest, "?")
+	rest, query, options := cutOptions(rest)
 	if options {
 		query = "?" + sentinelSecret.ReplaceAllString(query, "${1}xxxxx")
 	}
@@ -329,6 +332,18 @@ func redact(raw string) string {
 		rest = user + ":xxxxx" + rest[at:]
 	}
 	return scheme + rest + query
+}
+
+// cutOptions cuts the options off. A question mark in a password that is not encoded
+// does not begin them.
+func cutOptions(rest string) (before, options string, found bool) {
+	before, options, found = strings.Cut(rest, "?")
+	if name, _, _ := strings.Cut(options, "="); strings.Contains(name, "@") {
+		at := strings.LastIndex(rest, "@")
+		before, options, found = strings.Cut(rest[at:], "?")
+		before = rest[:at] + before
+	}
+	return before, options, found
 }
 
 var sentinelSecret = regexp.MustCompile(`(sentinel_password=)[^&]*`)

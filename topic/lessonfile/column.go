@@ -16,7 +16,10 @@ var (
 		title faq input user human text sentence example q frage pregunta domanda pergunta vraag pytanie вопрос 问题 問題 質問 질문 سؤال`)
 	responseNames = strings.Fields(`response answer reply completion responses answers output solution resolution bot assistant target content a
 		antwort respuesta reponse risposta resposta antwoord odpowiedz ответ 回答 答案 답변 جواب intent label`)
-	topicNames = strings.Fields(`topic category class section subject theme group kategorie thema categoria categorie tema rubrik категория 类别 分类 カテゴリ`)
+	// articleNames are what help centres call the text of an article, whose title is the
+	// question. They count only beside a question.
+	articleNames = []string{"body", "article", "description"}
+	topicNames   = strings.Fields(`topic category class section subject theme group kategorie thema categoria categorie tema rubrik категория 类别 分类 カテゴリ`)
 	// refusalNames mark lessons that teach a refusal, in tables, which have no null.
 	refusalNames = []string{"refusal"}
 	// Names of when an answer may be given, as an export calls them.
@@ -68,6 +71,9 @@ func choose(header []string, opt Options) (c choice, miss string) {
 	}
 	usual(&c.prompt, promptNames)
 	usual(&c.response, responseNames)
+	if c.prompt >= 0 {
+		usual(&c.response, articleNames)
+	}
 	if opt.Topic == "" {
 		usual(&c.topic, topicNames)
 	}
@@ -123,12 +129,26 @@ func unchosen(header []string, c choice, miss string, opt Options) error {
 		return unreadable("no column is called %q; the columns are %s", job.Clip(opt.Response, 80), list).On("response")
 	case len(header) < 2:
 		return unreadable("the first line is %s: a table needs a header with a column for the question and one for the answer, such as prompt,response", list)
+	case c.prompt < 0 && c.response < 0 && asks(header):
+		return unreadable("the first line is %s, which looks like a lesson and not like a header: put a line above it that names the columns, such as prompt,response", list)
 	case c.prompt < 0 && c.response < 0:
 		return unreadable("no column is known as the question or the answer; the columns are %s: call them prompt,response or choose with ?prompt=<column>&response=<column>", list)
 	case c.prompt < 0:
 		return unreadable("no column is known as the question; the columns are %s: call them prompt,response or choose with ?prompt=<column>", list)
 	}
 	return unreadable("no column is known as the answer; the columns are %s: call them prompt,response or choose with ?response=<column>", list)
+}
+
+// asks reports whether a header holds a question, as the first line of a table without
+// a header does.
+func asks(header []string) bool {
+	for _, h := range header {
+		h = strings.TrimSpace(h)
+		if strings.HasSuffix(h, "?") || strings.HasSuffix(h, "？") || strings.HasSuffix(h, "؟") {
+			return true
+		}
+	}
+	return false
 }
 
 // truthy reads the refusal column.

@@ -5,6 +5,7 @@ package lessonfile
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -148,6 +149,9 @@ func Open(r io.ReaderAt, size int64, opt Options) (*File, error) {
 		return nil, err
 	}
 	f, err := openText(text, start, size, opt)
+	if e, ok := errors.AsType[*job.Error](err); ok && encoding == encodingWindows1252 && opt.Encoding == "" && strings.Contains(e.Detail, "the columns are") {
+		e.Detail += ". It is not UTF-8 and was read as Windows-1252: if these names look wrong, save the file as UTF-8"
+	}
 	if err != nil {
 		return nil, err
 	}

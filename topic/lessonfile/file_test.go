@@ -3,11 +3,13 @@ package lessonfile_test
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/xuri/excelize/v2"
 	"golang.org/x/text/encoding/charmap"
@@ -71,10 +73,22 @@ func zipped(t *testing.T, files ...string) []byte {
 
 func sheet(t *testing.T, rows ...[]any) []byte {
 	t.Helper()
+	return merged(t, nil, rows...)
+}
+
+// merged is a sheet with merged cells, such as "A1:A2".
+func merged(t *testing.T, cells []string, rows ...[]any) []byte {
+	t.Helper()
 	f := excelize.NewFile()
 	defer f.Close()
 	for i, r := range rows {
 		if err := f.SetSheetRow("Sheet1", fmt.Sprintf("A%d", i+1), &r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range cells {
+		from, to, _ := strings.Cut(c, ":")
+		if err := f.MergeCell("Sheet1", from, to); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -175,6 +189,25 @@ func TestFormats(t *testing.T) {
 			lessonfile.Options{},
 			"xlsx", two,
 		},
+		"no header, two columns": {[]byte("How do I pay?,\"By card, or cash.\"\nOù?,À Paris\n"), lessonfile.Options{}, "csv", two},
+		"articles of a help centre": {
+			[]byte("\"Id\",\"Title\",\"Body\",\"Draft\"\n\"1\",\"How do I pay?\",\"<p>By <b>card</b>,\n or cash.</p>\",\"false\"\n\"2\",\"Où?\",\"À Paris\",\"\"\n"),
+			lessonfile.Options{},
+			"csv", two,
+		},
+		"guarded formulas": {
+			[]byte("question,answer\n'=A1 what?,'-2 rows\n'tis so?,'\n'+43 1 23,-5\n"),
+			lessonfile.Options{},
+			"csv",
+			[]string{"=A1 what? → -2 rows", "'tis so? → '", "'+43 1 23 → -5"},
+		},
+		"XLSX with merged cells": {
+			merged(t, []string{"A3:A4", "C3:C4", "D3:F3"}, []any{"FAQ"}, []any{"Topic", "Question", "Answer"},
+				[]any{"house", "How?", "So."}, []any{"", "And how else?"}, []any{}, []any{"", "Where?", "Here."}),
+			lessonfile.Options{},
+			"xlsx",
+			[]string{"[house] How? → So.", "[house] And how else? → So.", "Where? → Here."},
+		},
 		"JSON list":   {[]byte(`[{"question":"How do I pay?","answer":"By card, or cash.","id":7},{"answer":"À Paris","question":"Où?"}]`), lessonfile.Options{}, "json", two},
 		"JSON pairs":  {[]byte(`[["How do I pay?","By card, or cash."],["Où?","À Paris"]]`), lessonfile.Options{}, "json", two},
 		"JSON object": {[]byte(`{"version":1,"data":{"tags":["x"],"faqs":[{"q":"How do I pay?","a":"By card, or cash."},{"q":"Où?","a":"À Paris"}]}}`), lessonfile.Options{}, "json", two},
@@ -198,6 +231,11 @@ func TestFormats(t *testing.T) {
 		},
 		"chat": {
 			[]byte(`{"messages":[{"role":"system","content":"be nice"},{"role":"user","content":"How do I pay?"},{"role":"assistant","content":"By card, or cash."},{"role":"user","content":[{"type":"text","text":"Où?"}]},{"role":"assistant","content":"À Paris"}]}` + "\n"),
+			lessonfile.Options{},
+			"openai-chat", two,
+		},
+		"chat with a tool": {
+			[]byte(`{"messages":[{"role":"user","content":"How do I pay?"},{"role":"assistant","content":null,"tool_calls":[{"id":"x"}]},{"role":"tool","content":"3"},{"role":"assistant","content":"By card, or cash."},{"role":"user","content":"Où?"},{"role":"assistant","content":"À Paris"},{"role":"assistant","content":"More?"}]}` + "\n"),
 			lessonfile.Options{},
 			"openai-chat", two,
 		},
@@ -233,10 +271,25 @@ func TestFormats(t *testing.T) {
 		"Markdown": {
 			[]byte("# Help\n\nRead this.\n\n## Paying\n\n### How do I pay?\n\nBy card, or cash.\n\nOù?\n---\nÀ Paris\n"), lessonfile.Options{Name: "faq.md"}, "markdown", two,
 		},
+		"Markdown with front matter and marks": {
+			[]byte("---\ntitle: Help\ntags: [a]\n---\n# Help\n\nRead this.\n\n## [How](https://x.example/a) do I **pay**? {#pay}\n\nBy card, or cash.\n\n## <a name=\"w\"></a>`Où`?\nÀ Paris\n"),
+			lessonfile.Options{Name: "faq.md"},
+			"markdown", two,
+		},
 		"questions in bold": {[]byte("**How do I pay?**\n\nBy card, or cash.\n\n**Où?**\nÀ Paris\n"), lessonfile.Options{}, "markdown", two},
 		"Q and A":           {[]byte("Q: How do I pay?\nA: By card, or cash.\n\nQ: Où?\nA: À Paris\n"), lessonfile.Options{}, "markdown", two},
 		"HTML headings": {
 			[]byte("<!doctype html><html><head><title>x</title><style>h2{}</style></head><body><nav><h2>Menu</h2></nav><h1>FAQ</h1><p>Hello</p><h2>How do I <b>pay</b>?</h2><p>By card,\n or cash.</p><script>x()</script><h2>Où?</h2><div>À Paris</div></body></html>"),
+			lessonfile.Options{},
+			"html", two,
+		},
+		"HTML accordions": {
+			[]byte(`<body><h1>FAQ</h1><button class="accordion">How do I <b>pay</b>?</button><div class="panel"><p>By card, or cash.</p></div><div role="button" class="faq-title"><h3>Où?</h3></div><div>À Paris</div></body>`),
+			lessonfile.Options{},
+			"html", two,
+		},
+		"HTML headings in buttons": {
+			[]byte(`<body><h1>FAQ</h1><button><h3>How do I pay?</h3></button><p>By card, or cash.</p><h2 class="accordion-header"><button class="accordion-button">Où?</button></h2><div>À Paris</div></body>`),
 			lessonfile.Options{},
 			"html", two,
 		},
@@ -304,6 +357,12 @@ func TestWhatIsNotUnderstood(t *testing.T) {
 		"no lesson":        {[]byte(`{"a":[1,2],"b":{"c":3}}`), lessonfile.Options{}, job.CodeBadFile, "holds no list"},
 		"broken JSON":      {[]byte(`[{"q":"x","a":"y"},`), lessonfile.Options{Name: "x.json"}, "", ""},
 		"deep JSON":        {[]byte(strings.Repeat(`{"a":`, 100)), lessonfile.Options{Name: "x.json"}, job.CodeBadFile, "deep"},
+		"YAML of another form": {
+			[]byte("version: \"3.1\"\nnlu:\n- [a, b]\n"), lessonfile.Options{}, job.CodeBadFile, "on line 3: nlu: is a list of intents",
+		},
+		"responses alone":  {[]byte(rasaDomain), lessonfile.Options{}, job.CodeBadFile, "nlu.yml and domain.yml together"},
+		"no header":        {[]byte("How do I pay?,By card,x\nWhere?,Here,y\n"), lessonfile.Options{}, job.CodeBadFile, "looks like a lesson"},
+		"unknown encoding": {[]byte("\x8e\xbf\x96\xe2,\x89\xf1\x93\x9a\n\x83p,\x90\xdd\n"), lessonfile.Options{}, job.CodeBadFile, "save the file as UTF-8"},
 		"YAML":             {[]byte("nlu: []\n"), lessonfile.Options{}, job.CodeBadFile, "intents"},
 		"no answers":       {[]byte("# Title\n\n## Other\n"), lessonfile.Options{}, job.CodeBadFile, "heading"},
 		"empty page":       {[]byte("<html><body><p>hello</p></body></html>"), lessonfile.Options{}, job.CodeBadFile, "question"},
@@ -343,6 +402,35 @@ func TestAnOpenQuoteIsAFault(t *testing.T) {
 	if len(got) != 1 || len(faults) != 1 || faults[0].Line != 3 || faults[0].Code != job.CodeTooLarge {
 		t.Errorf("%d lessons, faults %+v", len(got), faults)
 	}
+}
+
+// What a table shows to a spreadsheet program never runs, and is read as it was.
+func FuzzGuarded(f *testing.F) {
+	for _, s := range []string{"=1+1", "'=1+1", "-5", "- a", "+43 1 23", "@x", "'", "''=x", "-1+cmd|' /C calc'!A0", "'tis", "\t=1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.TrimSpace(text) == "" || !utf8.ValidString(text) || strings.ContainsRune(text, '\r') {
+			return // no lesson, or changed by CSV itself
+		}
+		cell := lessonfile.Guarded(text)
+		if strings.ContainsAny(cell[:1], "=@\t") || strings.ContainsAny(cell[:1], "+-") && strings.ContainsAny(cell, "!|") {
+			t.Errorf("%q runs", cell)
+		}
+		var b bytes.Buffer
+		w := csv.NewWriter(&b)
+		if err := errors.Join(w.Write([]string{"prompt", "response"}), w.Write([]string{cell, cell})); err != nil {
+			t.Fatal(err)
+		}
+		w.Flush()
+		table, err := lessonfile.NewTable(&b, lessonfile.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l, fault, err := table.Next(); err != nil || fault != nil || l.Prompt != text || *l.Response != text {
+			t.Errorf("%q is read as %+v, %v, %v", text, l, fault, err)
+		}
+	})
 }
 
 func FuzzOpen(f *testing.F) {

@@ -22,7 +22,7 @@ func openHTML(body []byte, opt Options) (*File, error) {
 	if err != nil {
 		return nil, unreadable("the page cannot be read: its elements are nested too deeply or broken")
 	}
-	p := &htmlPage{}
+	p := &htmlPage{openers: map[*html.Node]bool{}}
 	p.walk(doc)
 	found := p.described
 	if len(found) == 0 {
@@ -51,7 +51,8 @@ func openHTML(body []byte, opt Options) (*File, error) {
 type htmlPage struct {
 	described [][2]string // schema.org FAQPage
 	pairs     [][2]string // details and term lists
-	sections  []*section  // headings
+	sections  []*section  // headings, and buttons that open an answer
+	openers   map[*html.Node]bool
 }
 
 // walk goes through the page in order, without recursion: pages may be deep.
@@ -62,7 +63,7 @@ func (p *htmlPage) walk(doc *html.Node) {
 			if attr(n, "type") == "application/ld+json" && n.FirstChild != nil {
 				p.describe([]byte(n.FirstChild.Data))
 			}
-		case within(n):
+		case p.within(n):
 		case n.Type == html.TextNode:
 			if len(p.sections) > 0 {
 				s := p.sections[len(p.sections)-1]
@@ -75,6 +76,9 @@ func (p *htmlPage) walk(doc *html.Node) {
 			p.term(n)
 		case len(n.Data) == 2 && n.Data[0] == 'h' && n.Data[1] >= '1' && n.Data[1] <= '6':
 			p.sections = append(p.sections, &section{level: int(n.Data[1] - '0'), title: inner(n, nil)})
+		case opener(n):
+			p.openers[n] = true
+			p.sections = append(p.sections, &section{level: 7, title: inner(n, nil)})
 		case block(n) && len(p.sections) > 0:
 			s := p.sections[len(p.sections)-1]
 			s.body = append(s.body, "\n")
@@ -83,10 +87,13 @@ func (p *htmlPage) walk(doc *html.Node) {
 }
 
 // within reports whether n is a part of what was taken already or is not shown.
-func within(n *html.Node) bool {
+func (p *htmlPage) within(n *html.Node) bool {
 	depth := 0
 	for a := n.Parent; a != nil && depth < 600; a = a.Parent {
 		depth++
+		if p.openers[a] {
+			return true
+		}
 		switch a.DataAtom {
 		case atom.Script, atom.Style, atom.Nav, atom.Footer, atom.Template, atom.Noscript, atom.Head, atom.Details, atom.Dl,
 			atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6:
@@ -97,6 +104,25 @@ func within(n *html.Node) bool {
 		}
 	}
 	return false
+}
+
+// opener reports whether n is the question of an accordion: a button that opens the
+// answer below it.
+func opener(n *html.Node) bool {
+	if n.DataAtom != atom.Button && attr(n, "role") != "button" {
+		return false
+	}
+	parts := 0
+	for range n.Descendants() {
+		if parts++; parts > 50 {
+			return false
+		}
+	}
+	if strings.HasSuffix(tidy(inner(n, nil)), "?") {
+		return true
+	}
+	class := attr(n, "class")
+	return strings.Contains(class, "accordion") || strings.Contains(class, "faq") || strings.Contains(class, "collapsible")
 }
 
 // pair takes a details element apart.

@@ -201,12 +201,18 @@ func messagesOf(all []member) []turn {
 	return nil
 }
 
-// pairsOf takes each message of a user with the reply that follows it.
+// pairsOf takes each message of a user with the first text that an assistant replies
+// to it. Calls of tools, which have no text, may stand between them.
 func pairsOf(turns []turn, opt Options) ([]Lesson, string) {
 	var out []Lesson
-	for i := 0; i+1 < len(turns); i++ {
-		if turns[i].user && turns[i+1].assistant && turns[i].text != "" && turns[i+1].text != "" {
-			out = append(out, Lesson{Prompt: turns[i].text, Response: &turns[i+1].text, Topic: opt.Topic})
+	asked := ""
+	for i := range turns {
+		switch t := &turns[i]; {
+		case t.user:
+			asked = t.text
+		case t.assistant && asked != "" && t.text != "":
+			out = append(out, Lesson{Prompt: asked, Response: &t.text, Topic: opt.Topic})
+			asked = ""
 		}
 	}
 	if len(out) == 0 {

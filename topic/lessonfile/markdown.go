@@ -13,7 +13,40 @@ var (
 	answerLine = regexp.MustCompile(`(?i)^[ \t]*(?:\*\*|__)?(?:a|answer)[ \t]*\d*[ \t]*[:.)][ \t]*(?:\*\*|__)?[ \t]*(.*)$`)
 	fence      = regexp.MustCompile("^ {0,3}(```|~~~)")
 	leadNumber = regexp.MustCompile(`^\d+[.)][ \t]+`)
+	headingID  = regexp.MustCompile(`[ \t]*\{[#.:][^{}]*\}[ \t]*$`)
+	inlineLink = regexp.MustCompile(`!?\[([^\[\]]*)\]\([^()]*\)`)
+	strongMark = regexp.MustCompile("(\\*\\*|__)([^*_]+)(?:\\*\\*|__)")
+	emphasis   = regexp.MustCompile(`\*([^*\s](?:[^*]*[^*\s])?)\*`)
+	codeMark   = regexp.MustCompile("`([^`]+)`")
+	anchorTag  = regexp.MustCompile(`</?a\b[^<>]*>`)
 )
+
+// unmarked drops from a heading the marks that nobody types who asks: links, bold,
+// code and anchors.
+func unmarked(title string) string {
+	title = anchorTag.ReplaceAllString(headingID.ReplaceAllString(title, ""), "")
+	title = inlineLink.ReplaceAllString(title, "$1")
+	title = strongMark.ReplaceAllString(title, "$2")
+	title = emphasis.ReplaceAllString(title, "$1")
+	return strings.TrimSpace(codeMark.ReplaceAllString(title, "$1"))
+}
+
+// frontMatter counts the lines of the settings that some tools write at the top of a
+// page, between two lines of dashes.
+func frontMatter(lines []string) int {
+	if strings.TrimRight(lines[0], " \t") != "---" {
+		return 0
+	}
+	for i, line := range lines[1:] {
+		switch line = strings.TrimRight(line, " \t"); {
+		case line == "---" || line == "...":
+			return i + 2
+		case line == "" || strings.HasPrefix(line, "#"):
+			return 0
+		}
+	}
+	return 0
+}
 
 func looksMarkdown(s string) bool {
 	for line := range strings.Lines(s) {
@@ -41,11 +74,15 @@ func openMarkdown(body []byte, opt Options) (*File, error) {
 	fenced := false
 	lines := strings.Split(string(body), "\n")
 	begin := func(line, level int, title string) {
-		title = strings.TrimSpace(leadNumber.ReplaceAllString(strings.Trim(strings.TrimSpace(title), "*_"), ""))
+		title = strings.TrimSpace(leadNumber.ReplaceAllString(strings.Trim(unmarked(title), "*_"), ""))
 		now = &section{line: line, level: level, title: title}
 		all = append(all, now)
 	}
+	skipped := frontMatter(lines)
 	for i, line := range lines {
+		if i < skipped {
+			continue
+		}
 		if fence.MatchString(line) {
 			fenced = !fenced
 		}

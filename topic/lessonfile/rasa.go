@@ -34,6 +34,9 @@ type rasaPath struct {
 // [Berlin]{"entity": "city"}.
 var rasaEntity = regexp.MustCompile(`\[([^\]]+)\](?:\([^)]*\)|\{[^}]*\})`)
 
+// yamlLine is how the YAML package says where it stopped.
+var yamlLine = regexp.MustCompile(`line \d+`)
+
 func looksRasa(s string) bool {
 	for line := range strings.Lines(s) {
 		line = strings.TrimSpace(line)
@@ -66,7 +69,7 @@ func openRasa(body []byte, opt Options) (*File, error) {
 			break
 		}
 		if err != nil {
-			return nil, unreadable("the YAML cannot be read as Rasa's training data: %s", job.Clip(strings.TrimPrefix(err.Error(), "yaml: "), 200))
+			return nil, notRasa(err)
 		}
 		for _, n := range f.NLU {
 			if n.Intent != "" {
@@ -83,6 +86,9 @@ func openRasa(body []byte, opt Options) (*File, error) {
 		for _, p := range append(f.Rules, f.Stories...) {
 			p.follow(leads)
 		}
+	}
+	if len(intents) == 0 && len(responses) > 0 {
+		return nil, unreadable("the YAML holds responses but no intents with examples (nlu:); send nlu.yml and domain.yml together in a zip")
 	}
 	if len(intents) == 0 {
 		return nil, unreadable("the YAML holds no Rasa intents with examples (nlu:)")
@@ -105,6 +111,19 @@ func openRasa(body []byte, opt Options) (*File, error) {
 		}
 	}
 	return &File{Format: FormatRasa, next: listed(lessons, faults)}, nil
+}
+
+// notRasa says why a YAML file cannot be read. The words of the YAML package name
+// the types of this program, which help nobody.
+func notRasa(err error) error {
+	if e, ok := errors.AsType[*yaml.TypeError](err); ok {
+		line := ""
+		if m := yamlLine.FindString(strings.Join(e.Errors, " ")); m != "" {
+			line = " on " + m
+		}
+		return unreadable("the YAML has another form than Rasa's training data%s: nlu: is a list of intents, each with its examples", line)
+	}
+	return unreadable("the YAML is broken: %s", job.Clip(strings.TrimPrefix(err.Error(), "yaml: "), 200))
 }
 
 // examples reads the list that Rasa writes as a text, or a plain list.

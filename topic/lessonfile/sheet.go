@@ -1,6 +1,7 @@
 package lessonfile
 
 import (
+	"archive/zip"
 	"errors"
 	"io"
 
@@ -22,7 +23,9 @@ type sheets struct {
 	row    int
 	header []string
 	choice choice
-	seen   []string // the header that was not understood
+	seen   []string    // the header that was not understood
+	zip    *zip.Reader // to find merged cells; nil if it cannot be read
+	merged []mergedCell
 	file   *File
 }
 
@@ -37,6 +40,7 @@ func openSheets(r io.ReaderAt, size int64, opt Options) (*File, error) {
 		return nil, unreadable("the XLSX file cannot be opened: it is damaged, has a password, or unfolds to more than %s", mib(maxUnzipped))
 	}
 	s := &sheets{book: book, opt: opt, names: book.GetSheetList()}
+	s.zip, _ = zip.NewReader(r, size) // without it the rows are read as they stand
 	s.file = &File{Format: FormatXLSX, next: s.next, close: s.close}
 	if err := s.open(); err != nil {
 		_ = s.close()
@@ -66,6 +70,8 @@ func (s *sheets) open() error {
 			c, miss := choose(cells, s.opt)
 			if miss == "" && c.found() {
 				s.rows, s.row, s.header, s.choice = rows, n, cells, c
+				s.merged = mergedCells(s.zip, name)
+				s.fill(cells)
 				if s.file.Columns == nil {
 					s.file.Columns = c.columns(cells)
 				}
@@ -87,6 +93,9 @@ func (s *sheets) next() (Lesson, *job.Fault, error) {
 		for s.rows.Next() {
 			s.row++
 			cells, err := s.rows.Columns()
+			if err == nil {
+				cells = s.fill(cells)
+			}
 			if err != nil {
 				return Lesson{}, fault(s.row, "the row cannot be read"), nil //nolint:nilerr // told as the fault of this row
 			}

@@ -85,7 +85,7 @@ func newTable(r io.Reader, start string, opt Options) (*File, error) {
 	for i := range header {
 		header[i] = strings.TrimSpace(header[i])
 	}
-	if opt.NoHeader {
+	if opt.NoHeader || lessonsOnly(header, opt) {
 		t.held = header
 		header = make([]string, len(t.held))
 		for i := range header {
@@ -108,6 +108,16 @@ func newTable(r io.Reader, start string, opt Options) (*File, error) {
 		f.Format = FormatTSV
 	}
 	return f, nil
+}
+
+// lessonsOnly reports whether the first line of two columns is a question with its
+// answer, so that the table has no header.
+func lessonsOnly(header []string, opt Options) bool {
+	if len(header) != 2 || opt.Prompt != "" || opt.Response != "" || !asks(header[:1]) {
+		return false
+	}
+	c, _ := choose(header, opt)
+	return !c.found()
 }
 
 // repeated finds a name that stands for a column twice.
@@ -217,9 +227,9 @@ func row(record, header []string, c choice, opt Options) (*Lesson, *job.Fault) {
 		}
 		return strings.Clone(record[i])
 	}
-	l := &Lesson{Prompt: cell(c.prompt)}
+	l := &Lesson{Prompt: unguarded(cell(c.prompt))}
 	if c.topic >= 0 {
-		l.Topic = strings.TrimSpace(cell(c.topic))
+		l.Topic = strings.TrimSpace(unguarded(cell(c.topic)))
 	} else {
 		l.Topic = opt.Topic
 	}
@@ -229,7 +239,7 @@ func row(record, header []string, c choice, opt Options) (*Lesson, *job.Fault) {
 	if truthy(cell(c.refusal)) {
 		return l, nil
 	}
-	response := cell(c.response)
+	response := unguarded(shown(cell(c.response), header[c.response]))
 	if strings.TrimSpace(response) == "" {
 		return nil, fault(0, "the response is empty; a column refusal with the value true teaches a refusal")
 	}
