@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nexus-continuum/nexus/internal/redishealth"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
@@ -34,7 +35,7 @@ type view struct {
 	redis      error // it cannot be reached
 	// refuses is why Redis takes no jobs although it responds.
 	refuses error
-	server  queue.RedisState // zero where it does not tell
+	server  redishealth.RedisState // zero where it does not tell
 	pingMS  float64
 
 	control     storage.Control

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/nexus-continuum/nexus/internal/redishealth"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
@@ -37,7 +38,7 @@ type Queue interface {
 	// Check tries the Redis operations that jobs need. The error says what Redis
 	// refuses.
 	Check(ctx context.Context) error
-	RedisState(ctx context.Context) (queue.RedisState, error)
+	RedisState(ctx context.Context) (redishealth.RedisState, error)
 	Asynq() asynq.RedisConnOpt
 }
 

@@ -344,7 +344,7 @@ func (s *Server) Handler() http.Handler { return s.echo }
 func (s *Server) Stop(ctx context.Context) error {
 	s.leave.Do(func() {
 		close(s.leaving)
-		hold(ctx, s.opt.DrainDelay)
+		lifecycle.Sleep(ctx, s.opt.DrainDelay)
 	})
 	s.drain.Do(func() { close(s.draining) })
 	defer s.cancel()

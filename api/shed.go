@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"log/slog"
 	"math"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -79,27 +79,12 @@ func (s *Server) relieved(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		if from, ok := r.Context().Value(connKey{}).(*caller); ok {
-			if began.UnixNano() < from.away.Load() && !hold(r.Context(), time.Until(began.Add(holdFor))) {
+			if began.UnixNano() < from.away.Load() && !lifecycle.Sleep(r.Context(), time.Until(began.Add(holdFor))) {
 				return err
 			}
 			from.away.Store(time.Now().Add(e.RetryAfter).UnixNano())
 		}
 		return s.shedder.send(c, e)
-	}
-}
-
-// hold waits. It returns false if ctx ends first.
-func hold(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -100,7 +101,7 @@ func TestAskRacesItsWait(t *testing.T) {
 	eachMode(t, func(t *bundle) {
 		// The handler answers when the callers' waits are about to run out.
 		t.serve(t.q, job.LaneInteractive, 16, func(ctx context.Context, task *Task) (any, error) {
-			pause(ctx, time.Duration(len(task.Spec.Prompt))*time.Millisecond)
+			lifecycle.Sleep(ctx, time.Duration(len(task.Spec.Prompt))*time.Millisecond)
 			return echo(ctx, task)
 		})
 		var wg sync.WaitGroup

@@ -9,7 +9,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue/packing"
 )
 
 // begin marks a recorded job as running. If stop is true, the job must not run, and o,
@@ -23,7 +25,7 @@ func (s *Server) begin(ctx context.Context, t *Task) (o *outcome, stop bool) {
 			// Redis is unavailable. The task stays ours. Wait rather than run a job
 			// that may have been canceled.
 			s.q.opt.Log.Warn("a job could not be begun", "job", t.Spec.ID, "error", err)
-			if !pause(ctx, rest) {
+			if !lifecycle.Sleep(ctx, rest) {
 				o := judge(nil, err, endedBy(ctx), 1, 1)
 				return &o, true
 			}
@@ -71,7 +73,7 @@ func (s *Server) run(ctx context.Context, t *Task) (result any, err error) {
 			return result, err
 		}
 		t.Attempt = attempt + 1
-		if !pause(ctx, time.Duration(attempt)*10*time.Millisecond) {
+		if !lifecycle.Sleep(ctx, time.Duration(attempt)*10*time.Millisecond) {
 			return result, err
 		}
 	}
@@ -176,7 +178,7 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 	return e.q.pipeliner.do(ctx, &pipelined{
 		writesFirst: lines, script: e.q.scripts.finish, shared: sharedArgs{keys: 6, args: 3},
 		keys: slices.Concat([]string{k.active(), k.lease()}, stats, []string{k.task(spec.ID), k.record(spec.ID)}),
-		args: []any{e.owner, k.own, statsEnd, spec.ID, string(o.state), ran.Milliseconds(), pack(spec.ID, result), fault, progress},
+		args: []any{e.owner, k.own, statsEnd, spec.ID, string(o.state), ran.Milliseconds(), packing.Pack(spec.ID, result), fault, progress},
 	}).Text()
 }
 

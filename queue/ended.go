@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue/packing"
 )
 
 // An ended job is one member of the sorted set of its state: id, dates and result
@@ -71,7 +72,7 @@ func decodeEnded(member string, state job.State) (job.Job, error) {
 	if body == "" {
 		return j, nil
 	}
-	if j.Result, err = unpack(id, body); err != nil {
+	if j.Result, err = packing.Unpack(id, body); err != nil {
 		return job.Job{}, err
 	}
 	if !json.Valid(j.Result) {

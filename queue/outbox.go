@@ -191,7 +191,7 @@ func (q *Queue) DeliveriesAdded(ctx context.Context) <-chan struct{} {
 		more = q.shards.whenAdded()
 		for _, shard := range q.shards.of(job.Lanes()...) {
 			if offs[shard] == nil {
-				offs[shard] = q.subscriber.on(ctx, q.keys(shard).outbox(), func(string, bool) { news.notify() })
+				offs[shard] = q.bus.Listen(ctx, q.keys(shard).outbox(), func(string, bool) { news.notify() })
 			}
 		}
 		return more

@@ -19,6 +19,10 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/nexus-continuum/nexus/internal/lease"
+	"github.com/nexus-continuum/nexus/internal/pubsub"
+	"github.com/nexus-continuum/nexus/internal/redisfault"
+	"github.com/nexus-continuum/nexus/internal/redishealth"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -104,34 +108,41 @@ func set[T comparable](p *T, v T) {
 	}
 }
 
+// The embedded parts of a Queue: its users publish and subscribe, and ask for the health
+// of Redis, without knowing them.
+type (
+	bus    = pubsub.Bus
+	health = redishealth.Monitor
+)
+
 // Queue is the connection of one process to the jobs. It is safe for concurrent use.
 type Queue struct {
-	opt        Options
-	id         string // of this process, in the names of its reply list and owners
-	born       time.Time
-	redis      redis.UniversalClient
-	scripts    *scripts
-	producer   *asynq.Client
-	subscriber *subscriber
-	shards     *shards
-	replies    []*replies // by the number of the shard
-	pipeliner  *pipeliner
-	wakes      *wakes
-	shed       shed
-	watch      redisStateCache
+	opt       Options
+	id        string // of this process, in the names of its reply list and owners
+	born      time.Time
+	redis     redis.UniversalClient
+	scripts   *scripts
+	producer  *asynq.Client
+	*bus      // messages between processes
+	*health   // Redis
+	shards    *shards
+	replies   []*replies // by the number of the shard
+	pipeliner *pipeliner
+	wakes     *wakes
+	shed      shed
 
 	mu      sync.Mutex
-	state   lifecycle
+	state   phase
 	life    context.Context // ends with Stop
 	end     context.CancelFunc
 	workers sync.WaitGroup
 }
 
-// lifecycle is the state of a long-lived part: new, started or stopped.
-type lifecycle int
+// phase is the state of a long-lived part: new, started or stopped.
+type phase int
 
 const (
-	fresh lifecycle = iota
+	fresh phase = iota
 	started
 	stopped
 )
@@ -148,10 +159,12 @@ func Open(opt Options) *Queue {
 		wakes:   newWakes(),
 		shards:  newShards(opt.Shards),
 	}
+	k := q.keys(job.LaneInteractive)
+	q.bus = pubsub.New(opt.Redis, opt.Prefix, opt.Timeout)
+	q.health = redishealth.New(redishealth.Options{Redis: opt.Redis, Own: k.own, Asynq: k.asynq, Timeout: opt.Timeout})
 	q.life, q.end = context.WithCancel(context.Background())
 	q.pipeliner = &pipeliner{client: opt.Redis}
 	q.producer = asynq.NewClientFromRedisClient(&producerWire{UniversalClient: opt.Redis, pipeliner: q.pipeliner})
-	q.subscriber = newSubscriber(q)
 	for _, place := range q.shards.of(job.LaneInteractive) {
 		q.replies = append(q.replies, newReplies(q, place))
 	}
@@ -185,7 +198,8 @@ func (q *Queue) Stop(ctx context.Context) error {
 	q.state = stopped
 	q.mu.Unlock()
 	q.end()
-	q.subscriber.close()
+	q.bus.Stop()
+	q.health.Stop()
 	for _, r := range q.replies {
 		r.stop(ctx)
 	}
@@ -213,6 +227,11 @@ func (q *Queue) Ping(ctx context.Context) error {
 	return nil
 }
 
+// Lease prepares a lease in the Redis of the queue (see lease.New).
+func (q *Queue) Lease(name string, ttl time.Duration) *lease.Lease {
+	return lease.New(lease.Options{Redis: q.redis, Bus: q.bus, Prefix: q.opt.Prefix, Timeout: q.opt.Timeout, Log: q.opt.Log}, name, ttl)
+}
+
 // Asynq returns the option that makes clients for asynq's own tools: its monitor and
 // its metrics.
 func (q *Queue) Asynq() asynq.RedisConnOpt { return q.opt.Asynq }
@@ -236,14 +255,5 @@ func wait(ctx context.Context, wg *sync.WaitGroup, what string) error {
 	}
 }
 
-// pause waits for d. It returns false if ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
+// unavailable is the error that a caller gets when Redis fails.
+func unavailable(tried string, err error) *job.Error { return redisfault.Unavailable(tried, err) }

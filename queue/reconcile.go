@@ -7,8 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/internal/redisreply"
 	"github.com/nexus-continuum/nexus/job"
 )
@@ -46,7 +45,7 @@ func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 	for _, l := range q.shards.of(job.Lanes()...) {
 		r := reconciler{q: q, lane: l, keys: q.keys(l), me: q.id, listens: q.keys(l).deadline()}
 		lanes = append(lanes, r)
-		defer q.subscriber.on(ctx, r.keys.deadline(), func(string, bool) { news.notify() })()
+		defer q.bus.Listen(ctx, r.keys.deadline(), func(string, bool) { news.notify() })()
 	}
 	every := q.scanInterval()
 	timer := time.NewTimer(0)
@@ -115,7 +114,7 @@ func (r *reconciler) claimScan(ctx context.Context, token int64, every time.Dura
 // more to find are not searched for in every pass.
 func (r *reconciler) scan(ctx context.Context, round int) (queued bool) {
 	queued, suspects := r.sweep(ctx, false)
-	if suspects > 0 && pause(ctx, recheckDelay) {
+	if suspects > 0 && lifecycle.Sleep(ctx, recheckDelay) {
 		again, _ := r.sweep(ctx, true)
 		queued = queued || again
 	}
@@ -175,7 +174,7 @@ func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspect
 	// A sign of life is old after one and a half seconds; each is renewed every second.
 	fresh := r.q.opt.Liveness - min(r.q.opt.Liveness/2, 1500*time.Millisecond)
 	got, err := r.q.scripts.sweep.Run(rctx, r.q.redis, []string{k.active(), k.lease(), k.pending()},
-		k.own, k.tasks(), r.me, r.q.opt.MaxLost, fresh.Milliseconds(), r.q.aliveChannel(r.listens), gone).Slice()
+		k.own, k.tasks(), r.me, r.q.opt.MaxLost, fresh.Milliseconds(), r.q.AliveChannel(r.listens), gone).Slice()
 	if err != nil || len(got) != 4 {
 		return false, 0
 	}
@@ -188,16 +187,6 @@ func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspect
 	}
 	suspects, _ = got[3].(int64)
 	return len(again) > 0, suspects
-}
-
-// aliveChannel returns a channel that this process listens to. It is empty where the
-// channel says nothing about other listeners: on a Cluster each node knows only its own
-// listeners, and shortly after a Redis outage all of them reconnect.
-func (q *Queue) aliveChannel(channel string) string {
-	if _, cluster := q.redis.(*redis.ClusterClient); cluster || q.subscriber.renewedWithin(3*time.Second) {
-		return ""
-	}
-	return channel
 }
 
 // followOperators updates the records after operators changed tasks with asynq's tools (asynqmon,
@@ -263,7 +252,7 @@ func (r *reconciler) requeueOrphans(ctx context.Context) {
 	defer cancel()
 	reply, err := r.q.scripts.orphans.Run(rctx, r.q.redis, []string{
 		k.stateIndex(job.StateQueued), k.stateIndex(job.StateRunning), k.pending(), k.scheduled(), k.retry(), k.active(),
-	}, k.own, k.tasks(), maxOrphans, r.q.cachedRedisState().Evicts(), why).Slice()
+	}, k.own, k.tasks(), maxOrphans, r.q.CachedRedisState().Evicts(), why).Slice()
 	if err != nil || len(reply) != 2 {
 		return
 	}

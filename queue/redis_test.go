@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/nexus-continuum/nexus/internal/redishealth"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
@@ -164,7 +165,7 @@ func TestMemoryIsKeptForThoseWhoWait(t *testing.T) {
 	b.serve(b.q, job.LaneInteractive, 2, echo)
 	c := admin(t, s)
 	used := func() int64 {
-		state, err := b.q.readState(b.ctx)
+		state, err := redishealth.New(redishealth.Options{Redis: b.q.redis, Timeout: time.Second}).RedisState(b.ctx)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -159,7 +160,7 @@ func (r *replies) read(ctx context.Context) {
 			} else if time.Since(lost) > r.q.opt.Timeout {
 				r.failAll(unavailable("wait for a reply", err))
 			}
-			pause(ctx, 50*time.Millisecond)
+			lifecycle.Sleep(ctx, 50*time.Millisecond)
 		}
 	}
 }

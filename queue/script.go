@@ -27,9 +27,7 @@ type scripts struct {
 	// reconcile
 	claimScan, sweep, orphans, owned, operator, overdue, abandoned *redis.Script
 
-	acquire, renew, release *redis.Script // lease
-	fetch, recordDelivery   *redis.Script // webhook
-	probe                   *redis.Script
+	fetch, recordDelivery *redis.Script // webhook
 }
 
 // loadScripts assembles the scripts. clock is shared/clock.lua; a simulation has a clock
@@ -45,8 +43,7 @@ func loadScripts(eventHistory int, clock string) *scripts {
 		laneState: script("lane/state"), pause: script("lane/pause"), endRest: script("lane/end_rest"), forward: script("lane/forward"), shards: script("lane/shards"),
 		claimScan: script("reconcile/claim_scan"), sweep: script("reconcile/sweep"), orphans: script("reconcile/orphans"), owned: script("reconcile/owned"),
 		operator: script("reconcile/operator"), overdue: script("reconcile/overdue"), abandoned: script("reconcile/abandoned"),
-		acquire: script("lease/acquire"), renew: script("lease/renew"), release: script("lease/release"),
-		fetch: script("webhook/fetch"), recordDelivery: script("webhook/record_delivery"), probe: script("probe"),
+		fetch: script("webhook/fetch"), recordDelivery: script("webhook/record_delivery"),
 	}
 }
 

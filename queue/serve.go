@@ -54,7 +54,7 @@ type Server struct {
 
 	slots    chan struct{} // handlers that run; asynq frees its own too early
 	mu       sync.Mutex
-	state    lifecycle
+	state    phase
 	running  map[string]*Task
 	inflight map[string]inflight // tasks that were taken and have not ended, by id
 	lastOK   time.Time           // owner key written
@@ -111,11 +111,11 @@ func (s *Server) start(ctx context.Context) error {
 	s.renewLiveness(ctx)
 	s.q.wakes.add(s.lane, s.wake)
 	s.offs = append(s.offs,
-		s.q.subscriber.on(ctx, s.keys.wake(), func(string, bool) { s.wake.notify() }),
+		s.q.bus.Listen(ctx, s.keys.wake(), func(string, bool) { s.wake.notify() }),
 		// No messages are sent here. The subscription itself shows that this process is
 		// alive.
-		s.q.subscriber.on(ctx, s.keys.owner(s.id), func(string, bool) {}),
-		s.q.subscriber.on(ctx, s.keys.cancel(), func(id string, renewed bool) {
+		s.q.bus.Listen(ctx, s.keys.owner(s.id), func(string, bool) {}),
+		s.q.bus.Listen(ctx, s.keys.cancel(), func(id string, renewed bool) {
 			if !renewed {
 				s.stopJob(id, ErrCanceled)
 			}

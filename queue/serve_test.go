@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -233,7 +234,7 @@ func TestSlotsAreNeverExceeded(t *testing.T) {
 			n := now.Add(1)
 			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 			}
-			pause(ctx, 2*time.Millisecond)
+			lifecycle.Sleep(ctx, 2*time.Millisecond)
 			now.Add(-1)
 			return echo(ctx, task)
 		})

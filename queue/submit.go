@@ -36,7 +36,7 @@ func (q *Queue) Submit(ctx context.Context, spec job.Spec) (job.Job, error) {
 		return job.Job{}, err
 	}
 	spec.ReplyTo = ""
-	if s := q.cachedRedisState(); s.Full() && spec.Kind == job.KindInteract {
+	if s := q.CachedRedisState(); s.Full() && spec.Kind == job.KindInteract {
 		return job.Job{}, job.Errorf(job.CodeUnavailable,
 			"Redis has used %d of its %d MB (maxmemory): a job that nobody waits for is refused, so that callers who wait are still served; raise maxmemory or lower NEXUS_RESULT_MAX_MB",
 			s.UsedBytes>>20, s.MaxBytes>>20).After(5 * time.Second)

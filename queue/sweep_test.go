@@ -61,7 +61,7 @@ func TestKilledWorkersJobsRunAgainSoon(t *testing.T) {
 		killed := t.crash(job.LaneBatch)
 		late := q.submit(t, "late")
 		living := t.crash(job.LaneBatch)
-		defer q.subscriber.on(t.ctx, living.keys.owner(living.id), func(string, bool) {})()
+		defer q.bus.Listen(t.ctx, living.keys.owner(living.id), func(string, bool) {})()
 		for s, id := range map[*Server]string{killed: dead, living: late} {
 			// Their last signs are older than any that comes in time.
 			if err := t.q.redis.Set(t.ctx, s.keys.owner(s.id), "x", time.Hour-2*time.Second).Err(); err != nil {
@@ -72,7 +72,7 @@ func TestKilledWorkersJobsRunAgainSoon(t *testing.T) {
 			}
 		}
 		r := &reconciler{q: q, lane: job.LaneBatch, keys: killed.keys, me: q.id, listens: "ear"}
-		defer q.subscriber.on(t.ctx, "ear", func(string, bool) {})()
+		defer q.bus.Listen(t.ctx, "ear", func(string, bool) {})()
 		if !r.scan(t.ctx, 1) {
 			t.Error("the job of the killed worker is not queued again")
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -146,7 +147,7 @@ func (s *Server) prefetch(ctx context.Context, client redis.UniversalClient, key
 		// asynq calls again at once; while Redis is unreachable that would be a busy
 		// loop.
 		s.backoff = min(max(2*s.backoff, 20*time.Millisecond), maxRest)
-		pause(s.quit, s.backoff) //nolint:contextcheck // until the server quits
+		lifecycle.Sleep(s.quit, s.backoff) //nolint:contextcheck // until the server quits
 		return redis.NewCmdResult(nil, err)
 	}
 	s.backoff = 0

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 )
 
 // asynq is given clients that inspect the scripts it runs. The first measurements used
@@ -132,7 +134,7 @@ func (w *serverWire) EvalSha(ctx context.Context, sha string, keys []string, arg
 	}
 	cmd := w.UniversalClient.EvalSha(ctx, sha, keys, args...)
 	if _, refused := errors.AsType[redis.Error](cmd.Err()); cmd.Err() != nil && !refused {
-		pause(w.server.quit, 20*time.Millisecond) //nolint:contextcheck // until the server quits; asynq tries again at once
+		lifecycle.Sleep(w.server.quit, 20*time.Millisecond) //nolint:contextcheck // until the server quits; asynq tries again at once
 	}
 	return cmd
 }

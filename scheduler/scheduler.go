@@ -34,7 +34,6 @@ type Queue interface {
 	Repaired(ctx context.Context, what string, n int)
 	Publish(ctx context.Context, channel, msg string) error
 	Subscribe(ctx context.Context, channel string) <-chan string
-	Tick(ctx context.Context, name string, due func(last time.Time) bool) (ok bool, err error)
 }
 
 // Interactions is the log of what was asked and answered; *interaction.Log implements
@@ -45,7 +44,7 @@ type Interactions interface {
 	RestoreUsage(ctx context.Context, u interaction.Usage) error
 }
 
-// Lease is a right that only one process of the cluster has at a time; *queue.Lease
+// Lease is a right that only one process of the cluster has at a time; *lease.Lease
 // implements it.
 type Lease interface {
 	// Acquire takes the lease if it is free. If held is true, token is its fencing
@@ -101,7 +100,7 @@ type Control interface {
 type Options struct {
 	Queue        Queue
 	Interactions Interactions
-	// Redis is where asynq keeps the periodic tasks.
+	// Redis is where asynq keeps the periodic tasks, and where their runs are claimed.
 	Redis       redis.UniversalClient
 	Datasets    Datasets
 	Checkpoints Checkpoints

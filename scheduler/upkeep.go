@@ -147,7 +147,7 @@ func (s *Scheduler) catchUp(ctx context.Context) {
 	client := asynq.NewClientFromRedisClient(s.opt.Redis)
 	for _, d := range s.duties() {
 		late := false
-		_, err := s.opt.Queue.Tick(ctx, d.name, func(last time.Time) bool {
+		_, err := claimRun(ctx, s.opt.Redis, d.name, s.opt.Now(), func(last time.Time) bool {
 			late = !last.IsZero() && missed(d.spec, last, s.opt.Now())
 			return last.IsZero() // its time begins to count
 		})
@@ -167,7 +167,7 @@ func (s *Scheduler) handle(ctx context.Context, t *asynq.Task) error {
 		if d.name != name {
 			continue
 		}
-		ok, err := s.opt.Queue.Tick(ctx, name, func(last time.Time) bool { return due(d.spec, last, s.opt.Now()) })
+		ok, err := claimRun(ctx, s.opt.Redis, name, s.opt.Now(), func(last time.Time) bool { return due(d.spec, last, s.opt.Now()) })
 		if err != nil {
 			return err
 		}

@@ -74,10 +74,9 @@ func TestATickIsClaimedOnce(t *testing.T) {
 		var all sync.WaitGroup
 		start := make(chan struct{})
 		for range 8 {
-			q := b.open()
 			all.Go(func() {
 				<-start
-				ok, err := q.Tick(b.ctx, "prune", func(last time.Time) bool { return due("@every 1h", last, time.Now()) })
+				ok, err := claimRun(b.ctx, b.provided.Client(), "prune", time.Now(), func(last time.Time) bool { return due("@every 1h", last, time.Now()) })
 				if err != nil {
 					b.Error(err)
 				}
@@ -132,7 +131,7 @@ func TestDue(t *testing.T) {
 // waits for its time.
 func TestMissedTasksAreCaughtUp(t *testing.T) {
 	eachMode(t, func(b *bundle) {
-		if _, err := b.queue.Tick(b.ctx, "backup", func(time.Time) bool { return true }); err != nil {
+		if _, err := claimRun(b.ctx, b.provided.Client(), "backup", time.Now(), func(time.Time) bool { return true }); err != nil {
 			b.Fatal(err)
 		}
 		ran := make(chan string, 10)

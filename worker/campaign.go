@@ -15,7 +15,7 @@ import (
 
 const (
 	// leaseTTL is how long after its last sign of life a trainer can be replaced. One that
-	// was killed is replaced sooner (see queue.Lease).
+	// was killed is replaced sooner (see package lease).
 	leaseTTL      = 5 * time.Second
 	campaignEvery = 500 * time.Millisecond
 	// trainConcurrency is how many train jobs wait in the trainer at once. Jobs that

@@ -39,7 +39,7 @@ type LaneServer interface {
 	Pause(ctx context.Context, why string) error
 }
 
-// Lease is a right that only one process of the cluster has at a time; *queue.Lease
+// Lease is a right that only one process of the cluster has at a time; *lease.Lease
 // implements it.
 type Lease interface {
 	// Acquire takes the lease if it is free. If held is true, token is its fencing

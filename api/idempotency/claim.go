@@ -35,7 +35,7 @@ const claimTTL = 15 * time.Second
 // until SetDigest sets the real one.
 const Unread = ""
 
-// Listener hears the messages of Redis; *queue.Queue is one.
+// Listener receives the messages of Redis; *queue.Queue implements it.
 type Listener interface {
 	// Listen calls onMessage for each message on a channel of Redis until off is called.
 	Listen(ctx context.Context, channel string, onMessage func(msg string, renewed bool)) (off func())

@@ -167,3 +167,18 @@ func (l *Life) Stop(ctx context.Context, ends ...func(ctx context.Context) error
 		return fmt.Errorf("some work did not end in time: %w", ctx.Err())
 	}
 }
+
+// Sleep waits for d. It returns false if ctx ends first.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

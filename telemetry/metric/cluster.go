@@ -9,6 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/nexus-continuum/nexus/internal/redishealth"
 	"github.com/nexus-continuum/nexus/queue"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
@@ -18,7 +19,7 @@ import (
 type Queue interface {
 	Ping(ctx context.Context) error
 	Check(ctx context.Context) error
-	RedisState(ctx context.Context) (queue.RedisState, error)
+	RedisState(ctx context.Context) (redishealth.RedisState, error)
 	Lanes(ctx context.Context) ([]queue.LaneState, error)
 	Repairs(ctx context.Context) (map[string]int64, error)
 	Dropped(ctx context.Context) (map[string]int64, error)

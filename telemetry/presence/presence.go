@@ -37,13 +37,14 @@ var (
 // beatLate is the age from which a beat is late: processes beat every second.
 const beatLate = 1250 * time.Millisecond
 
-// Listener hears the messages of Redis; *queue.Queue is one.
+// Listener receives the messages of Redis; *queue.Queue implements it.
 type Listener interface {
 	// Listen calls onMessage for each message on a channel of Redis until off is called.
 	// renewed says that messages may have been missed.
 	Listen(ctx context.Context, channel string, onMessage func(msg string, renewed bool)) (off func())
-	// RenewedWithin reports whether the connection was renewed within the last d.
-	RenewedWithin(d time.Duration) bool
+	// AliveChannel returns channel if its number of listeners says whether their process
+	// is alive, and "" if it does not.
+	AliveChannel(channel string) string
 }
 
 // Options configure a Presence. Redis and Listener are required.
@@ -141,10 +142,9 @@ func (p *Presence) Remove(ctx context.Context, id string) error {
 }
 
 // late returns the time that a late beat has left to live. It is zero where a process
-// that does not listen may live: on a Cluster each node knows only its own listeners,
-// and shortly after a Redis outage all of them reconnect.
+// that does not listen may live.
 func (p *Presence) late() time.Duration {
-	if _, cluster := p.redis.(*redis.ClusterClient); cluster || p.opt.Listener.RenewedWithin(3*time.Second) {
+	if p.opt.Listener.AliveChannel(p.rollChannel()) == "" {
 		return 0
 	}
 	p.mu.Lock()

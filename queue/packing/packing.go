@@ -1,4 +1,9 @@
-package queue
+// Package packing shortens the JSON of results before Redis stores it.
+//
+// It writes one byte for each phrase that results have in common, and ids as raw bytes.
+// A short answer with three sources takes 240 bytes instead of 750, in 3 µs. Deflate
+// alone takes 230 bytes, but 13 to 40 µs. A long result is deflated as well.
+package packing
 
 import (
 	"bytes"
@@ -10,15 +15,11 @@ import (
 	"slices"
 	"strings"
 
-	packing "github.com/klauspost/compress/flate"
+	deflate "github.com/klauspost/compress/flate"
 )
 
-// The JSON of a result is stored with one byte for each phrase that results have in
-// common, and with ids as raw bytes. A short answer with three sources takes 240 bytes
-// instead of 750, in 3 µs. Deflate alone takes 230 bytes, but 13 to 40 µs. A long result
-// is deflated as well.
-
 const (
+	idLength = 36
 	// ownID stands for the id of the job itself.
 	ownID = 0x01
 	// anyID stands before the 16 bytes of another id.
@@ -51,15 +52,15 @@ var replacePhrases = func() *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }()
 
-// pack shortens the JSON of the result of job id.
-func pack(id string, result []byte) []byte {
+// Pack shortens the JSON of the result of job id.
+func Pack(id string, result []byte) []byte {
 	if len(result) < 64 {
 		return result
 	}
 	if len(result) >= deflateFrom {
 		b := bytes.NewBuffer(make([]byte, 0, len(result)/2))
 		b.WriteByte(deflated)
-		if err := packing.StatelessDeflate(b, result, true, []byte(deflateDictionary)); err == nil && b.Len() < len(result) {
+		if err := deflate.StatelessDeflate(b, result, true, []byte(deflateDictionary)); err == nil && b.Len() < len(result) {
 			return b.Bytes()
 		}
 		return result
@@ -67,7 +68,8 @@ func pack(id string, result []byte) []byte {
 	return shortIDs(id, replacePhrases.Replace(string(result)))
 }
 
-func unpack(id, s string) (b json.RawMessage, err error) {
+// Unpack undoes Pack.
+func Unpack(id, s string) (b json.RawMessage, err error) {
 	switch {
 	case s == "":
 		return nil, nil
@@ -114,7 +116,7 @@ func rawID(text string) (raw [16]byte, ok bool) {
 	return raw, err == nil
 }
 
-// expand undoes pack.
+// expand undoes shortIDs and replacePhrases.
 func expand(own, s string) ([]byte, error) {
 	out := make([]byte, 0, 4*len(s))
 	for i := 0; i < len(s); i++ {

@@ -1,4 +1,4 @@
-package queue
+package packing
 
 import (
 	"encoding/json"
@@ -30,7 +30,7 @@ func FuzzPacking(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := unpack(id, string(pack(id, want)))
+			got, err := Unpack(id, string(Pack(id, want)))
 			if err != nil || string(got) != string(want) {
 				t.Fatalf("%q is read as %q, %v", want, got, err)
 			}
@@ -42,19 +42,29 @@ func TestDeflatedResultsOfEarlierVersionsAreRead(t *testing.T) {
 	t.Parallel()
 	const old = "z\xab\x06\x99\x0e\v^\xe7Ĝ\x1c\xb0SSR\x8b\xb3\xb1\x855R\xe0\xd5\x02\x00"
 	const want = `{"response":"Call the desk","responded":true,"topic":null}`
-	if got, err := unpack("", old); err != nil || string(got) != want {
+	if got, err := Unpack("", old); err != nil || string(got) != want {
 		t.Fatalf("%q, %v", got, err)
 	}
 }
 
 func BenchmarkPack(b *testing.B) {
 	b.ReportAllocs()
-	task := &Task{Spec: job.Spec{ID: job.NewID()}}
-	a, _ := fullAnswer(b.Context(), task)
-	result, _ := json.Marshal(a)
+	id := job.NewID()
+	source := func(prompt string) job.Source {
+		return job.Source{LessonID: job.NewID(), Prompt: prompt, Similarity: 0.8731}
+	}
+	checkpoint := job.NewID()
+	result, err := json.Marshal(job.Answer{
+		JobID: id, InteractionID: id, Response: "Send the parcel back within 30 days of receiving it.", Responded: true, Confidence: 0.9142, Threshold: 0.71,
+		Checkpoint: &checkpoint,
+		Sources:    []job.Source{source("how do I return a parcel"), source("can I send something back"), source("what is your returns policy")},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 	n := 0
 	for b.Loop() {
-		n = len(pack(task.Spec.ID, result))
+		n = len(Pack(id, result))
 	}
 	b.ReportMetric(float64(n), "bytes")
 	b.ReportMetric(float64(len(result)), "bytes-before")

@@ -1,9 +1,64 @@
-package queue
+package lease
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/nexus-continuum/nexus/internal/pubsub"
+	"github.com/nexus-continuum/nexus/queue/provider"
+	"github.com/nexus-continuum/nexus/queue/provider/providertest"
+	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bundle is a Redis and one process on it.
+type bundle struct {
+	*testing.T
+	ctx   context.Context
+	redis redis.UniversalClient
+	opt   Options
+}
+
+// eachMode runs a test on every Redis that this machine has.
+func eachMode(t *testing.T, test func(t *bundle)) {
+	t.Helper()
+	providertest.EachMode(t, func(t *testing.T, mode string) {
+		ctx, p := providertest.Start(t, provider.Options{Mode: mode})
+		b := &bundle{T: t, ctx: ctx, redis: p.Client()}
+		b.opt = b.open(providertest.Timeout)
+		test(b)
+	})
+}
+
+// open makes one more process, as it were, on the same Redis.
+func (b *bundle) open(timeout time.Duration) Options {
+	bus := pubsub.New(b.redis, "nexus:", timeout)
+	b.Cleanup(bus.Stop)
+	return Options{Redis: b.redis, Bus: bus, Prefix: "nexus:", Timeout: timeout, Log: slog.New(slog.DiscardHandler)}
+}
+
+func (b *bundle) lease(name string, ttl time.Duration) *Lease { return New(b.opt, name, ttl) }
+
+// until polls what another process does, with the test's own deadline.
+func (b *bundle) until(what string, ok func() bool) {
+	b.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-b.ctx.Done():
+			b.Fatalf("never happened: %s", what)
+		}
+	}
+}
 
 func (b *bundle) hold(l *Lease) int64 {
 	b.Helper()
@@ -16,8 +71,7 @@ func (b *bundle) hold(l *Lease) int64 {
 
 func TestLeaseHasOneHolder(t *testing.T) {
 	eachMode(t, func(t *bundle) {
-		other := t.open(Options{})
-		first, second := t.q.Lease("trainer", 10*time.Second), other.Lease("trainer", 10*time.Second)
+		first, second := t.lease("trainer", 10*time.Second), New(t.open(providertest.Timeout), "trainer", 10*time.Second)
 		token := t.hold(first)
 		if again := t.hold(first); again != token {
 			t.Errorf("acquired again with token %d, had %d", again, token)
@@ -51,11 +105,11 @@ func TestLeaseHasOneHolder(t *testing.T) {
 
 func TestLeaseIsRenewedWhileHeld(t *testing.T) {
 	eachMode(t, func(t *bundle) {
-		l := t.q.Lease("leader", 9*time.Second)
+		l := t.lease("leader", 9*time.Second)
 		t.hold(l)
-		last := t.q.redis.PTTL(t.ctx, l.key()).Val()
+		last := t.redis.PTTL(t.ctx, l.key("holder")).Val()
 		t.until("its time is put forward", func() bool {
-			left := t.q.redis.PTTL(t.ctx, l.key()).Val()
+			left := t.redis.PTTL(t.ctx, l.key("holder")).Val()
 			more := left > last // else it only falls
 			last = left
 			return more
@@ -63,7 +117,7 @@ func TestLeaseIsRenewedWhileHeld(t *testing.T) {
 		if err := l.Release(t.ctx); err != nil {
 			t.Fatal(err)
 		}
-		if n := t.q.redis.Exists(t.ctx, l.key()).Val(); n != 0 {
+		if n := t.redis.Exists(t.ctx, l.key("holder")).Val(); n != 0 {
 			t.Error("it is still held")
 		}
 	})
@@ -73,9 +127,9 @@ func TestLeaseIsRenewedWhileHeld(t *testing.T) {
 // its token is the lower one.
 func TestLeaseLostToAnother(t *testing.T) {
 	eachMode(t, func(t *bundle) {
-		first, second := t.q.Lease("leader", 300*time.Millisecond), t.q.Lease("leader", 300*time.Millisecond)
+		first, second := t.lease("leader", 300*time.Millisecond), t.lease("leader", 300*time.Millisecond)
 		old := t.hold(first)
-		if err := t.q.redis.FlushAll(t.ctx).Err(); err != nil {
+		if err := t.redis.FlushAll(t.ctx).Err(); err != nil {
 			t.Fatal(err)
 		}
 		token := t.hold(second)
@@ -98,10 +152,10 @@ func TestLeaseLostToAnother(t *testing.T) {
 func TestLeaseTokenRisesThoughTheClockWasPutBack(t *testing.T) {
 	eachMode(t, func(t *bundle) {
 		const last = int64(8_000_000_000_000_000) // the year 2223, in µs
-		if err := t.q.redis.Set(t.ctx, t.q.shared("lease:trainer", "fence"), last, 0).Err(); err != nil {
+		if err := t.redis.Set(t.ctx, t.lease("trainer", time.Second).key("fence"), last, 0).Err(); err != nil {
 			t.Fatal(err)
 		}
-		l := t.q.Lease("trainer", 10*time.Second)
+		l := t.lease("trainer", 10*time.Second)
 		if token := t.hold(l); token <= last {
 			t.Errorf("token %d does not rise over %d", token, last)
 		}
@@ -114,21 +168,32 @@ func TestLeaseTokenRisesThoughTheClockWasPutBack(t *testing.T) {
 // A holder that cannot renew knows of its loss when the time is over, and not a
 // renewal later.
 func TestLeaseIsLostInTime(t *testing.T) {
-	eachServer(t, func(t *bundle, s server) {
-		const ttl = 3 * time.Second
-		l := t.q.Lease("trainer", ttl)
-		t.hold(l)
-		lost := l.Lost()
-		s.down()
-		<-lost
-		l.mu.Lock()
-		late := time.Since(l.until)
-		l.mu.Unlock()
-		if late > ttl/4 { // a renewal later would be a third more, and its patience
-			t.Errorf("it was told %v late", late)
-		}
-		s.up()
-	})
+	t.Parallel()
+	for name, start := range map[string]func(t *testing.T) (addr string, down func()){
+		"embedded": func(t *testing.T) (string, func()) { m := miniredis.RunT(t); return m.Addr(), m.Close },
+		"process":  func(t *testing.T) (string, func()) { s := redistest.Start(t); return s.Addr, s.Kill },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			addr, down := start(t)
+			client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
+			t.Cleanup(func() { _ = client.Close() })
+			b := &bundle{T: t, ctx: t.Context(), redis: client}
+			b.opt = b.open(900 * time.Millisecond)
+			const ttl = 3 * time.Second
+			l := b.lease("trainer", ttl)
+			b.hold(l)
+			lost := l.Lost()
+			down()
+			<-lost
+			l.mu.Lock()
+			late := time.Since(l.until)
+			l.mu.Unlock()
+			if late > ttl/4 { // a renewal later would be a third more, and its timeout
+				t.Errorf("it was told %v late", late)
+			}
+		})
+	}
 }
 
 // The lease of a killed process is free long before its time is over. A holder that
@@ -136,10 +201,10 @@ func TestLeaseIsLostInTime(t *testing.T) {
 func TestLeaseOfAKilledProcessIsFreeSoon(t *testing.T) {
 	eachMode(t, func(t *bundle) {
 		const ttl = time.Hour
-		killed, next := t.open(Options{}).Lease("trainer", ttl), t.q.Lease("trainer", ttl)
+		killed, next := New(t.open(providertest.Timeout), "trainer", ttl), t.lease("trainer", ttl)
 		old := t.hold(killed)
 		since := func(last time.Duration) {
-			if err := t.q.redis.PExpire(t.ctx, killed.key(), ttl-last).Err(); err != nil {
+			if err := t.redis.PExpire(t.ctx, killed.key("holder"), ttl-last).Err(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -150,7 +215,7 @@ func TestLeaseOfAKilledProcessIsFreeSoon(t *testing.T) {
 		}
 		since(ttl / 2)
 		kept("the holder is late, and listens")
-		killed.q.subscriber.close() // the end of a process closes its connections
+		killed.opt.Bus.Stop() // the end of a process closes its connections
 		since(ttl / 20)
 		kept("a renewal is not due yet")
 		since(ttl / 2)
@@ -181,9 +246,8 @@ func TestLeaseIsNotTakenOverWhereSilenceTellsNothing(t *testing.T) {
 			holder string
 			deaf   bool
 		}{"a former version": {holder: "somebody"}, "nobody is heard": {holder: "somebody/listens", deaf: true}} {
-			deaf := t.open(Options{})
-			l := deaf.Lease(what, ttl)
-			if err := t.q.redis.Set(t.ctx, l.key(), c.holder+"|1", ttl/2).Err(); err != nil {
+			l := New(t.open(providertest.Timeout), what, ttl)
+			if err := t.redis.Set(t.ctx, l.key("holder"), c.holder+"|1", ttl/2).Err(); err != nil {
 				t.Fatal(err)
 			}
 			if c.deaf {

@@ -1,17 +1,36 @@
-package queue
+// Package lease lets one process of the cluster at a time do something alone, by a key
+// in Redis with a fencing token. It owns the keys that begin with "nexus:{lease:".
+package lease
 
 import (
 	"context"
+	_ "embed" // the scripts
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
+	"github.com/nexus-continuum/nexus/internal/pubsub"
+	"github.com/nexus-continuum/nexus/internal/redisfault"
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// ErrLeaseLost is returned by Renew if another process holds the lease, or might.
-var ErrLeaseLost = errors.New("the lease is no longer held")
+// ErrLost is returned by Renew if another process holds the lease, or might.
+var ErrLost = errors.New("the lease is no longer held")
+
+var (
+	//go:embed acquire.lua
+	acquireLua string
+	//go:embed extend.lua
+	extendLua string
+
+	acquireScript = redis.NewScript(acquireLua)
+	extendScript  = redis.NewScript(extendLua)
+)
 
 const (
 	// renewals is how often a lease is renewed within its ttl.
@@ -19,13 +38,24 @@ const (
 	// overdue is the share of the ttl after which a lease should have been renewed. Its
 	// holder may be gone then, which its channel tells.
 	overdue = 4
+	// recheckDelay is the delay before a second check of a holder that seems to be gone.
+	recheckDelay = 300 * time.Millisecond
 )
+
+// Options say where leases are kept. All fields are required.
+type Options struct {
+	Redis   redis.UniversalClient
+	Bus     *pubsub.Bus
+	Prefix  string        // of the keys
+	Timeout time.Duration // of one command to Redis
+	Log     *slog.Logger
+}
 
 // Lease is the right of one process to do something alone. Its token rises with every
 // holder, forever. A holder may notice late that it lost the lease, so a store of its
 // results must reject any token lower than the highest it has seen.
 type Lease struct {
-	q    *Queue
+	opt  Options
 	name string
 	ttl  time.Duration
 	me   string
@@ -41,13 +71,13 @@ type Lease struct {
 	renewer sync.WaitGroup
 }
 
-// Lease prepares a lease with that name and acquires nothing yet. If a holder is killed,
+// New prepares a lease with that name and acquires nothing yet. If a holder is killed,
 // the lease is free after about a third of ttl; if it falls silent, after ttl. On a Redis
 // Cluster, and shortly after an outage, it is free after ttl in both cases.
-func (q *Queue) Lease(name string, ttl time.Duration) *Lease {
+func New(opt Options, name string, ttl time.Duration) *Lease {
 	lost := make(chan struct{})
 	close(lost)
-	return &Lease{q: q, name: name, ttl: ttl, me: job.NewID() + "/listens", lost: lost}
+	return &Lease{opt: opt, name: name, ttl: ttl, me: job.NewID() + "/listens", lost: lost}
 }
 
 // Acquire takes the lease if it is free; ok is false while another process holds it. A
@@ -59,30 +89,30 @@ func (l *Lease) Acquire(ctx context.Context) (token int64, ok bool, err error) {
 	if l.off == nil {
 		// No messages are sent here. Like the channel of a Server, it shows that this
 		// process is alive.
-		l.off = l.q.subscriber.on(ctx, l.channel(l.me), func(string, bool) {})
+		l.off = l.opt.Bus.Listen(ctx, l.channel(l.me), func(string, bool) {})
 	}
 	token, deserted, err := l.acquire(ctx, "")
-	if deserted != "" && pause(ctx, recheckDelay) {
+	if deserted != "" && lifecycle.Sleep(ctx, recheckDelay) {
 		token, _, err = l.acquire(ctx, deserted)
 	}
 	if err != nil {
-		return 0, false, unavailable("acquire lease "+l.name, err)
+		return 0, false, redisfault.Unavailable("acquire lease "+l.name, err)
 	}
 	return token, token != 0, nil
 }
 
 // acquire looks once. deserted is what the last look found, and what this one finds.
-func (l *Lease) acquire(ctx context.Context, deserted string) (token int64, found string, err error) { //nolint:contextcheck // the renewal outlives this call
+func (l *Lease) acquire(ctx context.Context, deserted string) (token int64, found string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.token != 0 {
 		return l.token, "", nil
 	}
 	asked := time.Now()
-	rctx, cancel := l.q.withTimeout(ctx)
+	rctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
 	defer cancel()
-	got, err := l.q.scripts.acquire.Run(rctx, l.q.redis, []string{l.key(), l.q.shared("lease:"+l.name, "fence")},
-		l.me, l.ttl.Milliseconds(), (l.ttl - l.ttl/overdue).Milliseconds(), l.channel(""), l.q.aliveChannel(l.channel(l.me)), deserted).Slice()
+	got, err := acquireScript.Run(rctx, l.opt.Redis, []string{l.key("holder"), l.key("fence")},
+		l.me, l.ttl.Milliseconds(), (l.ttl - l.ttl/overdue).Milliseconds(), l.channel(""), l.opt.Bus.AliveChannel(l.channel(l.me)), deserted).Slice()
 	if err != nil {
 		return 0, "", err
 	}
@@ -92,11 +122,11 @@ func (l *Lease) acquire(ctx context.Context, deserted string) (token int64, foun
 		return 0, found, nil
 	}
 	if deserted != "" {
-		l.q.opt.Log.Info("a lease was taken over from a process that is gone", "lease", l.name, "token", token)
+		l.opt.Log.Info("a lease was taken over from a process that is gone", "lease", l.name, "token", token)
 	}
 	l.token, l.until = token, asked.Add(l.ttl)
 	l.lost = make(chan struct{})
-	renewing, stop := context.WithCancel(l.q.life)
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
 	l.renewer.Go(func() { l.keep(renewing) })
 	return token, "", nil
@@ -110,7 +140,7 @@ func (l *Lease) Lost() <-chan struct{} {
 	return l.lost
 }
 
-// Renew extends the lease now. It returns ErrLeaseLost if the lease is gone. After any
+// Renew extends the lease now. It returns ErrLost if the lease is gone. After any
 // other error the lease is still held until its ttl ends.
 func (l *Lease) Renew(ctx context.Context) error {
 	l.mu.Lock()
@@ -118,19 +148,19 @@ func (l *Lease) Renew(ctx context.Context) error {
 	held := l.token != 0
 	l.mu.Unlock()
 	if !held {
-		return ErrLeaseLost
+		return ErrLost
 	}
 	asked := time.Now()
-	rctx, cancel := l.q.withTimeout(ctx)
+	rctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
 	defer cancel()
-	n, err := l.q.scripts.renew.Run(rctx, l.q.redis, []string{l.key()}, value, l.ttl.Milliseconds()).Int64()
+	n, err := extendScript.Run(rctx, l.opt.Redis, []string{l.key("holder")}, value, l.ttl.Milliseconds()).Int64()
 	if err != nil {
-		return unavailable("renew lease "+l.name, err)
+		return redisfault.Unavailable("renew lease "+l.name, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n == 0 {
-		return ErrLeaseLost
+		return ErrLost
 	}
 	l.until = asked.Add(l.ttl)
 	return nil
@@ -155,10 +185,10 @@ func (l *Lease) Release(ctx context.Context) error {
 	if !held {
 		return nil
 	}
-	rctx, cancel := l.q.withTimeout(ctx)
+	rctx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
 	defer cancel()
-	if err := l.q.scripts.release.Run(rctx, l.q.redis, []string{l.key()}, value).Err(); err != nil {
-		return unavailable("release lease "+l.name, err)
+	if err := extendScript.Run(rctx, l.opt.Redis, []string{l.key("holder")}, value, 0).Err(); err != nil {
+		return redisfault.Unavailable("release lease "+l.name, err)
 	}
 	return nil
 }
@@ -172,14 +202,14 @@ func (l *Lease) keep(ctx context.Context) {
 		l.mu.Lock()
 		until := l.until
 		l.mu.Unlock()
-		if !pause(ctx, min(rest, time.Until(until))) {
+		if !lifecycle.Sleep(ctx, min(rest, time.Until(until))) {
 			break
 		}
 		renewing, cancel := context.WithDeadline(ctx, until)
 		err := l.Renew(renewing)
 		cancel()
-		if errors.Is(err, ErrLeaseLost) || err != nil && !time.Now().Before(until) {
-			l.q.opt.Log.Warn("a lease was lost", "lease", l.name, "error", err)
+		if errors.Is(err, ErrLost) || err != nil && !time.Now().Before(until) {
+			l.opt.Log.Warn("a lease was lost", "lease", l.name, "error", err)
 			break
 		}
 	}
@@ -197,9 +227,10 @@ func (l *Lease) lose() {
 	}
 }
 
-func (l *Lease) key() string { return l.q.shared("lease:"+l.name, "holder") }
+// key is one of the keys of this lease, which one script touches together.
+func (l *Lease) key(rest string) string { return l.opt.Prefix + "{lease:" + l.name + "}:" + rest }
 
 // channel is where a holder listens.
-func (l *Lease) channel(holder string) string { return l.q.shared("lease:"+l.name, "alive:"+holder) }
+func (l *Lease) channel(holder string) string { return l.key("alive:" + holder) }
 
 func (l *Lease) value() string { return fmt.Sprintf("%s|%d", l.me, l.token) }

@@ -1,7 +1,10 @@
-package queue
+// Package redishealth reads what Redis reports about itself, and tries whether it does
+// what nexus needs.
+package redishealth
 
 import (
 	"context"
+	_ "embed" // the script
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,6 +17,11 @@ import (
 	"github.com/nexus-continuum/nexus/internal/redisfault"
 	"github.com/nexus-continuum/nexus/job"
 )
+
+//go:embed probe.lua
+var probeLua string
+
+var probeScript = redis.NewScript(probeLua)
 
 const (
 	// stateAge is how long a reading of the state of Redis may be reused.
@@ -41,51 +49,75 @@ func (s RedisState) Full() bool {
 // Evicts reports whether Redis drops keys of nexus when its memory is full.
 func (s RedisState) Evicts() bool { return strings.HasPrefix(s.Policy, "allkeys-") }
 
-// redisStateCache caches the last reading, so that many callers cost one request.
-type redisStateCache struct {
-	mu      sync.Mutex
-	at      time.Time
-	state   RedisState
-	err     error
-	reading bool
+// Options configure a Monitor. All fields are required.
+type Options struct {
+	Redis redis.UniversalClient
+	// Own and Asynq begin the keys of nexus and of asynq that are tried.
+	Own, Asynq string
+	Timeout    time.Duration // of one command
+}
+
+// Monitor watches one Redis. Many callers share one reading. It is safe for concurrent
+// use.
+type Monitor struct {
+	opt Options
+
+	mu       sync.Mutex
+	at       time.Time // of the last reading; zero before the first
+	state    RedisState
+	err      error
+	reading  bool // in the background
+	stopped  bool
+	readings sync.WaitGroup
 
 	probing sync.Mutex
 	probed  time.Time
 	fault   error
 }
 
+// New makes a Monitor. It sends nothing to Redis before the first use.
+func New(opt Options) *Monitor { return &Monitor{opt: opt} }
+
+// Stop waits for the reading in the background.
+func (m *Monitor) Stop() {
+	m.mu.Lock()
+	m.stopped = true
+	m.mu.Unlock()
+	m.readings.Wait()
+}
+
 // RedisState returns the state of Redis. It reads the state at most once a second.
 // Errors: CodeUnavailable.
-func (q *Queue) RedisState(ctx context.Context) (RedisState, error) {
-	w := &q.watch
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.at.IsZero() && time.Since(w.at) < stateAge {
-		return w.state, w.err
+func (m *Monitor) RedisState(ctx context.Context) (RedisState, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.at.IsZero() && time.Since(m.at) < stateAge {
+		return m.state, m.err
 	}
-	w.state, w.err = q.readState(ctx)
-	w.at = time.Now()
-	return w.state, w.err
+	m.state, m.err = m.read(ctx)
+	m.at = time.Now()
+	return m.state, m.err
 }
 
-// cachedRedisState returns the last reading at no cost. It starts a new one if that is old.
-func (q *Queue) cachedRedisState() RedisState {
-	w := &q.watch
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if time.Since(w.at) >= stateAge && !w.reading {
-		w.reading = q.spawn(func(ctx context.Context) {
-			_, _ = q.RedisState(ctx) // what fails is read again
-			w.mu.Lock()
-			w.reading = false
-			w.mu.Unlock()
+// CachedRedisState returns the last reading at no cost. It starts a new one if that is
+// old.
+func (m *Monitor) CachedRedisState() RedisState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if time.Since(m.at) >= stateAge && !m.reading && !m.stopped {
+		m.reading = true
+		m.readings.Go(func() {
+			_, _ = m.RedisState(context.Background()) // what fails is read again
+			m.mu.Lock()
+			m.reading = false
+			m.mu.Unlock()
 		})
 	}
-	return w.state
+	return m.state
 }
 
-func (q *Queue) readState(ctx context.Context) (RedisState, error) {
-	ctx, cancel := q.withTimeout(ctx)
+func (m *Monitor) read(ctx context.Context) (RedisState, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.opt.Timeout)
 	defer cancel()
 	var s RedisState
 	var mu sync.Mutex
@@ -100,13 +132,13 @@ func (q *Queue) readState(ctx context.Context) (RedisState, error) {
 		return nil
 	}
 	var err error
-	if cluster, ok := q.redis.(*redis.ClusterClient); ok {
+	if cluster, ok := m.opt.Redis.(*redis.ClusterClient); ok {
 		err = cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return read(ctx, c) })
 	} else {
-		err = read(ctx, q.redis)
+		err = read(ctx, m.opt.Redis)
 	}
 	if err != nil {
-		return RedisState{}, unavailable("read the state of Redis", err)
+		return RedisState{}, redisfault.Unavailable("read the state of Redis", err)
 	}
 	return s, nil
 }
@@ -136,35 +168,32 @@ func (s *RedisState) add(info string) {
 // Check tries the Redis operations that jobs need. A mere reply is not enough, because
 // a read-only replica and a full server reply too. Callers within 250 ms share a
 // result. Errors: CodeUnavailable, with the reason if it is known.
-func (q *Queue) Check(ctx context.Context) error {
-	w := &q.watch
-	w.probing.Lock()
-	defer w.probing.Unlock()
+func (m *Monitor) Check(ctx context.Context) error {
+	m.probing.Lock()
+	defer m.probing.Unlock()
 	// A write that succeeded a moment ago does not prove that Redis is still there.
-	if !w.probed.IsZero() && time.Since(w.probed) < stateAge/4 && (w.fault != nil || q.Ping(ctx) == nil) {
-		return w.fault
+	if !m.probed.IsZero() && time.Since(m.probed) < stateAge/4 && (m.fault != nil || m.opt.Redis.Ping(ctx).Err() == nil) {
+		return m.fault
 	}
-	w.fault = q.probe(ctx)
+	m.fault = m.probe(ctx)
 	if ctx.Err() == nil {
-		w.probed = time.Now()
+		m.probed = time.Now()
 	}
-	return w.fault
+	return m.fault
 }
 
-func (q *Queue) probe(ctx context.Context) error {
-	for _, shard := range q.shards.of(job.LaneInteractive)[:1] {
-		k := q.keys(shard)
-		rctx, cancel := q.withTimeout(ctx)
-		err := q.scripts.probe.Run(rctx, q.redis, []string{k.own + "probe", k.asynq + "probe"}, k.own+"probe", millis(q.now())).Err()
-		cancel()
-		if redisfault.Denied(err) {
-			if lacks := q.Lacks(ctx); lacks != "" {
-				return job.Errorf(job.CodeUnavailable, "%s", lacks).After(time.Second).Because(err)
-			}
+func (m *Monitor) probe(ctx context.Context) error {
+	rctx, cancel := context.WithTimeout(ctx, m.opt.Timeout)
+	defer cancel()
+	own := m.opt.Own + "probe"
+	err := probeScript.Run(rctx, m.opt.Redis, []string{own, m.opt.Asynq + "probe"}, own, time.Now().UnixMilli()).Err()
+	if redisfault.Denied(err) {
+		if lacks := m.Lacks(ctx); lacks != "" {
+			return job.Errorf(job.CodeUnavailable, "%s", lacks).After(time.Second).Because(err)
 		}
-		if err != nil {
-			return unavailable("try Redis", err)
-		}
+	}
+	if err != nil {
+		return redisfault.Unavailable("try Redis", err)
 	}
 	return nil
 }
@@ -172,9 +201,9 @@ func (q *Queue) probe(ctx context.Context) error {
 // Lacks says which Redis permissions our user lacks; empty if none is missing. It tries
 // each kind of command separately, because a script does not say which of its commands
 // was denied.
-func (q *Queue) Lacks(ctx context.Context) string {
-	k := q.keys(job.LaneInteractive)
-	own, theirs, channel := k.own+"probe", k.asynq+"probe", k.own+"probe"
+func (m *Monitor) Lacks(ctx context.Context) string {
+	own, theirs := m.opt.Own+"probe", m.opt.Asynq+"probe"
+	channel := own
 	list, stream := own+":list", own+":stream"
 	tries := [][]any{
 		{"TIME"},
@@ -197,8 +226,8 @@ func (q *Queue) Lacks(ctx context.Context) string {
 	}
 	var commands, other []string
 	for _, args := range tries {
-		rctx, cancel := q.withTimeout(ctx)
-		err := q.redis.Do(rctx, args...).Err()
+		rctx, cancel := context.WithTimeout(ctx, m.opt.Timeout)
+		err := m.opt.Redis.Do(rctx, args...).Err()
 		cancel()
 		switch {
 		case !redisfault.Denied(err):
@@ -212,7 +241,7 @@ func (q *Queue) Lacks(ctx context.Context) string {
 			}
 		}
 	}
-	if _, err := q.redis.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.HGetAll(ctx, own).Err() }); redisfault.Denied(err) {
+	if _, err := m.opt.Redis.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.HGetAll(ctx, own).Err() }); redisfault.Denied(err) {
 		commands = append(commands, "MULTI, EXEC")
 	}
 	var missing []string
@@ -223,13 +252,13 @@ func (q *Queue) Lacks(ctx context.Context) string {
 	if len(missing) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the Redis user %s may not %s; docs/operations lists the rights that are needed (ACL SETUSER)", q.user(), strings.Join(missing, ", nor "))
+	return fmt.Sprintf("the Redis user %s may not %s; docs/operations lists the rights that are needed (ACL SETUSER)", m.user(), strings.Join(missing, ", nor "))
 }
 
 // user returns our user name in Redis.
-func (q *Queue) user() string {
+func (m *Monitor) user() string {
 	name := ""
-	switch c := q.redis.(type) {
+	switch c := m.opt.Redis.(type) {
 	case *redis.Client:
 		name = c.Options().Username
 	case *redis.ClusterClient:
@@ -240,6 +269,3 @@ func (q *Queue) user() string {
 	}
 	return name
 }
-
-// unavailable is the error that a caller gets when Redis fails.
-func unavailable(tried string, err error) *job.Error { return redisfault.Unavailable(tried, err) }
