@@ -17,7 +17,8 @@ S3_SERVER := $(GO) tool -modfile=.ci/s3.mod -n versitygw
 # A real ACME server for the tests.
 ACME_SERVER := $(GO) tool -modfile=.ci/acme.mod -n pebble
 NEEDS   := redis-server redis-cli promtool prometheus chromium jq
-RACE_PACKAGES := ./...
+# The tests of the program and of its delivery run a program that was built without the race detector; see race-program.
+RACE_PACKAGES := $$($(GO) list ./... | grep -v -e /cmd/nexus$$ -e /deploy$$)
 FUZZTIME ?= 20s
 FUZZ_PACKAGES ?= ./...
 SEEDS   ?= 3
@@ -25,7 +26,7 @@ SEEDS   ?= 3
 SWAPS ?= 1000
 KILLS ?= 200
 
-.PHONY: help run build static stripped needs test race lint fmt base calibration calibration-both bench bench-once bench-model bench-people bench-bots bench-embeddings bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz contract generate vuln image clean dashboard clients test-clients reference pictures runbook runbook-docker release
+.PHONY: help run build static stripped needs test race race-program lint fmt base calibration calibration-both bench bench-once bench-model bench-people bench-bots bench-embeddings bench-torch bench-jobs bench-strain bench-retention bench-checkpoints chaos sim swaps kills truncate fuzz contract generate vuln image clean dashboard clients test-clients reference pictures runbook runbook-docker release
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +54,9 @@ test: needs ## run every test
 
 race: needs ## run the tests under the race detector (needs gcc)
 	NEXUS_TEST_VERSITYGW="$$($(S3_SERVER))" NEXUS_TEST_PEBBLE="$$($(ACME_SERVER))" CGO_ENABLED=1 $(GO) test -race -short -timeout 40m $(RACE_PACKAGES)
+
+race-program: needs ## run the tests of the whole program on one that was built with the race detector
+	NEXUS_TEST_BUILD=-race GORACE=halt_on_error=1 NEXUS_TEST_VERSITYGW="$$($(S3_SERVER))" NEXUS_TEST_PEBBLE="$$($(ACME_SERVER))" $(GO) test -short -timeout 60m -skip TestHotSwaps ./cmd/nexus
 
 needs: # the programs that tests run; without them some would be skipped
 	@missing=; for p in $(NEEDS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \

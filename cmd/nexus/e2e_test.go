@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	binary = filepath.Join(dir, "nexus")
-	build := exec.Command("go", "build", "-o", binary, ".")
+	build := exec.Command("go", slices.Concat([]string{"build", "-o", binary}, strings.Fields(os.Getenv("NEXUS_TEST_BUILD")), []string{"."})...)
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "build the program under test:", err)
@@ -137,7 +138,7 @@ func launchProgram(t *testing.T, program, dir string, args []string, env ...stri
 	p := &process{t: t, dir: dir, out: &transcript{grown: make(chan struct{})}, done: make(chan struct{})}
 	p.cmd = exec.Command(program, args...)
 	p.cmd.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
+		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=" + os.Getenv("GORACE"),
 		"NEXUS_DATA_DIR=" + dir, "NEXUS_LISTEN=127.0.0.1:0", "NEXUS_RATE_LIMIT_ENABLED=false",
 	}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out

@@ -31,11 +31,7 @@ func (s *Store) contrast(q *Query, c *Candidate, sc *Scratch) {
 		c.Instead = max(c.Instead, bareInstead)
 	}
 	if k.Negated > 0 {
-		share := s.negated(q, c.Answer)
-		if text.Negations(q.Form)%2 == 1 {
-			share = 1 - share
-		}
-		c.Negated = share
+		c.Negated = s.turnedBy(q, c.Answer)
 	}
 	if k.At >= 0 && s.shareWithWord(q, c.Answer, q.Form.Key(k.At)) == 0 {
 		share := s.shareWithWord(q, c.Answer, lesson.Key(k.With))
@@ -58,6 +54,27 @@ func (s *Store) shareWithWord(q *Query, number uint32, key uint64) float32 {
 		}
 	}
 	return float32(max(n, 0)) / float32(max(all, 1))
+}
+
+// Lessons of an answer that are negated as the prompt is show that a negation turns
+// nothing there, if they are this many and this share of them: "I have no butter, can I
+// use oil" is one way of asking for what else to use.
+const (
+	fewestNegated   = 2
+	negatedByTheWay = 0.05
+)
+
+// turnedBy is how far a negation that the prompt and the nearest lesson do not share
+// turns the meaning of an answer.
+func (s *Store) turnedBy(q *Query, number uint32) float32 {
+	alike := s.negated(q, number)
+	if text.Negations(q.Form)%2 == 0 {
+		alike = 1 - alike
+	}
+	if alike*float32(len(s.answers[number].lessons)) < fewestNegated-0.5 {
+		return 1 - alike
+	}
+	return (1 - alike) * max(1-alike/negatedByTheWay, 0)
 }
 
 // negated is the share of the lessons of an answer that hold the negation that

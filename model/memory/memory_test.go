@@ -53,6 +53,30 @@ func search(s *memory.Store, prompt, topic string) memory.Found {
 	return found[0]
 }
 
+// A negation turns the meaning of an answer whose lessons have none, and of one with a
+// single odd lesson that has. Where several lessons have one, it is a way of asking.
+func TestANegationTurnsWhatIsNotTaughtWithIt(t *testing.T) {
+	t.Parallel()
+	plain := []string{"can i use oil for butter in a cake", "use oil for butter today", "please use oil for butter here", "now use oil for butter at home"}
+	for _, c := range []struct {
+		negated int
+		turned  bool
+	}{{0, true}, {1, true}, {2, false}, {4, false}} {
+		var all []memory.Lesson
+		for _, p := range plain {
+			all = append(all, memory.Lesson{Prompt: p, Response: "oil"})
+		}
+		for i := range c.negated {
+			all = append(all, memory.Lesson{Prompt: fmt.Sprintf("there is not any cream%d in the house number %d", i, i), Response: "oil"})
+		}
+		s, _ := memory.New(dim).Add(append(all, lessons(20)...), encode)
+		found := search(s, "do not use oil for butter today", "").Candidates
+		if len(found) == 0 || (found[0].Negated > 0.5) != c.turned {
+			t.Errorf("with %d negated lessons: %+v", c.negated, found)
+		}
+	}
+}
+
 // In whatever steps lessons come, what is found is the same.
 func TestStepsDoNotMatter(t *testing.T) {
 	t.Parallel()
