@@ -46,6 +46,13 @@ func TestEveryForm(t *testing.T) {
 	}
 }
 
+// On a Cluster no node knows the listeners of the others, and a killed worker is found
+// all the same.
+func TestKilledWorkersOfACluster(t *testing.T) {
+	t.Parallel()
+	jobsOfAKilledWorker(onURL(t, redistest.StartCluster(t, 3).URL, Options{}))
+}
+
 // everything uses the whole of a queue once.
 func everything(t *bundle) {
 	far := t.open(Options{}) // another process, as it were

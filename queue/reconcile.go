@@ -113,10 +113,13 @@ func (r *reconciler) claimScan(ctx context.Context, token int64, every time.Dura
 // whether tasks were queued again. round counts the passes: rare problems that cost
 // more to find are not searched for in every pass.
 func (r *reconciler) scan(ctx context.Context, round int) (queued bool) {
-	queued, suspects := r.sweep(ctx, false)
+	queued, suspects, old := r.sweep(ctx, false, nil)
 	if suspects > 0 && lifecycle.Sleep(ctx, recheckDelay) {
-		again, _ := r.sweep(ctx, true)
+		again, _, _ := r.sweep(ctx, true, nil)
 		queued = queued || again
+	}
+	if len(old) > 0 {
+		queued = r.sweepUnheard(ctx, old) || queued
 	}
 	if lost := r.followOperators(ctx); lost || round%orphanScanPasses == 0 {
 		r.requeueOrphans(ctx)
@@ -165,18 +168,39 @@ func (r *reconciler) expireEnded(ctx context.Context) {
 	}
 }
 
+// sweepUnheard queues the tasks of killed workers again on a Cluster, where the nodes have
+// to be asked twice. old is the channels of workers whose sign is old.
+func (r *reconciler) sweepUnheard(ctx context.Context, old []string) (queued bool) {
+	gone := r.q.Unheard(ctx, r.listens, old)
+	if len(gone) == 0 || !lifecycle.Sleep(ctx, recheckDelay) {
+		return false
+	}
+	if gone = r.q.Unheard(ctx, r.listens, gone); len(gone) == 0 {
+		return false
+	}
+	for range 2 { // a task is queued again by the second
+		again, _, _ := r.sweep(ctx, true, gone)
+		queued = queued || again
+	}
+	return queued
+}
+
 // sweep queues the tasks of dead workers again. suspects is the number of tasks of
-// processes that seem to be gone. With gone it checks only those.
-func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspects int64) {
+// processes that seem to be gone. With gone it checks only those. On a Cluster old is the
+// channels of workers whose sign is old, and unheard those without a listener.
+func (r *reconciler) sweep(ctx context.Context, gone bool, unheard []string) (queued bool, suspects int64, old []string) {
 	rctx, cancel := r.q.withTimeout(ctx)
 	defer cancel()
 	k := r.keys
 	// A sign of life is old after one and a half seconds; each is renewed every second.
 	fresh := r.q.opt.Liveness - min(r.q.opt.Liveness/2, 1500*time.Millisecond)
-	got, err := r.q.scripts.sweep.Run(rctx, r.q.redis, []string{k.active(), k.lease(), k.pending()},
-		k.own, k.tasks(), r.me, r.q.opt.MaxLost, fresh.Milliseconds(), r.q.AliveChannel(r.listens), gone).Slice()
-	if err != nil || len(got) != 4 {
-		return false, 0
+	args := []any{k.own, k.tasks(), r.me, r.q.opt.MaxLost, fresh.Milliseconds(), r.q.AliveChannel(r.listens), gone}
+	for _, channel := range unheard {
+		args = append(args, channel)
+	}
+	got, err := r.q.scripts.sweep.Run(rctx, r.q.redis, []string{k.active(), k.lease(), k.pending()}, args...).Slice()
+	if err != nil || len(got) != 5 {
+		return false, 0, nil
 	}
 	again, given, missing := redisreply.Texts(got[0]), redisreply.Texts(got[1]), redisreply.Texts(got[2])
 	if len(again)+len(given)+len(missing) > 0 {
@@ -186,7 +210,7 @@ func (r *reconciler) sweep(ctx context.Context, gone bool) (queued bool, suspect
 		r.fail(ctx, id)
 	}
 	suspects, _ = got[3].(int64)
-	return len(again) > 0, suspects
+	return len(again) > 0, suspects, redisreply.Texts(got[4])
 }
 
 // followOperators updates the records after operators changed tasks with asynq's tools (asynqmon,

@@ -10,7 +10,7 @@ import (
 // sweeps looks through the lane batch, as often as said, with nothing between.
 func (b *bundle) sweeps(r *reconciler, n int) (queued bool) {
 	for range n {
-		again, _ := r.sweep(b.ctx, false)
+		again, _, _ := r.sweep(b.ctx, false, nil)
 		queued = queued || again
 	}
 	return queued
@@ -54,39 +54,39 @@ func TestOneMissedSignIsNoDeath(t *testing.T) {
 // A process that was killed listens to nothing: its jobs run again within three
 // seconds, long before its last sign runs out. One that lives and is late with its
 // sign keeps them.
-func TestKilledWorkersJobsRunAgainSoon(t *testing.T) {
-	eachMode(t, func(t *bundle) {
-		q := t.open(Options{Liveness: time.Hour})
-		dead := q.submit(t, "dead")
-		killed := t.crash(job.LaneBatch)
-		late := q.submit(t, "late")
-		living := t.crash(job.LaneBatch)
-		defer q.bus.Listen(t.ctx, living.keys.owner(living.id), func(string, bool) {})()
-		for s, id := range map[*Server]string{killed: dead, living: late} {
-			// Their last signs are older than any that comes in time.
-			if err := t.q.redis.Set(t.ctx, s.keys.owner(s.id), "x", time.Hour-2*time.Second).Err(); err != nil {
-				t.Fatal(err)
-			}
-			if _, _, err := s.tryBegin(t.ctx, id); err != nil {
-				t.Fatal(err)
-			}
+func TestKilledWorkersJobsRunAgainSoon(t *testing.T) { eachMode(t, jobsOfAKilledWorker) }
+
+func jobsOfAKilledWorker(t *bundle) {
+	q := t.open(Options{Liveness: time.Hour})
+	dead := q.submit(t, "dead")
+	killed := t.crash(job.LaneBatch)
+	late := q.submit(t, "late")
+	living := t.crash(job.LaneBatch)
+	defer q.bus.Listen(t.ctx, living.keys.owner(living.id), func(string, bool) {})()
+	for s, id := range map[*Server]string{killed: dead, living: late} {
+		// Their last signs are older than any that comes in time.
+		if err := t.q.redis.Set(t.ctx, s.keys.owner(s.id), "x", time.Hour-2*time.Second).Err(); err != nil {
+			t.Fatal(err)
 		}
-		r := &reconciler{q: q, lane: job.LaneBatch, keys: killed.keys, me: q.id, listens: "ear"}
-		defer q.bus.Listen(t.ctx, "ear", func(string, bool) {})()
-		if !r.scan(t.ctx, 1) {
-			t.Error("the job of the killed worker is not queued again")
+		if _, _, err := s.tryBegin(t.ctx, id); err != nil {
+			t.Fatal(err)
 		}
-		for id, want := range map[string]job.State{dead: job.StateQueued, late: job.StateRunning} {
-			if j, err := t.q.Job(t.ctx, id); err != nil || j.State != want {
-				t.Errorf("job is %s, want %s; %v", j.State, want, err)
-			}
+	}
+	r := &reconciler{q: q, lane: job.LaneBatch, keys: killed.keys, me: q.id, listens: "ear"}
+	defer q.bus.Listen(t.ctx, "ear", func(string, bool) {})()
+	if !r.scan(t.ctx, 1) {
+		t.Error("the job of the killed worker is not queued again")
+	}
+	for id, want := range map[string]job.State{dead: job.StateQueued, late: job.StateRunning} {
+		if j, err := t.q.Job(t.ctx, id); err != nil || j.State != want {
+			t.Errorf("job is %s, want %s; %v", j.State, want, err)
 		}
-		// Where nobody is heard, as after a restart of Redis, silence tells nothing.
-		r.listens = "nobody's"
-		if r.scan(t.ctx, 1) {
-			t.Error("a worker was taken for dead by a sweeper that is not heard either")
-		}
-	})
+	}
+	// Where nobody is heard, as after a restart of Redis, silence tells nothing.
+	r.listens = "nobody's"
+	if r.scan(t.ctx, 1) {
+		t.Error("a worker was taken for dead by a sweeper that is not heard either")
+	}
 }
 
 func (q *Queue) submit(t *bundle, prompt string) string {

@@ -1,7 +1,8 @@
 -- KEYS: lease, fence
 -- ARGV: holder, ttl ms | ms left of a lease that is overdue for renewal, what precedes a
 --   holder in its channel, a channel that the caller listens to (empty: connections tell
---   nothing), the lease that its last look found deserted
+--   nothing; 'nodes': the caller asks the nodes of a Cluster), the lease that its last
+--   look found deserted
 -- Returns {fencing token, or 0 when another holds the lease; the lease when it is
 -- deserted: overdue, and nobody listens to its holder's channel, as where its process
 -- was killed}. What two looks in a row find deserted is free. The token is at least the
@@ -10,7 +11,7 @@ local function listens(channel) return redis.call('PUBSUB', 'NUMSUB', channel)[2
 local function deserted(holder)
   -- Holders of a former version have no channel.
   return ARGV[5] ~= '' and string.sub(holder, -8) == '/listens' and redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3])
-    and listens(ARGV[5]) and not listens(ARGV[4] .. holder)
+    and (ARGV[5] == 'nodes' or listens(ARGV[5]) and not listens(ARGV[4] .. holder))
 end
 local held = redis.call('GET', KEYS[1])
 if held then

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,8 +73,8 @@ type Lease struct {
 }
 
 // New prepares a lease with that name and acquires nothing yet. If a holder is killed,
-// the lease is free after about a third of ttl; if it falls silent, after ttl. On a Redis
-// Cluster, and shortly after an outage, it is free after ttl in both cases.
+// the lease is free after about a third of ttl; if it falls silent, after ttl. Shortly
+// after an outage of Redis it is free after ttl in both cases.
 func New(opt Options, name string, ttl time.Duration) *Lease {
 	lost := make(chan struct{})
 	close(lost)
@@ -92,13 +93,24 @@ func (l *Lease) Acquire(ctx context.Context) (token int64, ok bool, err error) {
 		l.off = l.opt.Bus.Listen(ctx, l.channel(l.me), func(string, bool) {})
 	}
 	token, deserted, err := l.acquire(ctx, "")
-	if deserted != "" && lifecycle.Sleep(ctx, recheckDelay) {
+	if deserted != "" && l.unheard(ctx, deserted) && lifecycle.Sleep(ctx, recheckDelay) && l.unheard(ctx, deserted) {
 		token, _, err = l.acquire(ctx, deserted)
 	}
 	if err != nil {
 		return 0, false, redisfault.Unavailable("acquire lease "+l.name, err)
 	}
 	return token, token != 0, nil
+}
+
+// unheard reports whether the holder of a lease has no listener on its channel, where the
+// script could not tell.
+func (l *Lease) unheard(ctx context.Context, held string) bool {
+	own := l.channel(l.me)
+	if l.opt.Bus.AliveChannel(own) != pubsub.AskNodes {
+		return true
+	}
+	holder, _, _ := strings.Cut(held, "|")
+	return len(l.opt.Bus.Unheard(ctx, own, []string{l.channel(holder)})) > 0
 }
 
 // acquire looks once. deserted is what the last look found, and what this one finds.

@@ -196,66 +196,78 @@ func TestLeaseIsLostInTime(t *testing.T) {
 	}
 }
 
+// On a Cluster no node knows the listeners of the others.
+func TestLeaseOnACluster(t *testing.T) {
+	t.Parallel()
+	ctx, p := providertest.Start(t, provider.Options{URL: redistest.StartCluster(t, 3).URL})
+	b := &bundle{T: t, ctx: ctx, redis: p.Client()}
+	b.opt = b.open(providertest.Timeout)
+	leaseOfAKilledProcess(b)
+	leaseWhereSilenceTellsNothing(b)
+}
+
 // The lease of a killed process is free long before its time is over. A holder that
 // lives keeps it, however late its renewal is.
-func TestLeaseOfAKilledProcessIsFreeSoon(t *testing.T) {
-	eachMode(t, func(t *bundle) {
-		const ttl = time.Hour
-		killed, next := New(t.open(providertest.Timeout), "trainer", ttl), t.lease("trainer", ttl)
-		old := t.hold(killed)
-		since := func(last time.Duration) {
-			if err := t.redis.PExpire(t.ctx, killed.key("holder"), ttl-last).Err(); err != nil {
-				t.Fatal(err)
-			}
+func TestLeaseOfAKilledProcessIsFreeSoon(t *testing.T) { eachMode(t, leaseOfAKilledProcess) }
+
+func leaseOfAKilledProcess(t *bundle) {
+	const ttl = time.Hour
+	killed, next := New(t.open(providertest.Timeout), "trainer", ttl), t.lease("trainer", ttl)
+	old := t.hold(killed)
+	since := func(last time.Duration) {
+		if err := t.redis.PExpire(t.ctx, killed.key("holder"), ttl-last).Err(); err != nil {
+			t.Fatal(err)
 		}
-		kept := func(why string) {
-			if _, ok, err := next.Acquire(t.ctx); ok || err != nil {
-				t.Fatalf("%s: taken %v, %v", why, ok, err)
-			}
+	}
+	kept := func(why string) {
+		if _, ok, err := next.Acquire(t.ctx); ok || err != nil {
+			t.Fatalf("%s: taken %v, %v", why, ok, err)
 		}
-		since(ttl / 2)
-		kept("the holder is late, and listens")
-		killed.opt.Bus.Stop() // the end of a process closes its connections
-		since(ttl / 20)
-		kept("a renewal is not due yet")
-		since(ttl / 2)
-		t.until("the lease is taken over", func() bool {
-			_, ok, err := next.Acquire(t.ctx)
-			return ok && err == nil
-		})
-		if token := t.hold(next); token <= old {
-			t.Errorf("token %d does not rise over %d", token, old)
-		}
-		if err := killed.Renew(t.ctx); err == nil {
-			t.Error("the former holder renewed it")
-		}
-		for _, l := range []*Lease{killed, next} {
-			if err := l.Release(t.ctx); err != nil {
-				t.Error(err)
-			}
-		}
+	}
+	since(ttl / 2)
+	kept("the holder is late, and listens")
+	killed.opt.Bus.Stop() // the end of a process closes its connections
+	since(ttl / 20)
+	kept("a renewal is not due yet")
+	since(ttl / 2)
+	t.until("the lease is taken over", func() bool {
+		_, ok, err := next.Acquire(t.ctx)
+		return ok && err == nil
 	})
+	if token := t.hold(next); token <= old {
+		t.Errorf("token %d does not rise over %d", token, old)
+	}
+	if err := killed.Renew(t.ctx); err == nil {
+		t.Error("the former holder renewed it")
+	}
+	for _, l := range []*Lease{killed, next} {
+		if err := l.Release(t.ctx); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // Silence tells nothing where the one who asks is not heard either, as after a restart
 // of Redis, and nothing of a holder of a version that has no channel.
 func TestLeaseIsNotTakenOverWhereSilenceTellsNothing(t *testing.T) {
-	eachMode(t, func(t *bundle) {
-		const ttl = time.Hour
-		for what, c := range map[string]struct {
-			holder string
-			deaf   bool
-		}{"a former version": {holder: "somebody"}, "nobody is heard": {holder: "somebody/listens", deaf: true}} {
-			l := New(t.open(providertest.Timeout), what, ttl)
-			if err := t.redis.Set(t.ctx, l.key("holder"), c.holder+"|1", ttl/2).Err(); err != nil {
-				t.Fatal(err)
-			}
-			if c.deaf {
-				l.off = func() {} // it listens no more
-			}
-			if _, ok, err := l.Acquire(t.ctx); ok || err != nil {
-				t.Errorf("%s: taken %v, %v", what, ok, err)
-			}
+	eachMode(t, leaseWhereSilenceTellsNothing)
+}
+
+func leaseWhereSilenceTellsNothing(t *bundle) {
+	const ttl = time.Hour
+	for what, c := range map[string]struct {
+		holder string
+		deaf   bool
+	}{"a former version": {holder: "somebody"}, "nobody is heard": {holder: "somebody/listens", deaf: true}} {
+		l := New(t.open(providertest.Timeout), what, ttl)
+		if err := t.redis.Set(t.ctx, l.key("holder"), c.holder+"|1", ttl/2).Err(); err != nil {
+			t.Fatal(err)
 		}
-	})
+		if c.deaf {
+			l.off = func() {} // it listens no more
+		}
+		if _, ok, err := l.Acquire(t.ctx); ok || err != nil {
+			t.Errorf("%s: taken %v, %v", what, ok, err)
+		}
+	}
 }

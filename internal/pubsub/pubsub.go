@@ -227,16 +227,3 @@ func (b *Bus) deliver(name, msg string, subscribed bool) {
 		l.onMessage(msg, renewed)
 	}
 }
-
-// AliveChannel returns channel if its number of listeners (PUBSUB NUMSUB) now says
-// whether the process that listens to it is alive, and "" if it does not: on a Cluster
-// each node knows only its own listeners, and shortly after a Redis outage all processes
-// reconnect.
-func (b *Bus) AliveChannel(channel string) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if _, cluster := b.redis.(*redis.ClusterClient); cluster || !b.renewed.IsZero() && time.Since(b.renewed) < settleTime {
-		return ""
-	}
-	return channel
-}

@@ -42,8 +42,8 @@ type Listener interface {
 	// Listen calls onMessage for each message on a channel of Redis until off is called.
 	// renewed says that messages may have been missed.
 	Listen(ctx context.Context, channel string, onMessage func(msg string, renewed bool)) (off func())
-	// AliveChannel returns channel if its number of listeners says whether their process
-	// is alive, and "" if it does not.
+	// AliveChannel returns channel if a script that counts its listeners learns whether
+	// their process is alive, and something else if it does not.
 	AliveChannel(channel string) string
 }
 
@@ -144,7 +144,7 @@ func (p *Presence) Remove(ctx context.Context, id string) error {
 // late returns the time that a late beat has left to live. It is zero where a process
 // that does not listen may live.
 func (p *Presence) late() time.Duration {
-	if p.opt.Listener.AliveChannel(p.rollChannel()) == "" {
+	if roll := p.rollChannel(); p.opt.Listener.AliveChannel(roll) != roll {
 		return 0
 	}
 	p.mu.Lock()

@@ -5,21 +5,32 @@
 -- KEYS: active, lease, pending
 -- ARGV: prefix, task prefix, sweeper's owner id, most losses, ms to live of a sign
 --   that is not old, a channel that the sweeper listens to (empty: connections tell
---   nothing), '1' to look only at those whose process is gone
+--   nothing; 'nodes': only all nodes of a Cluster together know the listeners), '1' to
+--   look only at those whose process is gone | channels of workers to which nobody
+--   listens on any node
 -- Returns {ids queued again, ids given up (now the sweeper's), ids without task,
---   how many are suspected since their process is gone}
+--   how many are suspected since their process is gone, channels of workers with an old
+--   sign whose listeners the nodes know}
 local p, tasks = ARGV[1], ARGV[2]
 local again, given, missing, ended, suspects = {}, {}, {}, 0, 0
 local function listens(channel) return redis.call('PUBSUB', 'NUMSUB', channel)[2] > 0 end
-local told = ARGV[6] ~= '' and listens(ARGV[6])
-local owners = {}
+local nodes = ARGV[6] == 'nodes'
+local told = nodes or ARGV[6] ~= '' and listens(ARGV[6])
+local owners, olds, unheard = {}, {}, {}
+for i = 8, #ARGV do unheard[ARGV[i]] = true end
+local function deserted(channel)
+  if nodes then return unheard[channel] ~= nil end
+  return not listens(channel)
+end
 -- sign is 'alive', 'silent' (its key has run out) or 'gone' (its process is).
 local function sign(owner)
   if not owner then return 'silent' end
   if not owners[owner] then
-    local left = redis.call('PTTL', p .. 'owner:' .. owner)
+    local channel = p .. 'owner:' .. owner
+    local left = redis.call('PTTL', channel)
     local old = left < tonumber(ARGV[5])
-    if old and told and not listens(p .. 'owner:' .. owner) then
+    if old and nodes then olds[#olds + 1] = channel end
+    if old and told and deserted(channel) then
       owners[owner] = 'gone'
     else
       owners[owner] = left > 0 and 'alive' or 'silent'
@@ -72,4 +83,4 @@ for what, n in pairs({lost_worker = #again + ended, given_up = #given, without_t
   if n > 0 then redis.call('HINCRBY', p .. 'repairs', what, n) end
 end
 if #again > 0 then redis.call('PUBLISH', p .. 'wake', '') end
-return {again, given, missing, suspects}
+return {again, given, missing, suspects, olds}
