@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nexus-continuum/nexus/internal/lifecycle"
+	"github.com/nexus-continuum/nexus/internal/pipeline"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue/packing"
 )
@@ -48,7 +49,7 @@ func (s *Server) begin(ctx context.Context, t *Task) (o *outcome, stop bool) {
 func (s *Server) tryBegin(ctx context.Context, id string) (verdict string, attempt int, err error) {
 	ctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
-	got, err := s.q.pipeliner.run(ctx, s.q.scripts.start, []string{s.keys.record(id), s.keys.task(id)}, s.keys.own, id, s.id).Slice()
+	got, err := s.q.pipeliner.Run(ctx, s.q.scripts.start, []string{s.keys.record(id), s.keys.task(id)}, s.keys.own, id, s.id).Slice()
 	if err != nil {
 		return "", 0, err
 	}
@@ -118,7 +119,7 @@ func (s *Server) complete(ctx context.Context, t *Task, began time.Time, o outco
 	}
 }
 
-func (s *Server) write(ctx context.Context, t *Task, began time.Time, progress []byte, lines *streamWrites, o outcome) (string, error) {
+func (s *Server) write(ctx context.Context, t *Task, began time.Time, progress []byte, lines *pipeline.Writes, o outcome) (string, error) {
 	ctx, cancel := s.q.withTimeout(ctx)
 	defer cancel()
 	if o.state == job.StateQueued {
@@ -137,7 +138,7 @@ type ending struct {
 
 // finish returns the reply of the scripts: "ok", or "lost" if another process owns the
 // job. lines, if not nil, are written first.
-func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, progress []byte, lines *streamWrites, o outcome) (string, error) {
+func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, progress []byte, lines *pipeline.Writes, o outcome) (string, error) {
 	var result, fault []byte
 	if o.state == job.StateSucceeded && o.result != nil {
 		b, err := json.Marshal(o.result)
@@ -162,10 +163,10 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 		if fault != nil {
 			reply = encodeReply(spec.ID, replyError, fault)
 		}
-		verdict, err := e.q.pipeliner.do(ctx, &pipelined{
-			writesFirst: lines, script: e.q.scripts.answer,
-			keys: slices.Concat([]string{k.active(), k.lease(), k.task(spec.ID)}, stats, []string{k.record(spec.ID)}),
-			args: []any{spec.ID, e.owner, string(o.state), k.reply(spec.ReplyTo), reply, statsEnd},
+		verdict, err := e.q.pipeliner.Do(ctx, &pipeline.Call{
+			First: lines, Script: e.q.scripts.answer,
+			Keys: slices.Concat([]string{k.active(), k.lease(), k.task(spec.ID)}, stats, []string{k.record(spec.ID)}),
+			Args: []any{spec.ID, e.owner, string(o.state), k.reply(spec.ReplyTo), reply, statsEnd},
 		}).Text()
 		if err != nil || verdict != "record" {
 			return verdict, err
@@ -175,10 +176,10 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 	if !began.IsZero() {
 		ran = max(0, time.Since(began))
 	}
-	return e.q.pipeliner.do(ctx, &pipelined{
-		writesFirst: lines, script: e.q.scripts.finish, shared: sharedArgs{keys: 6, args: 3},
-		keys: slices.Concat([]string{k.active(), k.lease()}, stats, []string{k.task(spec.ID), k.record(spec.ID)}),
-		args: []any{e.owner, k.own, statsEnd, spec.ID, string(o.state), ran.Milliseconds(), packing.Pack(spec.ID, result), fault, progress},
+	return e.q.pipeliner.Do(ctx, &pipeline.Call{
+		First: lines, Script: e.q.scripts.finish, Shared: pipeline.Shared{Keys: 6, Args: 3},
+		Keys: slices.Concat([]string{k.active(), k.lease()}, stats, []string{k.task(spec.ID), k.record(spec.ID)}),
+		Args: []any{e.owner, k.own, statsEnd, spec.ID, string(o.state), ran.Milliseconds(), packing.Pack(spec.ID, result), fault, progress},
 	}).Text()
 }
 

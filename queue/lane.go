@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -134,23 +133,25 @@ func unixTime(s string) time.Time {
 func (q *Queue) PauseLane(ctx context.Context, lane job.Lane, paused bool, reason string) error {
 	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
-	flag := "0"
-	if paused {
-		flag = "1"
-	}
 	for _, shard := range q.shards.of(lane) {
 		k := q.keys(shard)
-		err := q.scripts.pause.Run(ctx, q.redis, []string{k.paused(), k.pauseReason()}, k.own, flag, reason, q.now().Unix()).Err()
-		if err != nil && !errors.Is(err, redis.Nil) {
+		_, err := q.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
+			if paused {
+				p.Set(ctx, k.paused(), q.now().Unix(), 0)
+				p.Set(ctx, k.pauseReason(), reason, 0)
+			} else {
+				p.Del(ctx, k.paused(), k.pauseReason())
+				p.Publish(ctx, k.wake(), "")
+			}
+			return nil
+		})
+		if err != nil {
 			return unavailable("pause lane "+string(shard), err)
 		}
 		q.wakes.notify(shard)
 	}
 	return nil
 }
-
-// endRestMost limits the jobs that one call of EndRest reads.
-const endRestMost = 1000
 
 // EndRest is called when the reason why no longer applies. Jobs of the lane that were
 // handed back for that reason and still rest can then run at once.
@@ -159,7 +160,7 @@ func (q *Queue) EndRest(ctx context.Context, lane job.Lane, why string) error {
 	defer cancel()
 	for _, shard := range q.shards.of(lane) {
 		k := q.keys(shard)
-		n, err := q.scripts.endRest.Run(ctx, q.redis, []string{k.retry(), k.pending()}, k.tasks(), k.own, why, endRestMost).Int()
+		n, err := q.scripts.forward.Run(ctx, q.redis, []string{k.retry(), k.pending()}, k.tasks(), k.own, why).Int()
 		if err != nil {
 			return unavailable("end the rest of jobs in lane "+string(shard), err)
 		}

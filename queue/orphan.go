@@ -44,10 +44,10 @@ func (s *Server) deadlineOf(id string, reported time.Time) time.Time {
 	s.mu.Lock()
 	ends := s.inflight[id].ends
 	s.mu.Unlock()
-	if ends.IsZero() && !s.polling {
+	if ends.IsZero() {
 		return ends
 	}
-	if ends.IsZero() || ends.Sub(reported).Abs() <= maxClockSkew {
+	if ends.Sub(reported).Abs() <= maxClockSkew {
 		return reported
 	}
 	return ends
@@ -66,9 +66,6 @@ func (s *Server) removeInflight(id string) {
 
 // freeOrphans looks for orphans and returns the ones to free at the next check.
 func (s *Server) freeOrphans(ctx context.Context, suspects map[string]bool) map[string]bool {
-	if s.polling { // what asynq dequeues by itself is not noted
-		return nil
-	}
 	found, err := s.findOrphans(ctx)
 	if err != nil {
 		return suspects

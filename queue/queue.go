@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nexus-continuum/nexus/internal/lease"
+	"github.com/nexus-continuum/nexus/internal/pipeline"
 	"github.com/nexus-continuum/nexus/internal/pubsub"
 	"github.com/nexus-continuum/nexus/internal/redisfault"
 	"github.com/nexus-continuum/nexus/internal/redishealth"
@@ -127,7 +128,7 @@ type Queue struct {
 	*health   // Redis
 	shards    *shards
 	replies   []*replies // by the number of the shard
-	pipeliner *pipeliner
+	pipeliner *pipeline.Pipeliner
 	wakes     *wakes
 	shed      shed
 
@@ -163,7 +164,7 @@ func Open(opt Options) *Queue {
 	q.bus = pubsub.New(opt.Redis, opt.Prefix, opt.Timeout)
 	q.health = redishealth.New(redishealth.Options{Redis: opt.Redis, Own: k.own, Asynq: k.asynq, Timeout: opt.Timeout})
 	q.life, q.end = context.WithCancel(context.Background())
-	q.pipeliner = &pipeliner{client: opt.Redis}
+	q.pipeliner = pipeline.New(opt.Redis)
 	q.producer = asynq.NewClientFromRedisClient(&producerWire{UniversalClient: opt.Redis, pipeliner: q.pipeliner})
 	for _, place := range q.shards.of(job.LaneInteractive) {
 		q.replies = append(q.replies, newReplies(q, place))

@@ -23,7 +23,7 @@ type scripts struct {
 	enqueue, submit, dequeue, start, progress, requeue, answer, finish *redis.Script
 	detach, cancelWait, cancel, read, follow, expire                   *redis.Script
 	// lane
-	laneState, pause, endRest, forward, shards *redis.Script
+	laneState, forward, shards *redis.Script
 	// reconcile
 	claimScan, sweep, orphans, owned, operator, overdue, abandoned *redis.Script
 
@@ -40,7 +40,7 @@ func loadScripts(eventHistory int, clock string) *scripts {
 		progress: script("job/progress"), requeue: script("job/requeue"), answer: script("job/answer"), finish: script("job/finish"),
 		detach: script("job/detach"), cancelWait: script("job/cancel_wait"), cancel: script("job/cancel"), read: script("job/read"),
 		follow: script("job/follow"), expire: script("job/expire"),
-		laneState: script("lane/state"), pause: script("lane/pause"), endRest: script("lane/end_rest"), forward: script("lane/forward"), shards: script("lane/shards"),
+		laneState: script("lane/state"), forward: script("lane/forward"), shards: script("lane/shards"),
 		claimScan: script("reconcile/claim_scan"), sweep: script("reconcile/sweep"), orphans: script("reconcile/orphans"), owned: script("reconcile/owned"),
 		operator: script("reconcile/operator"), overdue: script("reconcile/overdue"), abandoned: script("reconcile/abandoned"),
 		fetch: script("webhook/fetch"), recordDelivery: script("webhook/record_delivery"),

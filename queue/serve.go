@@ -33,10 +33,6 @@ type Server struct {
 
 	asynq      *asynq.Server
 	wake       notifier
-	shape      func(keys []string, args []any) shape
-	seen       chan struct{} // closed when a dequeue was recognised
-	matched    sync.Once
-	polling    bool                   // dequeues are not recognised: plain polling
 	withAsynq  atomic.Int64           // tasks with asynq
 	pausedWhy  atomic.Pointer[string] // why no more are taken; empty or nil: they are
 	dequeueing sync.Mutex             // held while jobs are taken, and while holding changes
@@ -76,8 +72,8 @@ func (q *Queue) Serve(lane job.Lane, concurrency int, h Handler) *Server {
 
 func (q *Queue) serve(lane job.Lane, concurrency int, h Handler) *Server {
 	s := &Server{
-		q: q, lane: lane, keys: q.keys(lane), concurrency: concurrency, handler: h, shape: shapeOf,
-		id: job.NewID(), wake: newNotifier(), seen: make(chan struct{}),
+		q: q, lane: lane, keys: q.keys(lane), concurrency: concurrency, handler: h,
+		id: job.NewID(), wake: newNotifier(),
 		slots: make(chan struct{}, concurrency), running: map[string]*Task{}, inflight: map[string]inflight{},
 	}
 	s.quit, s.close = context.WithCancel(context.Background())
@@ -120,20 +116,8 @@ func (s *Server) start(ctx context.Context) error {
 				s.stopJob(id, ErrCanceled)
 			}
 		}))
-	if err := s.listen(hookedInterval); err != nil {
+	if err := s.listen(); err != nil {
 		return err
-	}
-	t := time.NewTimer(2 * time.Second)
-	defer t.Stop()
-	select {
-	case <-s.seen:
-	case <-t.C:
-		s.q.opt.Log.Error("asynq dequeues in a way that is not recognised; polling instead", "lane", s.lane, "every", plainInterval)
-		s.asynq.Shutdown()
-		s.polling = true
-		if err := s.listen(plainInterval); err != nil {
-			return err
-		}
 	}
 	s.chores.Go(s.maintain)
 	return nil
@@ -142,13 +126,13 @@ func (s *Server) start(ctx context.Context) error {
 // never is longer than a server lives, for the intervals of asynq's loops.
 const never = 24 * time.Hour
 
-func (s *Server) listen(interval time.Duration) error {
+func (s *Server) listen() error {
 	s.asynq = asynq.NewServerFromRedisClient(
 		&serverWire{UniversalClient: s.q.redis, server: s},
 		asynq.Config{
 			Concurrency:              s.concurrency,
 			Queues:                   map[string]int{string(s.lane): 1},
-			TaskCheckInterval:        interval,
+			TaskCheckInterval:        dequeueInterval,
 			DelayedTaskCheckInterval: idlePollInterval,
 			// Ended tasks are removed from Redis when they end, so there is nothing to
 			// clean up.
@@ -268,12 +252,6 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 		s.complete(ctx, t, time.Time{}, outcome{state: job.StateQueued, refund: true, why: stoppedWhy})
 		return nil
 	}
-	if s.polling { // asynq's own dequeue notes no owner
-		if err := s.own(ctx, id); err != nil {
-			s.q.opt.Log.Warn("a task could not be claimed; its lane's sweep will", "job", id, "error", err)
-			return nil
-		}
-	}
 	began := time.Now()
 	ends := s.deadlineOf(id, p.Deadline)
 	if !ends.IsZero() {
@@ -305,13 +283,6 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 	}
 	s.complete(ctx, t, began, o)
 	return nil
-}
-
-// own records that this server owns a task.
-func (s *Server) own(ctx context.Context, id string) error {
-	ctx, cancel := s.q.withTimeout(ctx)
-	defer cancel()
-	return s.q.redis.HSet(ctx, s.keys.task(id), "owner", s.id).Err()
 }
 
 // watchLease cancels a job whose asynq context ended, for example because an operator

@@ -351,31 +351,3 @@ func TestFlushAll(t *testing.T) {
 		})
 	})
 }
-
-// asynq dequeues in a way that is not recognised: the lane is polled instead.
-func TestUnrecognisedDequeueFallsBackToPolling(t *testing.T) {
-	eachMode(t, func(t *bundle) {
-		s := t.q.Serve(job.LaneInteractive, 2, echo)
-		s.shape = func(keys []string, args []any) shape {
-			if sh := shapeOf(keys, args); sh != shapeDequeue {
-				return sh
-			}
-			return shapeOther
-		}
-		if err := s.Start(t.ctx); err != nil {
-			t.Fatal(err)
-		}
-		if !s.polling {
-			t.Error("it believes in its hook")
-		}
-		for range 3 {
-			a, _, err := t.q.Ask(t.ctx, interact("x"), 10*time.Second)
-			if err != nil || a.Response != "x" {
-				t.Errorf("answer %v, error %v", a, err)
-			}
-		}
-		if err := s.Stop(t.ctx); err != nil {
-			t.Error(err)
-		}
-	})
-}

@@ -592,7 +592,7 @@ func (s *simulation) pause() error {
 }
 
 func (s *simulation) forward() error {
-	return s.q.scripts.forward.Run(s.ctx, s.redis, []string{s.keys.retry(), s.keys.pending()}, s.keys.tasks(), s.keys.own).Err()
+	return s.q.scripts.forward.Run(s.ctx, s.redis, []string{s.keys.retry(), s.keys.pending()}, s.keys.tasks(), s.keys.own, "").Err()
 }
 
 // repeat submits a job again, as a repeated request does.

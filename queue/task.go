@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/nexus-continuum/nexus/internal/pipeline"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -33,7 +34,7 @@ type Task struct {
 	written     time.Time
 	flush       *time.Timer // writes what was held back
 	ended       bool
-	writesFirst *streamWrites // is written before the end; nil for nothing
+	writesFirst *pipeline.Writes // is written before the end; nil for nothing
 }
 
 // Progress reports how far the job is. Writes are throttled, but the last one is never
@@ -73,11 +74,11 @@ func (t *Task) Progress(ctx context.Context, p job.Progress) error {
 func (t *Task) WriteAhead(entries []*redis.XAddArgs, written func(error)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.writesFirst = &streamWrites{entries: entries, written: written}
+	t.writesFirst = &pipeline.Writes{Entries: entries, Written: written}
 }
 
 // writesBefore returns what is written before an end; nil for nothing.
-func (t *Task) writesBefore(o outcome) *streamWrites {
+func (t *Task) writesBefore(o outcome) *pipeline.Writes {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if o.state != job.StateSucceeded {

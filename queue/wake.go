@@ -22,11 +22,9 @@ const (
 	maxRest = time.Second
 	// maxDequeue limits the tasks of one dequeue, so that its script stays short.
 	maxDequeue = 32
-	// hookedInterval is how long asynq sleeps after an empty dequeue. The real wait
+	// dequeueInterval is how long asynq sleeps after an empty dequeue. The real wait
 	// happens inside the dequeue.
-	hookedInterval = time.Microsecond
-	// plainInterval is the fallback if the dequeue is not recognised.
-	plainInterval = 2 * time.Millisecond
+	dequeueInterval = time.Microsecond
 )
 
 // notifier is a latch. A notice before the wait is not lost, and several notices count
@@ -90,7 +88,6 @@ type prefetched struct {
 // keeps the others for asynq's next calls. If there is none, it waits for a
 // notification and tries once more. Only asynq's single processor goroutine calls it.
 func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys []string, args []any) *redis.Cmd {
-	s.matched.Do(func() { close(s.seen) })
 	if s.quit.Err() != nil {
 		return redis.NewCmdResult(nil, redis.Nil)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/nexus-continuum/nexus/internal/lifecycle"
+	"github.com/nexus-continuum/nexus/internal/pipeline"
 )
 
 // asynq is given clients that inspect the scripts it runs. The first measurements used
@@ -58,7 +59,7 @@ func shapeOf(keys []string, args []any) shape {
 // producerWire replaces asynq's enqueue with ours.
 type producerWire struct {
 	redis.UniversalClient
-	pipeliner *pipeliner
+	pipeliner *pipeline.Pipeliner
 }
 
 // enqueueCall travels in the context from put to the wire and back, because asynq
@@ -84,16 +85,16 @@ func (w *producerWire) EvalSha(ctx context.Context, sha string, keys []string, a
 		return w.UniversalClient.EvalSha(ctx, sha, keys, args...)
 	}
 	call.done = true
-	run := &pipelined{script: call.script}
+	run := &pipeline.Call{Script: call.script}
 	if call.batched {
 		task, pending, msg, id := keys[0], keys[1], args[0], args[1]
-		run.shared = sharedArgs{keys: 1, args: 2}
-		run.keys, run.args = []string{pending, task}, slices.Concat(call.extra[:2], []any{id, msg}, call.extra[2:])
+		run.Shared = pipeline.Shared{Keys: 1, Args: 2}
+		run.Keys, run.Args = []string{pending, task}, slices.Concat(call.extra[:2], []any{id, msg}, call.extra[2:])
 	} else {
 		active := strings.TrimSuffix(keys[1], "pending") + "active"
-		run.keys, run.args = slices.Concat(keys, []string{active}), slices.Concat(args, call.extra)
+		run.Keys, run.Args = slices.Concat(keys, []string{active}), slices.Concat(args, call.extra)
 	}
-	got, err := w.pipeliner.do(ctx, run).Int64Slice()
+	got, err := w.pipeliner.Do(ctx, run).Int64Slice()
 	if err != nil {
 		call.err = err
 		return redis.NewCmdResult(nil, err)
@@ -112,7 +113,7 @@ type serverWire struct {
 // EvalSha lets asynq dequeue (and waits for a notification if there is nothing). It
 // skips asynq's own ends of jobs, because ours have already been written.
 func (w *serverWire) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	switch w.server.shape(keys, args) {
+	switch shapeOf(keys, args) {
 	case shapeDequeue:
 		return w.server.dequeue(ctx, w.UniversalClient, keys, args)
 	case shapeDone, shapeRetry, shapeArchive:
@@ -125,7 +126,7 @@ func (w *serverWire) EvalSha(ctx context.Context, sha string, keys []string, arg
 		if strings.HasSuffix(keys[0], ":scheduled") {
 			return redis.NewCmdResult(int64(0), nil) // nobody schedules here: jobs that rest are in retry
 		}
-		cmd := w.server.q.scripts.forward.Run(ctx, w.UniversalClient, keys, args[1], w.server.keys.own)
+		cmd := w.server.q.scripts.forward.Run(ctx, w.UniversalClient, keys, args[1], w.server.keys.own, "")
 		if n, err := cmd.Int(); err == nil && n > 0 {
 			w.server.wake.notify()
 		}

@@ -61,34 +61,6 @@ func TestTakenAheadIsGivenBack(t *testing.T) {
 	})
 }
 
-// A call in company keeps to its own deadline: one that gives up soon does not take
-// the others with it.
-func TestCompanyKeepsItsOwnDeadlines(t *testing.T) {
-	t.Parallel()
-	b := setup(t, provider.Child, Options{})
-	p := &pipeliner{client: b.q.redis, busy: maxInFlight} // as many are under way as may be
-	slow := redis.NewScript("local t = 0 while t < 3000000 do t = t + 1 end return 1")
-	if err := slow.Load(b.ctx, b.q.redis).Err(); err != nil {
-		t.Fatal(err)
-	}
-	hasty, cancel := context.WithTimeout(b.ctx, time.Millisecond)
-	defer cancel()
-	type result struct{ err error }
-	soon, patient := make(chan result, 1), make(chan result, 1)
-	go func() { soon <- result{p.run(hasty, slow, nil).Err()} }()
-	b.until("the hasty call waits first", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.waiting) == 1 })
-	go func() { patient <- result{p.run(b.ctx, slow, nil).Err()} }()
-	b.until("both wait", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.waiting) == 2 })
-	<-hasty.Done()
-	p.next(b.ctx)
-	if r := <-patient; r.err != nil {
-		t.Errorf("the patient call failed: %v", r.err)
-	}
-	if r := <-soon; r.err == nil {
-		t.Error("the hasty call was not given up")
-	}
-}
-
 // Jobs that are submitted at the same time share scripts, and each gets the verdict that
 // it would get alone: the lane takes as many as its bound allows, a job that was
 // submitted before is not there twice.
@@ -98,11 +70,16 @@ func TestJobsAreSubmittedTogether(t *testing.T) {
 	b := setup(t, provider.Child, Options{MaxQueue: bound})
 	known := b.submit(interact("known"))
 	p := b.q.pipeliner
-	p.mu.Lock()
-	p.busy += maxInFlight // as many are under way as may be
-	p.mu.Unlock()
-	b.q.redis.ConfigResetStat(b.ctx)
+	// Redis holds back all writes, so that the pipelines are busy.
+	if err := b.q.redis.Do(b.ctx, "CLIENT", "PAUSE", 60_000, "WRITE").Err(); err != nil {
+		t.Fatal(err)
+	}
 	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() { p.Run(b.ctx, redis.NewScript("return 1"), nil) })
+	}
+	b.until("the pipelines are busy", func() bool { return p.Waiting() == 1 })
+	b.q.redis.ConfigResetStat(b.ctx)
 	var mu sync.Mutex
 	positions, full := map[int]bool{}, 0
 	for i := range many {
@@ -124,8 +101,10 @@ func TestJobsAreSubmittedTogether(t *testing.T) {
 			}
 		})
 	}
-	b.until("all wait", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.waiting) == many })
-	p.next(b.ctx)
+	b.until("all wait", func() bool { return p.Waiting() == 1+many })
+	if err := b.q.redis.Do(b.ctx, "CLIENT", "UNPAUSE").Err(); err != nil {
+		t.Fatal(err)
+	}
 	wg.Wait()
 	if len(positions) != bound-1 || full != many-bound || !positions[2] || !positions[bound] {
 		t.Errorf("positions %v, %d refused, want %d", positions, full, many-bound)

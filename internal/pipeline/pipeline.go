@@ -1,4 +1,6 @@
-package queue
+// Package pipeline sends the scripts of many goroutines to Redis in shared pipelines,
+// because most of the cost of a small command is its two system calls on either side.
+package pipeline
 
 import (
 	"context"
@@ -12,17 +14,19 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// pipeliner sends the scripts of many goroutines in shared pipelines, because most of
-// the cost of a small command is its two system calls on either side. If the pipeliner
-// is idle, a call is sent at once by its own goroutine. Calls that arrive meanwhile are
-// sent together afterwards.
-type pipeliner struct {
+// Pipeliner runs scripts. If it is idle, a call is sent at once by its own goroutine.
+// Calls that arrive meanwhile are sent together afterwards. It is safe for concurrent
+// use.
+type Pipeliner struct {
 	client redis.UniversalClient
 
 	mu      sync.Mutex
 	busy    int // pipelines under way
-	waiting []*pipelined
+	waiting []*Call
 }
+
+// New makes a Pipeliner. It sends nothing before the first call.
+func New(client redis.UniversalClient) *Pipeliner { return &Pipeliner{client: client} }
 
 // pipelines is how many may be in flight. With one, the connection would idle while the
 // replies of a batch are handed out.
@@ -31,94 +35,94 @@ const (
 	maxPipelined = 32
 )
 
-// streamWrites holds stream entries that are written before a script runs. On a single server
+// Writes holds stream entries that are written before a script runs. On a single server
 // they go in the same pipeline, so that they cost no extra exchange and are present
 // when the script has run.
-type streamWrites struct {
-	entries []*redis.XAddArgs
-	written func(error) // called with the result; not called if the result is not known
+type Writes struct {
+	Entries []*redis.XAddArgs
+	Written func(error) // called with the result; not called if the result is not known
 	done    atomic.Bool // they are written: a script that is tried again goes alone
 }
 
 // addTo adds the entries to a pipeline.
-func (a *streamWrites) addTo(ctx context.Context, pipe redis.Pipeliner) (cmds []*redis.StringCmd) {
+func (a *Writes) addTo(ctx context.Context, pipe redis.Pipeliner) (cmds []*redis.StringCmd) {
 	if a == nil || a.done.Load() {
 		return nil
 	}
-	for _, l := range a.entries {
+	for _, l := range a.Entries {
 		cmds = append(cmds, pipe.XAdd(ctx, l))
 	}
 	return cmds
 }
 
 // readResults reads the results of the entries that addTo added.
-func (a *streamWrites) readResults(cmds []*redis.StringCmd) {
+func (a *Writes) readResults(cmds []*redis.StringCmd) {
 	for _, cmd := range cmds {
 		err := cmd.Err()
 		if _, refused := errors.AsType[redis.Error](err); err != nil && !refused {
 			return // it may have arrived or not: the script has the same fate
 		}
 		if err != nil {
-			a.written(err)
+			a.Written(err)
 			return
 		}
 	}
 	if len(cmds) > 0 {
 		a.done.Store(true)
-		a.written(nil)
+		a.Written(nil)
 	}
 }
 
-// pipelined is a call that waits for its pipeline.
-type pipelined struct {
-	writesFirst *streamWrites // nil if nothing goes ahead
-	script      *redis.Script
-	keys        []string
-	args        []any
-	shared      sharedArgs
-	deadline    time.Time // zero without one
+// Call is one run of a script.
+type Call struct {
+	Script *redis.Script
+	Keys   []string
+	Args   []any
+	Shared Shared  // zero if the script takes one call at a time
+	First  *Writes // written before the script runs; nil for nothing
 
-	cmd  *redis.Cmd
-	done chan struct{}
+	deadline time.Time // zero without one
+	cmd      *redis.Cmd
+	done     chan struct{}
 }
 
-// sharedArgs says that a script does the work of several calls at once, and how many keys
+// Shared says that a script does the work of several calls at once, and how many keys
 // and arguments at the beginning are the same for all of them. Such a script takes these
 // once, then the other keys and arguments of each call in turn, and returns one result
 // for each.
-type sharedArgs struct{ keys, args int }
+type Shared struct{ Keys, Args int }
 
 // maxCallsPerScript limits the calls of one script, because Redis does nothing else meanwhile.
 const maxCallsPerScript = 16
 
 // scriptBatch are calls that one script serves.
 type scriptBatch struct {
-	calls []*pipelined
+	calls []*Call
 	cmd   *redis.Cmd
 }
 
 // accepts reports whether the script can serve c too.
-func (j *scriptBatch) accepts(c *pipelined) bool {
+func (j *scriptBatch) accepts(c *Call) bool {
 	first := j.calls[0]
-	n := first.shared
-	return n != (sharedArgs{}) && n == c.shared && first.script == c.script && len(j.calls) < maxCallsPerScript &&
-		slices.Equal(first.keys[:n.keys], c.keys[:n.keys]) && slices.Equal(first.args[:n.args], c.args[:n.args])
+	n := first.Shared
+	return n != (Shared{}) && n == c.Shared && first.Script == c.Script && len(j.calls) < maxCallsPerScript &&
+		slices.Equal(first.Keys[:n.Keys], c.Keys[:n.Keys]) && slices.Equal(first.Args[:n.Args], c.Args[:n.Args])
 }
 
 // merged returns the keys and arguments of the script.
 func (j *scriptBatch) merged() (keys []string, args []any) {
 	first := j.calls[0]
-	keys, args = first.keys, first.args
+	keys, args = first.Keys, first.Args
 	for _, c := range j.calls[1:] {
-		keys = append(slices.Clip(keys), c.keys[c.shared.keys:]...)
-		args = append(slices.Clip(args), c.args[c.shared.args:]...)
+		keys = append(slices.Clip(keys), c.Keys[c.Shared.Keys:]...)
+		args = append(slices.Clip(args), c.Args[c.Shared.Args:]...)
 	}
 	return keys, args
 }
 
 // distribute gives each call its result.
 func (j *scriptBatch) distribute() {
-	if j.calls[0].shared == (sharedArgs{}) {
+	if j.calls[0].Shared == (Shared{}) {
 		j.calls[0].cmd = j.cmd
 		return
 	}
@@ -135,24 +139,24 @@ func (j *scriptBatch) distribute() {
 	}
 }
 
-// run runs a script like script.Run, in a shared pipeline. Each call keeps its own
+// Run runs a script like script.Run, in a shared pipeline. Each call keeps its own
 // context.
-func (p *pipeliner) run(ctx context.Context, script *redis.Script, keys []string, args ...any) *redis.Cmd {
-	return p.do(ctx, &pipelined{script: script, keys: keys, args: args})
+func (p *Pipeliner) Run(ctx context.Context, script *redis.Script, keys []string, args ...any) *redis.Cmd {
+	return p.Do(ctx, &Call{Script: script, Keys: keys, Args: args})
 }
 
-// do runs a call that the caller has made: with lines that are written before its
+// Do runs a call that the caller has made: with lines that are written before its
 // script runs, or together with others.
-func (p *pipeliner) do(ctx context.Context, c *pipelined) *redis.Cmd {
+func (p *Pipeliner) Do(ctx context.Context, c *Call) *redis.Cmd {
 	c.done = make(chan struct{})
 	p.mu.Lock()
 	if p.busy < maxInFlight {
 		p.busy++
 		p.mu.Unlock()
-		if c.writesFirst == nil && c.shared == (sharedArgs{}) {
-			c.cmd = c.script.Run(ctx, p.client, c.keys, c.args...)
+		if c.First == nil && c.Shared == (Shared{}) {
+			c.cmd = c.Script.Run(ctx, p.client, c.Keys, c.Args...)
 		} else {
-			p.exchange(ctx, []*pipelined{c})
+			p.exchange(ctx, []*Call{c})
 		}
 		p.next(ctx)
 		return c.cmd
@@ -168,8 +172,15 @@ func (p *pipeliner) do(ctx context.Context, c *pipelined) *redis.Cmd {
 	}
 }
 
+// Waiting returns how many calls wait for a pipeline.
+func (p *Pipeliner) Waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.waiting)
+}
+
 // next sends the waiting calls, or becomes idle again.
-func (p *pipeliner) next(ctx context.Context) {
+func (p *Pipeliner) next(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := min(len(p.waiting), maxPipelined)
@@ -187,7 +198,7 @@ func (p *pipeliner) next(ctx context.Context) {
 }
 
 // send waits as long as the most patient call of a batch.
-func (p *pipeliner) send(ctx context.Context, batch []*pipelined) {
+func (p *Pipeliner) send(ctx context.Context, batch []*Call) {
 	latest := batch[0].deadline
 	for _, c := range batch {
 		if c.deadline.IsZero() || !latest.IsZero() && c.deadline.After(latest) {
@@ -207,11 +218,11 @@ func (p *pipeliner) send(ctx context.Context, batch []*pipelined) {
 
 // exchange sends calls after the lines that go ahead of them. On a Cluster the lines
 // live on another node than the jobs, so they are sent and confirmed first.
-func (p *pipeliner) exchange(ctx context.Context, batch []*pipelined) {
+func (p *Pipeliner) exchange(ctx context.Context, batch []*Call) {
 	pipe := p.client.Pipeline()
 	lines := make([][]*redis.StringCmd, len(batch))
 	for i, c := range batch {
-		lines[i] = c.writesFirst.addTo(ctx, pipe)
+		lines[i] = c.First.addTo(ctx, pipe)
 	}
 	if _, cluster := p.client.(*redis.ClusterClient); cluster && pipe.Len() > 0 {
 		_, _ = pipe.Exec(ctx) // each command has its own error
@@ -222,20 +233,20 @@ func (p *pipeliner) exchange(ctx context.Context, batch []*pipelined) {
 			scripts[i].calls = append(scripts[i].calls, c)
 			continue
 		}
-		scripts = append(scripts, &scriptBatch{calls: []*pipelined{c}})
+		scripts = append(scripts, &scriptBatch{calls: []*Call{c}})
 	}
 	for _, j := range scripts {
 		keys, args := j.merged()
-		j.cmd = j.calls[0].script.EvalSha(ctx, pipe, keys, args...)
+		j.cmd = j.calls[0].Script.EvalSha(ctx, pipe, keys, args...)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, c := range batch {
-		c.writesFirst.readResults(lines[i])
+		c.First.readResults(lines[i])
 	}
 	for _, j := range scripts {
 		if redis.HasErrorPrefix(j.cmd.Err(), "NOSCRIPT") {
 			keys, args := j.merged()
-			j.cmd = j.calls[0].script.Run(ctx, p.client, keys, args...)
+			j.cmd = j.calls[0].Script.Run(ctx, p.client, keys, args...)
 		}
 		j.distribute()
 	}
