@@ -252,19 +252,25 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 		s.complete(ctx, t, time.Time{}, outcome{state: job.StateQueued, refund: true, why: stoppedWhy})
 		return nil
 	}
+	s.execute(actx, ctx, t, p)
+	return nil
+}
+
+// execute begins a job, runs its handler and writes its end. ctx ends with the job, actx
+// with asynq's lease of the task.
+func (s *Server) execute(actx, ctx context.Context, t *Task, p payload) {
 	began := time.Now()
-	ends := s.deadlineOf(id, p.Deadline)
-	if !ends.IsZero() {
+	if ends := s.deadlineOf(p.ID, p.Deadline); !ends.IsZero() {
 		var stop context.CancelFunc
 		ctx, stop = context.WithDeadlineCause(ctx, ends, ErrDeadline)
 		defer stop()
 		if ctx.Err() != nil {
 			s.complete(ctx, t, began, outcome{state: job.StateFailed, err: timeoutError()})
-			return nil
+			return
 		}
 	}
 	// A job whose caller still waits has no record, so it costs no command here.
-	if attempt := s.begunAttempt(id); attempt > 0 {
+	if attempt := s.begunAttempt(p.ID); attempt > 0 {
 		t.recorded.Store(true)
 		t.Attempt = attempt
 	} else if p.ReplyTo == "" || s.q.now().UnixMilli() >= p.WaitEnds {
@@ -272,17 +278,16 @@ func (s *Server) process(actx context.Context, at *asynq.Task) error {
 			if o != nil {
 				s.complete(ctx, t, began, *o)
 			}
-			return nil
+			return
 		}
 	}
-	defer context.AfterFunc(actx, func() { s.watchLease(cancel) })()
+	defer context.AfterFunc(actx, func() { s.watchLease(t.cancel) })()
 	result, err := s.run(ctx, t)
 	o := judge(result, err, endedBy(ctx), t.Attempt, s.q.opt.MaxAttempts)
 	if o.err != nil && o.state == job.StateFailed {
-		s.q.opt.Log.Warn("a job failed", "job", id, "kind", p.Kind, "attempt", t.Attempt, "code", o.err.Code, "error", o.err)
+		s.q.opt.Log.Warn("a job failed", "job", p.ID, "kind", p.Kind, "attempt", t.Attempt, "code", o.err.Code, "error", o.err)
 	}
 	s.complete(ctx, t, began, o)
-	return nil
 }
 
 // watchLease cancels a job whose asynq context ended, for example because an operator

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"hash/fnv"
 	"math"
 	"strconv"
 	"strings"
@@ -96,7 +97,9 @@ func (s *shards) index(id string) int {
 	if !s.synced {
 		return 0
 	}
-	return int(hash(id) % uint32(s.own)) //nolint:gosec // NEXUS_QUEUE_SHARDS is from 1 to 64
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))            // never fails
+	return int(h.Sum32() % uint32(s.own)) //nolint:gosec // NEXUS_QUEUE_SHARDS is from 1 to 64
 }
 
 // forJob is the shard into which this process puts a job.
@@ -109,15 +112,6 @@ func (s *shards) forJob(l job.Lane, id string) job.Lane {
 func laneOf(shard job.Lane) job.Lane {
 	lane, _, _ := strings.Cut(string(shard), "-")
 	return job.Lane(lane)
-}
-
-// hash is FNV-1a.
-func hash(s string) uint32 {
-	h := uint32(2166136261)
-	for i := range len(s) {
-		h = (h ^ uint32(s[i])) * 16777619
-	}
-	return h
 }
 
 // clusterSlots is how many slots a Redis Cluster has; each node has a stretch of them.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nexus-continuum/nexus/internal/lifecycle"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -51,17 +52,7 @@ func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{})
 			cancel()
 		}
 	})
-	beside.Go(func() {
-		for ctx.Err() == nil {
-			if err := s.upkeep(ctx); err != nil && ctx.Err() == nil {
-				s.opt.Log.Error("the periodic tasks do not run; trying again", "error", err)
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(upkeepAgain):
-			}
-		}
-	})
+	beside.Go(func() { s.keepUpkeep(ctx) })
 	messages := s.opt.Queue.Subscribe(ctx, job.ChannelControl)
 	look, sweep, usage := time.NewTicker(lookEvery), time.NewTicker(s.opt.SweepEvery), time.NewTicker(usageEvery)
 	defer func() {
@@ -104,6 +95,16 @@ func (s *Scheduler) lead(ctx context.Context, token int64, lost <-chan struct{})
 		case <-usage.C:
 			s.do(ctx, "keep how often lessons answered", s.usage)
 		}
+	}
+}
+
+// keepUpkeep runs the periodic tasks until ctx ends.
+func (s *Scheduler) keepUpkeep(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := s.upkeep(ctx); err != nil && ctx.Err() == nil {
+			s.opt.Log.Error("the periodic tasks do not run; trying again", "error", err)
+		}
+		lifecycle.Sleep(ctx, upkeepAgain)
 	}
 }
 

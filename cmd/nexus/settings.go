@@ -175,8 +175,17 @@ func (e *settingError) Error() string {
 	return fmt.Sprintf("%s=%q: %s", e.name, e.value, e.want)
 }
 
-// check finds what single values cannot tell: settings that do not fit together.
+// check finds settings whose form is wrong or that do not fit together.
 func (s *Settings) check() error {
+	for _, f := range []func() error{s.checkListen, s.checkLimits, s.checkPairs, s.checkSchedules, s.checkURLs, s.checkTLS, s.checkAccess} {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Settings) checkListen() error {
 	if _, port, err := net.SplitHostPort(s.Listen); err != nil {
 		return &settingError{"NEXUS_LISTEN", s.Listen, "must be host:port, such as 127.0.0.1:8000 or :8000"}
 	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
@@ -192,6 +201,10 @@ func (s *Settings) check() error {
 			return &settingError{"NEXUS_METRICS_LISTEN", s.MetricsListen, "must be host:port, such as 127.0.0.1:9100 or :9100"}
 		}
 	}
+	return nil
+}
+
+func (s *Settings) checkLimits() error {
 	if s.GPUThermalWarning >= s.GPUThermalCrit {
 		return &settingError{
 			"NEXUS_GPU_THERMAL_WARNING", strconv.Itoa(s.GPUThermalWarning),
@@ -204,6 +217,11 @@ func (s *Settings) check() error {
 			fmt.Sprintf("must be below NEXUS_MEMORY_CRITICAL_MB, which is %d", s.MemoryCriticalMB),
 		}
 	}
+	return nil
+}
+
+// checkPairs finds settings that need another one.
+func (s *Settings) checkPairs() error {
 	if s.Redis == "external" && s.RedisURL == "" {
 		return &settingError{"NEXUS_REDIS", s.Redis, "needs NEXUS_REDIS_URL, such as redis://localhost:6379/0"}
 	}
@@ -213,25 +231,31 @@ func (s *Settings) check() error {
 	if (s.S3AccessKey == "") != (s.S3SecretKey == "") {
 		return &settingError{"NEXUS_S3_ACCESS_KEY", s.S3AccessKey, "must be set together with NEXUS_S3_SECRET_KEY, or neither"}
 	}
-	if err := s.checkSchedules(); err != nil {
-		return err
+	if (s.TeacherURL == "") != (s.TeacherModel == "") {
+		return &settingError{"NEXUS_TEACHER_MODEL", s.TeacherModel, "must be set together with NEXUS_TEACHER_URL, or neither"}
 	}
+	if (s.EmbeddingsURL == "") != (s.EmbeddingsModel == "") {
+		return &settingError{"NEXUS_EMBEDDINGS_MODEL", s.EmbeddingsModel, "must be set together with NEXUS_EMBEDDINGS_URL, or neither"}
+	}
+	return nil
+}
+
+func (s *Settings) checkURLs() error {
 	if s.TeacherURL != "" {
 		if _, err := teacher.CheckURL(s.TeacherURL); err != nil {
 			return &settingError{"NEXUS_TEACHER_URL", s.TeacherURL, err.Error()}
 		}
-	}
-	if (s.TeacherURL == "") != (s.TeacherModel == "") {
-		return &settingError{"NEXUS_TEACHER_MODEL", s.TeacherModel, "must be set together with NEXUS_TEACHER_URL, or neither"}
 	}
 	if s.EmbeddingsURL != "" {
 		if _, err := embedding.CheckURL(s.EmbeddingsURL); err != nil {
 			return &settingError{"NEXUS_EMBEDDINGS_URL", s.EmbeddingsURL, err.Error()}
 		}
 	}
-	if (s.EmbeddingsURL == "") != (s.EmbeddingsModel == "") {
-		return &settingError{"NEXUS_EMBEDDINGS_MODEL", s.EmbeddingsModel, "must be set together with NEXUS_EMBEDDINGS_URL, or neither"}
-	}
+	return nil
+}
+
+// checkAccess checks who may call the API, and whom webhooks may call.
+func (s *Settings) checkAccess() error {
 	if s.WebhookSecret != "" {
 		if err := webhook.CheckSecret(s.WebhookSecret); err != nil {
 			return &settingError{"NEXUS_WEBHOOK_SECRET", "…", err.Error()}
@@ -244,9 +268,6 @@ func (s *Settings) check() error {
 		return err
 	}
 	if _, err := s.proxies(); err != nil {
-		return err
-	}
-	if err := s.checkTLS(); err != nil {
 		return err
 	}
 	if err := api.CheckOrigins(s.CORSOrigins); err != nil {

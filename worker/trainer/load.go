@@ -231,47 +231,11 @@ func (a *actor) save(ctx context.Context, next *model.Model, st state, learned [
 	if a.superseded() {
 		return errOvertaken
 	}
-	part, err := st.part()
+	parts, meta, err := a.contents(next, st, learned, why)
 	if err != nil {
 		return err
 	}
-	own := next.Parts()
-	parts := make([]storage.Part, 0, len(own)+1)
-	for _, p := range own {
-		parts = append(parts, storage.Part(p))
-	}
-	parts = append(parts, part)
-	info := next.Info()
-	meta := storage.Meta{
-		Architecture: info.Architecture, Size: info.Size, Lessons: info.Lessons, Topics: info.Topics,
-		Learned: learned, Fence: a.opt.Fence, Why: why,
-	}
-	for id := range a.undone {
-		meta.Learned = append(meta.Learned, id)
-	}
-	if st.Figures != nil {
-		if meta.Figures, err = json.Marshal(st.Figures); err != nil {
-			return fmt.Errorf("write figures: %w", err)
-		}
-	}
-	if info.Certificate != nil {
-		if meta.Certificate, err = json.Marshal(info.Certificate); err != nil {
-			return fmt.Errorf("write certificate: %w", err)
-		}
-	}
-	var saved storage.Manifest
-	var lost error
-	err = a.opt.Storage.Do(func() (err error) {
-		saved, err = a.opt.Checkpoints.Save(ctx, a.head, parts, meta)
-		if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrFenced) {
-			lost = err
-			return nil // the storage did what it should
-		}
-		return err
-	})
-	if err == nil {
-		err = lost
-	}
+	saved, err := a.store(ctx, parts, meta)
 	switch {
 	case err == nil:
 	case errors.Is(err, storage.ErrFenced):
@@ -300,6 +264,57 @@ func (a *actor) save(ctx context.Context, next *model.Model, st state, learned [
 	a.views.follow(next)
 	a.opt.Announce(ctx, saved.ID)
 	return nil
+}
+
+// contents returns the parts and the metadata of a checkpoint.
+func (a *actor) contents(next *model.Model, st state, learned []string, why string) ([]storage.Part, storage.Meta, error) {
+	part, err := st.part()
+	if err != nil {
+		return nil, storage.Meta{}, err
+	}
+	own := next.Parts()
+	parts := make([]storage.Part, 0, len(own)+1)
+	for _, p := range own {
+		parts = append(parts, storage.Part(p))
+	}
+	parts = append(parts, part)
+	info := next.Info()
+	meta := storage.Meta{
+		Architecture: info.Architecture, Size: info.Size, Lessons: info.Lessons, Topics: info.Topics,
+		Learned: learned, Fence: a.opt.Fence, Why: why,
+	}
+	for id := range a.undone {
+		meta.Learned = append(meta.Learned, id)
+	}
+	if st.Figures != nil {
+		if meta.Figures, err = json.Marshal(st.Figures); err != nil {
+			return nil, meta, fmt.Errorf("write figures: %w", err)
+		}
+	}
+	if info.Certificate != nil {
+		if meta.Certificate, err = json.Marshal(info.Certificate); err != nil {
+			return nil, meta, fmt.Errorf("write certificate: %w", err)
+		}
+	}
+	return parts, meta, nil
+}
+
+// store saves a checkpoint as the new head. A conflict or a fence is no failure of the
+// storage.
+func (a *actor) store(ctx context.Context, parts []storage.Part, meta storage.Meta) (saved storage.Manifest, err error) {
+	var lost error
+	err = a.opt.Storage.Do(func() (err error) {
+		saved, err = a.opt.Checkpoints.Save(ctx, a.head, parts, meta)
+		if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrFenced) {
+			lost = err
+			return nil // the storage did what it should
+		}
+		return err
+	})
+	if err == nil {
+		err = lost
+	}
+	return saved, err
 }
 
 // remember keeps the results of the last jobs, for one whose worker dies

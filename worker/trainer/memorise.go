@@ -149,26 +149,7 @@ func (a *actor) postpone(ids []string, byDataset map[string][]*request) {
 
 // apply reads one dataset and does what it says to m.
 func (a *actor) apply(ctx context.Context, m *model.Model, id string, jobs []*request) (*model.Model, entry, change, error) {
-	var ds storage.Dataset
-	var lessons []storage.Lesson
-	var away error
-	err := a.opt.Storage.Do(func() (err error) {
-		ds, lessons, err = a.opt.Datasets.Lessons(ctx, id)
-		if errors.Is(err, storage.ErrCorrupt) || errors.Is(err, storage.ErrNotFound) {
-			return nil // the storage works; this dataset does not
-		}
-		if a.opt.Late && errors.Is(err, storage.ErrUnavailable) {
-			away = err
-			return nil // what is saved here does not depend on where this one lies
-		}
-		return err
-	})
-	if err == nil && away != nil {
-		err = away
-	}
-	if err == nil && ds.ID == "" {
-		err = fmt.Errorf("dataset %s: %w", id, storage.ErrNotFound)
-	}
+	ds, lessons, err := a.readDataset(ctx, id)
 	if err != nil {
 		return nil, entry{}, change{}, err
 	}
@@ -219,6 +200,30 @@ func (a *actor) apply(ctx context.Context, m *model.Model, id string, jobs []*re
 		e.lessons = append(e.lessons, l.ID)
 	}
 	return m, e, c, nil
+}
+
+// readDataset reads one dataset. A dataset that is damaged, missing or out of reach is no
+// failure of the storage.
+func (a *actor) readDataset(ctx context.Context, id string) (ds storage.Dataset, lessons []storage.Lesson, err error) {
+	var away error
+	err = a.opt.Storage.Do(func() (err error) {
+		ds, lessons, err = a.opt.Datasets.Lessons(ctx, id)
+		if errors.Is(err, storage.ErrCorrupt) || errors.Is(err, storage.ErrNotFound) {
+			return nil // the storage works; this dataset does not
+		}
+		if a.opt.Late && errors.Is(err, storage.ErrUnavailable) {
+			away = err
+			return nil // what is saved here does not depend on where this one lies
+		}
+		return err
+	})
+	if err == nil && away != nil {
+		err = away
+	}
+	if err == nil && ds.ID == "" {
+		err = fmt.Errorf("dataset %s: %w", id, storage.ErrNotFound)
+	}
+	return ds, lessons, err
 }
 
 // inOrder keeps an unlearning that arrives late from removing what was taught

@@ -1,5 +1,5 @@
 -- Workers end jobs that have records: asynq's acknowledgement, and the last state of
--- each record. Several jobs of one worker end together (see sharedArgs in pipeliner.go).
+-- each record. Several jobs of one worker end together (see Shared in internal/pipeline).
 -- KEYS: active, lease, processed today, processed, failed today, failed; of each job:
 --       task, record
 -- ARGV: owner, prefix, end of statistics (unix s); of each job: id, state, ms that it

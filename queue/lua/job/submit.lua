@@ -1,5 +1,5 @@
 -- asynq's enqueue, with the job's record in the same step. Several jobs of one lane are
--- submitted together (see sharedArgs in pipeliner.go).
+-- submitted together (see Shared in internal/pipeline).
 -- KEYS: pending; of each job: task
 -- ARGV: prefix, bound (0: none); of each job: id, msg, ms to its deadline (0: none), how
 --   many arguments its record's fields are (0: the record is there and lost its task),
