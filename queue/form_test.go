@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue/outbox"
 	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/queue/provider/redistest"
 )
@@ -77,7 +78,14 @@ func everything(t *bundle) {
 	}
 	spec := interact("later")
 	spec.Webhook = "https://example.com/hook"
-	news := t.q.DeliveriesAdded(t.ctx)
+	box := outbox.New(outbox.Options{Redis: t.q.redis, Queue: t.q, Timeout: time.Minute})
+	news := newNotifier()
+	watching, stop := context.WithCancel(t.ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() { box.Watch(watching, news.notify) })
+	defer watcher.Wait()
+	defer stop()
+	receive(t.T, news) // the watcher listens
 	later := t.submit(spec)
 	events, err := t.q.Follow(t.ctx, later.ID, "")
 	if err != nil {
@@ -96,13 +104,13 @@ func everything(t *bundle) {
 	receive(t.T, news)
 	delivered := 0
 	t.until("all events are posted", func() bool {
-		due, _, err := t.q.LendDeliveries(t.ctx, 10, time.Minute)
+		due, _, err := box.Lend(t.ctx, 10, time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, p := range due {
 			delivered++
-			if err := t.q.Delivered(t.ctx, p); err != nil {
+			if err := box.Delivered(t.ctx, p); err != nil {
 				t.Fatal(err)
 			}
 		}

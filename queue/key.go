@@ -33,7 +33,6 @@ func (k laneKeys) ended(s job.State) string    { return k.own + "ended:" + strin
 func (k laneKeys) endedBytes() string          { return k.own + "ended:bytes" }
 func (k laneKeys) reply(process string) string { return k.own + "reply:" + process }
 func (k laneKeys) owner(server string) string  { return k.own + "owner:" + server }
-func (k laneKeys) outbox() string              { return k.own + "outbox" } // due boxes; also the channel
 func (k laneKeys) deliveryCounts() string      { return k.own + "posted" }
 func (k laneKeys) pauseReason() string         { return k.own + "paused" }
 func (k laneKeys) deadlines() string           { return k.own + "deadlines" }

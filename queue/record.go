@@ -69,6 +69,16 @@ func (q *Queue) Job(ctx context.Context, id string) (job.Job, error) {
 	return q.opt.Delivered(ctx, id)
 }
 
+// Recorded returns a job from its record; ok is false if it has none. Errors:
+// CodeUnavailable.
+func (q *Queue) Recorded(ctx context.Context, id string) (j job.Job, ok bool, err error) {
+	j, _, err = q.readRecord(ctx, id)
+	if errors.Is(err, errNoRecord) {
+		return job.Job{}, false, nil
+	}
+	return j, err == nil, err
+}
+
 func notFound(id string) *job.Error {
 	return job.Errorf(job.CodeNotFound, "no job %q is known; ended jobs are kept for a limited time", id)
 }

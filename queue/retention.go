@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue/outbox"
 )
 
 // Bounds are the limits on what is kept in Redis.
@@ -25,7 +26,7 @@ type Bounds struct {
 func (q *Queue) Bounds() Bounds {
 	return Bounds{
 		Results: q.opt.ResultRetention, Failed: q.opt.FailedRetention, ResultBytes: q.opt.ResultBytes,
-		EventHistory: q.opt.EventHistory, WebhookBox: mostWaiting, WebhookBoxes: mostBoxes,
+		EventHistory: q.opt.EventHistory, WebhookBox: outbox.MaxEvents, WebhookBoxes: outbox.MaxBoxes,
 	}
 }
 
@@ -80,16 +81,10 @@ func (q *Queue) excess(ctx context.Context, shard job.Lane) (int64, error) {
 	return int64(math.Ceil(float64(sum-q.opt.ResultBytes) * float64(all[shard]) / float64(sum))), nil
 }
 
-// Limits of the outboxes, as in record.lua.
-const (
-	mostBoxes   = 10_000
-	mostWaiting = 32
-)
-
 // What the limits dropped, as counted by Dropped.
 const (
 	DroppedJobs          = "jobs"           // records of ended jobs whose time was over, or that were too many
-	DroppedWebhookEvents = "webhook_events" // see DeliveryCounts
+	DroppedWebhookEvents = "webhook_events" // see outbox.Counts
 )
 
 // Dropped returns what the limits have dropped, for the whole cluster and for as long
@@ -99,10 +94,10 @@ func (q *Queue) Dropped(ctx context.Context) (map[string]int64, error) {
 	if err := q.sum(ctx, laneKeys.dropped, sums); err != nil {
 		return nil, err
 	}
-	posted, err := q.DeliveryCounts(ctx)
-	if err != nil {
+	deliveries := map[string]int64{}
+	if err := q.sum(ctx, laneKeys.deliveryCounts, deliveries); err != nil {
 		return nil, err
 	}
-	sums[DroppedWebhookEvents] = posted[DeliveryDropped]
+	sums[DroppedWebhookEvents] = deliveries[outbox.Dropped]
 	return sums, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue/outbox"
 )
 
 //go:embed lua
@@ -26,8 +27,6 @@ type scripts struct {
 	laneState, forward, shards *redis.Script
 	// reconcile
 	claimScan, sweep, orphans, owned, operator, overdue, abandoned *redis.Script
-
-	fetch, recordDelivery *redis.Script // webhook
 }
 
 // loadScripts assembles the scripts. clock is shared/clock.lua; a simulation has a clock
@@ -43,7 +42,6 @@ func loadScripts(eventHistory int, clock string) *scripts {
 		laneState: script("lane/state"), forward: script("lane/forward"), shards: script("lane/shards"),
 		claimScan: script("reconcile/claim_scan"), sweep: script("reconcile/sweep"), orphans: script("reconcile/orphans"), owned: script("reconcile/owned"),
 		operator: script("reconcile/operator"), overdue: script("reconcile/overdue"), abandoned: script("reconcile/abandoned"),
-		fetch: script("webhook/fetch"), recordDelivery: script("webhook/record_delivery"),
 	}
 }
 
@@ -92,8 +90,8 @@ func bounds(eventHistory int) string {
 	if err != nil {
 		panic(err) // two strings
 	}
-	return fmt.Sprintf("local MOST_EVENTS, MOST_BOXES, MOST_WAITING = '%d', %d, %d\n\nlocal CANCELED = [=[%s]=]\n",
-		eventHistory, mostBoxes, mostWaiting, canceled)
+	return fmt.Sprintf("local MOST_EVENTS, MOST_BOXES, MOST_WAITING, PROGRESS_REST = '%d', %d, %d, %d\n\nlocal CANCELED = [=[%s]=]\n",
+		eventHistory, outbox.MaxBoxes, outbox.MaxEvents, outbox.ProgressRest.Milliseconds(), canceled)
 }
 
 func source(name string) string {

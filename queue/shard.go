@@ -108,6 +108,12 @@ func (s *shards) forJob(l job.Lane, id string) job.Lane {
 	return shards[min(s.index(id), len(shards)-1)]
 }
 
+// Shards lists the shards of all lanes. more is closed when there are more.
+func (q *Queue) Shards() (shards []job.Lane, more <-chan struct{}) {
+	more = q.shards.whenAdded() // first, so that no shard is missed
+	return q.shards.of(job.Lanes()...), more
+}
+
 // laneOf returns the lane of a shard.
 func laneOf(shard job.Lane) job.Lane {
 	lane, _, _ := strings.Cut(string(shard), "-")

@@ -17,6 +17,7 @@ import (
 	"github.com/nexus-continuum/nexus/model"
 	"github.com/nexus-continuum/nexus/model/base"
 	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/queue/outbox"
 	"github.com/nexus-continuum/nexus/queue/provider"
 	"github.com/nexus-continuum/nexus/queue/webhook"
 	"github.com/nexus-continuum/nexus/storage"
@@ -312,12 +313,13 @@ func (s *shared) openWebhooks(ctx context.Context, h *app, registry *prometheus.
 			return err
 		}
 	}
-	d, err := webhook.New(webhook.Options{Queue: s.queue, Secret: secret, Guard: s.guard(), Log: s.log})
+	events := outbox.New(outbox.Options{Redis: s.redis.Client(), Queue: s.queue, Log: s.log})
+	d, err := webhook.New(webhook.Options{Outbox: events, Secret: secret, Guard: s.guard(), Log: s.log})
 	if err != nil {
 		return err
 	}
 	h.add("webhooks", d)
-	return registry.Register(webhook.NewCounter(s.queue))
+	return registry.Register(webhook.NewCounter(events))
 }
 
 func (s *shared) openAPI(ctx context.Context, h *app, w *worker.Worker, registry *prometheus.Registry) error {

@@ -7,9 +7,9 @@ import (
 )
 
 // Outcomes counts the events of the whole cluster by outcome;
-// *queue.Queue does.
+// *outbox.Outbox does.
 type Outcomes interface {
-	DeliveryCounts(ctx context.Context) (map[string]int64, error)
+	Counts(ctx context.Context) (map[string]int64, error)
 }
 
 // Counter shows them as a metric.
@@ -32,7 +32,7 @@ func (c *Counter) Describe(out chan<- *prometheus.Desc) { out <- c.total }
 // Collect is part of prometheus.Collector. While Redis is away it shows nothing,
 // rather than fail the other metrics.
 func (c *Counter) Collect(out chan<- prometheus.Metric) {
-	sums, err := c.outcomes.DeliveryCounts(context.Background())
+	sums, err := c.outcomes.Counts(context.Background())
 	if err != nil {
 		return
 	}

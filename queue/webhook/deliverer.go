@@ -16,21 +16,12 @@ import (
 	standard "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/nexus-continuum/nexus/internal/lifecycle"
-	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/queue/outbox"
 )
 
-// Queue is what a Deliverer needs of the jobs' transport; *queue.Queue is one.
-type Queue interface {
-	LendDeliveries(ctx context.Context, most int, lend time.Duration) (due []queue.Delivery, next time.Duration, err error)
-	DeliveriesAdded(ctx context.Context) <-chan struct{}
-	Delivered(ctx context.Context, p queue.Delivery) error
-	Postpone(ctx context.Context, p queue.Delivery, failures int, after time.Duration) error
-	Drop(ctx context.Context, p queue.Delivery) (int, error)
-}
-
-// Options of a Deliverer. Queue and Secret are required.
+// Options of a Deliverer. Outbox and Secret are required.
 type Options struct {
-	Queue  Queue
+	Outbox *outbox.Outbox
 	Secret string // whsec_…
 	Guard  Guard
 	// Timeout of one request, answer included; 10 s.
@@ -78,8 +69,8 @@ type Deliverer struct {
 
 // New makes a deliverer; nothing is sent before Start.
 func New(opt Options) (*Deliverer, error) {
-	if opt.Queue == nil {
-		return nil, errors.New("webhook: a queue is needed")
+	if opt.Outbox == nil {
+		return nil, errors.New("webhook: an outbox is needed")
 	}
 	if err := CheckSecret(opt.Secret); err != nil {
 		return nil, fmt.Errorf("webhook: the secret %w", err)
@@ -128,7 +119,15 @@ func (d *Deliverer) Stop(ctx context.Context) error {
 func (d *Deliverer) run(ctx context.Context) {
 	var hands sync.WaitGroup
 	defer hands.Wait()
-	news := d.opt.Queue.DeliveriesAdded(ctx)
+	news := make(chan struct{}, 1)
+	hands.Go(func() {
+		d.opt.Outbox.Watch(ctx, func() {
+			select {
+			case news <- struct{}{}:
+			default: // one notice is enough
+			}
+		})
+	})
 	done := make(chan struct{}, d.opt.AtOnce)
 	timer := time.NewTimer(look)
 	defer timer.Stop()
@@ -158,9 +157,9 @@ func (d *Deliverer) run(ctx context.Context) {
 }
 
 // fetch lends for longer than a request and its report can take.
-func (d *Deliverer) fetch(ctx context.Context, free int) ([]queue.Delivery, time.Duration, error) {
+func (d *Deliverer) fetch(ctx context.Context, free int) ([]outbox.Delivery, time.Duration, error) {
 	if free == 0 {
 		return nil, look, nil
 	}
-	return d.opt.Queue.LendDeliveries(ctx, free, 3*d.opt.Timeout)
+	return d.opt.Outbox.Lend(ctx, free, 3*d.opt.Timeout)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/queue/outbox"
 )
 
 func taken(_ int, w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }
@@ -61,7 +62,7 @@ func TestEventsArriveInOrderAndSigned(t *testing.T) {
 	if last.State != job.StateSucceeded || last.Result == nil || last.FinishedAt == nil {
 		t.Errorf("the result is %s", got[len(got)-1].body.Data)
 	}
-	b.untilDeliveries(queue.DeliveryAccepted, int64(len(got)))
+	b.untilDeliveries(outbox.Accepted, int64(len(got)))
 }
 
 func TestOnlyTheEventsThatWereAskedFor(t *testing.T) {
@@ -71,7 +72,7 @@ func TestOnlyTheEventsThatWereAskedFor(t *testing.T) {
 	if c := b.next(calls); c.body.Type != queue.EventResult {
 		t.Errorf("the first event is %s", c.raw)
 	}
-	b.untilDeliveries(queue.DeliveryAccepted, 1)
+	b.untilDeliveries(outbox.Accepted, 1)
 }
 
 // An interact job is told of like any other.
@@ -105,8 +106,8 @@ func TestAReceiverFailsTwice(t *testing.T) {
 	if first.id() != second.id() || second.id() != third.id() {
 		t.Errorf("the tries have ids %s, %s, %s", first.id(), second.id(), third.id())
 	}
-	b.untilDeliveries(queue.DeliveryAccepted, 1)
-	b.untilDeliveries(queue.DeliveryRetried, 2)
+	b.untilDeliveries(outbox.Accepted, 1)
+	b.untilDeliveries(outbox.Retried, 2)
 }
 
 // The receiver never answers while the job runs, and the job ends all the same.
@@ -118,10 +119,10 @@ func TestAStuckReceiverDelaysNoJob(t *testing.T) {
 		t.Errorf("the job ended %s", j.State)
 	}
 	b.next(calls)
-	got, err := b.q.DeliveryCounts(b.ctx)
+	got, err := b.outbox.Counts(b.ctx)
 	b.must(err)
-	if got[queue.DeliveryAccepted] != 0 {
-		t.Errorf("the receiver held back, yet %d were delivered", got[queue.DeliveryAccepted])
+	if got[outbox.Accepted] != 0 {
+		t.Errorf("the receiver held back, yet %d were delivered", got[outbox.Accepted])
 	}
 	close(free)
 	for b.next(calls).body.Type != queue.EventResult {
@@ -134,7 +135,7 @@ func TestADeadReceiverIsGivenUp(t *testing.T) {
 	if j := b.train(url, queue.EventResult); j.State != job.StateSucceeded {
 		t.Errorf("the job ended %s", j.State)
 	}
-	b.untilDeliveries(queue.DeliveryDropped, 1)
+	b.untilDeliveries(outbox.Dropped, 1)
 	if n := len(calls); n != 5 {
 		t.Errorf("%d tries, want 5", n)
 	}
@@ -144,7 +145,7 @@ func TestGoneEndsItAtOnce(t *testing.T) {
 	b := setup(t)
 	url, calls := b.receiver(func(_ int, w http.ResponseWriter) { w.WriteHeader(http.StatusGone) })
 	b.train(url, queue.EventResult)
-	b.untilDeliveries(queue.DeliveryDropped, 1)
+	b.untilDeliveries(outbox.Dropped, 1)
 	if n := len(calls); n != 1 {
 		t.Errorf("%d tries, want 1", n)
 	}
@@ -158,7 +159,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	})
 	b.train(url, queue.EventResult)
-	b.untilDeliveries(queue.DeliveryDropped, 1)
+	b.untilDeliveries(outbox.Dropped, 1)
 	if len(otherCalls) != 0 {
 		t.Error("the redirect was followed")
 	}
@@ -168,7 +169,7 @@ func TestTheGuardDropsWithoutCalling(t *testing.T) {
 	b := setup(t, func(o *Options) { o.Guard = Guard{} })
 	url, calls := b.receiver(taken)
 	b.train(url, queue.EventResult)
-	b.untilDeliveries(queue.DeliveryDropped, 1)
+	b.untilDeliveries(outbox.Dropped, 1)
 	if len(calls) != 0 {
 		t.Error("a receiver on this host was called")
 	}

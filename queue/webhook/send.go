@@ -14,7 +14,7 @@ import (
 	standard "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/nexus-continuum/nexus/job"
-	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/queue/outbox"
 )
 
 // Body is what a receiver gets. Data has the job's id; that of a result event
@@ -29,27 +29,27 @@ type Body struct {
 var errGone = errors.New("the receiver answered 410")
 
 // handle sends one event and tells the queue what became of it.
-func (d *Deliverer) handle(ctx context.Context, p queue.Delivery) {
+func (d *Deliverer) handle(ctx context.Context, p outbox.Delivery) {
 	err := d.send(ctx, p)
 	stopping := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx) // what became of it is told also while stopping
-	log := d.opt.Log.With("job", p.JobID, "receiver", host(p.URL), "event", p.Event.Type)
+	log := d.opt.Log.With("job", p.JobID, "receiver", host(p.URL), "event", p.Type)
 	var told error
 	switch {
 	case err == nil:
-		told = d.opt.Queue.Delivered(ctx, p)
+		told = d.opt.Outbox.Delivered(ctx, p)
 	case stopping:
-		told = d.opt.Queue.Postpone(ctx, p, p.Failures, 0)
+		told = d.opt.Outbox.Postpone(ctx, p, p.Failures, 0)
 	default:
 		failures := p.Failures + 1
 		rest, again := d.opt.Rest(failures)
 		if again && !errors.Is(err, errGone) && !errors.Is(err, ErrForbidden) {
 			log.Info("a webhook was not taken; it is sent again", "after", rest, "failures", failures, "error", err)
-			told = d.opt.Queue.Postpone(ctx, p, failures, rest)
+			told = d.opt.Outbox.Postpone(ctx, p, failures, rest)
 			break
 		}
 		var n int
-		n, told = d.opt.Queue.Drop(ctx, p)
+		n, told = d.opt.Outbox.Drop(ctx, p)
 		log.Warn("a webhook was given up; what waits for it is dropped", "events", n, "failures", failures, "error", err)
 	}
 	if told != nil {
@@ -58,18 +58,18 @@ func (d *Deliverer) handle(ctx context.Context, p queue.Delivery) {
 }
 
 // send makes one request. The id is that of the event, the same at every try.
-func (d *Deliverer) send(ctx context.Context, p queue.Delivery) error {
+func (d *Deliverer) send(ctx context.Context, p outbox.Delivery) error {
 	if err := d.opt.Guard.Check(p.URL); err != nil {
 		return fmt.Errorf("%w: %w", ErrForbidden, err)
 	}
-	body, err := json.Marshal(Body{Type: p.Event.Type, Timestamp: job.At(p.At), Data: p.Event.Data})
+	body, err := json.Marshal(Body{Type: p.Type, Timestamp: job.At(p.At), Data: p.Data})
 	if err != nil {
-		return fmt.Errorf("encode event %s: %w", p.Event.ID, err)
+		return fmt.Errorf("encode event %s: %w", p.EventID, err)
 	}
-	id, now := "msg_"+p.JobID+"_"+p.Event.ID, d.opt.Now()
+	id, now := "msg_"+p.JobID+"_"+p.EventID, d.opt.Now()
 	signature, err := d.signer.Sign(id, now, body)
 	if err != nil {
-		return fmt.Errorf("sign event %s: %w", p.Event.ID, err)
+		return fmt.Errorf("sign event %s: %w", p.EventID, err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL, bytes.NewReader(body))
 	if err != nil {

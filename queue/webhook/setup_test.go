@@ -15,6 +15,7 @@ import (
 
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue"
+	"github.com/nexus-continuum/nexus/queue/outbox"
 	"github.com/nexus-continuum/nexus/queue/provider"
 )
 
@@ -25,8 +26,9 @@ const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" // of the standard's exa
 // bundle is a Redis, a queue on it and a deliverer that retries at once.
 type bundle struct {
 	*testing.T
-	ctx context.Context
-	q   *queue.Queue
+	ctx    context.Context
+	q      *queue.Queue
+	outbox *outbox.Outbox
 }
 
 func setup(t *testing.T, change ...func(*Options)) *bundle {
@@ -45,8 +47,9 @@ func setup(t *testing.T, change ...func(*Options)) *bundle {
 	b.q = queue.Open(queue.Options{Redis: r.Client(), Asynq: r.Asynq(), Timeout: 20 * time.Second})
 	b.must(b.q.Start(ctx))
 	t.Cleanup(func() { b.must(b.q.Stop(context.Background())) })
+	b.outbox = outbox.New(outbox.Options{Redis: r.Client(), Queue: b.q, Timeout: 20 * time.Second})
 	opt := Options{
-		Queue: b.q, Secret: secret, Guard: Guard{AllowPrivate: true}, Timeout: 10 * time.Second,
+		Outbox: b.outbox, Secret: secret, Guard: Guard{AllowPrivate: true}, Timeout: 10 * time.Second,
 		Rest: func(failures int) (time.Duration, bool) { return 0, failures < 5 },
 	}
 	for _, f := range change {
@@ -146,7 +149,7 @@ func (b *bundle) untilDeliveries(outcome string, n int64) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		got, err := b.q.DeliveryCounts(b.ctx)
+		got, err := b.outbox.Counts(b.ctx)
 		b.must(err)
 		if got[outcome] == n {
 			return

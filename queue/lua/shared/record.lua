@@ -3,9 +3,8 @@
 -- A job that has not ended is a hash. An ended job is one member of a sorted set
 -- (see conclude and ended.go).
 
--- Of the outboxes (their other bounds stand above): seconds that one outlives its
--- last event, ms between two of progress.
-local BOX_LIFE, PROGRESS_REST = 172800, 500
+-- Seconds that an outbox outlives its last event. Its other limits stand above.
+local BOX_LIFE = 172800
 
 -- Seconds that the stream of an ended job stays for its followers.
 local STREAM_LIFE = 60
@@ -18,7 +17,7 @@ local LAST_STATE, LAST_RESULT = '-99998', '-99999'
 local MEMBER_COST = 150
 
 -- addToOutbox puts an event into the job's outbox if its webhook wants it (see
--- outbox.go). Progress that still waits there is replaced by newer progress.
+-- package outbox). Progress that still waits there is replaced by newer progress.
 local function addToOutbox(p, id, at, kind, data)
   local v = redis.call('HMGET', p .. 'hook:' .. id, 'events', 'progress')
   if not v[1] or not string.find(v[1], kind, 1, true) then return end

@@ -1,6 +1,6 @@
--- What became of an event that fetch lent.
+-- Records the outcome of a delivery that lend.lua lent.
 -- KEYS: due boxes   ARGV: prefix, id, entry, 'delivered' | 'retried' | 'dropped',
---   failures so far, ms to the next try
+--   failures so far, ms to the next try, ms between two progress events
 -- Returns how many events were dropped: all that wait for the receiver.
 local p, id, entry, what = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local box, key = p .. 'outbox:' .. id, p .. 'hook:' .. id
@@ -25,7 +25,7 @@ else
     redis.call('HINCRBY', p .. 'posted', 'delivered', 1)
     local head = redis.call('LINDEX', box, 0)
     if head and string.find(head, '^%S+ progress ') then
-      from = math.max(now, tonumber(redis.call('HGET', key, 'progress') or '0') + PROGRESS_REST)
+      from = math.max(now, tonumber(redis.call('HGET', key, 'progress') or '0') + tonumber(ARGV[7]))
     end
   end
 end
