@@ -75,6 +75,9 @@ func (s State) Allows(next State) bool {
 	return false
 }
 
+// IDLength is the length of every id.
+const IDLength = 36
+
 // NewID returns a new job id. It is a UUIDv7, so ids sort by time and an id contains
 // the time of its job.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue/reply"
 )
 
 // Ask queues an interact job and waits for its answer. It returns exactly one of three
@@ -37,11 +38,11 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 	spec.ReplyTo = q.id
 	i := q.shards.index(spec.ID)
 	shard := q.shards.of(spec.Lane)[i]
-	replied, err := q.replies[i].expect(spec.ID)
+	replied, err := q.replies[i].Expect(spec.ID)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer q.replies[i].forget(spec.ID)
+	defer q.replies[i].Forget(spec.ID)
 
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -50,7 +51,7 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 	}
 	select {
 	case r := <-replied:
-		a, err := r.decode()
+		a, err := r.Decode()
 		return a, nil, err
 	case <-ctx.Done():
 		q.cancelWait(ctx, shard, spec.ID)
@@ -64,7 +65,7 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 
 // detach gives a job a record after its caller's wait has ended. If the job ended at
 // the last moment, its reply is on the way and is returned instead.
-func (q *Queue) detach(ctx context.Context, shard job.Lane, spec job.Spec, replied <-chan reply) (*job.Answer, *job.Job, error) {
+func (q *Queue) detach(ctx context.Context, shard job.Lane, spec job.Spec, replied <-chan reply.Reply) (*job.Answer, *job.Job, error) {
 	ctx, cancel := q.withTimeout(ctx)
 	defer cancel()
 	k := q.keys(shard)
@@ -82,7 +83,7 @@ func (q *Queue) detach(ctx context.Context, shard job.Lane, spec job.Spec, repli
 	}
 	select {
 	case r := <-replied:
-		a, err := r.decode()
+		a, err := r.Decode()
 		return a, nil, err
 	case <-ctx.Done():
 		return nil, nil, unavailable("wait for job "+spec.ID, fmt.Errorf("neither its task nor its reply is there: %w", ctx.Err()))

@@ -13,6 +13,7 @@ import (
 	"github.com/nexus-continuum/nexus/internal/pipeline"
 	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/queue/packing"
+	"github.com/nexus-continuum/nexus/queue/reply"
 )
 
 // begin marks a recorded job as running. If stop is true, the job must not run, and o,
@@ -159,14 +160,14 @@ func (e ending) finish(ctx context.Context, spec job.Spec, began time.Time, prog
 	stats := []string{k.day(k.processed(), now), k.processed(), k.day(k.failed(), now), k.failed()}
 	statsEnd := now.AddDate(0, 0, 90).Unix()
 	if spec.ReplyTo != "" {
-		reply := encodeReply(spec.ID, replyAnswer, result)
+		body := reply.Encode(spec.ID, reply.Answer, result)
 		if fault != nil {
-			reply = encodeReply(spec.ID, replyError, fault)
+			body = reply.Encode(spec.ID, reply.Error, fault)
 		}
 		verdict, err := e.q.pipeliner.Do(ctx, &pipeline.Call{
 			First: lines, Script: e.q.scripts.answer,
 			Keys: slices.Concat([]string{k.active(), k.lease(), k.task(spec.ID)}, stats, []string{k.record(spec.ID)}),
-			Args: []any{spec.ID, e.owner, string(o.state), k.reply(spec.ReplyTo), reply, statsEnd},
+			Args: []any{spec.ID, e.owner, string(o.state), k.reply(spec.ReplyTo), body, statsEnd},
 		}).Text()
 		if err != nil || verdict != "record" {
 			return verdict, err

@@ -17,14 +17,14 @@ import (
 
 // decodeEnded reads a member that conclude wrote.
 func decodeEnded(member string, state job.State) (job.Job, error) {
-	if len(member) < idLength {
+	if len(member) < job.IDLength {
 		return job.Job{}, fmt.Errorf("decode an ended job: %d bytes", len(member))
 	}
-	id := member[:idLength]
+	id := member[:job.IDLength]
 	wrong := func(what string) (job.Job, error) {
 		return job.Job{}, fmt.Errorf("decode ended job %s: %s", id, what)
 	}
-	head, body, ok := strings.Cut(member[idLength:], "\n")
+	head, body, ok := strings.Cut(member[job.IDLength:], "\n")
 	f := strings.Fields(head)
 	if !ok || len(f) != 9 || !state.Final() {
 		return wrong("its form is unknown")

@@ -4,29 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-
-	"github.com/nexus-continuum/nexus/job"
 )
-
-func FuzzDecodeReply(f *testing.F) {
-	id := job.NewID()
-	answer, _ := json.Marshal(job.Answer{JobID: id, Response: "Open Settings."})
-	f.Add(string(encodeReply(id, replyAnswer, answer)))
-	f.Add(string(encodeReply(id, replyError, []byte(`{"code":"timeout","detail":"too late"}`))))
-	f.Add(id + "x{}")
-	f.Add("")
-	f.Fuzz(func(t *testing.T, s string) {
-		r, err := parseReply(s)
-		if err == nil {
-			if a, err := r.decode(); (a == nil) == (err == nil) {
-				t.Errorf("%q is both an answer and an error, or neither", s)
-			}
-		}
-		if len(s) > idLength && r.id != s[:idLength] {
-			t.Errorf("the id of %q was not kept: its caller could not be told", s)
-		}
-	})
-}
 
 func FuzzDecodeRecord(f *testing.F) {
 	f.Add("interact", "queued", `{"id":"x","kind":"interact"}`, "1", "", "", "", 1, "paused")

@@ -168,7 +168,7 @@ func (q *Queue) newest(ctx context.Context, f Filter, cursor string) ([]listed, 
 	for i, cmd := range cmds {
 		for _, member := range cmd.Val() {
 			e := of[i]
-			e.id = member[:min(len(member), idLength)]
+			e.id = member[:min(len(member), job.IDLength)]
 			if e.state.Final() {
 				e.member = member
 			}

@@ -9,7 +9,9 @@
 package queue
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -25,6 +27,7 @@ import (
 	"github.com/nexus-continuum/nexus/internal/redisfault"
 	"github.com/nexus-continuum/nexus/internal/redishealth"
 	"github.com/nexus-continuum/nexus/job"
+	"github.com/nexus-continuum/nexus/queue/reply"
 )
 
 // Options configure a Queue. Zero values take the default named beside each field.
@@ -84,28 +87,19 @@ type Options struct {
 }
 
 func (o *Options) fill() {
-	set(&o.Prefix, "nexus:")
-	set(&o.MaxQueue, 10_000)
-	set(&o.MaxAttempts, 3)
-	set(&o.MaxLost, 3)
-	set(&o.ResultRetention, 24*time.Hour)
-	set(&o.FailedRetention, 7*24*time.Hour)
-	set(&o.EventHistory, 200)
-	set(&o.Liveness, 6*time.Second)
-	set(&o.Grace, 10*time.Second)
-	set(&o.Timeout, 900*time.Millisecond)
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Prefix = cmp.Or(o.Prefix, "nexus:")
+	o.MaxQueue = cmp.Or(o.MaxQueue, 10_000)
+	o.MaxAttempts = cmp.Or(o.MaxAttempts, 3)
+	o.MaxLost = cmp.Or(o.MaxLost, 3)
+	o.ResultRetention = cmp.Or(o.ResultRetention, 24*time.Hour)
+	o.FailedRetention = cmp.Or(o.FailedRetention, 7*24*time.Hour)
+	o.EventHistory = cmp.Or(o.EventHistory, 200)
+	o.Liveness = cmp.Or(o.Liveness, 6*time.Second)
+	o.Grace = cmp.Or(o.Grace, 10*time.Second)
+	o.Timeout = cmp.Or(o.Timeout, 900*time.Millisecond)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Now == nil {
 		o.Now = time.Now
-	}
-}
-
-func set[T comparable](p *T, v T) {
-	var zero T
-	if *p == zero {
-		*p = v
 	}
 }
 
@@ -127,7 +121,7 @@ type Queue struct {
 	*bus      // messages between processes
 	*health   // Redis
 	shards    *shards
-	replies   []*replies // by the number of the shard
+	replies   []*reply.List // by the number of the shard
 	pipeliner *pipeline.Pipeliner
 	wakes     *wakes
 	shed      shed
@@ -167,7 +161,9 @@ func Open(opt Options) *Queue {
 	q.pipeliner = pipeline.New(opt.Redis)
 	q.producer = asynq.NewClientFromRedisClient(&producerWire{UniversalClient: opt.Redis, pipeliner: q.pipeliner})
 	for _, place := range q.shards.of(job.LaneInteractive) {
-		q.replies = append(q.replies, newReplies(q, place))
+		q.replies = append(q.replies, reply.New(reply.Options{
+			Redis: opt.Redis, Key: q.keys(place).reply(q.id), Timeout: opt.Timeout, Log: opt.Log,
+		}))
 	}
 	return q
 }
@@ -201,10 +197,11 @@ func (q *Queue) Stop(ctx context.Context) error {
 	q.end()
 	q.bus.Stop()
 	q.health.Stop()
+	var err error
 	for _, r := range q.replies {
-		r.stop(ctx)
+		err = errors.Join(err, r.Stop(ctx))
 	}
-	return wait(ctx, &q.workers, "queue")
+	return errors.Join(err, wait(ctx, &q.workers, "queue"))
 }
 
 // spawn runs f in a goroutine that Stop waits for. It returns false after Stop.

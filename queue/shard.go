@@ -3,12 +3,11 @@ package queue
 import (
 	"context"
 	"hash/fnv"
-	"math"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/nexus-continuum/nexus/internal/hashslot"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -114,48 +113,13 @@ func (q *Queue) Shards() (shards []job.Lane, more <-chan struct{}) {
 	return q.shards.of(job.Lanes()...), more
 }
 
+// shardName names a shard. The first has the name of the lane.
+func shardName(l job.Lane, n int) job.Lane { return job.Lane(hashslot.Spread(string(l), n)) }
+
 // laneOf returns the lane of a shard.
 func laneOf(shard job.Lane) job.Lane {
 	lane, _, _ := strings.Cut(string(shard), "-")
 	return job.Lane(lane)
-}
-
-// clusterSlots is how many slots a Redis Cluster has; each node has a stretch of them.
-const clusterSlots = 16384
-
-// shardName names a shard. The first has the name of the lane. The slots of the others
-// follow each other by the golden ratio, so that any number of shards is spread evenly
-// over nodes that share the slots evenly. Two letters at the end select the slot.
-func shardName(l job.Lane, n int) job.Lane {
-	if n == 0 {
-		return l
-	}
-	want := float64(slotOf(string(l))) + clusterSlots*float64(n)*(math.Sqrt(5)-1)/2
-	best, least := "", math.Inf(1)
-	for c := range 26 * 26 {
-		name := string(l) + "-" + strconv.Itoa(n) + string([]byte{'a' + byte(c/26), 'a' + byte(c%26)})
-		d := math.Abs(math.Mod(want-float64(slotOf(name)), clusterSlots))
-		if d = min(d, clusterSlots-d); d < least {
-			best, least = name, d
-		}
-	}
-	return job.Lane(best)
-}
-
-// slotOf is the slot of a hash tag: CRC16 (XMODEM) modulo the slots.
-func slotOf(tag string) uint16 {
-	var crc uint16
-	for i := range len(tag) {
-		crc ^= uint16(tag[i]) << 8
-		for range 8 {
-			if crc&0x8000 != 0 {
-				crc = crc<<1 ^ 0x1021
-			} else {
-				crc <<= 1
-			}
-		}
-	}
-	return crc % clusterSlots
 }
 
 // syncShardCount sends our number of shards to Redis and learns the greatest.

@@ -136,24 +136,3 @@ func TestShardsAreOneLane(t *testing.T) {
 		b.untilState(id, job.StateSucceeded)
 	}
 }
-
-// Any number of shards lies evenly over any number of nodes.
-func TestShardsLieEvenly(t *testing.T) {
-	t.Parallel()
-	if got := slotOf("123456789"); got != 0x31c3 { // the specification's example
-		t.Errorf("the slot of 123456789 is %#x", got)
-	}
-	for nodes := 2; nodes <= 8; nodes++ {
-		for n := nodes; n <= MaxShards; n *= 2 {
-			on := make([]int, nodes)
-			for i := range n {
-				on[int(slotOf(string(shardName(job.LaneInteractive, i))))*nodes/clusterSlots]++
-			}
-			for node, shards := range on {
-				if shards > n/nodes+2 || shards < n/nodes-1 {
-					t.Errorf("of %d shards node %d of %d has %d", n, node, nodes, shards)
-				}
-			}
-		}
-	}
-}

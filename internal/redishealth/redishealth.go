@@ -60,7 +60,9 @@ type Options struct {
 // Monitor watches one Redis. Many callers share one reading. It is safe for concurrent
 // use.
 type Monitor struct {
-	opt Options
+	opt  Options
+	life context.Context // ends with Stop
+	end  context.CancelFunc
 
 	mu       sync.Mutex
 	at       time.Time // of the last reading; zero before the first
@@ -76,10 +78,15 @@ type Monitor struct {
 }
 
 // New makes a Monitor. It sends nothing to Redis before the first use.
-func New(opt Options) *Monitor { return &Monitor{opt: opt} }
+func New(opt Options) *Monitor {
+	m := &Monitor{opt: opt}
+	m.life, m.end = context.WithCancel(context.Background())
+	return m
+}
 
-// Stop waits for the reading in the background.
+// Stop ends the reading in the background.
 func (m *Monitor) Stop() {
+	m.end()
 	m.mu.Lock()
 	m.stopped = true
 	m.mu.Unlock()
@@ -107,7 +114,7 @@ func (m *Monitor) CachedRedisState() RedisState {
 	if time.Since(m.at) >= stateAge && !m.reading && !m.stopped {
 		m.reading = true
 		m.readings.Go(func() {
-			_, _ = m.RedisState(context.Background()) // what fails is read again
+			_, _ = m.RedisState(m.life) // what fails is read again
 			m.mu.Lock()
 			m.reading = false
 			m.mu.Unlock()

@@ -16,10 +16,11 @@ import (
 	"strings"
 
 	deflate "github.com/klauspost/compress/flate"
+
+	"github.com/nexus-continuum/nexus/job"
 )
 
 const (
-	idLength = 36
 	// ownID stands for the id of the job itself.
 	ownID = 0x01
 	// anyID stands before the 16 bytes of another id.
@@ -91,7 +92,7 @@ func shortIDs(own, s string) []byte {
 	out := append(make([]byte, 0, len(s)+1), shortened)
 	ends := func(i int) bool { return s[i] == '"' || s[i] < ' ' }
 	for i := 0; i < len(s); i++ {
-		if to := i + idLength; i > 0 && ends(i-1) && to < len(s) && ends(to) {
+		if to := i + job.IDLength; i > 0 && ends(i-1) && to < len(s) && ends(to) {
 			if s[i:to] == own {
 				out, i = append(out, ownID), to
 			} else if raw, ok := rawID(s[i:to]); ok {
