@@ -82,7 +82,7 @@ func (f *follower) run(ctx, life context.Context) {
 	defer cancel()
 	defer context.AfterFunc(life, cancel)()
 	news := newNotifier()
-	off := f.q.bus.Listen(ctx, f.keys.event(f.id), func(string, bool) { news.notify() })
+	off := f.q.Listen(ctx, f.keys.event(f.id), func(string, bool) { news.notify() })
 	defer off()
 	poll := time.NewTicker(followPoll)
 	defer poll.Stop()

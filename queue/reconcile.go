@@ -45,7 +45,7 @@ func (q *Queue) Reconcile(ctx context.Context, token int64) error {
 	for _, l := range q.shards.of(job.Lanes()...) {
 		r := reconciler{q: q, lane: l, keys: q.keys(l), me: q.id, listens: q.keys(l).deadline()}
 		lanes = append(lanes, r)
-		defer q.bus.Listen(ctx, r.keys.deadline(), func(string, bool) { news.notify() })()
+		defer q.Listen(ctx, r.keys.deadline(), func(string, bool) { news.notify() })()
 	}
 	every := q.scanInterval()
 	timer := time.NewTimer(0)

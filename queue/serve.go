@@ -107,11 +107,11 @@ func (s *Server) start(ctx context.Context) error {
 	s.renewLiveness(ctx)
 	s.q.wakes.add(s.lane, s.wake)
 	s.offs = append(s.offs,
-		s.q.bus.Listen(ctx, s.keys.wake(), func(string, bool) { s.wake.notify() }),
+		s.q.Listen(ctx, s.keys.wake(), func(string, bool) { s.wake.notify() }),
 		// No messages are sent here. The subscription itself shows that this process is
 		// alive.
-		s.q.bus.Listen(ctx, s.keys.owner(s.id), func(string, bool) {}),
-		s.q.bus.Listen(ctx, s.keys.cancel(), func(id string, renewed bool) {
+		s.q.Listen(ctx, s.keys.owner(s.id), func(string, bool) {}),
+		s.q.Listen(ctx, s.keys.cancel(), func(id string, renewed bool) {
 			if !renewed {
 				s.stopJob(id, ErrCanceled)
 			}

@@ -140,7 +140,7 @@ func (q *Queue) syncShardCount(ctx context.Context) error {
 // followShards keeps the known number of shards up to date.
 func (q *Queue) followShards(ctx context.Context) {
 	news := newNotifier()
-	off := q.bus.Listen(ctx, q.shared("shards", "grown"), func(string, bool) { news.notify() })
+	off := q.Listen(ctx, q.shared("shards", "grown"), func(string, bool) { news.notify() })
 	defer off()
 	for {
 		rest := shardSyncInterval

@@ -62,7 +62,7 @@ func jobsOfAKilledWorker(t *bundle) {
 	killed := t.crash(job.LaneBatch)
 	late := q.submit(t, "late")
 	living := t.crash(job.LaneBatch)
-	defer q.bus.Listen(t.ctx, living.keys.owner(living.id), func(string, bool) {})()
+	defer q.Listen(t.ctx, living.keys.owner(living.id), func(string, bool) {})()
 	for s, id := range map[*Server]string{killed: dead, living: late} {
 		// Their last signs are older than any that comes in time.
 		if err := t.q.redis.Set(t.ctx, s.keys.owner(s.id), "x", time.Hour-2*time.Second).Err(); err != nil {
@@ -73,7 +73,7 @@ func jobsOfAKilledWorker(t *bundle) {
 		}
 	}
 	r := &reconciler{q: q, lane: job.LaneBatch, keys: killed.keys, me: q.id, listens: "ear"}
-	defer q.bus.Listen(t.ctx, "ear", func(string, bool) {})()
+	defer q.Listen(t.ctx, "ear", func(string, bool) {})()
 	if !r.scan(t.ctx, 1) {
 		t.Error("the job of the killed worker is not queued again")
 	}

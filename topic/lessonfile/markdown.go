@@ -15,7 +15,7 @@ var (
 	leadNumber = regexp.MustCompile(`^\d+[.)][ \t]+`)
 	headingID  = regexp.MustCompile(`[ \t]*\{[#.:][^{}]*\}[ \t]*$`)
 	inlineLink = regexp.MustCompile(`!?\[([^\[\]]*)\]\([^()]*\)`)
-	strongMark = regexp.MustCompile("(\\*\\*|__)([^*_]+)(?:\\*\\*|__)")
+	strongMark = regexp.MustCompile(`(\*\*|__)([^*_]+)(?:\*\*|__)`)
 	emphasis   = regexp.MustCompile(`\*([^*\s](?:[^*]*[^*\s])?)\*`)
 	codeMark   = regexp.MustCompile("`([^`]+)`")
 	anchorTag  = regexp.MustCompile(`</?a\b[^<>]*>`)
