@@ -190,6 +190,9 @@ func TestFormats(t *testing.T) {
 			"xlsx", two,
 		},
 		"no header, two columns": {[]byte("How do I pay?,\"By card, or cash.\"\nOù?,À Paris\n"), lessonfile.Options{}, "csv", two},
+		"no header, chosen columns": {
+			[]byte("\"By card, or cash.\",How do I pay?\nÀ Paris,Où?\n"), lessonfile.Options{Prompt: "2", Response: "1"}, "csv", two,
+		},
 		"articles of a help centre": {
 			[]byte("\"Id\",\"Title\",\"Body\",\"Draft\"\n\"1\",\"How do I pay?\",\"<p>By <b>card</b>,\n or cash.</p>\",\"false\"\n\"2\",\"Où?\",\"À Paris\",\"\"\n"),
 			lessonfile.Options{},

@@ -111,12 +111,13 @@ func newTable(r io.Reader, start string, opt Options) (*File, error) {
 }
 
 // lessonsOnly reports whether the first line of two columns is a question with its
-// answer, so that the table has no header.
+// answer, so that the table has no header. Columns chosen by number do not change that.
 func lessonsOnly(header []string, opt Options) bool {
-	if len(header) != 2 || opt.Prompt != "" || opt.Response != "" || !asks(header[:1]) {
+	number := func(s string) bool { return s == "" || s == "1" || s == "2" }
+	if len(header) != 2 || !number(opt.Prompt) || !number(opt.Response) || asks(header[:1]) == asks(header[1:]) {
 		return false
 	}
-	c, _ := choose(header, opt)
+	c, _ := choose(header, Options{})
 	return !c.found()
 }
 
