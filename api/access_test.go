@@ -195,6 +195,9 @@ func TestTheMonitorOnlyShowsWithoutControl(t *testing.T) {
 	if a := b.do("POST", pause, nil, "X-API-Key", rootKey); a.status >= 300 {
 		t.Errorf("with control: %d %s", a.status, a.body)
 	}
+	// Errors have the form of this API's, and say what is at fault.
+	b.wantError(b.do("POST", pause, nil, "X-API-Key", rootKey), 409, job.CodeConflict, "", "already paused")
+	b.wantError(b.get("/monitoring/api/queues/nope", "X-API-Key", rootKey), 404, job.CodeNotFound, "", "no such queue")
 	// The very next status says so.
 	if a := b.get("/api/status", "X-API-Key", rootKey); !strings.Contains(string(a.body), "queue interactive is paused") {
 		t.Errorf("health does not name a queue that was just paused: %s", a.body)

@@ -49,7 +49,7 @@ func (s *Server) shared(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set(echo.HeaderAccessControlAllowOrigin, origin)
 		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 		if r.Method == http.MethodOptions && r.Header.Get(echo.HeaderAccessControlRequestMethod) != "" {
-			h.Set(echo.HeaderAccessControlAllowMethods, "GET, POST, PATCH, DELETE")
+			h.Set(echo.HeaderAccessControlAllowMethods, "GET, POST, PUT, PATCH, DELETE")
 			h.Set(echo.HeaderAccessControlAllowHeaders, allowed)
 			h.Set(echo.HeaderAccessControlMaxAge, "600")
 			return c.NoContent(http.StatusNoContent)

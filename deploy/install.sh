@@ -16,6 +16,7 @@ say() { echo "install.sh: $*"; }
 fail() { echo "install.sh: $*" >&2; exit 1; }
 while [ $# -gt 0 ]; do
   case $1 in
+    -h|--help) echo "usage: install.sh [--user] [--no-start] [--binary FILE] | --uninstall | --purge"; sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
     --no-start) start=no ;;
     --user) user=yes ;;
     --binary) binary=${2:?--binary needs a file}; shift ;;
