@@ -25,7 +25,8 @@ func TestOtherOrigins(t *testing.T) {
 		t.Errorf("another origin is let in: %v", other.header)
 	}
 	a := b.do(http.MethodOptions, "/api/interact", nil, "Origin", "https://shop.example", "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type,x-api-key")
-	if a.status != http.StatusNoContent || !strings.Contains(a.header.Get("Access-Control-Allow-Headers"), "X-API-Key") {
+	if a.status != http.StatusNoContent || !strings.Contains(a.header.Get("Access-Control-Allow-Headers"), "X-API-Key") ||
+		!strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "PUT") {
 		t.Errorf("preflight: %d %v", a.status, a.header)
 	}
 	if a := b.do(http.MethodOptions, "/api/interact", nil, "Origin", "https://evil.example", "Access-Control-Request-Method", "POST"); a.header.Get("Access-Control-Allow-Origin") != "" {

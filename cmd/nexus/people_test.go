@@ -101,6 +101,9 @@ func TestPeopleAtATerminal(t *testing.T) {
 	}
 	says(run(exitFailure, "teach", faulty), "line 3", "--skip")
 	says(run(exitOK, "import", "--dry-run", faulty), "1 faulty")
+	if out := run(exitFailure, "import", faulty); strings.Count(out, "\n  line 3: ") != 1 {
+		t.Errorf("a faulty line is not listed once: %s", out)
+	}
 
 	exported := filepath.Join(t.TempDir(), "all.csv")
 	run(exitOK, "export", "--format", "csv", "-o", exported)

@@ -114,11 +114,17 @@ func (i importCmd) Run(ctx context.Context, rt *runtime) error {
 		return nil
 	}
 	j, err := c.Import(ctx, bytes.NewReader(body), opt)
+	if e, ok := errors.AsType[*client.Error](err); ok && !i.JSON && p.FaultsTotal <= shownFaults {
+		e.Faults = nil // the preview has just listed them
+	}
 	if err != nil {
 		return explain(err)
 	}
 	return rt.learned(ctx, c, i.remote, j.ID)
 }
+
+// shownFaults is how many faulty lines a preview lists.
+const shownFaults = 10
 
 func preview(w io.Writer, p client.Preview) {
 	what := []string{p.Format}
@@ -131,7 +137,7 @@ func preview(w io.Writer, p client.Preview) {
 	fmt.Fprintf(w, "%s\n%d lessons: %d new, %d known, %d repeated; %d contradictions, %d faulty lines\n",
 		strings.Join(what, "; "), p.Lessons, p.New, p.Known, p.Duplicates, p.ContradictionsTotal, p.FaultsTotal)
 	for n, f := range p.Faults {
-		if n == 10 {
+		if n == shownFaults {
 			break
 		}
 		fmt.Fprintf(w, "  line %d: %s\n", f.Line, f.Detail)
