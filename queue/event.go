@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/nexus-continuum/nexus/internal/streamid"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -37,7 +38,7 @@ const followPoll = 2 * time.Second
 // older progress of a long job may be missing, but never the result. Errors:
 // CodeNotFound, CodeInvalid (lastEventID), CodeUnavailable.
 func (q *Queue) Follow(ctx context.Context, id, lastEventID string) (<-chan Event, error) {
-	if lastEventID != "" && !isStreamID(lastEventID) {
+	if lastEventID != "" && !streamid.Valid(lastEventID) {
 		return nil, job.Errorf(job.CodeInvalid, "Last-Event-ID %q is not the id of an event", lastEventID).On("Last-Event-ID")
 	}
 	j, lane, err := q.readRecord(ctx, id)
@@ -156,7 +157,7 @@ func (f *follower) endedWithoutEvent(ctx, life context.Context) bool {
 		f.sendEnd(ctx, life, j)
 		return true
 	}
-	return last[0].ID == f.lastID || !newer(last[0].ID, f.lastID)
+	return last[0].ID == f.lastID || !streamid.Newer(last[0].ID, f.lastID)
 }
 
 // Sequence numbers in the ids of a job's last two events, as in record.lua.
@@ -168,13 +169,13 @@ const (
 // sendEnd sends the last state and the result if the follower does not have them yet.
 func (f *follower) sendEnd(ctx, life context.Context, j job.Job) {
 	at := millis(j.FinishedAt.Time)
-	if newer(at+lastState, f.lastID) {
+	if streamid.Newer(at+lastState, f.lastID) {
 		state, err := json.Marshal(map[string]any{"state": j.State, "attempts": j.Attempts, "waiting_for": nil})
 		if err != nil || !f.send(ctx, life, Event{ID: at + lastState, Type: EventState, Data: state}) {
 			return
 		}
 	}
-	if newer(at+lastResult, f.lastID) {
+	if streamid.Newer(at+lastResult, f.lastID) {
 		f.sendResult(ctx, life, j, at+lastResult)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nexus-continuum/nexus/internal/streamid"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -66,7 +67,7 @@ func TestFollowFromTheBeginning(t *testing.T) {
 			t.Errorf("second state is %s, %v", got[1].Data, err)
 		}
 		for i := 1; i < len(got); i++ {
-			if !newer(got[i].ID, got[i-1].ID) {
+			if !streamid.Newer(got[i].ID, got[i-1].ID) {
 				t.Errorf("event %s follows %s", got[i].ID, got[i-1].ID)
 			}
 		}

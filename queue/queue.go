@@ -215,16 +215,6 @@ func (q *Queue) spawn(f func(context.Context)) bool {
 	return true
 }
 
-// Ping checks that Redis responds.
-func (q *Queue) Ping(ctx context.Context) error {
-	ctx, cancel := q.withTimeout(ctx)
-	defer cancel()
-	if err := q.redis.Ping(ctx).Err(); err != nil {
-		return unavailable("ping", err)
-	}
-	return nil
-}
-
 // Lease prepares a lease in the Redis of the queue (see lease.New).
 func (q *Queue) Lease(name string, ttl time.Duration) *lease.Lease {
 	return lease.New(lease.Options{Redis: q.redis, Bus: q.bus, Prefix: q.opt.Prefix, Timeout: q.opt.Timeout, Log: q.opt.Log}, name, ttl)

@@ -172,6 +172,16 @@ func (s *RedisState) add(info string) {
 	}
 }
 
+// Ping checks that Redis responds. Errors: CodeUnavailable.
+func (m *Monitor) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, m.opt.Timeout)
+	defer cancel()
+	if err := m.opt.Redis.Ping(ctx).Err(); err != nil {
+		return redisfault.Unavailable("ping", err)
+	}
+	return nil
+}
+
 // Check tries the Redis operations that jobs need. A mere reply is not enough, because
 // a read-only replica and a full server reply too. Callers within 250 ms share a
 // result. Errors: CodeUnavailable, with the reason if it is known.
@@ -179,7 +189,7 @@ func (m *Monitor) Check(ctx context.Context) error {
 	m.probing.Lock()
 	defer m.probing.Unlock()
 	// A write that succeeded a moment ago does not prove that Redis is still there.
-	if !m.probed.IsZero() && time.Since(m.probed) < stateAge/4 && (m.fault != nil || m.opt.Redis.Ping(ctx).Err() == nil) {
+	if !m.probed.IsZero() && time.Since(m.probed) < stateAge/4 && (m.fault != nil || m.Ping(ctx) == nil) {
 		return m.fault
 	}
 	m.fault = m.probe(ctx)

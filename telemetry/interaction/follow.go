@@ -4,13 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/nexus-continuum/nexus/internal/redisfault"
+	"github.com/nexus-continuum/nexus/internal/streamid"
 )
 
 const (
@@ -150,7 +149,7 @@ func (log *Log) catchUp(ctx context.Context, list List, l *ledger) (agrees bool,
 			continue
 		}
 		if len(first.Val()) > 0 {
-			l.trim(splitStreamID(first.Val()[0].ID))
+			l.trim(streamid.Split(first.Val()[0].ID))
 		} else {
 			l.trim(^uint64(0), ^uint64(0))
 		}
@@ -164,7 +163,7 @@ func (log *Log) catchUp(ctx context.Context, list List, l *ledger) (agrees bool,
 }
 
 func (l *ledger) apply(list List, e ledgerEvent) {
-	ms, seq := splitStreamID(e.Upto)
+	ms, seq := streamid.Split(e.Upto)
 	for _, id := range e.IDs {
 		switch {
 		case e.Op == "settle":
@@ -185,11 +184,4 @@ func (l *ledger) touch(id string) {
 		w.hidden = l.settled[id]
 		l.changed(w.group)
 	}
-}
-
-func splitStreamID(s string) (ms, seq uint64) {
-	head, tail, _ := strings.Cut(s, "-")
-	ms, _ = strconv.ParseUint(head, 10, 64)
-	seq, _ = strconv.ParseUint(tail, 10, 64)
-	return ms, seq
 }

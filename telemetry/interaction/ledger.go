@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/nexus-continuum/nexus/internal/streamid"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -69,7 +70,7 @@ func newLedger() *ledger {
 
 // add adds the next entry of the list.
 func (l *ledger) add(stream string, it job.Interaction) {
-	ms, seq := splitStreamID(stream)
+	ms, seq := streamid.Split(stream)
 	l.last = stream
 	l.live++
 	if it.Reason == job.ReasonTaughtRefusal {

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/nexus-continuum/nexus/internal/redisfault"
+	"github.com/nexus-continuum/nexus/internal/streamid"
 	"github.com/nexus-continuum/nexus/job"
 )
 
@@ -183,7 +184,7 @@ func (log *Log) deleteFrom(ctx context.Context, list List, l *ledger, owner *str
 	if _, err := pipe.Exec(rctx); err != nil {
 		return redisfault.Unavailable("drop groups", err)
 	}
-	ms, seq := splitStreamID(l.last)
+	ms, seq := streamid.Split(l.last)
 	for _, id := range wordings {
 		l.drop(id, owner, ms, seq)
 	}
