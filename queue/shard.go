@@ -11,16 +11,15 @@ import (
 	"github.com/nexus-continuum/nexus/job"
 )
 
-// A lane of prompts may be spread over shards. Each is a queue of its own to
-// asynq and, by its hash tag, in one slot of a Redis Cluster, with everything
-// that a script touches together: tasks, records, events, outboxes, reply lists.
-// So one slot, and with it one core of one Redis, is no ceiling of the lane.
+// A lane of prompts can have several shards. asynq sees each shard as a queue of its own.
+// A hash tag keeps everything that a script touches together (tasks, records, events,
+// outboxes, reply lists) in one slot of a Redis Cluster. With several shards, a lane is
+// not limited to one slot, and so to one core of one Redis.
 //
-// A job's shard follows from its id. Every process spreads what it enqueues over
-// as many shards as its own settings say; the greatest of these numbers stands
-// in Redis, and workers serve so many. So processes with different settings get
-// on with each other, as they must while a setting is being changed. The train
-// lane has one shard: there is one trainer, and the order of lessons counts.
+// A job's shard follows from its id. Each process uses as many shards as its settings
+// say. Redis keeps the greatest of these numbers, and workers serve that many shards. So
+// processes with different settings work together while a setting is being changed. The
+// train lane has one shard, because there is one trainer and the order of lessons counts.
 
 // MaxShards limits Options.Shards, because an idle worker polls each shard once a
 // second.
@@ -36,7 +35,7 @@ type shards struct {
 	own int
 
 	mu     sync.RWMutex
-	synced bool // the number in Redis is at least mine
+	synced bool // the number in Redis is at least own
 	names  map[job.Lane][]job.Lane
 	added  chan struct{} // closed when there are more
 }

@@ -28,7 +28,7 @@ import (
 
 const (
 	// acmeFolder of the data folder holds the account, the certificates and their
-	// keys. It is no part of a backup.
+	// keys. It is not part of a backup.
 	acmeFolder = "acme"
 	// acmeAgain is how long to wait before the authority is asked again, doubled
 	// after each failure up to acmeSeldom: authorities allow few failures an hour,
@@ -36,8 +36,8 @@ const (
 	acmeAgain, acmeSeldom = 90 * time.Second, time.Hour
 )
 
-// certificates come from an ACME authority (RFC 8555). It finds out that a name
-// leads here by a TLS connection to our own port (TLS-ALPN-01, RFC 8737).
+// certificates gets certificates from an ACME authority (RFC 8555). The authority checks
+// a name by a TLS connection to our own port (TLS-ALPN-01, RFC 8737).
 type certificates struct {
 	manager *autocert.Manager
 	names   []string
@@ -82,10 +82,10 @@ func (c *certificates) Start(ctx context.Context) error {
 	})
 }
 
-// Stop waits for nothing that the authority still has to say.
+// Stop does not wait for pending answers of the authority.
 func (c *certificates) Stop(ctx context.Context) error { return c.life.Stop(ctx) }
 
-// get asks until there is a certificate. autocert renews it from then on.
+// get asks the authority until there is a certificate. autocert renews it from then on.
 func (c *certificates) get(ctx context.Context, name string) {
 	for pause := acmeAgain; ; pause = min(2*pause, acmeSeldom) {
 		answer := make(chan error, 1)
@@ -119,7 +119,7 @@ func (c *certificates) get(ctx context.Context, name string) {
 	}
 }
 
-// clientHello asks for the one kind of certificate that is kept of each name: ECDSA.
+// clientHello asks for the only kind of certificate that is kept for a name: ECDSA.
 func clientHello(name string) *tls.ClientHelloInfo {
 	return &tls.ClientHelloInfo{
 		ServerName: name, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256},
@@ -127,15 +127,15 @@ func clientHello(name string) *tls.ClientHelloInfo {
 	}
 }
 
-// ofAuthority reports whether the authority asks, who checks a name.
+// ofAuthority reports whether a handshake is the authority's check of a name.
 func ofAuthority(hello *tls.ClientHelloInfo) bool {
 	return len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acme.ALPNProto
 }
 
 var errNoCertificate = errors.New("there is no certificate for this name")
 
-// certificate is that of a name. A handshake never makes the authority work, so
-// that nobody can use up what it allows, nor wait for it.
+// certificate returns the certificate of a name. A handshake never calls the authority,
+// so that clients cannot use up its limits or wait for it.
 func (c *certificates) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if ofAuthority(hello) {
 		return c.manager.GetCertificate(hello) //nolint:wrapcheck // for the log of net/http
@@ -154,7 +154,7 @@ func (c *certificates) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate
 	return c.manager.GetCertificate(clientHello(name)) //nolint:wrapcheck // for the log of net/http
 }
 
-// config lets the authority in, which has no certificate of a client.
+// config admits the authority without a client certificate.
 func (c *certificates) config(base *tls.Config) *tls.Config {
 	check := base.Clone()
 	check.NextProtos, check.ClientAuth, check.ClientCAs = []string{acme.ALPNProto}, tls.NoClientCert, nil
@@ -168,7 +168,7 @@ func (c *certificates) config(base *tls.Config) *tls.Config {
 	return base
 }
 
-// acmeNames are the names of NEXUS_TLS_ACME.
+// acmeNames returns the names of NEXUS_TLS_ACME.
 func (s *Settings) acmeNames() []string {
 	out := make([]string, len(s.TLSACME))
 	for i, name := range s.TLSACME {
@@ -177,7 +177,7 @@ func (s *Settings) acmeNames() []string {
 	return out
 }
 
-// hostPattern is a name with at least two labels; others do not get a certificate.
+// hostPattern matches a name with at least two labels. Other names get no certificate.
 var hostPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 func (s *Settings) checkACME() error {
@@ -216,8 +216,8 @@ func readPool(setting, path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// refusedNames is the way to the authority, which notes what it said of names
-// that it refused: autocert only tells that it did.
+// refusedNames is the transport to the authority. It records why a name was refused,
+// because autocert only reports that it was.
 type refusedNames struct {
 	to http.RoundTripper
 
@@ -225,7 +225,7 @@ type refusedNames struct {
 	why map[string]string
 }
 
-// maxAuthorization bounds what is read of one answer about a name.
+// maxAuthorization limits how much is read of one answer about a name.
 const maxAuthorization = 1 << 20
 
 // RoundTrip implements http.RoundTripper.
@@ -256,7 +256,7 @@ func (n *refusedNames) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// explain adds what the authority said of a name.
+// explain adds the authority's reason to an error.
 func (n *refusedNames) explain(name string, err error) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"github.com/nexus-continuum/nexus/model/kernel"
 )
 
-// Words gives the vectors of words by themselves.
+// Words returns the vectors of single words.
 type Words interface {
 	// Dim is the length of the vectors.
 	Dim() int
@@ -53,9 +53,8 @@ func (s *Store) sense(q *Query, c *Candidate, total float32, sc *Scratch) {
 	c.Instead = min(odd, oddThere)
 }
 
-// nearest is how near the nearest of the first n words of the lesson at hand
-// comes to word i of the prompt in meaning, and how like the most like is by
-// letters.
+// nearest returns the highest similarity in meaning, and the highest by letters, between
+// word i of the prompt and the first n words of the current lesson.
 func (c *comparison) nearest(i, n int) (meant, spelt float32) {
 	for _, place := range c.places[:n] {
 		from, _ := c.column(place)
@@ -86,7 +85,8 @@ func (c *comparison) echoed(n int) (echo, odd float32) {
 	return got / total, odd
 }
 
-// manyLessons is how many lessons of an answer say all about how it is asked.
+// manyLessons is the number of lessons from which on more lessons say nothing new about
+// how an answer is asked.
 const manyLessons = 16
 
 // sparsity is 1 for an answer with a single lesson. It falls with the number of
@@ -97,13 +97,13 @@ func (s *Store) sparsity(number uint32) float32 {
 	return float32(max(0, (1/math.Sqrt(float64(n))-least)/(1-least)))
 }
 
-// lessonsOf is how many lessons an answer has. One that is left out counts: if it
-// did not, its answer would be told from all others by their number alone.
+// lessonsOf returns how many lessons an answer has. A lesson that is left out counts too.
+// Otherwise its answer would stand out by the number alone.
 func (s *Store) lessonsOf(number uint32) int { return len(s.answers[number].lessons) }
 
-// fewLessons is up to how many lessons of an answer say so little about how it
-// is asked that Twin counts. With more they only tell apart what memory itself
-// tells better (on CLINC150 with ten phrasings Twin costs 0.003 of AUROC).
+// fewLessons is the largest number of lessons for which Twin counts. With more lessons,
+// memory itself distinguishes better (on CLINC150 with ten phrasings Twin costs 0.003 of
+// AUROC).
 const fewLessons = 3
 
 // findTwins fills in Twin of the candidates whose answer has few lessons.

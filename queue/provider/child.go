@@ -25,7 +25,7 @@ const (
 	// lockPoll is how often a process that uses another process's server checks
 	// whether it must now run its own.
 	lockPoll  = 250 * time.Millisecond
-	keptLines = 8 // lines
+	keptLines = 8 // of a server's output, to explain its end
 	// Rest between the end of a server and the start of the next.
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 5 * time.Second
@@ -126,8 +126,8 @@ func (c *child) waitForSocket(ctx context.Context) error {
 	}
 }
 
-// supervise runs servers one after the other until quit. What ended the first
-// of them goes to first, which has room for one error.
+// supervise runs one server after another until quit. The error of the first one is sent
+// to first, which has room for one error.
 func (c *child) supervise(first chan<- error) {
 	attached := false // to the server of another process
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
@@ -187,8 +187,8 @@ func (c *child) run(lock *os.File) (err error) {
 	cmd := exec.Command(c.binary, //nolint:noctx // stop ends it in an orderly way; a context would kill it
 		"--port", "0", "--unixsocket", c.socket, "--unixsocketperm", "700",
 		"--dir", c.dir, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-		// It wakes itself so often a second to look after what nobody asks for;
-		// a handful of clients gives it little to look after.
+		// How often a second it does its background work. A handful of clients gives it
+		// little to do.
 		"--hz", "2", "--maxmemory-policy", "noeviction", "--daemonize", "no", "--logfile", "",
 		// By default the title shows the socket's path; with that in a folder called nexus,
 		// `top -p $(pgrep -f nexus)` would get two processes.
@@ -197,7 +197,7 @@ func (c *child) run(lock *os.File) (err error) {
 	cmd.ExtraFiles = []*os.File{lock}
 	out, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
-	// A grandchild that keeps the output open must not keep us waiting.
+	// A grandchild that keeps the output open must not delay the end.
 	cmd.WaitDelay = time.Second
 	var logs sync.WaitGroup
 	var last []string
@@ -219,7 +219,7 @@ func (c *child) run(lock *os.File) (err error) {
 		end()
 		logs.Wait()
 		if err != nil && len(last) > 0 {
-			err = fmt.Errorf("%w; its last words: %s", err, strings.Join(last, " / "))
+			err = fmt.Errorf("%w; its last lines: %s", err, strings.Join(last, " / "))
 		}
 	}()
 	if err := cmd.Start(); err != nil {
@@ -240,9 +240,8 @@ func (c *child) run(lock *os.File) (err error) {
 	return err
 }
 
-// logOutput passes on what the server says and returns its last words. Most of it
-// is routine, its warnings too, so it counts only when the server ends, or when
-// it says that the disk is full.
+// logOutput logs the output of the server and returns its last lines. Most of it is
+// routine, even the warnings. It matters only if the server ends or reports a full disk.
 func (c *child) logOutput(r io.Reader, full chan<- struct{}) (last []string) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {

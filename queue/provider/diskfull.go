@@ -18,14 +18,14 @@ const (
 	configTimeout = 2 * time.Second
 )
 
-// cannotWrite recognises the line in which a redis-server says that its
-// append-only file takes no more, which is when it begins to refuse every write.
+// cannotWrite recognises the line with which a redis-server reports that it cannot write
+// its append-only file. From then on it refuses every write.
 func cannotWrite(line string) bool { return strings.Contains(line, "writing to the AOF file") }
 
-// runWithoutDisk lets the server go on in memory while the disk takes nothing: it
-// would refuse every write, and so every prompt. Jobs of that time do not
-// outlive a crash; what was taught never depends on Redis. Once there is room,
-// everything is written anew. It returns then, or when ctx ends.
+// runWithoutDisk turns off the append-only file while the disk is full. Otherwise the
+// server would refuse every write, and so every prompt. Jobs of that time do not survive
+// a crash; lessons never depend on Redis. Once there is room, the file is written anew.
+// runWithoutDisk returns then, or when ctx ends.
 func (c *child) runWithoutDisk(ctx context.Context) {
 	client := redis.NewClient(&redis.Options{Network: "unix", Addr: c.socket})
 	defer func() { _ = client.Close() }()
@@ -60,7 +60,8 @@ func (c *child) appendOnly(ctx context.Context, client *redis.Client, on string)
 	return client.ConfigSet(ctx, "appendonly", on).Err()
 }
 
-// freeBytes is what an ordinary user may still write to the disk of a folder.
+// freeBytes returns how many bytes an ordinary user can still write to the disk of a
+// folder.
 func freeBytes(folder string) (int64, error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(folder, &s); err != nil {

@@ -448,7 +448,7 @@ func TestLongFoldersGetAShortSocket(t *testing.T) {
 	}
 }
 
-// A server that cannot run at all is an error at start, with its last words.
+// A server that cannot run at all is an error at start, with its last lines.
 func TestChildThatFailsAtOnce(t *testing.T) {
 	t.Parallel()
 	if !withChild() {
@@ -463,7 +463,7 @@ func TestChildThatFailsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Start(t.Context(), Options{Mode: Child, Dir: dir})
-	if err == nil || !strings.Contains(err.Error(), "last words") {
+	if err == nil || !strings.Contains(err.Error(), "last lines") {
 		t.Errorf("error is %v", err)
 	}
 }

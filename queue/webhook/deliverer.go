@@ -1,6 +1,6 @@
-// Package webhook tells receivers of the events of jobs, by the Standard
-// Webhooks scheme (https://www.standardwebhooks.com). Any number of deliverers
-// share the work; an event arrives at least once, those of one job in order.
+// Package webhook sends the events of jobs to their receivers, by the Standard Webhooks
+// scheme (https://www.standardwebhooks.com). Any number of deliverers share the work. An
+// event arrives at least once, and the events of one job arrive in order.
 package webhook
 
 import (
@@ -26,8 +26,8 @@ type Options struct {
 	Guard  Guard
 	// Timeout of one request, answer included; 10 s.
 	Timeout time.Duration
-	// Rest returns how long to wait after so many failures (from 1); false is
-	// never again. nil is Backoff.
+	// Rest returns how long to wait after so many failures (from 1). False means that
+	// the event is given up. nil means Backoff.
 	Rest func(failures int) (time.Duration, bool)
 	// AtOnce is how many requests may be under way; 64.
 	AtOnce int
@@ -35,17 +35,17 @@ type Options struct {
 	Log    *slog.Logger
 }
 
-// look is how often a deliverer looks without being told. It is told of what is
-// new, also after a lost connection, and knows when what rests is due; so this
-// finds only what nobody knows of.
+// look is how often a deliverer polls. It is notified of new events, also after a lost
+// connection, and knows when postponed events are due. So polling finds only events whose
+// notification was lost.
 const look = 15 * time.Second
 
-// lookAgain is how soon it looks after a failure.
+// lookAgain is how soon it polls again after a failure.
 const lookAgain = 2 * time.Second
 
 // Backoff is how long to wait after so many failures: 5 s, then three times
-// longer each time up to 3 h, in all about a day. Each is spread by ±20 %, so
-// that a receiver that comes back is not called by all at once.
+// longer each time up to 3 h, in all about a day. Each wait varies by ±20 %, so that a
+// receiver that recovers does not get all calls at once.
 func Backoff(failures int) (time.Duration, bool) {
 	const most = 15
 	if failures > most {
@@ -105,8 +105,8 @@ func (d *Deliverer) Start(ctx context.Context) error {
 	})
 }
 
-// Stop breaks off what is under way, for another deliverer or a later start to
-// send again, and waits.
+// Stop cancels the requests under way and waits for them. Another deliverer, or a later
+// start, sends them again.
 func (d *Deliverer) Stop(ctx context.Context) error {
 	if err := d.life.Stop(ctx); err != nil {
 		return fmt.Errorf("stop the delivery of webhooks: %w", err)
@@ -115,7 +115,7 @@ func (d *Deliverer) Stop(ctx context.Context) error {
 	return nil
 }
 
-// run fetches as many events as there are free hands for.
+// run sends events, up to AtOnce at a time.
 func (d *Deliverer) run(ctx context.Context) {
 	var hands sync.WaitGroup
 	defer hands.Wait()
@@ -156,7 +156,7 @@ func (d *Deliverer) run(ctx context.Context) {
 	}
 }
 
-// fetch lends for longer than a request and its report can take.
+// fetch borrows events for longer than a request and its report can take.
 func (d *Deliverer) fetch(ctx context.Context, free int) ([]outbox.Delivery, time.Duration, error) {
 	if free == 0 {
 		return nil, look, nil

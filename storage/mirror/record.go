@@ -12,8 +12,7 @@ import (
 	"github.com/nexus-continuum/nexus/storage"
 )
 
-// maxTries bounds how often a record is compared again because another writer
-// was faster.
+// maxTries limits how often a record is compared again because another writer was faster.
 const maxTries = 16
 
 // content is a record in one place; there is none if version is Absent.
@@ -36,10 +35,10 @@ func read(ctx context.Context, s storage.Store, key string) (content, error) {
 	return content{b, v}, err
 }
 
-// syncRecord makes folder and bucket agree on a record. The side that has left
-// what they last agreed on has moved, and the other follows; if both have,
-// prefer decides. Both are written by compare-and-swap, so that whatever is
-// written meanwhile, on any host, is compared again and never lost unseen.
+// syncRecord makes folder and bucket agree on a record. If only one side differs from the
+// last common version, the other side follows it. If both differ, prefer decides. Both
+// are written by compare-and-swap, so a concurrent write on any host is compared again
+// and never lost silently.
 func (s *Store) syncRecord(ctx context.Context, key string) error {
 	done, err := s.lockKey(ctx, key)
 	if err != nil {
@@ -49,8 +48,8 @@ func (s *Store) syncRecord(ctx context.Context, key string) error {
 	return s.syncTurn(ctx, key)
 }
 
-// lockKey waits until no other comparison of the record runs in this process: two
-// at once could note what was agreed on in the wrong order.
+// lockKey waits until no other comparison of the record runs in this process. Two at once
+// could store the common version in the wrong order.
 func (s *Store) lockKey(ctx context.Context, key string) (done func(), err error) {
 	t, _ := s.turns.LoadOrStore(key, make(chan struct{}, 1))
 	c, ok := t.(chan struct{})
@@ -145,15 +144,15 @@ func (s *Store) ownOffer(ctx context.Context, key string, base, here, there cont
 	return true, s.agree(ctx, key, there.bytes)
 }
 
-// suspect is a record of the bucket that came damaged, and since when it does so
-// in the same way.
+// suspect is a record of the bucket that arrived damaged, and the time since which the
+// damage is the same.
 type suspect struct {
 	sum   [sha256.Size]byte
 	since time.Time
 }
 
-// quarantineAfter is how long a record must come damaged in the same way before it
-// counts as damaged in the bucket.
+// quarantineAfter is how long a record must arrive with the same damage before it counts
+// as damaged in the bucket.
 const quarantineAfter = 30 * time.Second
 
 // accept keeps what was damaged on its way from the bucket from taking the
@@ -180,8 +179,8 @@ func (s *Store) accept(key string, there content) error {
 	return fmt.Errorf("read %s in the bucket: %w", key, err)
 }
 
-// emptied begins anew with a bucket that has lost its head: everything in the
-// folder goes there again.
+// emptied handles a bucket that has lost its head: everything in the folder is uploaded
+// again.
 func (s *Store) emptied(ctx context.Context) error {
 	s.opt.Log.Error("the bucket was emptied; it is filled again from this folder", "bucket", s.state.Bucket)
 	if err := s.local.Delete(ctx, bucketKey); err != nil {
@@ -264,7 +263,7 @@ func prefersHere(key string, here, there []byte) bool {
 	return false
 }
 
-// push writes the folder's record to the bucket. The head waits for its
+// push writes the folder's record to the bucket. The head is written only after its
 // checkpoint.
 func (s *Store) push(ctx context.Context, key string, here, there content) error {
 	if key == headKey {
@@ -329,7 +328,7 @@ func (s *Store) offer(ctx context.Context, key string, old storage.Version, b []
 	return err
 }
 
-// agree notes what folder and bucket both have.
+// agree stores the version that folder and bucket both have.
 func (s *Store) agree(ctx context.Context, key string, b []byte) error {
 	if err := s.local.Put(ctx, synced+key, storage.Body(b)); err != nil {
 		return err

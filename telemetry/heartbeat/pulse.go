@@ -11,13 +11,13 @@ import (
 	"github.com/nexus-continuum/nexus/internal/lifecycle"
 )
 
-// Send carries a beat to where the others can read it, to be forgotten after ttl.
+// Send publishes a beat, which expires after ttl.
 type Send func(ctx context.Context, id string, payload []byte, ttl time.Duration) error
 
-// Withdraw takes back the last beat of a process that ends.
+// Withdraw removes the last beat of a process that ends.
 type Withdraw func(ctx context.Context, id string) error
 
-// Pulse reads the resources and sends a snapshot, again and again.
+// Pulse reads the resources and sends a snapshot at each interval.
 type Pulse struct {
 	recorder  *Recorder
 	resources *Resources
@@ -34,7 +34,7 @@ type Pulse struct {
 	over    bool
 }
 
-// Interval is how often a process beats. A beat outlives three of them, so that
+// Interval is how often a process beats. A beat expires after three intervals, so that
 // one lost message does not make a process vanish.
 const Interval = time.Second
 
@@ -48,8 +48,8 @@ func NewPulse(recorder *Recorder, resources *Resources, send Send, withdraw With
 	return &Pulse{recorder: recorder, resources: resources, send: send, withdraw: withdraw, log: log, interval: Interval}
 }
 
-// OnCalls has the process also beat when it is called upon: listen is given what to do
-// then. To be called before Start.
+// OnCalls makes the process also beat on request: listen gets the function to call then.
+// Call OnCalls before Start.
 func (p *Pulse) OnCalls(listen func(ctx context.Context, beat func(context.Context))) *Pulse {
 	p.calls = listen
 	return p
@@ -68,8 +68,8 @@ func (p *Pulse) Start(ctx context.Context) error {
 	})
 }
 
-// Stop ends the beating and withdraws the last beat, so that a process that
-// ended in good order is not counted any longer.
+// Stop ends the beats and withdraws the last one, so that a process that stopped normally
+// is no longer counted.
 func (p *Pulse) Stop(ctx context.Context) error {
 	started := p.life.Started()
 	if err := p.life.Stop(ctx); err != nil {

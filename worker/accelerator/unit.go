@@ -14,7 +14,7 @@ import (
 	"github.com/nexus-continuum/nexus/telemetry/heartbeat"
 )
 
-// Waits between two tries of a card that failed: twice as long each time.
+// Wait before a failed card is opened again. It doubles each time.
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute
@@ -30,14 +30,14 @@ type unit struct {
 
 	closing sync.WaitGroup // of cards that failed
 
-	mu      sync.Mutex // for what follows; held while numbers go up
+	mu      sync.Mutex // for the fields below; held during uploads
 	weights encoder.Encoder
 	rows    *kernel.Rows
 	tryAt   time.Time
 	wait    time.Duration
 	stopped bool
 
-	told sync.Mutex // for what follows; never held for long
+	told sync.Mutex // for the fields below; held only briefly
 	lost string     // why the card is not open
 	full string     // why it does not hold all that it should
 }
@@ -49,7 +49,7 @@ func (u *unit) ready() bool {
 
 func (u *unit) leave() { u.queued.Add(-1) }
 
-// most is how many prompts the card takes at once.
+// most returns how many prompts the card takes at once.
 func (u *unit) most(asked int) int {
 	if u.opt.Governor.Card(u.info.UUID).Halve {
 		return (model.MaxBatch + 1) / 2
@@ -57,7 +57,7 @@ func (u *unit) most(asked int) int {
 	return asked
 }
 
-// compute runs f on the card and reports whether it did what it should.
+// compute runs f on the card and reports whether it succeeded.
 func (u *unit) compute(f func(*cuda.Card) error) bool {
 	c := u.card.Load()
 	if c == nil {
@@ -75,7 +75,7 @@ func (u *unit) compute(f func(*cuda.Card) error) bool {
 	return false
 }
 
-// markFailed notes that a card failed. maintain closes it later, off the path of prompts.
+// markFailed records that a card failed. maintain closes it later, so that no prompt waits.
 func (u *unit) markFailed(c *cuda.Card, err error) {
 	if u.card.CompareAndSwap(c, nil) {
 		u.setStatus(&u.lost, err.Error())
@@ -88,7 +88,7 @@ func (u *unit) markFailed(c *cuda.Card, err error) {
 	}
 }
 
-// later puts the next try off. The caller holds mu.
+// later postpones the next try. The caller holds mu.
 func (u *unit) later() {
 	u.wait = min(max(2*u.wait, firstRetry), lastRetry)
 	u.tryAt = u.opt.Now().Add(u.wait)
@@ -127,8 +127,8 @@ func (u *unit) open() bool {
 	return true
 }
 
-// upload puts a model's numbers on the card, as far as they are not there. Exemplars go there
-// only where it is to search them.
+// upload copies a model's numbers to the card unless they are there already. Exemplars are
+// copied only if the card searches them.
 func (u *unit) upload(p *model.Placement) {
 	if c := u.card.Load(); c != nil {
 		if err := u.fill(c, p); err != nil {
@@ -137,7 +137,7 @@ func (u *unit) upload(p *model.Placement) {
 	}
 }
 
-// fill does what hold does; the error is that of a card that failed.
+// fill does the work of upload. It returns an error if the card failed.
 func (u *unit) fill(c *cuda.Card, p *model.Placement) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -177,7 +177,7 @@ func (u *unit) fill(c *cuda.Card, p *model.Placement) error {
 	return nil
 }
 
-// setStatus sets what is said of the card, and logs what is new.
+// setStatus sets one line of the card's status and logs a change.
 func (u *unit) setStatus(what *string, why string) {
 	u.told.Lock()
 	defer u.told.Unlock()
@@ -187,7 +187,7 @@ func (u *unit) setStatus(what *string, why string) {
 	*what = why
 }
 
-// close ends the use of the card.
+// close releases the card.
 func (u *unit) close() {
 	u.mu.Lock()
 	u.stopped = true

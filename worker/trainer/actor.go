@@ -11,7 +11,7 @@ import (
 	"github.com/nexus-continuum/nexus/queue"
 )
 
-// actor owns what learns. Everything here belongs to one goroutine.
+// actor owns the model that learns. Only its own goroutine uses these fields.
 type actor struct {
 	t   *Trainer
 	opt *Options
@@ -26,11 +26,11 @@ type actor struct {
 	// newest is the greatest dataset id of the lineage.
 	newest string
 	// cleaned is the number of lessons that load removed from the head's model
-	// since they were unlearned; the head is saved without them.
+	// because they were unlearned. The head is saved again without them.
 	cleaned int
 
 	dirty      bool      // the state changed since it was saved
-	stale      bool      // a save failed and may have moved the head all the same
+	stale      bool      // a save failed but may have moved the head
 	checked    time.Time // when the head was last looked at
 	taught     time.Time // when the last lesson was memorised
 	calibrated string    // the head whose threshold was last looked at
@@ -44,7 +44,7 @@ type actor struct {
 }
 
 const (
-	// lookEvery is how often the head is compared when nothing says it moved.
+	// lookEvery is how often the head is compared without a notification.
 	lookEvery = 2 * time.Second
 	// pausedFor is how soon a job that was handed back because learning is
 	// paused is tried again, if neither the pause of the lane holds it nor the end of
@@ -58,7 +58,7 @@ func newActor(t *Trainer) *actor {
 	return &actor{t: t, opt: &t.opt, lineage: map[string]bool{}, undone: map[string]bool{}, views: newViewing(&t.opt)}
 }
 
-// run is the actor's life: first what came in, then one slice, and again.
+// run takes new requests and then one slice of gradient steps, again and again.
 func (a *actor) run(ctx context.Context) {
 	defer a.close()
 	for a.mayContinue(ctx) {
@@ -69,8 +69,8 @@ func (a *actor) run(ctx context.Context) {
 	}
 }
 
-// step does everything once. It ends as soon as the trainer is to end: after a
-// lost lease nothing more may be begun.
+// step does each part of the work once. It returns as soon as the trainer must end,
+// because nothing may begin after the lease is lost.
 func (a *actor) step(ctx context.Context) {
 	for _, part := range []func(context.Context){a.watchHead, a.keepClean, a.admit, a.dropEnded, a.saveIfAsked, a.recalibrateIfAsked, a.takeVectors, a.next} {
 		if part(ctx); !a.mayContinue(ctx) {
@@ -79,12 +79,11 @@ func (a *actor) step(ctx context.Context) {
 	}
 }
 
-// mayContinue reports whether the trainer is to go on.
+// mayContinue reports whether the trainer still runs and holds the lease.
 func (a *actor) mayContinue(ctx context.Context) bool { return ctx.Err() == nil && !a.superseded() }
 
-// crashed ends a trainer that panicked where no dataset is to blame. What it
-// holds in memory cannot be relied on; whoever starts the next one begins from
-// the last checkpoint.
+// crashed ends a trainer after a panic that no dataset caused. Its memory cannot be
+// trusted, so the next trainer starts from the last checkpoint.
 func (a *actor) crashed(err error) {
 	a.logPanic("run the trainer", err)
 	_ = a.opt.Learning.Do(func() error { return err }) // counted, so that health shows it
@@ -133,7 +132,7 @@ func (a *actor) next(ctx context.Context) {
 	}
 }
 
-// close hands back what is left and waits for work that was given away.
+// close hands back the remaining requests and waits for work in other goroutines.
 func (a *actor) close() {
 	a.t.running.Store(nil)
 	for {
@@ -167,7 +166,7 @@ func (a *actor) superseded() bool {
 	}
 }
 
-// wait sleeps until something may be to do.
+// wait sleeps until there may be work.
 func (a *actor) wait(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -191,7 +190,7 @@ func (a *actor) wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// watchHead compares the head with ours from time to time, or after a save whose
+// watchHead compares the head with the actor's from time to time, and after a save whose
 // outcome is unknown.
 func (a *actor) watchHead(ctx context.Context) {
 	now := a.opt.Now()
@@ -212,7 +211,7 @@ func (a *actor) watchHead(ctx context.Context) {
 	}
 }
 
-// admit takes the requests that came in and memorises what they bring.
+// admit takes new requests and memorises their lessons.
 func (a *actor) admit(ctx context.Context) {
 	for full := false; !full; {
 		select {
@@ -251,7 +250,7 @@ func (a *actor) admit(ctx context.Context) {
 	}
 }
 
-// pauseReason says why nothing may be learned now, not even into memory.
+// pauseReason returns why nothing may be learned now, not even into memory.
 func (a *actor) pauseReason() (why string, after time.Duration) {
 	if a.opt.Control().Paused {
 		return job.WhyPaused, pausedFor
@@ -265,8 +264,8 @@ func (a *actor) pauseReason() (why string, after time.Duration) {
 	return "", 0
 }
 
-// resume goes on with a job whose dataset is in memory already: it was handed
-// back, or its worker died before it could say so.
+// resume continues a job whose dataset is already in memory. The job was handed back, or
+// its worker died before it could report.
 func (a *actor) resume(r *request) {
 	if s, ok := a.state.aside(r.spec.Dataset); ok {
 		r.end(job.Trained{}, asideError(s))
@@ -303,7 +302,7 @@ func (a *actor) queue(r *request) {
 	a.waiting = append(a.waiting, r)
 }
 
-// inMemory is the result of a job that ends without gradient steps.
+// inMemory returns the result of a job that ends without gradient steps.
 func (a *actor) inMemory(e entry, r *request, why string) job.Trained {
 	t := e.result(r.spec)
 	t.Checkpoint = a.head
@@ -352,8 +351,8 @@ func (a *actor) dropEnded(context.Context) {
 	}
 }
 
-// dropGone takes the requests out whose context has ended. What a canceled job
-// taught stays in memory but is no reason for gradient steps any more.
+// dropGone removes the requests whose context has ended. The lessons of a canceled job
+// stay in memory but no longer cause gradient steps.
 func (a *actor) dropGone(list *[]*request) {
 	*list = slices.DeleteFunc(*list, func(r *request) bool {
 		if r.ctx.Err() == nil {
@@ -369,7 +368,7 @@ func (a *actor) dropGone(list *[]*request) {
 	})
 }
 
-// release takes a dataset off the list of what wants gradient steps.
+// release removes a dataset from those that want gradient steps.
 func (a *actor) release(dataset string) {
 	if _, fresh := a.state.find(dataset); fresh {
 		a.state, a.dirty = a.state.without(map[string]bool{dataset: true}), true
@@ -423,14 +422,13 @@ func (a *actor) charge(f func()) {
 	f()
 }
 
-// bounded keeps a measure of CPU time within what can be true of wall time:
-// other work of this process may be in it.
+// bounded limits a measure of CPU time to what is possible in the elapsed time, because
+// it may include other work of this process.
 func bounded(used, wall time.Duration) time.Duration {
 	return max(0, min(used, wall*time.Duration(runtime.GOMAXPROCS(0))))
 }
 
-// report reports progress to a job. Progress is a courtesy: that it could not be
-// told must not end the work.
+// report reports progress to a job. A failure to report must not end the work.
 func (a *actor) report(r *request, p job.Progress) {
 	r.told, r.phase = a.opt.Now(), p.Phase
 	if r.progress == nil {
@@ -441,7 +439,7 @@ func (a *actor) report(r *request, p job.Progress) {
 	}
 }
 
-// forecast tells what to expect of m.
+// forecast adds to t how well m is expected to answer.
 func forecast(t *job.Trained, m *model.Model) {
 	o := m.Outlook("")
 	t.Outlook, t.Summary = &o, o.String()

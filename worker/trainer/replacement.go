@@ -8,14 +8,14 @@ import (
 	"github.com/nexus-continuum/nexus/model"
 )
 
-// Replacement is the model that the settings ask for, on its way to take the
-// place of one of another architecture or size.
+// Replacement describes a model of another architecture or size that is trained to
+// replace the current one, because the settings ask for it.
 type Replacement struct {
 	Architecture, Size string
 	State              string
 	// Done and Total count gradient steps.
 	Done, Total int
-	Why         string // of a replacement that was kept out
+	Why         string // why it was kept out
 }
 
 // States of a Replacement.
@@ -23,18 +23,18 @@ const (
 	ReplacementWaiting  = "waiting"  // for its turn, or for training to be allowed
 	ReplacementTraining = "training" // takes gradient steps
 	ReplacementJudging  = "judging"  // is compared with the model that serves
-	ReplacementKeptOut  = "kept_out" // was worse; tried again when more was taught
+	ReplacementKeptOut  = "kept_out" // was worse; tried again after more lessons
 )
 
-// Replacement tells of the model that is to follow; nil if there is none.
+// Replacement returns the state of the replacement; nil if there is none.
 func (t *Trainer) Replacement() *Replacement { return t.replacement.Load() }
 
-// replacing is what the actor knows of the replacement.
+// replacing is the actor's state of the replacement.
 type replacing struct {
-	// making is where the learner comes from that is being made beside the
-	// actor; nil if none is.
+	// making delivers the learner that another goroutine makes; nil if none is being
+	// made.
 	making <-chan made
-	// parked is the replacement's session while steps for jobs go first.
+	// parked is the replacement's session while jobs have priority.
 	parked *session
 	// kept is the number of lessons known when a replacement was kept out, and
 	// why; 0 if none was.
@@ -56,9 +56,8 @@ func (a *actor) needsReplacement() bool {
 	return info.Architecture != a.opt.Model.Architecture || info.Size != a.opt.Model.Size
 }
 
-// keptEnough is the share of lessons that must have come or gone before a
-// replacement that was kept out is tried again, and keptLeast their number at
-// least.
+// keptEnough is the share of lessons that must change before a replacement that was kept
+// out is tried again. keptLeast is the least number of such lessons.
 const (
 	keptEnough = 10
 	keptLeast  = 64
@@ -82,8 +81,8 @@ func (a *actor) replacementDue() bool {
 	return a.opt.Now().Sub(a.taught) >= a.opt.Quiet
 }
 
-// replace goes on with the replacement, or begins it. Its learner is made beside
-// the actor: reading all lessons takes seconds where there are many.
+// replace continues the replacement, or begins it. Another goroutine makes its learner,
+// because reading many lessons takes seconds.
 func (a *actor) replace(ctx context.Context) {
 	if s := a.replacing.parked; s != nil {
 		a.session, a.replacing.parked = s, nil
@@ -115,8 +114,7 @@ func (a *actor) replace(ctx context.Context) {
 	}()
 }
 
-// replaceUntaught puts a model of the other shape in the place of one that
-// knows nothing.
+// replaceUntaught replaces a model that was taught nothing, without any training.
 func (a *actor) replaceUntaught(ctx context.Context) {
 	next, err := model.New(a.opt.Model)
 	if err == nil {
@@ -148,18 +146,17 @@ func (a *actor) replacementReady(m made) {
 	}
 }
 
-// keepOut notes that no replacement is to be tried for now.
+// keepOut records that no replacement is tried for now.
 func (a *actor) keepOut(why string) {
 	a.replacing.kept, a.replacing.keptWhy = max(a.model.Info().Lessons, 1), why
 }
 
-// park lets steps for jobs go first.
+// park gives the gradient steps of jobs priority.
 func (a *actor) park() {
 	a.replacing.parked, a.session = a.session, nil
 }
 
-// dropReplacement forgets what was done for a replacement; the making of one is
-// waited for.
+// dropReplacement discards the replacement. It waits for the goroutine that makes one.
 func (a *actor) dropReplacement() {
 	if a.replacing.making != nil {
 		<-a.replacing.making
@@ -167,7 +164,7 @@ func (a *actor) dropReplacement() {
 	a.replacing = replacing{}
 }
 
-// noteReplacement tells other goroutines how far the replacement is.
+// noteReplacement publishes the progress of the replacement to other goroutines.
 func (a *actor) noteReplacement() {
 	if a.model == nil || !a.needsReplacement() {
 		a.t.replacement.Store(nil)

@@ -6,14 +6,14 @@
 -- Seconds that an outbox outlives its last event. Its other limits stand above.
 local BOX_LIFE = 172800
 
--- Seconds that the stream of an ended job stays for its followers.
+-- Seconds for which the stream of an ended job is kept for its followers.
 local STREAM_LIFE = 60
 
--- The last two events of a job have these sequences, so that their ids are known
--- without a stream.
+-- The last two events of a job have these sequence numbers, so their ids are known even
+-- if the job has no stream.
 local LAST_STATE, LAST_RESULT = '-99998', '-99999'
 
--- What a member of a sorted set costs beside its own bytes.
+-- Bytes that a member of a sorted set takes in addition to its own.
 local MEMBER_COST = 150
 
 -- addToOutbox puts an event into the job's outbox if its webhook wants it (see
@@ -41,10 +41,10 @@ local function addToOutbox(p, id, at, kind, data)
   redis.call('PUBLISH', p .. 'outbox', '')
 end
 
--- event tells the followers of a job. The stream is written only where somebody
--- follows (see follow.lua), for webhooks, and where `keep` says so; it is bounded.
--- A record that is `quiet` has neither, so its events are not even looked at: nearly
--- all jobs stay so.
+-- event notifies the followers of a job. The stream is written only for followers (see
+-- follow.lua), for webhooks, and if `keep` is set; its length is limited. A record that
+-- is `quiet` has neither followers nor a webhook, so its events are skipped. Nearly all
+-- jobs stay quiet.
 local function event(p, id, kind, data, keep, at)
   local stream, entry = p .. 'events:' .. id, nil
   local hook = redis.call('EXISTS', p .. 'hook:' .. id) == 1
@@ -67,8 +67,8 @@ local function ended(p, id)
   return nil
 end
 
--- move is the only writer of the state of a job that goes on. It returns the
--- state before, or false when the state machine forbids the step.
+-- move is the only writer of the state of a job that has not ended. It returns the state
+-- before, or false if the state machine forbids the step.
 local function move(p, id, to)
   local key = p .. 'job:' .. id
   local from = redis.call('HGET', key, 'state')
@@ -116,8 +116,8 @@ local function flush(deferred, name, command, key, score)
 end
 
 -- create writes a new record in state queued and announces it; fields alternate
--- name and value and begin with the kind. The events of hooks lie apart: a hook
--- outlives its job's record. Scripts for several jobs pass `deferred` (see flush).
+-- name and value and begin with the kind. The fields of a webhook have a key of their
+-- own, because a webhook outlives its job's record. Scripts for several jobs pass `deferred` (see flush).
 local function create(p, id, fields, deferred)
   local record, hook = {}, {}
   for i = 1, #fields, 2 do
@@ -137,8 +137,8 @@ local function create(p, id, fields, deferred)
   if #hook > 0 or train then event(p, id, 'state', stateEvent('queued', '0'), train) end
 end
 
--- begin moves a job that waits to running, as one more attempt; v is what its record
--- holds of started, waiting and quiet.
+-- begin moves a waiting job to running and counts one more attempt. v is the values of
+-- started, waiting and quiet in its record.
 local function begin(p, id, attempts, v, deferred)
   local key, now = p .. 'job:' .. id, whole(clock())
   redis.call('HSET', key, 'state', 'running', 'attempts', attempts, 'started', v[1] or now)
@@ -153,8 +153,8 @@ local function begin(p, id, attempts, v, deferred)
   if not v[3] then event(p, id, 'state', stateEvent('running', attempts)) end
 end
 
--- setDeadline notes when a job's time is up, and wakes who looks for such jobs if it is
--- the first.
+-- setDeadline writes the deadline of a job. If it is the first one of the lane, it wakes
+-- the reconciler.
 local function setDeadline(p, id, task, at)
   at = whole(at)
   redis.call('HSET', p .. 'job:' .. id, 'deadline', at)
@@ -163,7 +163,7 @@ local function setDeadline(p, id, task, at)
   if redis.call('ZRANGE', p .. 'deadlines', 0, 0)[1] == id then redis.call('PUBLISH', p .. 'deadline', '') end
 end
 
--- readRecord reads what conclude, and those who decide on it, need of a record.
+-- readRecord reads the fields that conclude and its callers need.
 local function readRecord(p, id)
   local v = redis.call('HMGET', p .. 'job:' .. id, 'state', 'attempts', 'kind', 'created', 'started', 'topic', 'progress',
     'owner', 'quiet', 'deadline', 'cancel')
@@ -175,10 +175,10 @@ end
 -- sorted set of that state, the id first, so that members lie in order of time:
 --   id kind attempts created started finished #topic #owner #error #progress LF
 --   topic owner error progress result
--- started and finished are ms after created, '-' for never. v is what readRecord returned, if
--- it was called already; progress and began are for what the record lacks.
--- With `deferred` (see flush) the caller writes the sets; deferred.silent says that none of its
--- jobs has a stream.
+-- started and finished are ms after created, '-' for never. v is the result of readRecord
+-- if it was called already. progress and began are used if the record lacks them. With
+-- `deferred` (see flush) the caller writes the sets; deferred.silent says that none of
+-- its jobs has a stream.
 local function conclude(p, id, to, result, err, v, progress, began, deferred)
   local key = p .. 'job:' .. id
   v = v or readRecord(p, id)
@@ -215,8 +215,8 @@ local function conclude(p, id, to, result, err, v, progress, began, deferred)
   return true
 end
 
--- revive takes back the end of a job that an operator archived and has run again. It
--- is the one way out of a final state. False when the job is none of those.
+-- revive undoes the end of a job that an operator archived and then ran again. Nothing
+-- else leaves a final state. It returns false for any other job.
 local function revive(p, id)
   local spec = redis.call('HGET', p .. 'hands', id)
   if not spec or spec == '' then return false end
@@ -236,7 +236,7 @@ local function revive(p, id)
   end
   create(p, id, fields)
   redis.call('HSET', p .. 'job:' .. id, 'attempts', attempts)
-  -- Who listened before its end still does.
+  -- Its earlier followers still listen.
   if redis.call('EXISTS', p .. 'hook:' .. id, p .. 'events:' .. id) > 0 then
     redis.call('HDEL', p .. 'job:' .. id, 'quiet')
     changed(p, id)
