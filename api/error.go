@@ -41,7 +41,7 @@ func statusOf(code string) int {
 		return http.StatusNotFound
 	case job.CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
-	case job.CodeConflict, job.CodeJobEnded, job.CodeCanceled:
+	case job.CodeConflict, job.CodeJobEnded, job.CodeCanceled, job.CodeArchived, job.CodeDeleted:
 		return http.StatusConflict
 	case job.CodeTooLarge:
 		return http.StatusRequestEntityTooLarge

@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nexus-continuum/nexus/job"
@@ -49,6 +48,7 @@ func (q *Queue) Ask(ctx context.Context, spec job.Spec, wait time.Duration) (*jo
 	if _, err := q.put(ctx, payload{Spec: spec, WaitEnds: q.now().Add(wait).UnixMilli(), shard: shard}, noRecord, wait); err != nil {
 		return nil, nil, err
 	}
+	q.replies[i].Queued(spec.ID)
 	select {
 	case r := <-replied:
 		a, err := r.Decode()
@@ -86,7 +86,7 @@ func (q *Queue) detach(ctx context.Context, shard job.Lane, spec job.Spec, repli
 		a, err := r.Decode()
 		return a, nil, err
 	case <-ctx.Done():
-		return nil, nil, unavailable("wait for job "+spec.ID, fmt.Errorf("neither its task nor its reply is there: %w", ctx.Err()))
+		return nil, nil, reply.Taskless()
 	}
 }
 

@@ -175,3 +175,39 @@ func TestOperatorPauses(t *testing.T) {
 		o.becomes(j.ID, job.StateSucceeded)
 	})
 }
+
+// A caller who waits for a prompt is told when an operator deletes or archives it, long
+// before the wait ends.
+func TestOperatorTakesAPromptFromItsCaller(t *testing.T) {
+	operate(t, func(o operator) {
+		o.must(o.PauseQueue("interactive"))
+		for code, take := range map[string]func(queue, id string) error{
+			job.CodeUnavailable: o.DeleteTask,
+			job.CodeArchived:    o.ArchiveTask,
+		} {
+			told := make(chan error, 1)
+			go func() {
+				_, _, err := o.q.Ask(o.ctx, interact("x"), time.Hour)
+				told <- err
+			}()
+			o.until("the prompt is queued", func() bool { return o.lane(job.LaneInteractive).Pending == 1 })
+			tasks, err := o.ListPendingTasks("interactive")
+			o.must(err)
+			o.must(take("interactive", tasks[0].ID))
+			err = <-told
+			wantCode(o.T, err, code)
+			if !strings.Contains(err.Error(), "an operator") {
+				o.Errorf("the caller is told %v", err)
+			}
+		}
+		told := make(chan error, 1)
+		go func() {
+			_, _, err := o.q.Ask(o.ctx, interact("kept"), time.Hour)
+			told <- err
+		}()
+		o.until("the prompt is queued", func() bool { return o.lane(job.LaneInteractive).Pending == 1 })
+		o.must(o.UnpauseQueue("interactive"))
+		o.serve(o.q, job.LaneInteractive, 1, echo)
+		o.must(<-told)
+	})
+}

@@ -162,7 +162,7 @@ func Open(opt Options) *Queue {
 	q.producer = asynq.NewClientFromRedisClient(&producerWire{UniversalClient: opt.Redis, pipeliner: q.pipeliner})
 	for _, place := range q.shards.of(job.LaneInteractive) {
 		q.replies = append(q.replies, reply.New(reply.Options{
-			Redis: opt.Redis, Key: q.keys(place).reply(q.id), Timeout: opt.Timeout, Log: opt.Log,
+			Redis: opt.Redis, Key: q.keys(place).reply(q.id), Tasks: q.keys(place).tasks(), Timeout: opt.Timeout, Log: opt.Log,
 		}))
 	}
 	return q

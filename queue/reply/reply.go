@@ -72,12 +72,13 @@ func (r Reply) Decode() (*job.Answer, error) {
 }
 
 // blockFor is how long the reader of replies blocks. stop ends the block early.
-const blockFor = 2 * time.Second
+const blockFor = time.Second
 
 // Options configure a List. All fields are required.
 type Options struct {
 	Redis   redis.UniversalClient
 	Key     string        // of the list
+	Tasks   string        // what precedes an id in the key of its task
 	Timeout time.Duration // without Redis after which callers get an error
 	Log     *slog.Logger
 }
@@ -96,11 +97,12 @@ type List struct {
 	reading bool
 	stopped bool
 	waiting map[string]chan Reply
+	queued  map[string]queued // of those that wait, the ones that have a task
 }
 
 // New makes a List. It sends nothing to Redis before the first use.
 func New(opt Options) *List {
-	l := &List{opt: opt, call: make(chan struct{}, 1), waiting: map[string]chan Reply{}}
+	l := &List{opt: opt, call: make(chan struct{}, 1), waiting: map[string]chan Reply{}, queued: map[string]queued{}}
 	l.life, l.end = context.WithCancel(context.Background())
 	return l
 }
@@ -131,7 +133,7 @@ func (l *List) Expect(id string) (<-chan Reply, error) {
 // Forget ends the wait of a caller.
 func (l *List) Forget(id string) {
 	l.mu.Lock()
-	delete(l.waiting, id)
+	l.remove(id)
 	l.mu.Unlock()
 }
 
@@ -141,7 +143,7 @@ func (l *List) deliver(rep Reply) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if c := l.waiting[rep.id]; c != nil {
-		delete(l.waiting, rep.id)
+		l.remove(rep.id)
 		c <- rep
 	}
 	return len(l.waiting)
@@ -152,7 +154,7 @@ func (l *List) failAll(e *job.Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, c := range l.waiting {
-		delete(l.waiting, id)
+		l.remove(id)
 		c <- Reply{id: id, err: e}
 	}
 }
@@ -163,7 +165,12 @@ func (l *List) read() {
 	ctx := l.life
 	defer l.failAll(redisfault.Unavailable("wait for a reply", errors.New("this process is stopping")))
 	var lost time.Time // since when Redis does not answer
+	checked := time.Now()
 	for ctx.Err() == nil {
+		if time.Since(checked) >= taskCheckInterval {
+			l.failTaskless(ctx)
+			checked = time.Now()
+		}
 		got, err := l.opt.Redis.BLPop(ctx, blockFor, l.opt.Key).Result()
 		switch {
 		case err == nil:
