@@ -211,3 +211,32 @@ func TestOperatorTakesAPromptFromItsCaller(t *testing.T) {
 		o.must(<-told)
 	})
 }
+
+// The task of an archived train job may outlive the record of the job. Its lessons are
+// learned all the same once the scheduler finds no job for them.
+func TestLessonsOfAnArchivedJobAreLearnedAfterItsRecord(t *testing.T) {
+	operate(t, func(o operator) {
+		spec := job.Spec{Kind: job.KindTrain, Dataset: job.NewID()}
+		spec.ID = spec.Dataset
+		o.must(o.q.PauseLane(o.ctx, job.LaneTrain, true, "a test"))
+		o.submit(spec)
+		o.must(o.ArchiveTask("train", spec.ID))
+		o.submit(spec) // perhaps before the record shows it
+		if got := o.becomes(spec.ID, job.StateFailed); !strings.Contains(got.Error.Detail, "lessons stay stored") {
+			o.Errorf("the error is %q", got.Error.Detail)
+		}
+		o.submit(spec) // while the record is there, it is the same job
+		if j, err := o.q.Job(o.ctx, spec.ID); err != nil || j.State != job.StateFailed {
+			o.Errorf("job %+v, %v", j, err)
+		}
+		k := o.q.keys(job.LaneTrain)
+		o.must(o.q.redis.Del(o.ctx, k.ended(job.StateFailed)).Err()) // as after its retention
+		o.submit(spec)
+		o.must(o.q.PauseLane(o.ctx, job.LaneTrain, false, ""))
+		o.serve(o.q, job.LaneTrain, 1, echo)
+		o.becomes(spec.ID, job.StateSucceeded)
+		if n := o.q.redis.ZCard(o.ctx, k.archived()).Val(); n != 0 {
+			o.Errorf("%d tasks are archived", n)
+		}
+	})
+}

@@ -217,7 +217,7 @@ func (r *reconciler) sweep(ctx context.Context, gone bool, unheard []string) (qu
 // Inspector, asynq's command). An archived task fails its job; a task that was run is
 // queued again. lost says that records have lost their tasks.
 func (r *reconciler) followOperators(ctx context.Context) (lost bool) {
-	archived, err := json.Marshal(job.Errorf(job.CodeArchived, "an operator archived the job in asynq's tools; running it there queues it again"))
+	archived, err := json.Marshal(archivedWhy(r.lane))
 	if err != nil {
 		return false
 	}
@@ -239,6 +239,15 @@ func (r *reconciler) followOperators(ctx context.Context) (lost bool) {
 	}
 	n, _ := got[2].(int64)
 	return n > 0
+}
+
+// archivedWhy is the error of a job whose task an operator archived.
+func archivedWhy(lane job.Lane) *job.Error {
+	const detail = "an operator archived the job in asynq's tools; running it there queues it again"
+	if laneOf(lane) == job.LaneTrain {
+		return job.Errorf(job.CodeArchived, detail+". Its lessons stay stored and pending, and a new job learns them when this record is dropped")
+	}
+	return job.Errorf(job.CodeArchived, detail)
 }
 
 // deletedWhy is the error of a job whose task an operator deleted.

@@ -26,7 +26,15 @@ end
 local function submit(task, id, msg, within, fields)
   local key, fresh = p .. 'job:' .. id, #fields > 0
   if fresh then
-    if redis.call('EXISTS', task, key) > 0 or known(id) then return {0, n, 0} end
+    local found = redis.call('EXISTS', task, key) > 0
+    if found and (redis.call('EXISTS', key) == 1 or redis.call('HGET', task, 'state') ~= 'archived') or known(id) then
+      return {0, n, 0}
+    end
+    if found then -- it was archived by hand, and its record is gone
+      redis.call('ZREM', string.sub(KEYS[1], 1, -8) .. 'archived', id)
+      redis.call('HDEL', p .. 'hands', id)
+      redis.call('DEL', task)
+    end
   elseif redis.call('EXISTS', task) == 1 or redis.call('HGET', key, 'state') ~= 'queued' then
     return {0, n, 0} -- a task is made anew only for a job that waits: it may have been canceled since
   end
