@@ -50,3 +50,31 @@ func TestStopFailsTheCallers(t *testing.T) {
 		}
 	})
 }
+
+// A caller is told when the task of its prompt goes without a reply. One with a task
+// waits on, and so does one whose prompt is not queued yet.
+func TestACallerWithoutATaskIsTold(t *testing.T) {
+	providertest.EachMode(t, func(t *testing.T, mode string) {
+		ctx, p := providertest.Start(t, provider.Options{Mode: mode})
+		l := New(Options{Redis: p.Client(), Key: "replies", Tasks: "t:", Timeout: providertest.Timeout, Log: slog.New(slog.DiscardHandler)})
+		defer func() { _ = l.Stop(ctx) }()
+		callers := map[string]<-chan Reply{}
+		for _, id := range []string{"kept", "gone", "coming"} {
+			var err error
+			if callers[id], err = l.Expect(id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.Client().Set(ctx, "t:kept", "x", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		l.Queued("kept")
+		l.Queued("gone")
+		if _, err := (<-callers["gone"]).Decode(); job.AsError(err).Code != job.CodeUnavailable {
+			t.Errorf("the caller got %v", err)
+		}
+		if n := len(callers["kept"]) + len(callers["coming"]); n != 0 {
+			t.Errorf("%d other callers were told something", n)
+		}
+	})
+}
