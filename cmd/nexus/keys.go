@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nexus-continuum/nexus/api"
+	"github.com/nexus-continuum/nexus/job"
 	"github.com/nexus-continuum/nexus/storage"
 	"github.com/nexus-continuum/nexus/storage/dir"
 )
@@ -91,7 +92,10 @@ func (c keysCreateCmd) Run(ctx context.Context, rt *runtime) error {
 		return &settingError{"NAME", c.Name, err.Error()}
 	}
 	if len(c.Note) > 500 {
-		return &settingError{"--note", c.Note[:20] + "…", "must have at most 500 characters"}
+		return &settingError{"--note", job.Clip(c.Note, 20), "must have at most 500 characters"}
+	}
+	if strings.ContainsAny(c.Note, "\r\n\t") || job.Misleading(c.Note) != "" {
+		return &settingError{"--note", job.Clip(c.Note, 40), "must be one line without control characters; it is shown in lists"}
 	}
 	expires, err := expiry(c.Expires, clock()())
 	if err != nil {

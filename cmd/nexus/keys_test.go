@@ -131,6 +131,8 @@ func TestKeysThatCannotBeMade(t *testing.T) {
 		{"keys", "create", "bob", "--scopes", "everything"},
 		{"keys", "create", "bob", "--expires", "2020-01-01"},
 		{"keys", "create", "bob", "--expires", "soon"},
+		{"keys", "create", "bob", "--note", "\x1b[31mred"},
+		{"keys", "create", "bob", "--note", "two\nlines"},
 		{"keys", "rotate", "nobody"},
 		{"keys", "revoke", "nobody"},
 	} {

@@ -32,6 +32,7 @@ export class NexusError extends Error {
   readonly requestId: string;
   constructor(status: number, problem: Problem) {
     super(problem.detail);
+    this.name = 'NexusError';
     this.status = status;
     this.code = problem.code;
     this.field = problem.field;
