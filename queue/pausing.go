@@ -35,9 +35,9 @@ func (s *Server) isPaused() bool {
 	return why != nil && *why != ""
 }
 
-// waitForNotice waits for a notification, for at most maxRest.
-func (s *Server) waitForNotice() {
-	t := time.NewTimer(maxRest)
+// waitForNotice waits for a notification, but no longer than d or until the server quits.
+func (s *Server) waitForNotice(d time.Duration) {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-s.wake:

@@ -95,7 +95,7 @@ func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys
 		return s.nextPrefetched()
 	}
 	if s.isPaused() {
-		s.waitForNotice()
+		s.waitForNotice(maxRest)
 		s.wasEmpty = false // what came meanwhile has rung
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
@@ -105,15 +105,8 @@ func (s *Server) dequeue(ctx context.Context, client redis.UniversalClient, keys
 		}
 	}
 	s.wasEmpty = false
-	t := time.NewTimer(s.q.untilNextPoll())
-	defer t.Stop()
-	select {
-	case <-s.wake:
-	case <-t.C:
-	case <-s.quit.Done():
-		return redis.NewCmdResult(nil, redis.Nil)
-	}
-	if s.isPaused() {
+	s.waitForNotice(s.q.untilNextPoll())
+	if s.quit.Err() != nil || s.isPaused() {
 		return redis.NewCmdResult(nil, redis.Nil)
 	}
 	cmd := s.prefetch(ctx, client, keys, args)
