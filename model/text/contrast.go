@@ -72,6 +72,7 @@ type traits struct {
 	role    uint8 // what a word after it is
 	not     bool
 	ends    bool // what it stands before is to end or not to be: cancel, stop
+	able    bool // negated it says what one fails to do: can, find
 	unsure  bool // negated and before a question it only asks: "not sure if"
 }
 
@@ -132,21 +133,34 @@ func readTraits() map[uint64]*traits {
 	for i, w := range strings.Fields("zero one two three four five six seven eight nine ten eleven twelve") {
 		of(w).number = int16(i + 1)
 	}
+	// Words of languages other than English are those by which people turn what they ask
+	// for. One that is frequent in English too is left out: German was, Italian come,
+	// Spanish sin.
 	for _, w := range strings.Fields("not never no without cannot dont cant wont isnt arent wasnt doesnt didnt couldnt shouldnt wouldnt hasnt havent nor neither unable") {
 		of(w).not = true
 	}
-	for _, w := range strings.Fields("stop cancel quit end terminate remove delete skip avoid prevent disable disconnect deactivate unsubscribe unsync unlink unpair undo refuse decline") {
+	for _, w := range strings.Fields("nicht nie niemals kein keine keinen keinem keiner keines ohne pas jamais aucun aucune sans nunca jamás non senza não niet geen nooit zonder ikke inte ej nie не нет değil") {
+		of(w).not = true
+	}
+	for _, w := range strings.Fields("stop cancel quit end terminate remove delete skip avoid prevent disable disconnect deactivate unsubscribe unsync unlink unpair undo refuse decline kündigen stornieren abbestellen beenden löschen entfernen abmelden annuler résilier arrêter supprimer cancelar anular eliminar quitar annullare disdire rimuovere annuleren opzeggen") {
 		of(w).ends = true
 	}
-	for _, w := range strings.Fields("know sure certain understand figure idea clue") {
+	for _, w := range strings.Fields("know sure certain understand figure idea clue weiß weiss wissen sicher verstehe sais sait comprends sûr sûre sé sabe entiendo seguro so sa capisco sicuro sei entendo weet zeker") {
 		of(w).unsure = true
 	}
-	for i, group := range []string{"who whose whom", "when", "where", "why", "how", "which what whats"} {
+	for _, w := range strings.Fields("can could able kann können konnte arrive arrivons peux pouvons trouve trouvons parviens réussis puedo podemos encuentro consigo logro posso riesco trovo possiamo encontro kan lukt") {
+		of(w).able = true
+	}
+	for i, group := range []string{
+		"who whose whom wer wem wen wessen qui quién quem chi", "when wann quand cuándo quando wanneer", "where wo woher wohin où dónde onde dove waar",
+		"why warum wieso weshalb pourquoi perché waarom", "how wie comment cómo hoe",
+		"which what whats welche welcher welches welchen welchem quel quelle quels quelles cuál cuáles quale quali qual quais welk",
+	} {
 		for _, w := range strings.Fields(group) {
 			of(w).ask = uint8(i + 1)
 		}
 	}
-	for role, group := range map[uint8]string{target: "to into onto towards", source: "from off", beside: "than before after over under beats versus vs"} {
+	for role, group := range map[uint8]string{target: "to into onto towards nach bis à vers jusque hacia hasta verso naar tot", source: "from off von ab depuis desde", beside: "than before after over under beats versus vs als"} {
 		for _, w := range strings.Fields(group) {
 			of(w).role = role
 		}
@@ -198,7 +212,7 @@ func (a *Aligner) Align(f, g *Form) (c Contrast) {
 	}
 	c.Pairs = a.pair(f, g, m, n)
 	c.Same = 2 * float32(c.Pairs) / float32(m+n)
-	if (Negations(f)+Negations(g))%2 == 1 && !a.ended(f, g, m, n) {
+	if (Negations(f)+Negations(g))%2 == 1 && !a.ended(f, g, m, n) && !helpless(f, g) && !helpless(g, f) {
 		c.Negated = 1
 	}
 	for i := range m {
@@ -312,14 +326,53 @@ func opposite(f *Form, i int, g *Form, j int) bool {
 			return true
 		}
 	}
-	return antonyms(f.Word(i), g.Word(j)) || prefixed(f.Word(i), g.Word(j)) || prefixed(g.Word(j), f.Word(i))
+	return antonyms(f.Word(i), g.Word(j)) || prefixed(f.Word(i), g.Word(j)) || prefixed(g.Word(j), f.Word(i)) || otherHead(f.Word(i), g.Word(j))
 }
 
 // prefixed reports whether a is b with a prefix that turns its meaning.
 func prefixed(a, b []byte) bool {
 	for _, p := range [...]string{"un", "in", "im", "ir", "il", "dis", "de", "non", "mis"} {
 		if len(b) >= 4 && len(a) > len(p) && string(a[:len(p)]) == p && (string(a[len(p):]) == string(b) || SameStem(a[len(p):], b)) {
-			return IsWord(a) && IsWord(b)
+			return isEnglish(a) && isEnglish(b)
+		}
+	}
+	return false
+}
+
+// Heads of words by which languages other than English turn the meaning of what follows: alone
+// (sperren, entsperren; activer, désactiver), or one for another (einschalten, ausschalten;
+// importar, exportar; włączyć, wyłączyć).
+var (
+	turningHeads = [...]string{"un", "in", "ent", "ver", "de", "dé", "des", "dés", "dis", "s", "не"}
+	headsOfVerbs = [...]string{"ein", "aus", "an", "ab", "auf", "zu", "vor", "nach", "be", "ent", "ver", "er", "im", "ex", "in", "es", "hin", "her", "unter", "über", "de", "dé", "w", "wy", "za", "od", "в", "вы", "за", "от"}
+)
+
+// leastRest is the length in bytes of what follows such a head, at least.
+const leastRest = 5
+
+// otherHead reports whether two words, the longer of which is no English one, differ in their
+// heads so that they say something else.
+func otherHead(a, b []byte) bool {
+	if len(a) < len(b) {
+		a, b = b, a
+	}
+	shared := 0
+	for shared < len(b) && a[len(a)-1-shared] == b[len(b)-1-shared] {
+		shared++
+	}
+	if shared < leastRest || isEnglish(a) {
+		return false
+	}
+	for ; shared >= leastRest; shared-- {
+		p, q := string(a[:len(a)-shared]), string(b[:len(b)-shared])
+		switch {
+		case p == q:
+		case q == "":
+			if slices.Contains(turningHeads[:], p) {
+				return true
+			}
+		case slices.Contains(headsOfVerbs[:], p) && slices.Contains(headsOfVerbs[:], q):
+			return !isEnglish(b)
 		}
 	}
 	return false
@@ -397,9 +450,18 @@ func between(f *Form, i, k int) bool {
 		if r := traitsOf(f.keys[t]).role; r == target || r == beside {
 			return true
 		}
+		if f.keys[t] == towards && i > 0 && origins[f.keys[i-1]] {
+			return true
+		}
 	}
 	return false
 }
+
+// Spanish, Italian and Portuguese go "de Madrid a Sevilla"; an "a" alone is an English article.
+var (
+	towards = hashWord([]byte("a"))
+	origins = map[uint64]bool{hashWord([]byte("de")): true, hashWord([]byte("da")): true, hashWord([]byte("desde")): true}
+)
 
 // asks is the question that f asks; 0 for none that a word shows.
 func asks(f *Form) uint8 {
@@ -416,7 +478,11 @@ func asks(f *Form) uint8 {
 	return 0
 }
 
-const askHow = 5
+// The questions how and where, see asks.
+const (
+	askWhere = 3
+	askHow   = 5
+)
 
 // howMuch tells what a word after "how" asks for.
 var howMuch = func() map[uint64]uint8 {

@@ -15,7 +15,7 @@ const maxTypoRunes = 32
 // since nearly every other change makes another word, and a word with a digit
 // is never a slip: 1994 is not 1998. Whether w is a word of its own is for the
 // caller to know.
-func Typo(w, of []byte) bool { return Spell(w).typo(Spell(of)) }
+func Typo(w, of []byte) bool { return Spell(w).typo(Spell(of)) && !otherHead(w, of) }
 
 func (w Spelling) typo(of Spelling) bool {
 	if farApart(w.Word, of.Word) {

@@ -30,7 +30,9 @@ const (
 
 // IsWord reports whether w is a word of common language, and so no slip for
 // another one. About one other string in a hundred is taken for a word.
-func IsWord(w []byte) bool { return len(lexicon) > 0 && inLexicon(lexicon, hashWord(w)) }
+func IsWord(w []byte) bool { return isEnglish(w) || known[hashWord(w)] != nil }
+
+func isEnglish(w []byte) bool { return len(lexicon) > 0 && inLexicon(lexicon, hashWord(w)) }
 
 // Weight is how much a word tells by itself, from nearly 0 to 1, whatever was
 // taught: next to nothing for "the", all for a rare word or a name.

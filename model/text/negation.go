@@ -49,6 +49,10 @@ var (
 	or       = hashWord([]byte("or"))
 	clauseIf = hashWord([]byte("if"))
 	whether  = hashWord([]byte("whether"))
+	ob       = hashWord([]byte("ob"))
+	cannot   = hashWord([]byte("cannot"))
+	cant     = hashWord([]byte("cant"))
+	unable   = hashWord([]byte("unable"))
 )
 
 // isQuestionNegation reports whether the negation at t only asks: "I don't know how to", "not
@@ -59,12 +63,19 @@ func isQuestionNegation(f *Form, t int) bool {
 			continue
 		}
 		for j := i + 1; j < min(i+3, len(f.keys)); j++ {
-			if key := f.keys[j]; key == clauseIf || key == whether || traitsOf(key).ask > 0 {
+			if asksAt(f, j) {
 				return true
 			}
 		}
 	}
-	return false
+	// German and French say it the other way round: "ich weiß nicht, wie", "je ne sais pas où".
+	return t > 0 && traitsOf(f.keys[t-1]).unsure && t+1 < len(f.keys) && asksAt(f, t+1)
+}
+
+// asksAt reports whether a question may begin with word t.
+func asksAt(f *Form, t int) bool {
+	key := f.keys[t]
+	return key == clauseIf || key == whether || key == ob || traitsOf(key).ask > 0
 }
 
 // ended reports whether one form says in another way what the other one negates:
@@ -78,6 +89,34 @@ func (a *Aligner) ended(f, g *Form, m, n int) bool {
 	}
 	for j := range n {
 		if traitsOf(g.keys[j]).ends && (!a.taken[j] || !negatedAt(g, j) && Negations(g) > 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// helpless reports whether f says that somebody fails to do what g asks how or where to do:
+// "I can't export my data" asks how to.
+func helpless(f, g *Form) bool {
+	if q := asks(g); q != askHow && q != askWhere || Negations(g) > 0 || asks(f) > 0 || traitsOf(f.keys[0]).able {
+		return false // "can I not share it" asks, too
+	}
+	for t := range f.keys {
+		if negates(f, t) && !fails(f, t) {
+			return false
+		}
+	}
+	return true
+}
+
+// fails reports whether the negation at t says that something is not possible: "can't", "kann
+// … nicht", "n'arrive pas à", "no puedo".
+func fails(f *Form, t int) bool {
+	if key := f.keys[t]; key == cannot || key == cant || key == unable {
+		return true
+	}
+	for i := max(t-5, 0); i < min(t+2, len(f.keys)); i++ {
+		if traitsOf(f.keys[i]).able {
 			return true
 		}
 	}
