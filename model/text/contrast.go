@@ -72,7 +72,7 @@ type traits struct {
 	role    uint8 // what a word after it is
 	not     bool
 	ends    bool // what it stands before is to end or not to be: cancel, stop
-	able    bool // negated it says what one fails to do: can, find
+	able    bool // negated, or by itself, it says what one fails to do: can, find, cannot
 	unsure  bool // negated and before a question it only asks: "not sure if"
 }
 
@@ -148,7 +148,7 @@ func readTraits() map[uint64]*traits {
 	for _, w := range strings.Fields("know sure certain understand figure idea clue weiß weiss wissen sicher verstehe sais sait comprends sûr sûre sé sabe entiendo seguro so sa capisco sicuro sei entendo weet zeker") {
 		of(w).unsure = true
 	}
-	for _, w := range strings.Fields("can could able kann können konnte arrive arrivons peux pouvons trouve trouvons parviens réussis puedo podemos encuentro consigo logro posso riesco trovo possiamo encontro kan lukt") {
+	for _, w := range strings.Fields("can could able cannot cant unable kann können konnte arrive arrivons peux pouvons trouve trouvons parviens réussis puedo podemos encuentro consigo logro posso riesco trovo possiamo encontro kan lukt") {
 		of(w).able = true
 	}
 	for i, group := range []string{
@@ -343,7 +343,7 @@ func prefixed(a, b []byte) bool {
 // (sperren, entsperren; activer, désactiver), or one for another (einschalten, ausschalten;
 // importar, exportar; włączyć, wyłączyć).
 var (
-	turningHeads = [...]string{"un", "in", "ent", "ver", "de", "dé", "des", "dés", "dis", "s", "не"}
+	turningHeads = [...]string{"un", "in", "ent", "ver", "de", "dé", "des", "dés", "dis", "не"}
 	headsOfVerbs = [...]string{"ein", "aus", "an", "ab", "auf", "zu", "vor", "nach", "be", "ent", "ver", "er", "im", "ex", "in", "es", "hin", "her", "unter", "über", "de", "dé", "w", "wy", "za", "od", "в", "вы", "за", "от"}
 )
 

@@ -50,9 +50,6 @@ var (
 	clauseIf = hashWord([]byte("if"))
 	whether  = hashWord([]byte("whether"))
 	ob       = hashWord([]byte("ob"))
-	cannot   = hashWord([]byte("cannot"))
-	cant     = hashWord([]byte("cant"))
-	unable   = hashWord([]byte("unable"))
 )
 
 // isQuestionNegation reports whether the negation at t only asks: "I don't know how to", "not
@@ -98,7 +95,10 @@ func (a *Aligner) ended(f, g *Form, m, n int) bool {
 // helpless reports whether f says that somebody fails to do what g asks how or where to do:
 // "I can't export my data" asks how to.
 func helpless(f, g *Form) bool {
-	if q := asks(g); q != askHow && q != askWhere || Negations(g) > 0 || asks(f) > 0 || traitsOf(f.keys[0]).able {
+	if q := asks(g); q != askHow && q != askWhere || Negations(g) > 0 || asks(f) > 0 {
+		return false
+	}
+	if first := traitsOf(f.keys[0]); first.able && !first.not {
 		return false // "can I not share it" asks, too
 	}
 	for t := range f.keys {
@@ -112,9 +112,6 @@ func helpless(f, g *Form) bool {
 // fails reports whether the negation at t says that something is not possible: "can't", "kann
 // … nicht", "n'arrive pas à", "no puedo".
 func fails(f *Form, t int) bool {
-	if key := f.keys[t]; key == cannot || key == cant || key == unable {
-		return true
-	}
 	for i := max(t-5, 0); i < min(t+2, len(f.keys)); i++ {
 		if traitsOf(f.keys[i]).able {
 			return true
