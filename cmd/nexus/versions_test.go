@@ -192,6 +192,9 @@ func TestDataOfOlderVersions(t *testing.T) {
 			dir := t.TempDir()
 			unpackData(t, archive, dir)
 			before := formats(t, dir)
+			// Its version knows this record too and had no reason to write it. A scrub whose
+			// time has passed since runs at the start and writes it.
+			before["registry"] = max(before["registry"], 1)
 			checked(t, binary, dir)
 			v := openData(t, binary, dir)
 			v.note.Job = "" // its record may have expired since
